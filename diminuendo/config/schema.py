@@ -1,0 +1,242 @@
+"""Every key that ``params.yaml`` may hold, with its type and limits; its meaning is told there and here once."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from diminuendo.config.base import Fraction, Hertz, OpenFraction, PositiveInt, Positive, Section, Weight
+from diminuendo.config.training import LossConfig, TrainingConfig, TrainingOverrides
+
+TEACHER = "teacher"
+MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class DataConfig(Section):
+    source: Literal["synthetic", "manifest"]
+    path: str  # synthetic: folder of grammar.yaml; manifest: folder of train.jsonl, dev.jsonl, test.jsonl
+    sample_rate: Hertz  # everything is resampled to this
+    min_seconds: Weight  # train utterances outside these limits are left out, and counted
+    max_seconds: Positive
+
+
+class SynthesisConfig(Section):
+    """Size of the corpus that eSpeak NG speaks when ``data.source`` is ``synthetic``."""
+
+    train_utterances: PositiveInt
+    dev_utterances: PositiveInt
+    test_utterances: PositiveInt
+    words_per_minute: tuple[int, int]
+    pitch: tuple[int, int]  # eSpeak NG's scale, 0 to 99
+    noise_snr_db: tuple[float, float]
+    noise_probability: Fraction
+    gain_db: tuple[float, float]
+
+
+class TextConfig(Section):
+    units: Literal["characters", "sentencepiece"]
+    vocab_size: PositiveInt  # of sentencepiece units; ignored for characters
+    lowercase: bool
+
+
+class FrontendConfig(Section):
+    mels: PositiveInt
+    window_seconds: Positive
+    hop_seconds: Positive
+    low_hz: Weight
+    high_hz: Positive
+
+
+class ArchitectureConfig(Section):
+    """A uniform Conformer; what pruning leaves of it is described layer by layer in its own record."""
+
+    layers: PositiveInt
+    width: PositiveInt
+    heads: PositiveInt
+    feed_forward: PositiveInt  # inner width
+    conv_kernel: PositiveInt
+    subsampling: Literal[2, 4, 6, 8]  # feature frames per encoder frame
+    subsampling_channels: PositiveInt
+    dropout: Fraction
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self):
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads})")
+        if self.conv_kernel % 2 == 0:
+            raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
+        return self
+
+
+class TeacherConfig(Section):
+    architecture: ArchitectureConfig
+    training: TrainingOverrides = TrainingOverrides()
+
+
+class Member(Section):
+    """One model of the family, made from the member named ``from``."""
+
+    parent: str = Field(alias="from")
+
+
+class TrainedMember(Member):
+    training: TrainingOverrides = TrainingOverrides()
+    losses: LossConfig = LossConfig()
+
+
+class DistillConfig(TrainedMember):
+    """A student of its own architecture; ``from`` is its teacher."""
+
+    architecture: ArchitectureConfig
+    initialise: Literal["teacher", "random"] = "teacher"  # teacher: slices of its layers where shapes allow
+
+
+class LowRankConfig(Section):
+    """Factorise linear layers by truncated SVD; give exactly one of the two."""
+
+    energy: OpenFraction | None = None  # share of the squared singular values that is kept
+    budget: OpenFraction | None = None  # share of the parameters of the linear layers that is kept
+
+
+class RemoveLayersConfig(Section):
+    count: PositiveInt  # layers removed, one at a time, the least missed on dev first
+
+
+class CompressArchitectureConfig(TrainedMember):
+    low_rank: LowRankConfig | None = None
+    remove_layers: RemoveLayersConfig | None = None
+
+    @model_validator(mode="after")
+    def _something_to_do(self):
+        if self.low_rank is None and self.remove_layers is None:
+            raise ValueError("give low_rank or remove_layers, or both")
+        if self.low_rank is not None and (self.low_rank.energy is None) == (self.low_rank.budget is None):
+            raise ValueError("low_rank takes exactly one of energy and budget")
+        return self
+
+
+class MagnitudeConfig(Section):
+    """Zhu & Gupta 2017: sparsity rises along a cubic from 0 to ``sparsity`` during fine-tuning."""
+
+    sparsity: OpenFraction
+    begin: Fraction = 0.0  # of the fine-tuning, when the rise begins and ends
+    end: Fraction = 0.6
+
+
+class StructuredConfig(Section):
+    """Share of each kind of unit that is removed, the least important over all layers first."""
+
+    heads: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    feed_forward: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    convolution: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    batches: PositiveInt = 16  # training batches over which importance is measured
+
+
+class PruneConfig(TrainedMember):
+    magnitude: MagnitudeConfig | None = None
+    structured: StructuredConfig | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self):
+        if (self.magnitude is None) == (self.structured is None):
+            raise ValueError("give exactly one of magnitude and structured")
+        return self
+
+
+Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_weight"]
+
+
+class QuantizeConfig(Member):
+    """``aware`` fine-tunes with the weights on their grid first; only for the two ``*_weight`` schemes."""
+
+    scheme: Scheme
+    group_size: PositiveInt = 32  # input channels that share a scale, int4_weight
+    calibration_utterances: PositiveInt = 64  # int8_static, drawn from train
+    aware: bool = False
+    training: TrainingOverrides = TrainingOverrides()
+    losses: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _aware_of_weights(self):
+        if self.aware and self.scheme not in ("int8_weight", "int4_weight"):
+            raise ValueError(f"aware works with int8_weight and int4_weight, found {self.scheme}")
+        return self
+
+
+class EvaluateConfig(Section):
+    bootstrap_samples: PositiveInt
+    confidence: OpenFraction
+    group_by: tuple[str, ...]  # manifest keys whose values are scored apart
+    timing_utterances: PositiveInt
+    timing_repeats: PositiveInt
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: int
+    data: DataConfig
+    synthesis: SynthesisConfig
+    text: TextConfig
+    frontend: FrontendConfig
+    training: TrainingConfig  # shared by all trained members; each may override single keys
+    teacher: TeacherConfig
+    distill: dict[str, DistillConfig] = {}
+    compress_architecture: dict[str, CompressArchitectureConfig] = {}
+    prune: dict[str, PruneConfig] = {}
+    quantize: dict[str, QuantizeConfig] = {}
+    evaluate: EvaluateConfig
+
+    @property
+    def members(self) -> dict[str, tuple[str, Member | TeacherConfig]]:
+        """Name to (stage, settings) for the whole family, the teacher first."""
+        found: dict[str, tuple[str, Member | TeacherConfig]] = {TEACHER: ("train_teacher", self.teacher)}
+        for stage in ("distill", "compress_architecture", "prune", "quantize"):
+            found |= {name: (stage, settings) for name, settings in getattr(self, stage).items()}
+        return found
+
+    def parent_of(self, name: str) -> str | None:
+        return None if name == TEACHER else self.members[name][1].parent
+
+    def chain_of(self, name: str) -> list[str]:
+        """The names from the teacher to this member."""
+        chain = [name]
+        while (parent := self.parent_of(chain[0])) is not None:
+            chain.insert(0, parent)
+        return chain
+
+    def training_of(self, name: str) -> TrainingConfig:
+        """The shared training settings with this member's own keys over them."""
+        own = self.members[name][1].training.model_dump(exclude_none=True)
+        return TrainingConfig(**{**self.training.model_dump(), **own})
+
+    @model_validator(mode="after")
+    def _family_is_a_tree(self):
+        names = [TEACHER]
+        for stage in ("distill", "compress_architecture", "prune", "quantize"):
+            names += list(getattr(self, stage))
+        for name in names:
+            if not MEMBER_NAME.fullmatch(name):
+                raise ValueError(f"member name {name!r}: use lower-case letters, digits, '-' and '_'")
+            if names.count(name) > 1:
+                raise ValueError(f"member name {name!r} is used twice; every member needs a name of its own")
+        for name, (stage, settings) in self.members.items():
+            if name == TEACHER:
+                continue
+            if settings.parent not in names:
+                raise ValueError(f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}")
+            if settings.parent in self.quantize:
+                raise ValueError(f"{stage}.{name}.from: {settings.parent!r} is quantized, and a quantized member is the end of a chain")
+            seen, at = [name], settings.parent
+            while at != TEACHER:
+                if at in seen:
+                    raise ValueError(f"{stage}.{name}.from: the chain {' → '.join([*seen, at])} never reaches the teacher")
+                seen.append(at)
+                at = self.members[at][1].parent if at in self.members else TEACHER
+        if self.frontend.high_hz > self.data.sample_rate / 2:
+            raise ValueError(
+                f"frontend.high_hz: {self.frontend.high_hz:g} Hz is above half of data.sample_rate ({self.data.sample_rate} Hz)"
+            )
+        return self

@@ -1,0 +1,51 @@
+"""Settings of optimisation, augmentation and the losses that teach a student."""
+
+from __future__ import annotations
+
+from diminuendo.config.base import Fraction, OpenFraction, PositiveInt, Positive, Section, Weight, overrides_of
+
+
+class AugmentationConfig(Section):
+    """What is done to training audio, each draw seeded by (seed, epoch, utterance)."""
+
+    speed: tuple[float, ...]  # factors, one drawn per utterance and epoch (Ko et al. 2015)
+    noise_probability: Fraction
+    noise_snr_db: tuple[float, float]  # uniform between the two
+    gain_db: tuple[float, float]
+    time_masks: int  # SpecAugment (Park et al. 2019)
+    time_mask_fraction: Fraction  # of the utterance, the widest one mask may be
+    mel_masks: int
+    mel_mask_bands: int
+
+
+class TrainingConfig(Section):
+    """One optimisation run: AdamW, linear warm-up, cosine decay to ``final_learning_rate``."""
+
+    epochs: PositiveInt
+    batch_seconds: Positive  # padded audio in one step
+    learning_rate: Positive
+    final_learning_rate: Weight
+    warmup_fraction: OpenFraction
+    weight_decay: Weight
+    clip_norm: Positive
+    ema_decay: Fraction  # 0: no moving average of the weights
+    dev_every: PositiveInt  # epochs between evaluations on dev
+    checkpoint_every: PositiveInt  # steps between saved states
+    augmentation: AugmentationConfig
+
+
+TrainingOverrides = overrides_of(TrainingConfig)
+
+
+class LossConfig(Section):
+    """Weights of the terms of the loss. With only ``ctc`` above zero no teacher is consulted."""
+
+    ctc: Weight = 1.0
+    kl: Weight = 0.0  # frame posteriors (Hinton et al. 2015)
+    temperature: Positive = 1.0
+    hidden: Weight = 0.0  # encoder states (Jiao et al. 2020)
+    sequence: Weight = 0.0  # CTC against the teacher's own transcription (Kim & Rush 2016)
+
+    @property
+    def needs_teacher(self) -> bool:
+        return self.kl > 0 or self.hidden > 0 or self.sequence > 0
