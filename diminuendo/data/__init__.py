@@ -1,0 +1,1 @@
+"""Manifests, audio and the prepared corpus."""

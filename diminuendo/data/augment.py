@@ -1,0 +1,88 @@
+"""What is done to training audio and features. Every draw comes from a generator that the caller seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diminuendo.config.training import AugmentationConfig
+
+# Amplitude falls with frequency to these powers: white, pink and brown noise.
+COLOURS = (0.0, 0.5, 1.0)
+SILENCE_POWER = 1e-10
+
+
+@lru_cache(maxsize=16)
+def _resampler(speed: float):
+    from torchaudio.transforms import Resample
+
+    ratio = Fraction(speed).limit_denominator(100)
+    return Resample(ratio.numerator, ratio.denominator)
+
+
+def change_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
+    """Play at ``speed`` times the tempo, pitch included (Ko et al. 2015), ``[N] → [≈ N / speed]``."""
+    if speed == 1.0:
+        return waveform
+    with torch.no_grad():
+        return _resampler(speed)(torch.from_numpy(waveform)).numpy()
+
+
+def coloured_noise(length: int, power: float, rng: np.random.Generator) -> np.ndarray:
+    """Noise of unit power whose amplitude falls as frequency to ``power``."""
+    if power == 0:
+        return rng.standard_normal(length, dtype=np.float32)
+    # Transform a power of two and cut: arbitrary lengths can be prime, and their transforms slow.
+    size = 1 << max(4, int(length - 1).bit_length())
+    spectrum = np.fft.rfft(rng.standard_normal(size, dtype=np.float32))
+    spectrum[1:] /= np.arange(1, spectrum.size) ** power
+    spectrum[0] = 0
+    noise = np.fft.irfft(spectrum, size)[:length].astype(np.float32)
+    return noise / max(np.sqrt(np.mean(noise**2)), 1e-8)
+
+
+def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
+    """Mix at a signal-to-noise ratio over the whole utterance."""
+    signal_power, noise_power = float(np.mean(waveform**2)), float(np.mean(noise**2))
+    if signal_power < SILENCE_POWER or noise_power < SILENCE_POWER:
+        return waveform
+    return waveform + noise * np.float32(np.sqrt(signal_power / noise_power / 10 ** (snr_db / 10)))
+
+
+def augment_waveform(
+    waveform: np.ndarray, config: AugmentationConfig, rng: np.random.Generator, babble: Callable[[int], np.ndarray]
+) -> np.ndarray:
+    """One training copy of an utterance, ``[N] → [N']``.
+
+    Args:
+        babble: gives another voice of so many samples, one of the kinds of noise.
+    """
+    waveform = change_speed(waveform, float(rng.choice(config.speed)))
+    if rng.random() < config.noise_probability:
+        kind = int(rng.integers(len(COLOURS) + 1))
+        noise = babble(waveform.size) if kind == len(COLOURS) else coloured_noise(waveform.size, COLOURS[kind], rng)
+        waveform = add_noise(waveform, noise, rng.uniform(*config.noise_snr_db))
+    gain = np.float32(10 ** (rng.uniform(*config.gain_db) / 20))
+    return np.clip(waveform * gain, -1, 1)
+
+
+def spec_augment(features_BMT: Tensor, frames: Tensor, config: AugmentationConfig, rng: np.random.Generator) -> Tensor:
+    """Mask stretches of time and of mel bands with zero, the features' mean (Park et al. 2019)."""
+    masked = features_BMT.clone()
+    B, M, _ = masked.shape
+    for b in range(B):
+        T = int(frames[b])
+        for _ in range(config.time_masks):
+            width = int(rng.integers(0, max(1, int(T * config.time_mask_fraction)) + 1))
+            start = int(rng.integers(0, max(1, T - width)))
+            masked[b, :, start : start + width] = 0
+        for _ in range(config.mel_masks):
+            width = int(rng.integers(0, min(config.mel_mask_bands, M) + 1))
+            start = int(rng.integers(0, max(1, M - width)))
+            masked[b, start : start + width] = 0
+    return masked

@@ -1,0 +1,116 @@
+"""Batches of about equal duration, a pure function of (seed, epoch, index), so that a run can resume anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diminuendo.config.training import AugmentationConfig
+from diminuendo.data.augment import augment_waveform
+
+PREFETCHED = 3  # batches prepared ahead while the model trains
+
+
+class Spoken(Protocol):
+    """What batching needs to know of an utterance."""
+
+    duration: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Zero-padded waveforms ``[B, N]``, their lengths ``[B]``, concatenated targets and their lengths ``[B]``."""
+
+    waveform: Tensor
+    lengths: Tensor
+    targets: Tensor
+    target_lengths: Tensor
+    seconds: float
+
+
+def batch_plan(durations: Sequence[float], batch_seconds: float, seed: int | None, epoch: int = 0) -> list[list[int]]:
+    """Indices in batches whose padded length is at most ``batch_seconds`` (a longer utterance stands alone).
+
+    With a seed, durations are jittered and batches shuffled, differently in every epoch; without, they are sorted.
+    """
+    durations = np.asarray(durations, dtype=np.float64)
+    rng = np.random.default_rng([seed, epoch]) if seed is not None else None
+    keys = durations * rng.uniform(0.9, 1.1, durations.size) if rng is not None else durations
+    batches: list[list[int]] = []
+    longest = 0.0
+    for index in np.argsort(keys, kind="stable"):
+        longest = max(longest, durations[index])
+        if not batches or longest * (len(batches[-1]) + 1) > batch_seconds:
+            batches.append([])
+            longest = durations[index]
+        batches[-1].append(int(index))
+    if rng is not None:
+        rng.shuffle(batches)
+    return batches
+
+
+def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]], sample_rate: int) -> Batch:
+    """Pad with zeros to the longest."""
+    padded = np.zeros((len(waveforms), max(w.size for w in waveforms)), dtype=np.float32)
+    for row, waveform in zip(padded, waveforms):
+        row[: waveform.size] = waveform
+    return Batch(
+        waveform=torch.from_numpy(padded),
+        lengths=torch.tensor([w.size for w in waveforms]),
+        targets=torch.tensor([token for target in targets for token in target], dtype=torch.long),
+        target_lengths=torch.tensor([len(target) for target in targets]),
+        seconds=sum(w.size for w in waveforms) / sample_rate,
+    )
+
+
+class BatchSource:
+    """Batches of one split of a prepared corpus, read and augmented in a thread ahead of the training loop.
+
+    Without augmentation the batches are the same, longest last, in every epoch.
+    """
+
+    def __init__(
+        self, corpus, split: Sequence[Spoken], batch_seconds: float, seed: int, augmentation: AugmentationConfig | None = None
+    ):
+        self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
+        self.seed, self.augmentation = seed, augmentation
+        self.durations = [u.duration for u in split]
+        self.targets = [corpus.tokenizer.encode(u.text) for u in split]
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        return batch_plan(self.durations, self.batch_seconds, self.seed if self.augmentation else None, epoch)
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number ``start`` on."""
+        plan = self.plan(epoch)[start:]
+        with ThreadPoolExecutor(1) as reader:
+            waiting = [reader.submit(self._batch, indices, epoch) for indices in plan[:PREFETCHED]]
+            following = iter(plan[PREFETCHED:])
+            while waiting:
+                batch = waiting.pop(0).result()
+                if (indices := next(following, None)) is not None:
+                    waiting.append(reader.submit(self._batch, indices, epoch))
+                yield batch
+
+    def _batch(self, indices: list[int], epoch: int) -> Batch:
+        waveforms = [self._waveform(index, epoch) for index in indices]
+        return collate(waveforms, [self.targets[index] for index in indices], self.corpus.sample_rate)
+
+    def _waveform(self, index: int, epoch: int) -> np.ndarray:
+        waveform = self.corpus.audio(self.split[index])
+        if self.augmentation is None:
+            return waveform
+        rng = np.random.default_rng([self.seed, epoch, index])
+
+        def babble(length: int) -> np.ndarray:
+            other = self.corpus.audio(self.split[int(rng.integers(len(self.split)))])
+            return np.resize(other, length)
+
+        return augment_waveform(waveform, self.augmentation, rng, babble)

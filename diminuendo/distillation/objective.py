@@ -1,0 +1,64 @@
+"""The weighted sum of loss terms that a ``losses`` section of ``params.yaml`` describes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diminuendo.config.training import LossConfig
+from diminuendo.data.batches import Batch
+from diminuendo.distillation.losses import CTCLoss, FrameKL, HiddenStates, SequenceTargets, align_frames
+from diminuendo.errors import UserError
+from diminuendo.models.conformer import ConformerCTC
+
+
+class Objective(nn.Module):
+    """Scores a student's outputs; holds the teacher and whatever a term has to learn.
+
+    Raises:
+        UserError: a term needs a teacher and there is none, or the teacher's tokens are not the student's.
+    """
+
+    def __init__(self, config: LossConfig, student: ConformerCTC, teacher: ConformerCTC | None):
+        super().__init__()
+        self.config = config
+        if config.needs_teacher and teacher is None:
+            raise UserError("losses: kl, hidden and sequence need a teacher; set them to 0 for a member trained from scratch")
+        if config.needs_teacher and teacher.record.vocabulary != student.record.vocabulary:
+            raise UserError("losses: teacher and student have different vocabularies; build both from one prepared corpus")
+        # In a list, so that the teacher is no submodule: it is neither saved in checkpoints nor set to training mode.
+        self._teacher = [teacher.eval()] if config.needs_teacher else []
+        self.ctc, self.kl, self.sequence = CTCLoss(), FrameKL(config.temperature), SequenceTargets()
+        self.hidden = None
+        if config.hidden > 0:
+            self.hidden = HiddenStates(
+                student.record.width, len(student.record.layers), teacher.record.width, len(teacher.record.layers)
+            )
+
+    def forward(
+        self, output: tuple[Tensor, Tensor, list[Tensor]], clean_BMT: Tensor, frames: Tensor, batch: Batch
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss and its terms before weighting.
+
+        Args:
+            output: the student's log-probabilities, lengths and states, on masked features.
+            clean_BMT: the same features unmasked, which the teacher hears.
+            frames: valid feature frames ``[B]``.
+        """
+        log_probs, lengths, states = output
+        terms: dict[str, Tensor] = {}
+        if self.config.ctc > 0:
+            terms["ctc"] = self.ctc(log_probs, lengths, batch.targets, batch.target_lengths)
+        if self._teacher:
+            with torch.no_grad():
+                taught, taught_lengths, taught_states = self._teacher[0].encode(clean_BMT, frames)
+            if self.config.kl > 0:
+                # Probabilities, not logarithms, are averaged over frames.
+                aligned = align_frames(taught.exp(), taught_lengths, lengths, log_probs.shape[1]).clamp(min=1e-8).log()
+                terms["kl"] = self.kl(log_probs, aligned, lengths)
+            if self.hidden is not None:
+                terms["hidden"] = self.hidden(states, taught_states, taught_lengths, lengths)
+            if self.config.sequence > 0:
+                terms["sequence"] = self.sequence(log_probs, lengths, taught, taught_lengths)
+        loss = sum(getattr(self.config, name) * value for name, value in terms.items())
+        return loss, terms

@@ -1,0 +1,87 @@
+"""A thin builder over ``onnx.helper``: nodes by operator name, every constant and weight stored once."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 21  # the first with 4-bit integers and blocked DequantizeLinear
+IR_VERSION = 10
+
+
+class Graph:
+    """Collects nodes and initializers; values are referred to by name."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self._constants: dict[tuple, str] = {}
+        self._scope: list[str] = []
+        self._counts: dict[str, int] = {}
+
+    def scope(self, name: str) -> _Scope:
+        """Prefix the names of the nodes made inside a ``with`` block."""
+        return _Scope(self, name)
+
+    def op(self, operator: str, *inputs: str, outputs: int = 1, **attributes) -> str | list[str]:
+        """Append a node; returns the name of its output, or their list when there are several."""
+        base = "/".join([*self._scope, operator])
+        number = self._counts[base] = self._counts.get(base, -1) + 1
+        name = f"{base}_{number}" if number else base
+        names = [f"{name}:{i}" if outputs > 1 else f"{name}:out" for i in range(outputs)]
+        self.nodes.append(helper.make_node(operator, list(inputs), names, name=name, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def weight(self, name: str, value: np.ndarray) -> str:
+        """A named initializer; the same name twice is one tensor."""
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.array(value, order="C"), name)
+        return name
+
+    def constant(self, value, dtype=np.float32) -> str:
+        """A small unnamed constant, shared between equal uses."""
+        array = np.asarray(value, dtype=dtype)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.weight(f"const/{len(self._constants)}", array)
+        return self._constants[key]
+
+    def ints(self, *values: int) -> str:
+        """A 1-D int64 constant."""
+        return self.constant(values, np.int64)
+
+    def input(self, name: str, element: int, shape: list) -> str:
+        self.inputs.append(helper.make_tensor_value_info(name, element, shape))
+        return name
+
+    def output(self, value: str, name: str, element: int, shape: list) -> None:
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
+        self.outputs.append(helper.make_tensor_value_info(name, element, shape))
+
+    def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
+        """The checked model; its bytes depend on the graph and the metadata alone."""
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self.initializers.values()))
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="diminuendo"
+        )
+        helper.set_model_props(model, dict(sorted(metadata.items())))
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+class _Scope:
+    def __init__(self, graph: Graph, name: str):
+        self.graph, self.name = graph, name
+
+    def __enter__(self):
+        self.graph._scope.append(self.name)
+
+    def __exit__(self, *_):
+        self.graph._scope.pop()
+
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -1,0 +1,55 @@
+"""The shipped file: one ONNX model that says in its metadata how to use it and where it came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+
+from diminuendo.export.conformer import FORMAT, build_onnx
+from diminuendo.files import atomic_file, canonical_json
+from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.store import parameter_count
+
+MODEL = "model.onnx"
+PREFIX = "diminuendo."
+
+
+def metadata_of(name: str, tokens: list[str], sample_rate: int, frame_seconds: float, parameters: int, lineage: dict) -> dict[str, str]:
+    """The metadata of a shipped file; see ``docs/format.md`` for the meaning of each key."""
+    return {
+        f"{PREFIX}format": FORMAT,
+        f"{PREFIX}name": name,
+        f"{PREFIX}tokens": json.dumps(tokens, ensure_ascii=False),
+        f"{PREFIX}sample_rate": str(sample_rate),
+        f"{PREFIX}frame_seconds": repr(frame_seconds),
+        f"{PREFIX}parameters": str(parameters),
+        f"{PREFIX}lineage": canonical_json(lineage),
+    }
+
+
+def export_model(path: str | Path, model: ConformerCTC, *, name: str, tokens: list[str], lineage: dict) -> onnx.ModelProto:
+    """Write a trained model as the file that ships; its bytes depend on the arguments alone."""
+    record = model.record
+    metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
+    exported = build_onnx(model, metadata)
+    write_onnx(path, exported)
+    return exported
+
+
+def write_onnx(path: str | Path, model: onnx.ModelProto) -> None:
+    """Atomically write a model; serialisation is deterministic."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
+    """Our keys of a model's metadata, without their prefix."""
+    return {p.key.removeprefix(PREFIX): p.value for p in model.metadata_props if p.key.startswith(PREFIX)}
+
+
+def replace_metadata(model: onnx.ModelProto, **values: str) -> None:
+    """Set some of our keys, in place."""
+    merged = {f"{PREFIX}{key}": value for key, value in {**read_metadata(model), **values}.items()}
+    onnx.helper.set_model_props(model, dict(sorted(merged.items())))

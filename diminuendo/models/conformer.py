@@ -1,0 +1,199 @@
+"""Conformer-CTC (Gulati et al. 2020), with rotary positions (Su et al. 2021) in place of relative ones.
+
+Every product is an explicit ``nn.Linear`` or ``nn.Conv`` whose width comes from the architecture record, so that a
+pruned or factorised model is rebuilt from its record and its weights alone.
+
+Shapes: ``B`` batch, ``M`` mel bands, ``T`` frames, ``D`` model width, ``H`` heads, ``E`` head width, ``F`` inner width
+of a feed-forward, ``C`` convolution channels, ``V`` vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diminuendo.frontend import LogMel
+from diminuendo.models.record import ConformerRecord, LayerRecord
+
+ROTARY_BASE = 10000.0
+STRIDES = {2: (2,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}  # in time; frequency is halved every time
+
+
+class FactorisedLinear(nn.Module):
+    """A linear layer of limited rank: ``up(down(x))``."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int):
+        super().__init__()
+        self.down = nn.Linear(inputs, rank, bias=False)
+        self.up = nn.Linear(rank, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.down(x))
+
+
+def linear(inputs: int, outputs: int, rank: int | None = None) -> nn.Module:
+    return nn.Linear(inputs, outputs) if rank is None else FactorisedLinear(inputs, outputs, rank)
+
+
+def frame_mask(lengths: Tensor, T: int) -> Tensor:
+    """1.0 for valid frames, 0.0 for padding, ``[B, T]``."""
+    return (torch.arange(T, device=lengths.device) < lengths[:, None]).float()
+
+
+def rotary_tables(T: int, E: int, device=None) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotation of each frame, ``[T, E / 2]``."""
+    rates = ROTARY_BASE ** (-torch.arange(0, E, 2, device=device).float() / E)
+    angles = torch.arange(T, device=device).float()[:, None] * rates
+    return angles.cos(), angles.sin()
+
+
+def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x_BHTE.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class Subsampling(nn.Module):
+    """Strided convolutions over time and frequency; all but the first are depthwise separable."""
+
+    def __init__(self, record: ConformerRecord):
+        super().__init__()
+        self.strides = STRIDES[record.subsampling]
+        channels = record.subsampling_channels
+        self.first = nn.Conv2d(1, channels, 3, stride=(2, self.strides[0]), padding=1)
+        self.depthwise = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, stride=(2, stride), padding=1, groups=channels) for stride in self.strides[1:]
+        )
+        self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in self.strides[1:])
+        bands = record.frontend.mels
+        for _ in self.strides:
+            bands = (bands - 1) // 2 + 1
+        self.out = linear(channels * bands, record.width, record.subsampling_rank)
+
+    def forward(self, features_BMT: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = features_BMT[:, None]
+        for index, stride in enumerate(self.strides):
+            if index == 0:
+                x = self.first(x)
+            else:
+                x = self.pointwise[index - 1](self.depthwise[index - 1](x))
+            lengths = (lengths - 1) // stride + 1
+            # Padding must stay zero before every convolution, or it would leak into the last valid frames.
+            x = F.relu(x) * frame_mask(lengths, x.shape[3])[:, None, None, :]
+        return self.out(x.flatten(1, 2).transpose(1, 2)), lengths
+
+
+class FeedForward(nn.Module):
+    def __init__(self, D: int, inner: int, dropout: float, ranks: dict[str, int]):
+        super().__init__()
+        self.norm = nn.LayerNorm(D)
+        self.up = linear(D, inner, ranks.get("up"))
+        self.down = linear(inner, D, ranks.get("down"))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        return self.dropout(self.down(F.silu(self.up(self.norm(x_BTD)))))
+
+
+class Attention(nn.Module):
+    def __init__(self, D: int, H: int, E: int, dropout: float, ranks: dict[str, int]):
+        super().__init__()
+        self.heads, self.head_width = H, E
+        self.norm = nn.LayerNorm(D)
+        self.query = linear(D, H * E, ranks.get("query"))
+        self.key = linear(D, H * E, ranks.get("key"))
+        self.value = linear(D, H * E, ranks.get("value"))
+        self.out = linear(H * E, D, ranks.get("out"))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, bias_B11T: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        B, T, _ = x_BTD.shape
+        x = self.norm(x_BTD)
+        q, k, v = (m(x).view(B, T, self.heads, self.head_width).transpose(1, 2) for m in (self.query, self.key, self.value))
+        scores = rotate(q, cos, sin) @ rotate(k, cos, sin).transpose(2, 3) / math.sqrt(self.head_width)
+        mixed = (scores + bias_B11T).softmax(dim=-1) @ v
+        return self.dropout(self.out(mixed.transpose(1, 2).reshape(B, T, -1)))
+
+
+class Convolution(nn.Module):
+    def __init__(self, D: int, C: int, kernel: int, dropout: float, ranks: dict[str, int]):
+        super().__init__()
+        self.norm = nn.LayerNorm(D)
+        self.value = linear(D, C, ranks.get("value"))  # value and gate are the halves of the paper's gated linear unit
+        self.gate = linear(D, C, ranks.get("gate"))
+        self.depthwise = nn.Conv1d(C, C, kernel, padding=kernel // 2, groups=C)
+        self.batch_norm = nn.BatchNorm1d(C)
+        self.out = linear(C, D, ranks.get("out"))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        x = self.norm(x_BTD)
+        x = self.value(x) * torch.sigmoid(self.gate(x)) * mask_BT[:, :, None]
+        x = F.silu(self.batch_norm(self.depthwise(x.transpose(1, 2)))).transpose(1, 2)
+        return self.dropout(self.out(x))
+
+
+class ConformerLayer(nn.Module):
+    """Half feed-forward, attention, convolution, half feed-forward, norm; a module of width 0 is left out."""
+
+    def __init__(self, D: int, layer: LayerRecord, dropout: float):
+        super().__init__()
+
+        def ranks(module: str) -> dict[str, int]:
+            return {name.split(".")[1]: rank for name, rank in layer.ranks.items() if name.startswith(f"{module}.")}
+
+        self.feed_forward_1 = self.attention = self.convolution = self.feed_forward_2 = None
+        if layer.feed_forward_1:
+            self.feed_forward_1 = FeedForward(D, layer.feed_forward_1, dropout, ranks("feed_forward_1"))
+        if layer.heads:
+            self.attention = Attention(D, layer.heads, layer.head_width, dropout, ranks("attention"))
+        if layer.convolution:
+            self.convolution = Convolution(D, layer.convolution, layer.kernel, dropout, ranks("convolution"))
+        if layer.feed_forward_2:
+            self.feed_forward_2 = FeedForward(D, layer.feed_forward_2, dropout, ranks("feed_forward_2"))
+        self.norm = nn.LayerNorm(D)
+
+    def forward(self, x: Tensor, mask: Tensor, bias: Tensor, rotary: dict[int, tuple[Tensor, Tensor]]) -> Tensor:
+        if self.feed_forward_1 is not None:
+            x = x + 0.5 * self.feed_forward_1(x)
+        if self.attention is not None:
+            x = x + self.attention(x, bias, *rotary[self.attention.head_width])
+        if self.convolution is not None:
+            x = x + self.convolution(x, mask)
+        if self.feed_forward_2 is not None:
+            x = x + 0.5 * self.feed_forward_2(x)
+        return self.norm(x)
+
+
+class ConformerCTC(nn.Module):
+    """Waveforms to CTC log-probabilities; index 0 of the vocabulary is the blank."""
+
+    def __init__(self, record: ConformerRecord):
+        super().__init__()
+        self.record = record
+        self.frontend = LogMel(record.frontend, record.sample_rate)
+        self.subsampling = Subsampling(record)
+        self.dropout = nn.Dropout(record.dropout)
+        self.layers = nn.ModuleList(ConformerLayer(record.width, layer, record.dropout) for layer in record.layers)
+        self.out = nn.Linear(record.width, record.vocabulary)
+
+    def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+        x, lengths = self.subsampling(features_BMT, frames)
+        x = self.dropout(x)
+        mask = frame_mask(lengths, x.shape[1])
+        bias = (mask - 1)[:, None, None, :] * 1e4
+        widths = {layer.head_width for layer in self.record.layers if layer.heads}
+        rotary = {E: rotary_tables(x.shape[1], E, x.device) for E in widths}
+        states = []
+        for layer in self.layers:
+            x = layer(x, mask, bias, rotary)
+            states.append(x)
+        return self.out(x).log_softmax(dim=-1), lengths, states
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms ``[B, samples]`` and their lengths to log-probabilities ``[B, T, V]`` and valid frames ``[B]``."""
+        log_probs, frames, _ = self.encode(*self.frontend(waveform, lengths))
+        return log_probs, frames

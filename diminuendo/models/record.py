@@ -1,0 +1,66 @@
+"""The architecture record: everything needed to rebuild a model from its weights, layer by layer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from diminuendo.config.base import Fraction, PositiveInt, Section
+from diminuendo.config.schema import ArchitectureConfig, FrontendConfig
+
+Width = Annotated[int, Field(ge=0)]  # 0: pruning left nothing of this module
+
+
+class LayerRecord(Section):
+    """Widths of one Conformer layer."""
+
+    heads: Width
+    head_width: PositiveInt
+    feed_forward_1: Width
+    feed_forward_2: Width
+    convolution: Width  # channels
+    kernel: PositiveInt
+    ranks: dict[str, PositiveInt] = {}  # factorised linear layers by name, for instance "attention.query"
+
+
+class ConformerRecord(Section):
+    """Widths of a whole model, from the waveform to the tokens."""
+
+    sample_rate: PositiveInt
+    frontend: FrontendConfig
+    subsampling: PositiveInt
+    subsampling_channels: PositiveInt
+    width: PositiveInt
+    dropout: Fraction
+    vocabulary: PositiveInt
+    layers: tuple[LayerRecord, ...]
+    subsampling_rank: PositiveInt | None = None
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds of audio from one output frame to the next."""
+        hop = round(self.frontend.hop_seconds * self.sample_rate)
+        return hop * self.subsampling / self.sample_rate
+
+
+def record_of(config: ArchitectureConfig, frontend: FrontendConfig, sample_rate: int, vocabulary: int) -> ConformerRecord:
+    """The record of a uniform Conformer."""
+    layer = LayerRecord(
+        heads=config.heads,
+        head_width=config.width // config.heads,
+        feed_forward_1=config.feed_forward,
+        feed_forward_2=config.feed_forward,
+        convolution=config.width,
+        kernel=config.conv_kernel,
+    )
+    return ConformerRecord(
+        sample_rate=sample_rate,
+        frontend=frontend,
+        subsampling=config.subsampling,
+        subsampling_channels=config.subsampling_channels,
+        width=config.width,
+        dropout=config.dropout,
+        vocabulary=vocabulary,
+        layers=(layer,) * config.layers,
+    )

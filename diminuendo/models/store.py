@@ -1,0 +1,60 @@
+"""A trained model on disk: ``config.json`` (its record and tokens) and ``model.safetensors``. No code is ever loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from diminuendo.errors import UserError
+from diminuendo.files import atomic_file, write_json
+from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.record import ConformerRecord
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model in evaluation mode and the tokens of its outputs."""
+
+    model: ConformerCTC
+    tokens: list[str]
+
+
+def save_model(folder: str | Path, model: ConformerCTC, tokens: list[str]) -> None:
+    """Write the record, the tokens and the weights into ``folder``; the bytes depend on them alone."""
+    folder = Path(folder)
+    write_json(folder / CONFIG, {"architecture": model.record.model_dump(), "tokens": tokens})
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
+    with atomic_file(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+
+
+def load_model(folder: str | Path) -> StoredModel:
+    """Rebuild a model from its record and weights.
+
+    Raises:
+        UserError: a file is missing, is not what it should be, or the weights do not fit the record.
+    """
+    folder = Path(folder)
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        record = ConformerRecord.model_validate(stored["architecture"])
+        model = ConformerCTC(record)
+        model.load_state_dict(load_file(folder / WEIGHTS))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: not there; {folder} is not a trained model (`dvc repro` or `dvc checkout` makes it)") from error
+    except (ValidationError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        raise UserError(f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`") from error
+    return StoredModel(model.eval(), stored["tokens"])
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,34 @@
+"""Score a model in memory on a split, to choose between checkpoints. What is reported comes from the stored file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from diminuendo.data.batches import Batch
+from diminuendo.distillation.losses import greedy_targets
+from diminuendo.models.conformer import ConformerCTC
+
+
+@torch.inference_mode()
+def transcribe_batches(model: ConformerCTC, batches: Iterable[Batch], tokenizer) -> tuple[list[str], list[str]]:
+    """Reference and best-path hypothesis of every utterance."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    references, hypotheses = [], []
+    for batch in batches:
+        tokens, counts = greedy_targets(*model(batch.waveform.to(device), batch.lengths.to(device)))
+        hypotheses += [tokenizer.decode(ids.tolist()) for ids in tokens.split(counts.tolist())]
+        references += [tokenizer.decode(ids.tolist()) for ids in batch.targets.split(batch.target_lengths.tolist())]
+    model.train(was_training)
+    return references, hypotheses
+
+
+def dev_word_error_rate(model: ConformerCTC, batches: Iterable[Batch], tokenizer) -> float:
+    """Word errors over reference words, with the best path."""
+    import jiwer
+
+    references, hypotheses = transcribe_batches(model, batches, tokenizer)
+    return jiwer.wer(references, hypotheses)
