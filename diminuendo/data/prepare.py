@@ -1,0 +1,73 @@
+"""From a source to a prepared corpus: speak or read it, check it, resample it, train the tokenizer, write it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diminuendo.config.schema import Params
+from diminuendo.data.prepared import SPLITS, ShardWriter, write_corpus
+from diminuendo.errors import UserError
+from diminuendo.text import normalize, train_tokenizer
+
+
+def prepare(
+    params: Params, out: Path, workers: int | None = None, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Fill the empty folder ``out``; returns the content of its corpus.json.
+
+    The same parameters and source give the same bytes, whatever the number of workers.
+
+    Args:
+        workers: processes that speak, or threads that decode; one per core by default.
+        say: receives one line of text at a time for the user.
+
+    Raises:
+        UserError: the source is bad; everything wrong with it is in the message or in the file that it names.
+    """
+    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
+    fill = _speak_synthetic
+    if params.data.source == "manifest":
+        from diminuendo.data.manifest import read_manifests as fill
+    writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in SPLITS}
+    fill(params, writers, workers, say)
+    for split, writer in writers.items():
+        if not writer.lines:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in writer.dropped.items()) or "the source has none"
+            raise UserError(f"{params.data.path}: {split} has no utterances left ({reasons}); check data.min_seconds, data.max_seconds")
+    tokenizer = train_tokenizer(params.text.units, [line["text"] for line in writers["train"].lines], params.text.vocab_size)
+    summary = write_corpus(out, writers, tokenizer, params.data.source)
+    for split, facts in summary["splits"].items():
+        dropped = "".join(f", {n} left out: {reason}" for reason, n in facts["dropped"].items())
+        say(f"{split}: {facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers{dropped}")
+    say(f"{len(tokenizer.tokens)} tokens ({tokenizer.units}), corpus {summary['digest'][:12]}")
+    return summary
+
+
+def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: int, say: Callable[[str], None]) -> None:
+    from tqdm import tqdm
+
+    from diminuendo.synthesis.corpus import plan, speak
+    from diminuendo.synthesis.pool import SynthesisPool
+
+    planned = plan(Path(params.data.path), params.synthesis, params.seed)
+    rate = params.data.sample_rate
+    with SynthesisPool(rate, workers) as pool:
+        recordings = speak(planned, params.synthesis, params.seed, pool, rate)
+        for split, utterance, samples in tqdm(recordings, total=sum(map(len, planned.values())), unit="utt", desc="speaking"):
+            keys = {
+                "id": utterance.id,
+                "text": normalize(utterance.text, params.text.lowercase),
+                "speaker": utterance.voice.speaker,
+                "gender": utterance.voice.gender,
+                "accent": utterance.voice.accent,
+            }
+            seconds = len(samples) / rate
+            if split == "train" and seconds < params.data.min_seconds:
+                writers[split].drop("shorter than data.min_seconds")
+            elif split == "train" and seconds > params.data.max_seconds:
+                writers[split].drop("longer than data.max_seconds")
+            else:
+                writers[split].add(keys, samples)

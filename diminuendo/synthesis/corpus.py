@@ -1,0 +1,110 @@
+"""What a synthetic corpus says, who says it and how it is recorded: all of it drawn from one seed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diminuendo.config.schema import SynthesisConfig
+from diminuendo.data.audio import to_pcm16
+from diminuendo.errors import UserError
+from diminuendo.synthesis.grammar import Grammar
+from diminuendo.synthesis.noise import BABBLE_VOICES, COLORS, babble, colored_noise, mix
+from diminuendo.synthesis.pool import Request, SynthesisPool
+from diminuendo.synthesis.voices import SPLITS, Voice, load_voices
+
+_DRAWS = 2000  # of a sentence that is new before the grammar counts as exhausted
+_RECENT = 32  # utterances that babble is made of
+
+
+@dataclass(frozen=True)
+class PlannedUtterance:
+    id: str
+    text: str
+    voice: Voice
+    words_per_minute: int
+
+    @property
+    def request(self) -> Request:
+        return Request(self.text, self.voice.espeak_name, self.words_per_minute, self.voice.pitch)
+
+
+def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[PlannedUtterance]]:
+    """Every utterance of every split: no sentence twice in the corpus, no voice in two splits.
+
+    Raises:
+        UserError: bad ``grammar.yaml`` or ``voices.yaml``, or a grammar with too few sentences.
+    """
+    grammar = Grammar.load(folder / "grammar.yaml")
+    voices = load_voices(folder / "voices.yaml", seed, config.pitch)
+    sizes = {"train": config.train_utterances, "dev": config.dev_utterances, "test": config.test_utterances}
+    taken: set[str] = set()
+    # Test first: what is asked of train then never changes the sentences of test.
+    sentences = {
+        split: _distinct(grammar, sizes[split], np.random.default_rng([seed, SPLITS.index(split), 1]), taken, folder)
+        for split in ("test", "dev", "train")
+    }
+    return {split: _assign(split, sentences[split], voices[split], config, seed) for split in SPLITS}
+
+
+def _distinct(grammar: Grammar, count: int, rng: np.random.Generator, taken: set[str], folder: Path) -> list[str]:
+    chosen: list[str] = []
+    for _ in range(count):
+        for _ in range(_DRAWS):
+            sentence = grammar.draw(rng)
+            if sentence not in taken:
+                break
+        else:
+            raise UserError(
+                f"{folder / 'grammar.yaml'}: after {len(taken)} different sentences no new one was found in {_DRAWS} draws; "
+                "ask for fewer utterances in the synthesis section, or add patterns and words to the grammar"
+            )
+        taken.add(sentence)
+        chosen.append(sentence)
+    return chosen
+
+
+def _assign(
+    split: str, sentences: list[str], voices: list[Voice], config: SynthesisConfig, seed: int
+) -> list[PlannedUtterance]:
+    rng = np.random.default_rng([seed, SPLITS.index(split), 2])
+    slow, fast = config.words_per_minute
+    planned: list[PlannedUtterance] = []
+    for index, sentence in enumerate(sentences):
+        if index % len(voices) == 0:
+            order = rng.permutation(len(voices))
+        voice = voices[order[index % len(voices)]]
+        planned.append(PlannedUtterance(f"{split}-{index:06d}", sentence, voice, int(rng.integers(slow, fast + 1))))
+    return planned
+
+
+def speak(
+    planned: dict[str, list[PlannedUtterance]], config: SynthesisConfig, seed: int, pool: SynthesisPool, sample_rate: int
+) -> Iterator[tuple[str, PlannedUtterance, np.ndarray]]:
+    """(split, utterance, int16 [N] with noise and level) for the whole plan, in order."""
+    spoken = pool.speak(utterance.request for split in SPLITS for utterance in planned[split])
+    for split in SPLITS:
+        recent: deque[np.ndarray] = deque(maxlen=_RECENT)
+        for index, utterance in enumerate(planned[split]):
+            speech = next(spoken).astype(np.float32)
+            rng = np.random.default_rng([seed, SPLITS.index(split), 3, index])
+            yield split, utterance, to_pcm16(_record(rng, speech, recent, config, sample_rate))
+            recent.append(speech)
+
+
+def _record(
+    rng: np.random.Generator, speech: np.ndarray, recent: deque[np.ndarray], config: SynthesisConfig, sample_rate: int
+) -> np.ndarray:
+    noise = None
+    if rng.random() < config.noise_probability:
+        kinds = [*COLORS, *(["babble"] if len(recent) >= BABBLE_VOICES else [])]
+        kind = kinds[int(rng.integers(len(kinds)))]
+        if kind == "babble":
+            noise = babble(rng, recent, len(speech))
+        else:
+            noise = colored_noise(rng, kind, len(speech), sample_rate)
+    return mix(speech, noise, rng.uniform(*config.noise_snr_db), rng.uniform(*config.gain_db))

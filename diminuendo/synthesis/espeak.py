@@ -1,0 +1,72 @@
+"""eSpeak NG through its C interface (``speak_lib.h``), from the library and data that the ``espeakng-loader`` wheel carries."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, during the call
+_DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead of ending the process
+_UTF8 = 1
+_RATE, _PITCH = 1, 3
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+def data_folder() -> Path:
+    """The folder of voices and dictionaries."""
+    import espeakng_loader
+
+    return Path(espeakng_loader.get_data_path())
+
+
+def variants() -> list[str]:
+    """Voice variants that this installation has, sorted; eSpeak NG itself ignores an unknown one without a word."""
+    return sorted(path.name for path in (data_folder() / "voices" / "!v").iterdir())
+
+
+def load_library() -> ctypes.CDLL:
+    """The shared library, not initialised."""
+    import espeakng_loader
+
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library.espeak_Synth.argtypes = [
+        ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
+        ctypes.c_void_p, ctypes.c_void_p,
+    ]  # fmt: skip
+    return library
+
+
+def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pitch: int) -> tuple[bytes, int]:
+    """Native-endian 16-bit mono samples and their rate in Hz.
+
+    The library keeps state from one utterance to the next (flutter, echo, noise generators): the same request sounds
+    the same only as the first one of a process. Call this once in each.
+
+    Args:
+        voice: accent and variant, such as ``en-us+f3``.
+        pitch: 0 to 99, 50 is the voice's own.
+
+    Raises:
+        RuntimeError: eSpeak NG refused the voice or the text.
+    """
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 500, str(data_folder()).encode(), _DO_NOT_EXIT)
+    if rate <= 0:
+        raise RuntimeError(f"espeak_Initialize failed with {rate}")
+    pieces: list[bytes] = []
+
+    def receive(samples, count, _events):
+        if samples and count > 0:
+            pieces.append(ctypes.string_at(samples, 2 * count))
+        return 0
+
+    callback = _CALLBACK(receive)  # kept alive by this frame as long as the library may call it
+    library.espeak_SetSynthCallback(callback)
+    if status := library.espeak_SetVoiceByName(voice.encode()):
+        raise RuntimeError(f"no voice is called {voice!r} (status {status})")
+    library.espeak_SetParameter(_RATE, words_per_minute, 0)
+    library.espeak_SetParameter(_PITCH, pitch, 0)
+    encoded = text.encode() + b"\0"
+    if status := library.espeak_Synth(encoded, len(encoded), 0, 1, 0, _UTF8, None, None):
+        raise RuntimeError(f"espeak_Synth failed with {status}")
+    library.espeak_Synchronize()
+    return b"".join(pieces), rate
