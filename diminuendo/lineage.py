@@ -1,0 +1,155 @@
+"""Where a model came from: the deterministic record beside every model file, and the check that both are whole.
+
+A record names its parents, corpus, parameters and code by digest and nothing that changes between two runs of
+the same thing (no time, host, run or commit), so that the same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diminuendo.errors import UserError
+from diminuendo.files import digest_of_json, sha256_of, write_json
+
+FORMAT = 1
+RECORD = "lineage.json"
+MODEL = "model.onnx"
+SOURCE_ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("diminuendo", "stages")
+
+# What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
+SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "stages.room")
+
+
+def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
+    """Our modules that ``stages.<stage>`` may import, directly or through others, without the scaffold.
+
+    Found by reading the import statements, wherever they stand in the file: what a run happens to load depends
+    on whether it was resumed and on which branches it took, and would make the digest depend on it too.
+    """
+    found: dict[str, Path] = {}
+    waiting = [f"stages.{stage}"]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in SCAFFOLD or name.startswith(tuple(f"{part}." for part in SCAFFOLD)):
+            continue
+        path = _source_of(name, root)
+        if path is None:
+            continue
+        found[name] = path
+        waiting += _imports_of(name, path)
+        waiting += [name.rsplit(".", 1)[0]] if "." in name else []  # importing a.b runs a/__init__.py
+    return dict(sorted(found.items()))
+
+
+def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
+    """SHA-256 over the names and bytes of the modules that can shape the stage's result."""
+    return digest_of_json({name: sha256_of(path) for name, path in modules_of(stage, root).items()})
+
+
+def record(
+    stage: str, name: str, parameters: dict[str, Any], *, code: str, corpus: str, parents: dict[str, str]
+) -> dict[str, Any]:
+    """The lineage of a model, without the digests of its own files; this part goes into the ONNX metadata too."""
+    return {
+        "format": FORMAT,
+        "stage": stage,
+        "name": name,
+        "parameters": parameters,
+        "code": code,
+        "corpus": corpus,
+        "parents": parents,
+    }
+
+
+def write_record(folder: Path, lineage: dict[str, Any]) -> dict[str, Any]:
+    """Write ``lineage.json`` over all files in ``folder``; its own ``digest`` covers the rest of the record."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    whole = {**lineage, "files": {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}}
+    whole["digest"] = digest_of_json(whole)
+    write_json(folder / RECORD, whole)
+    return whole
+
+
+def verified_record(folder: Path) -> dict[str, Any]:
+    """Read ``lineage.json`` and check every file that it names, before anything of the model is loaded.
+
+    Raises:
+        UserError: the record or a file is missing, truncated or changed; the message names it.
+    """
+    path = folder / RECORD
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        stated = {key: value for key, value in whole.items() if key != "digest"}
+        files = dict(whole["files"])
+        intact = whole["digest"] == digest_of_json(stated)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; {_remedy(folder)}") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: not a lineage record ({error}); {_remedy(folder)}") from None
+    if not intact:
+        raise UserError(f"{path}: changed since it was written; {_remedy(folder)}")
+    if whole["format"] != FORMAT:
+        raise UserError(f"{path}: format {whole['format']!r}, expected {FORMAT}; run `dvc repro`")
+    for name, expected in sorted(files.items()):
+        verify_file(folder / name, expected, _remedy(folder))
+    return whole
+
+
+def verify_file(path: Path, expected: str, remedy: str) -> None:
+    """Raise a ``UserError`` that names the file unless its SHA-256 is ``expected``."""
+    try:
+        found = sha256_of(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing, though its lineage names it; {remedy}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    if found != expected:
+        raise UserError(
+            f"{path}: damaged: its SHA-256 is {found[:12]}…, its lineage says {expected[:12]}… "
+            f"({path.stat().st_size} bytes); {remedy}"
+        )
+
+
+def _remedy(folder: Path) -> str:
+    # DVC checks a damaged cache object out without a word, so deleting the copy in the workspace is not enough.
+    return f"remove {folder} and run `dvc checkout`, or, if that brings it back, `dvc repro --force`"
+
+
+def _source_of(name: str, root: Path) -> Path | None:
+    if name.split(".", 1)[0] not in PACKAGES:
+        return None
+    base = root.joinpath(*name.split("."))
+    if (path := base.with_suffix(".py")).is_file():
+        return path
+    return path if (path := base / "__init__.py").is_file() else None
+
+
+def _imports_of(name: str, path: Path) -> Iterator[str]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            start = parts[: len(parts) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)  # a name may be a submodule
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below ``node`` except the bodies of ``if TYPE_CHECKING:``, which never run."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _executed(other)
+            continue
+        yield from _executed(child)

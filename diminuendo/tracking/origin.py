@@ -1,0 +1,35 @@
+"""Where a run's code and libraries came from: for people; nothing of it enters a result."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+
+
+def source_state() -> dict[str, str]:
+    """Git commit, and whether tracked files differ from it (``dvc.lock`` aside: every stage of a run rewrites it)."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
+    return {"mlflow.source.git.commit": commit, "git.dirty": "true" if changed else "false"}
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "cpus": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())}
+    for name in ("torch", "onnxruntime"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

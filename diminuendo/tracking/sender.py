@@ -1,0 +1,70 @@
+"""The process that carries journals to MLflow: ``python -m diminuendo.tracking.sender``, started by whoever writes one.
+
+One at a time per outbox. It lives while a journal is being written or is not delivered, retries while the server is
+away, and gives up, leaving the journals where they are, once nobody writes any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from pathlib import Path
+
+from diminuendo.files import write_json
+from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
+
+POLL_SECONDS = 0.2
+PATIENCE_SECONDS = 10.0  # without any success and without a live journal
+LONGEST_PAUSE_SECONDS = 15.0
+
+
+def main() -> None:
+    while journals():
+        with open(OUTBOX / ".sender.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            delivered = serve()
+        # A journal may have come between the last look and the release of the lock, so the loop looks once more.
+        if not delivered:
+            return
+
+
+def serve() -> bool:
+    """Deliver until nothing is left (True) or it is hopeless (False)."""
+    os.nice(5)  # the stage that is being recorded comes first
+    last_success, pause, delivery = time.monotonic(), 0.5, None
+    while waiting := journals():
+        try:
+            if delivery is None:
+                from diminuendo.tracking.delivery import Delivery
+
+                delivery = Delivery()
+            for folder in waiting:
+                delivery.carry(folder)
+            last_success, pause = time.monotonic(), 0.5
+            (OUTBOX / TROUBLE).unlink(missing_ok=True)
+            time.sleep(POLL_SECONDS)
+        except Exception as error:
+            hopeless = time.monotonic() - last_success > PATIENCE_SECONDS and not any(map(is_live, waiting))
+            _report(error, hopeless)
+            if hopeless:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS if any(map(is_live, waiting)) else 2.0)
+    return True
+
+
+def _report(error: Exception, gave_up: bool) -> None:
+    from diminuendo.tracking.store import store_name
+
+    reason = f"{store_name()}: {type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), "gave up:" if gave_up else "will retry:", reason, file=sys.stderr, flush=True)
+    write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": reason, "gave_up": gave_up})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Which MLflow store is used, and opening it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "diminuendo"
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or SQLite in the repository's root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+def store_name() -> str:
+    """The address without a password, to be shown."""
+    return re.sub(r"//[^/@]*@", "//…@", tracking_uri())
+
+
+def open_client() -> tuple[MlflowClient, str]:
+    """A client and the id of the experiment, both made on first use."""
+    # MLflow's own patience (7 retries, doubling pauses, 120 s each) would outlast any stage; the sender has its own.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
+    client = mlflow.MlflowClient(uri)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    with _one_at_a_time(uri):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            local = uri.startswith("sqlite:") and "MLFLOW_TRACKING_URI" not in os.environ
+            location = Path("mlartifacts").resolve().as_uri() if local else None
+            try:
+                return client, client.create_experiment(name, artifact_location=location)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return client, experiment.experiment_id
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Processes that open a fresh SQLite store together fail in each other's migrations."""
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///").split("?")[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(path.name + ".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,189 @@
+"""The writing side of tracking: what a stage calls. Nothing here imports MLflow or waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from diminuendo.tracking.journal import OUTBOX, TROUBLE, Journal, is_live, journals
+from diminuendo.tracking.origin import source_state, versions
+
+PIPELINE = "DIMINUENDO_PIPELINE"  # id of the journal of the pipeline that the stage belongs to
+SWITCH = "DIMINUENDO_TRACKING"  # "off": nothing is recorded
+
+
+class Track:
+    """A stage's run. With tracking off every call does nothing."""
+
+    def __init__(self, journal: Journal | None = None, inside_pipeline: bool = False) -> None:
+        self._journal = journal
+        self._inside_pipeline = inside_pipeline
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Points of curves; without ``step``, single figures."""
+        self._add("metrics", values={name: float(value) for name, value in values.items()}, step=step)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Final figures: numbers become metrics (of the model too, if the stage makes one), nested keys joined by ``/``;
+        the rest is left to the stage's artifacts."""
+        self._add("summary", values=_numbers(values))
+
+    def model_metrics(self, digest: str, values: Mapping[str, float]) -> None:
+        """Figures measured now of a model that an earlier stage made, named by its digest."""
+        self._add("model_metrics", digest=digest, values=_numbers(values))
+
+    def artifact(self, path: str | Path, folder: str | None = None) -> None:
+        """A file, or a folder of files, as it is now."""
+        if self._journal is not None:
+            self._add("artifact", file=self._journal.keep(Path(path)), folder=folder)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self._add("tags", values={name: str(value) for name, value in values.items()})
+
+    def output(self, digest: str) -> None:
+        """Digest of the stage's result: the key by which its run is found again."""
+        self._add("tags", values={"output": digest})
+
+    def model(self, path: str | Path, digest: str) -> None:
+        """The ONNX file, as an MLflow model."""
+        if self._journal is not None:
+            self._add("model", file=self._journal.keep(Path(path)), digest=digest)
+
+    def wait(self, seconds: float = 30.0) -> None:
+        """Wait until the run is delivered, or say why it was not. Below a pipeline the pipeline does the waiting."""
+        if self._journal is not None and not self._inside_pipeline:
+            deliver(seconds, only=self._journal.folder)
+
+    def _add(self, event: str, **content: Any) -> None:
+        if self._journal is not None:
+            self._journal.add(event, **content)
+
+
+@contextmanager
+def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Track]:
+    """The run of a stage, from here to the end of the block; how the block ends is recorded too."""
+    if os.environ.get(SWITCH) == "off":
+        yield Track()
+        return
+    pipeline = os.environ.get(PIPELINE)
+    if pipeline and not is_live(OUTBOX / pipeline):
+        pipeline = None
+    journal = Journal(name)
+    journal.add(
+        "start",
+        kind="stage",
+        name=name,
+        parent=pipeline,
+        params=flat(parameters),
+        tags={"stage": stage, "member": name, **tags, **source_state(), **versions()},
+    )
+    start_sender()
+    with _ended(journal):
+        yield Track(journal, inside_pipeline=pipeline is not None)
+
+
+@contextmanager
+def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[str]:
+    """The run that stages below nest in; MLflow sees it only once a stage has really run. Yields its id."""
+    if os.environ.get(SWITCH) == "off":
+        yield ""
+        return
+    journal = Journal(name)
+    journal.add("start", kind="pipeline", name=name, parent=None, params={}, tags={**source_state(), **versions()})
+    os.environ[PIPELINE] = journal.id
+    try:
+        with _ended(journal):
+            yield journal.id
+    finally:
+        del os.environ[PIPELINE]
+        deliver(seconds)
+
+
+@contextmanager
+def _ended(journal: Journal) -> Iterator[None]:
+    status, error = "FINISHED", None
+    try:
+        yield
+    except BaseException as problem:
+        interrupted = isinstance(problem, (SystemExit, KeyboardInterrupt))
+        status, error = "KILLED" if interrupted else "FAILED", f"{type(problem).__name__}: {problem}"
+        raise
+    finally:
+        journal.add("end", status=status, error=error)
+        journal.close()
+
+
+def last_trouble() -> dict[str, Any] | None:
+    """Why the sender could not deliver when it last tried: ``time`` (s since the epoch), ``reason``, ``gave_up``."""
+    try:
+        return json.loads((OUTBOX / TROUBLE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def start_sender() -> None:
+    """Start the process that carries journals to MLflow; it ends by itself if there is one, or nothing to do."""
+    OUTBOX.mkdir(parents=True, exist_ok=True)
+    with open(OUTBOX / "sender.log", "a") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "diminuendo.tracking.sender"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a stage that is killed with its group is to be recorded as killed
+        )
+
+
+def deliver(seconds: float, only: Path | None = None) -> None:
+    """Wait for the outbox, or one journal of it, to be delivered; say on stderr why it was not."""
+
+    def pending() -> list[Path]:
+        waiting = journals() if only is None else [only] if only.exists() else []
+        return [folder for folder in waiting if not is_live(folder)]
+
+    if not pending():
+        return
+    begin = time.time()
+    start_sender()
+    while (left := pending()) and (waited := time.time() - begin) < seconds:
+        trouble = last_trouble()
+        if trouble is not None and trouble["time"] > begin and trouble["gave_up"]:
+            break
+        time.sleep(0.02 if waited < 1 else 0.1)
+    if left:
+        trouble = last_trouble()
+        reason = trouble["reason"] if trouble else f"not done after {seconds:.0f} s"
+        print(
+            f"tracking: {len(left)} run(s) are not in MLflow yet: {reason}\n"
+            f"tracking: the results are whole; what was to be recorded is kept in {OUTBOX} and sent by the next run",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters as MLflow's flat ones: ``training.learning_rate``; lists as JSON; None left out."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, (list, tuple, bool)) else str(value)
+    return found
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= _numbers(value, f"{prefix}{key}/")
+        elif isinstance(value, (int, float)):
+            found[f"{prefix}{key}"] = float(value)
+    return found

@@ -1,0 +1,244 @@
+"""The room a stage works in: validated parameters, verified inputs, an output that is whole or absent, and a record."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo import lineage, tracking
+from diminuendo.config import Params, load_params
+from diminuendo.config.schema import TEACHER
+from diminuendo.errors import UserError
+from diminuendo.files import digest_of_json, fresh_folder
+from stages import interruption
+from stages.declared import declared
+
+if TYPE_CHECKING:
+    from diminuendo.data.prepared import PreparedCorpus
+
+CORPUS = Path("data/prepared")
+MODELS = Path("models")
+OUTPUTS = {"prepare": CORPUS, "evaluate": Path("evaluation"), "report": Path("reports")}
+WORK = Path(".work")
+
+# Exit statuses: a retry cannot help the first and may help the second.
+USER_ERROR = 2
+TRY_AGAIN = 75
+
+
+class Room:
+    """What ``room`` yields. Paths are relative to the repository's root, where every stage runs.
+
+    Attributes:
+        params: the whole of ``params.yaml``, validated.
+        out: folder to fill; it replaces the stage's output when the block ends without error.
+        work: folder for checkpoints. It survives a kill, and a run with other parameters, code or inputs gets another.
+        track: the stage's MLflow run (``diminuendo.tracking.Track``).
+    """
+
+    out: Path
+    work: Path
+    track: tracking.Track
+
+    def __init__(self, stage: str, member: str | None, params: Params) -> None:
+        self.stage, self.member, self.params = stage, member, params
+        self.name = member or (TEACHER if stage == "train_teacher" else stage)
+        self.makes_model = stage not in OUTPUTS
+        self._lineage: dict[str, Any] | None = None
+        if self.makes_model:
+            self._check_member()
+
+    def _check_member(self) -> None:
+        allowed = [name for name, (stage, _) in self.params.members.items() if stage == self.stage]
+        if self.name not in allowed:
+            raise UserError(f"params.yaml: {self.stage} has no member {self.name!r}; it has: {', '.join(allowed) or 'none'}")
+
+    @property
+    def output(self) -> Path:
+        """Where the result will stand."""
+        return MODELS / self.name if self.makes_model else OUTPUTS[self.stage]
+
+    @property
+    def settings(self) -> Any:
+        """The member's own section, e.g. a ``DistillConfig``."""
+        return self.params.members[self.name][1]
+
+    @cached_property
+    def corpus(self) -> PreparedCorpus:
+        """The prepared corpus, every file checked against its digest."""
+        from diminuendo.data.prepared import PreparedCorpus
+
+        return PreparedCorpus.open(CORPUS, verify=True)
+
+    @cached_property
+    def corpus_digest(self) -> str:
+        path = CORPUS / "corpus.json"
+        try:
+            digest = json.loads(path.read_text(encoding="utf-8"))["digest"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
+        if not isinstance(digest, str):
+            raise UserError(f"{path}: digest: expected text, found {digest!r}; run `dvc repro --force prepare`")
+        return digest
+
+    @cached_property
+    def parent(self) -> Path:
+        """Folder of the member named ``from``, every file checked against its lineage."""
+        return self._verified(self.params.parent_of(self.name) or self._no_parent())
+
+    @cached_property
+    def teacher(self) -> Path:
+        """Folder of the teacher, every file checked against its lineage."""
+        return self._verified(TEACHER)
+
+    @cached_property
+    def models(self) -> dict[str, Path]:
+        """Name to folder of the whole family in the order of ``params.yaml``, every file checked."""
+        return {name: self._verified(name) for name in self.params.members}
+
+    def _no_parent(self) -> str:
+        raise LookupError(f"{self.stage} {self.name} has no parent")
+
+    def _verified(self, name: str) -> Path:
+        self._model_digest(name)
+        return MODELS / name
+
+    def _model_digest(self, name: str) -> str:
+        return self._records.setdefault(name, lineage.verified_record(MODELS / name))["files"][lineage.MODEL]
+
+    @cached_property
+    def _records(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Name to digest of the models that this stage reads: the member named ``from``, and the teacher if it teaches."""
+        if not self.makes_model:
+            return {} if self.stage == "prepare" else {name: self._model_digest(name) for name in self.params.members}
+        names = [self.params.parent_of(self.name)]
+        losses = getattr(self.settings, "losses", None)
+        teaches = losses is not None and losses.needs_teacher and getattr(self.settings, "aware", True)
+        if teaches and TEACHER not in names:
+            names.append(TEACHER)
+        return {name: self._model_digest(name) for name in names if name}
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """What ``dvc.yaml`` says the stage uses of ``params.yaml``: this member's own keys stand at the top, over shared ones."""
+        dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
+        own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
+        found: dict[str, Any] = {}
+        for key in declared(self.stage, self.member).params:
+            value = dumped
+            for part in key.split("."):
+                value = value[part]
+            found |= value if key == own else {key: value}
+        if "training" in found and self.makes_model:
+            found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
+        return found
+
+    @cached_property
+    def code(self) -> str:
+        return lineage.code_digest(self.stage)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that the result depends on."""
+        inputs = _listing(Path(self.params.data.path)) if self.stage == "prepare" else [self.corpus_digest, self.parents]
+        return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
+
+    def lineage(self, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The record without the model's own files, for the ONNX metadata; ``lineage.json`` will say the same.
+
+        ``parameters``: those the stage used, if they are fewer than ``self.parameters``.
+        """
+        if parameters is not None or self._lineage is None:
+            used = self.parameters if parameters is None else parameters
+            self._lineage = lineage.record(
+                self.stage, self.name, used, code=self.code, corpus=self.corpus_digest, parents=self.parents
+            )
+        return self._lineage
+
+
+@contextmanager
+def room(stage: str, member: str | None = None) -> Iterator[Room]:
+    """Open the room of a stage; on the way out the output is put in place and the run is recorded.
+
+    A ``UserError`` is printed and ends the process with status 2. SIGTERM and SIGINT end it with 128 + signal,
+    children included; what ``work`` holds is there for the next run.
+    """
+    label = stage if member is None else f"{stage}@{member}"
+    try:
+        with interruption.prompt_death():
+            r = Room(stage, member, load_params())
+            home = WORK / stage / r.name
+            with _alone(home, label), tracking.stage_run(stage, r.name, r.parameters, _inputs(r)) as r.track:
+                r.work = home / r.fingerprint[:16]
+                r.work.mkdir(parents=True, exist_ok=True)
+                with fresh_folder(r.output) as r.out:
+                    yield r
+                    _finish(r)
+            shutil.rmtree(home)
+            r.track.wait()
+    except UserError as error:
+        print(f"error: {label}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR) from None
+
+
+def _inputs(r: Room) -> dict[str, str]:
+    """Tag to digest of everything the stage reads."""
+    found = {"code": r.code, **{f"input.{name}": digest for name, digest in r.parents.items()}}
+    return found if r.stage == "prepare" else {**found, "input.corpus": r.corpus_digest}
+
+
+def _finish(r: Room) -> None:
+    if not any(r.out.iterdir()):
+        raise RuntimeError(f"stage {r.stage} left {r.out} empty")
+    if r.makes_model:
+        files = lineage.write_record(r.out, r.lineage())["files"]
+        for name in (lineage.RECORD, "summary.json", "history.csv"):
+            if (r.out / name).exists():
+                r.track.artifact(r.out / name)
+        r.track.output(files[lineage.MODEL])
+        r.track.model(r.out / lineage.MODEL, files[lineage.MODEL])
+    elif (corpus := r.out / "corpus.json").exists():
+        r.track.output(json.loads(corpus.read_text(encoding="utf-8"))["digest"])
+        r.track.artifact(corpus)
+
+
+@contextmanager
+def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
+    """Hold the stage's lock. The wait is for a run whose DVC was killed to notice it and die."""
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home.with_name(f"{home.name}.lock"), "a+") as lock:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    lock.seek(0)
+                    holder = lock.read().strip() or "unknown"
+                    print(f"error: {label}: already running as process {holder}; wait for it or end it", file=sys.stderr)
+                    raise SystemExit(TRY_AGAIN) from None
+                time.sleep(0.1)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _listing(folder: Path) -> list[list[Any]]:
+    """Name, size and time of every source file: enough to know whether a checkpoint is of the same source."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [[str(path), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in paths]
