@@ -48,9 +48,9 @@ class FrontendGeometry:
     def __post_init__(self):
         if (self.filterbank.sum(axis=1) <= 0).any():
             raise UserError(
-                f"frontend.mels: {self.config.mels} bands between {self.config.low_hz:g} and {self.config.high_hz:g} Hz are "
-                f"narrower than the {self.sample_rate / self.window:g} Hz resolution of a {self.config.window_seconds:g} s "
-                "window, some would be empty; take fewer mels or a longer window"
+                f"frontend.mels: {self.config.mels} bands between {self.config.low_hz:g} and {self.config.high_hz:g} Hz "
+                f"are narrower than the {self.sample_rate / self.window:g} Hz resolution of a "
+                f"{self.config.window_seconds:g} s window, some would be empty; take fewer mels or a longer window"
             )
 
     @cached_property

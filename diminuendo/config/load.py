@@ -22,7 +22,9 @@ def _mapping_without_duplicates(loader, node, deep=False):
     keys = [loader.construct_object(key, deep=deep) for key, _ in node.value]
     for index, key in enumerate(keys):
         if key in keys[:index]:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is there twice", node.value[index][0].start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} is there twice", node.value[index][0].start_mark
+            )
     return loader.construct_mapping(node, deep=deep)
 
 

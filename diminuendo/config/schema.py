@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from diminuendo.config.base import Fraction, Hertz, OpenFraction, PositiveInt, Positive, Section, Weight
+from diminuendo.config.base import Fraction, Hertz, OpenFraction, Positive, PositiveInt, Section, Weight
 from diminuendo.config.training import LossConfig, TrainingConfig, TrainingOverrides
 
 TEACHER = "teacher"
@@ -226,17 +226,24 @@ class Params(Section):
             if name == TEACHER:
                 continue
             if settings.parent not in names:
-                raise ValueError(f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}")
+                raise ValueError(
+                    f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}"
+                )
             if settings.parent in self.quantize:
-                raise ValueError(f"{stage}.{name}.from: {settings.parent!r} is quantized, and a quantized member is the end of a chain")
+                raise ValueError(
+                    f"{stage}.{name}.from: {settings.parent!r} is quantized, and that is the end of a chain"
+                )
             seen, at = [name], settings.parent
             while at != TEACHER:
                 if at in seen:
-                    raise ValueError(f"{stage}.{name}.from: the chain {' → '.join([*seen, at])} never reaches the teacher")
+                    raise ValueError(
+                        f"{stage}.{name}.from: the chain {' → '.join([*seen, at])} never reaches the teacher"
+                    )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
         if self.frontend.high_hz > self.data.sample_rate / 2:
             raise ValueError(
-                f"frontend.high_hz: {self.frontend.high_hz:g} Hz is above half of data.sample_rate ({self.data.sample_rate} Hz)"
+                f"frontend.high_hz: {self.frontend.high_hz:g} Hz is above half of "
+                f"data.sample_rate ({self.data.sample_rate} Hz)"
             )
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diminuendo.config.base import Fraction, OpenFraction, PositiveInt, Positive, Section, Weight, overrides_of
+from diminuendo.config.base import Fraction, OpenFraction, Positive, PositiveInt, Section, Weight, overrides_of
 
 
 class AugmentationConfig(Section):

@@ -79,10 +79,10 @@ def spec_augment(features_BMT: Tensor, frames: Tensor, config: AugmentationConfi
         T = int(frames[b])
         for _ in range(config.time_masks):
             width = int(rng.integers(0, max(1, int(T * config.time_mask_fraction)) + 1))
-            start = int(rng.integers(0, max(1, T - width)))
+            start = int(rng.integers(0, T - width + 1))
             masked[b, :, start : start + width] = 0
         for _ in range(config.mel_masks):
             width = int(rng.integers(0, min(config.mel_mask_bands, M) + 1))
-            start = int(rng.integers(0, max(1, M - width)))
+            start = int(rng.integers(0, M - width + 1))
             masked[b, start : start + width] = 0
     return masked

@@ -77,7 +77,12 @@ class BatchSource:
     """
 
     def __init__(
-        self, corpus, split: Sequence[Spoken], batch_seconds: float, seed: int, augmentation: AugmentationConfig | None = None
+        self,
+        corpus,
+        split: Sequence[Spoken],
+        batch_seconds: float,
+        seed: int,
+        augmentation: AugmentationConfig | None = None,
     ):
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation

@@ -62,13 +62,13 @@ class FrameKL:
 class HiddenStates(nn.Module):
     """Squared distance between encoder states, the student's through a learned projection (Jiao et al. 2020).
 
-    Student layer ``i`` of ``S`` follows teacher layer ``round(i × L / S)``; the last follows the last. States are
-    normalised over their width first, so that a teacher's scale does not set the size of the loss.
+    Student layer ``i`` of ``S``, counted from 1, follows teacher layer ``round(i × L / S)`` of ``L``, so that the last
+    follows the last. States are normalised over their width first: a teacher's scale does not set the size of the loss.
     """
 
     def __init__(self, student_width: int, student_layers: int, teacher_width: int, teacher_layers: int):
         super().__init__()
-        self.pairs = [(i, round((i + 1) * teacher_layers / student_layers) - 1) for i in range(student_layers)]
+        self.pairs = [(i, max(0, round((i + 1) * teacher_layers / student_layers) - 1)) for i in range(student_layers)]
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width) for _ in self.pairs)
 
     def forward(self, student: list[Tensor], teacher: list[Tensor], teacher_lengths: Tensor, lengths: Tensor) -> Tensor:

@@ -23,9 +23,13 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
         if config.needs_teacher and teacher is None:
-            raise UserError("losses: kl, hidden and sequence need a teacher; set them to 0 for a member trained from scratch")
+            raise UserError(
+                "losses: kl, hidden and sequence need a teacher; set them to 0 for a member trained from scratch"
+            )
         if config.needs_teacher and teacher.record.vocabulary != student.record.vocabulary:
-            raise UserError("losses: teacher and student have different vocabularies; build both from one prepared corpus")
+            raise UserError(
+                "losses: teacher and student have different vocabularies; build both from one prepared corpus"
+            )
         # In a list, so that the teacher is no submodule: it is neither saved in checkpoints nor set to training mode.
         self._teacher = [teacher.eval()] if config.needs_teacher else []
         self.ctc, self.kl, self.sequence = CTCLoss(), FrameKL(config.temperature), SequenceTargets()

@@ -95,7 +95,7 @@ class _Encoder:
         g = self.g
         T = g.op("Squeeze", g.op("Slice", g.op("Shape", x), g.ints(1), g.ints(2)), g.ints(0))
         positions = g.op("Cast", g.op("Range", g.constant(0, np.int64), T, g.constant(1, np.int64)), to=1)
-        rates = g.constant((ROTARY_BASE ** (-np.arange(0, E, 2, dtype=np.float32) / E)))
+        rates = g.constant(ROTARY_BASE ** (-np.arange(0, E, 2, dtype=np.float32) / E))
         angles = g.op("Mul", g.op("Unsqueeze", positions, g.ints(1)), rates)
         return g.op("Cos", angles), g.op("Sin", angles)
 
@@ -134,7 +134,9 @@ class _Encoder:
         x = self.silu(self.convolution(module.depthwise, f"{path}.depthwise", x, weight, bias))
         return self.linear(module.out, f"{path}.out", g.op("Transpose", x, perm=[0, 2, 1]))
 
-    def layer(self, module: ConformerLayer, path: str, x: str, mask: str, bias: str, rotary: dict[int, tuple[str, str]]) -> str:
+    def layer(
+        self, module: ConformerLayer, path: str, x: str, mask: str, bias: str, rotary: dict[int, tuple[str, str]]
+    ) -> str:
         g = self.g
 
         def half(name: str, x: str) -> str:

@@ -112,5 +112,3 @@ def frame_mask(g: Graph, valid: str, like: str, axis: int) -> str:
     T = g.op("Squeeze", g.op("Slice", g.op("Shape", like), g.ints(axis), g.ints(axis + 1)), g.ints(0))
     positions = g.op("Range", g.constant(0, np.int64), T, g.constant(1, np.int64))
     return g.op("Cast", g.op("Less", positions, g.op("Unsqueeze", valid, g.ints(1))), to=1)
-
-

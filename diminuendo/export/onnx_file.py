@@ -16,7 +16,9 @@ MODEL = "model.onnx"
 PREFIX = "diminuendo."
 
 
-def metadata_of(name: str, tokens: list[str], sample_rate: int, frame_seconds: float, parameters: int, lineage: dict) -> dict[str, str]:
+def metadata_of(
+    name: str, tokens: list[str], sample_rate: int, frame_seconds: float, parameters: int, lineage: dict
+) -> dict[str, str]:
     """The metadata of a shipped file; see ``docs/format.md`` for the meaning of each key."""
     return {
         f"{PREFIX}format": FORMAT,
@@ -29,7 +31,9 @@ def metadata_of(name: str, tokens: list[str], sample_rate: int, frame_seconds: f
     }
 
 
-def export_model(path: str | Path, model: ConformerCTC, *, name: str, tokens: list[str], lineage: dict) -> onnx.ModelProto:
+def export_model(
+    path: str | Path, model: ConformerCTC, *, name: str, tokens: list[str], lineage: dict
+) -> onnx.ModelProto:
     """Write a trained model as the file that ships; its bytes depend on the arguments alone."""
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)

@@ -64,7 +64,8 @@ class Subsampling(nn.Module):
         channels = record.subsampling_channels
         self.first = nn.Conv2d(1, channels, 3, stride=(2, self.strides[0]), padding=1)
         self.depthwise = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, stride=(2, stride), padding=1, groups=channels) for stride in self.strides[1:]
+            nn.Conv2d(channels, channels, 3, stride=(2, stride), padding=1, groups=channels)
+            for stride in self.strides[1:]
         )
         self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in self.strides[1:])
         bands = record.frontend.mels
@@ -111,7 +112,9 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         B, T, _ = x_BTD.shape
         x = self.norm(x_BTD)
-        q, k, v = (m(x).view(B, T, self.heads, self.head_width).transpose(1, 2) for m in (self.query, self.key, self.value))
+        q, k, v = (
+            m(x).view(B, T, self.heads, self.head_width).transpose(1, 2) for m in (self.query, self.key, self.value)
+        )
         scores = rotate(q, cos, sin) @ rotate(k, cos, sin).transpose(2, 3) / math.sqrt(self.head_width)
         mixed = (scores + bias_B11T).softmax(dim=-1) @ v
         return self.dropout(self.out(mixed.transpose(1, 2).reshape(B, T, -1)))

@@ -44,7 +44,9 @@ class ConformerRecord(Section):
         return hop * self.subsampling / self.sample_rate
 
 
-def record_of(config: ArchitectureConfig, frontend: FrontendConfig, sample_rate: int, vocabulary: int) -> ConformerRecord:
+def record_of(
+    config: ArchitectureConfig, frontend: FrontendConfig, sample_rate: int, vocabulary: int
+) -> ConformerRecord:
     """The record of a uniform Conformer."""
     layer = LayerRecord(
         heads=config.heads,

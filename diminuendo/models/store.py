@@ -1,4 +1,4 @@
-"""A trained model on disk: ``config.json`` (its record and tokens) and ``model.safetensors``. No code is ever loaded."""
+"""A trained model on disk: ``config.json`` (its record and tokens) and ``model.safetensors``; no code is ever loaded."""
 
 from __future__ import annotations
 
@@ -50,9 +50,13 @@ def load_model(folder: str | Path) -> StoredModel:
         model = ConformerCTC(record)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: not there; {folder} is not a trained model (`dvc repro` or `dvc checkout` makes it)") from error
+        raise UserError(
+            f"{error.filename}: not there; {folder} is not a trained model (`dvc repro` or `dvc checkout` makes it)"
+        ) from error
     except (ValidationError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`") from error
+        raise UserError(
+            f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`"
+        ) from error
     return StoredModel(model.eval(), stored["tokens"])
 
 

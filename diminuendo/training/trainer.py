@@ -46,11 +46,13 @@ class Hooks:
     """What a compression technique adds to the loop.
 
     ``before_step`` is called with (model, progress 0…1) before the forward pass, ``after_step`` after the update and,
-    on a resumed run, once before the first step.
+    on a resumed run, once before the first step. ``after_average`` is called with the averaged model, which is what is
+    scored and kept, after every update of it.
     """
 
     before_step: Callable[[nn.Module, float], None] | None = None
     after_step: Callable[[nn.Module, float], None] | None = None
+    after_average: Callable[[nn.Module], None] | None = None
 
 
 def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
@@ -94,7 +96,8 @@ def train(
         teacher: what the terms of ``losses`` other than ``ctc`` follow.
         keep: "best" by dev WER, or "last" where only the end of a schedule is valid (gradual pruning).
     Returns:
-        the history, one row per logged step: ``step, epoch, learning_rate, loss``, the terms, ``dev_wer`` where measured.
+        the history, one row per logged step: ``step, epoch, learning_rate, loss``, the terms, and ``dev_wer`` where
+        it was measured.
     """
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -119,11 +122,17 @@ def train(
         first += steps
         if skipped < steps:
             for batch in source.epoch(epoch, skipped):
-                values = _step(model, objective, optimiser, average, batch, progress.step, total, config, seed, hooks, device)
+                values = _step(
+                    model, objective, optimiser, average, batch, progress.step, total, config, seed, hooks, device
+                )
                 progress.step += 1
                 display.advance(values, batch.seconds)
                 if progress.step % LOG_EVERY == 0 or progress.step == total:
-                    row = {"step": progress.step, "epoch": round(epoch + 1 - (first - progress.step) / steps, 3), **values}
+                    row = {
+                        "step": progress.step,
+                        "epoch": round(epoch + 1 - (first - progress.step) / steps, 3),
+                        **values,
+                    }
                     progress.history.append(row)
                     if tracker:
                         tracker.metrics(values, step=progress.step)
@@ -149,7 +158,9 @@ def train(
     return progress.history
 
 
-def _step(model, objective, optimiser, average, batch: Batch, step: int, total: int, config, seed, hooks, device) -> dict[str, float]:
+def _step(
+    model, objective, optimiser, average, batch: Batch, step: int, total: int, config, seed, hooks, device
+) -> dict[str, float]:
     torch.manual_seed((seed * 1_000_003 + step) % 2**63)  # dropout of a step is the same on a resumed run
     rate = learning_rate_at(step, total, config)
     for group in optimiser.param_groups:
@@ -158,7 +169,9 @@ def _step(model, objective, optimiser, average, batch: Batch, step: int, total: 
         hooks.before_step(model, step / total)
     features, frames = model.frontend(batch.waveform.to(device), batch.lengths.to(device))
     masked = spec_augment(features, frames, config.augmentation, np.random.default_rng([seed, step]))
-    batch = Batch(batch.waveform, batch.lengths, batch.targets.to(device), batch.target_lengths.to(device), batch.seconds)
+    batch = Batch(
+        batch.waveform, batch.lengths, batch.targets.to(device), batch.target_lengths.to(device), batch.seconds
+    )
     loss, terms = objective(model.encode(masked, frames), features, frames, batch)
     if not torch.isfinite(loss):
         raise UserError(
@@ -172,6 +185,8 @@ def _step(model, objective, optimiser, average, batch: Batch, step: int, total: 
     if hooks.after_step:
         hooks.after_step(model, (step + 1) / total)
     average.update(model, step)
+    if hooks.after_average:
+        hooks.after_average(average.model)
     return {
         "learning_rate": rate,
         "loss": loss.item(),
@@ -188,7 +203,9 @@ class _Display:
         self.dev_wer = next((row["dev_wer"] for row in reversed(progress.history) if "dev_wer" in row), None)
         # Logs get a line now and then, terminals a moving bar.
         interval = 0.5 if sys.stderr.isatty() else 15
-        self.bar = tqdm(total=total, initial=progress.step, desc=name, unit="step", mininterval=interval, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=total, initial=progress.step, desc=name, unit="step", mininterval=interval, dynamic_ncols=True
+        )
 
     def advance(self, values: dict[str, float], seconds: float) -> None:
         self.seconds += seconds
@@ -209,5 +226,7 @@ def write_history(path: Path, history: list[dict]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in history)
+    writer.writerows(
+        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in history
+    )
     write_text(path, text.getvalue())

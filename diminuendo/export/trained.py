@@ -1,0 +1,37 @@
+"""Everything that a trained member leaves in its folder, read back before it is trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diminuendo.export.check import check_parity
+from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.files import write_json
+from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.store import save_model
+from diminuendo.training.trainer import write_history
+
+SUMMARY = "summary.json"
+HISTORY = "history.csv"
+
+
+def deliver(
+    folder: Path,
+    model: ConformerCTC,
+    *,
+    name: str,
+    tokens: list[str],
+    lineage: dict,
+    history: list[dict],
+    summary: dict,
+) -> None:
+    """Write the weights, the shipped file, the curves and the technique's own figures, then compare the files.
+
+    Raises:
+        UserError: the stored weights and the shipped file do not give the same log-probabilities.
+    """
+    save_model(folder, model, tokens)
+    export_model(folder / MODEL, model, name=name, tokens=tokens, lineage=lineage)
+    write_history(folder / HISTORY, history)
+    write_json(folder / SUMMARY, summary)
+    check_parity(folder)

@@ -1,0 +1,46 @@
+"""Train a student of its own architecture under the member named ``from``."""
+
+from __future__ import annotations
+
+import sys
+
+from stages.room import room
+
+
+def main() -> None:
+    member = sys.argv[1]
+    with room("distill", member) as r:
+        import torch
+
+        from diminuendo.distillation.initialise import initialise_from_teacher
+        from diminuendo.export.trained import deliver
+        from diminuendo.models.conformer import ConformerCTC
+        from diminuendo.models.record import record_of
+        from diminuendo.models.store import load_model
+        from diminuendo.training.trainer import train
+
+        corpus, params, settings = r.corpus, r.params, r.settings
+        teacher = load_model(r.parent).model
+        torch.manual_seed(params.seed)
+        record = record_of(settings.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
+        student = ConformerCTC(record)
+        filled = initialise_from_teacher(student, teacher) if settings.initialise == "teacher" else []
+        history = train(
+            student,
+            corpus,
+            params.training_of(member),
+            settings.losses,
+            seed=params.seed,
+            work=r.work,
+            teacher=teacher,
+            tracker=r.track,
+            name=member,
+        )
+        summary = {"initialised_tensors": len(filled), "tensors": len(student.state_dict())}
+        deliver(
+            r.out, student, name=member, tokens=corpus.tokens, lineage=r.lineage(), history=history, summary=summary
+        )
+
+
+if __name__ == "__main__":
+    main()
