@@ -48,7 +48,7 @@ class FrontendGeometry:
     def __post_init__(self):
         if (self.filterbank.sum(axis=1) <= 0).any():
             raise UserError(
-                f"frontend.mels: {self.config.mels} bands between {self.config.low_hz:g} and {self.config.high_hz:g} Hz "
+                f"frontend.mels: {self.config.mels} bands from {self.config.low_hz:g} to {self.config.high_hz:g} Hz "
                 f"are narrower than the {self.sample_rate / self.window:g} Hz resolution of a "
                 f"{self.config.window_seconds:g} s window, some would be empty; take fewer mels or a longer window"
             )

@@ -1,4 +1,4 @@
-"""A trained model on disk: ``config.json`` (its record and tokens) and ``model.safetensors``; no code is ever loaded."""
+"""A trained model on disk: ``config.json`` (record and tokens) and ``model.safetensors``; no code is ever loaded."""
 
 from __future__ import annotations
 
