@@ -1,4 +1,4 @@
-"""Where a model came from: the deterministic record beside every model file, and the check that both are whole.
+"""Where a model came from: the record beside every model file, and the check that both are whole.
 
 A record names its parents, corpus, parameters and code by digest and nothing that changes between two runs of
 the same thing (no time, host, run or commit), so that the same inputs give the same bytes.
@@ -28,8 +28,8 @@ SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "stag
 def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
     """Our modules that ``stages.<stage>`` may import, directly or through others, without the scaffold.
 
-    Found by reading the import statements, wherever they stand in the file: what a run happens to load depends
-    on whether it was resumed and on which branches it took, and would make the digest depend on it too.
+    Found by reading the import statements, wherever they stand in the file: what a run happens to load
+    depends on whether it was resumed and on the branches it took, and the digest must not.
     """
     found: dict[str, Path] = {}
     waiting = [f"stages.{stage}"]
@@ -54,7 +54,7 @@ def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
 def record(
     stage: str, name: str, parameters: dict[str, Any], *, code: str, corpus: str, parents: dict[str, str]
 ) -> dict[str, Any]:
-    """The lineage of a model, without the digests of its own files; this part goes into the ONNX metadata too."""
+    """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata."""
     return {
         "format": FORMAT,
         "stage": stage,
@@ -67,7 +67,7 @@ def record(
 
 
 def write_record(folder: Path, lineage: dict[str, Any]) -> dict[str, Any]:
-    """Write ``lineage.json`` over all files in ``folder``; its own ``digest`` covers the rest of the record."""
+    """Write ``lineage.json`` over all files in ``folder``; ``digest`` covers the rest of the record."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
     whole = {**lineage, "files": {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}}
     whole["digest"] = digest_of_json(whole)
@@ -116,7 +116,7 @@ def verify_file(path: Path, expected: str, remedy: str) -> None:
 
 
 def _remedy(folder: Path) -> str:
-    # DVC checks a damaged cache object out without a word, so deleting the copy in the workspace is not enough.
+    # DVC checks a damaged cache object out without a word: removing the workspace's copy may not be enough.
     return f"remove {folder} and run `dvc checkout`, or, if that brings it back, `dvc repro --force`"
 
 

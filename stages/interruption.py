@@ -15,7 +15,7 @@ _SECONDS_TO_CLEAN_UP = 10
 
 @contextmanager
 def prompt_death() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``, and kill the children that are left at the end."""
+    """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``; on any error kill the children that are left."""
 
     def on_signal(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
@@ -37,7 +37,7 @@ def prompt_death() -> Iterator[None]:
 
 
 def _die_with_parent() -> None:
-    """Linux: SIGTERM when the parent ends. `kill -9` on `dvc` would else leave this stage running beside its rerun."""
+    """On Linux: SIGTERM when the parent ends. A stage whose DVC was killed would run on beside its rerun."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""The room a stage works in: validated parameters, verified inputs, an output that is whole or absent, and a record."""
+"""The room a stage works in: checked parameters and inputs, an output that is whole or absent, a record."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Room:
     Attributes:
         params: the whole of ``params.yaml``, validated.
         out: folder to fill; it replaces the stage's output when the block ends without error.
-        work: folder for checkpoints. It survives a kill, and a run with other parameters, code or inputs gets another.
+        work: folder for checkpoints, there again after a kill unless parameters, code or inputs changed.
         track: the stage's MLflow run (``diminuendo.tracking.Track``).
     """
 
@@ -60,7 +60,8 @@ class Room:
     def _check_member(self) -> None:
         allowed = [name for name, (stage, _) in self.params.members.items() if stage == self.stage]
         if self.name not in allowed:
-            raise UserError(f"params.yaml: {self.stage} has no member {self.name!r}; it has: {', '.join(allowed) or 'none'}")
+            members = ", ".join(allowed) or "none"
+            raise UserError(f"params.yaml: {self.stage} has no member {self.name!r}; it has: {members}")
 
     @property
     def output(self) -> Path:
@@ -87,7 +88,7 @@ class Room:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
         if not isinstance(digest, str):
-            raise UserError(f"{path}: digest: expected text, found {digest!r}; run `dvc repro --force prepare`")
+            raise UserError(f"{path}: digest: expected text, found {digest!r}; run `dvc repro -f prepare`")
         return digest
 
     @cached_property
@@ -121,9 +122,11 @@ class Room:
 
     @cached_property
     def parents(self) -> dict[str, str]:
-        """Name to digest of the models that this stage reads: the member named ``from``, and the teacher if it teaches."""
+        """Name to digest of the models that this stage reads: ``from``, and the teacher where it teaches."""
+        if self.stage == "prepare":
+            return {}
         if not self.makes_model:
-            return {} if self.stage == "prepare" else {name: self._model_digest(name) for name in self.params.members}
+            return {name: self._model_digest(name) for name in self.params.members}
         names = [self.params.parent_of(self.name)]
         losses = getattr(self.settings, "losses", None)
         teaches = losses is not None and losses.needs_teacher and getattr(self.settings, "aware", True)
@@ -133,7 +136,7 @@ class Room:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What ``dvc.yaml`` says the stage uses of ``params.yaml``: this member's own keys stand at the top, over shared ones."""
+        """What ``dvc.yaml`` says the stage uses of ``params.yaml``; the member's own keys stand at the top."""
         dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
         own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
         found: dict[str, Any] = {}
@@ -153,11 +156,14 @@ class Room:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of all that the result depends on."""
-        inputs = _listing(Path(self.params.data.path)) if self.stage == "prepare" else [self.corpus_digest, self.parents]
+        if self.stage == "prepare":
+            inputs = _listing(Path(self.params.data.path))
+        else:
+            inputs = [self.corpus_digest, self.parents]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
 
     def lineage(self, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The record without the model's own files, for the ONNX metadata; ``lineage.json`` will say the same.
+        """The record without the model's own files, for the ONNX metadata; ``lineage.json`` says the same.
 
         ``parameters``: those the stage used, if they are fewer than ``self.parameters``.
         """
@@ -173,8 +179,8 @@ class Room:
 def room(stage: str, member: str | None = None) -> Iterator[Room]:
     """Open the room of a stage; on the way out the output is put in place and the run is recorded.
 
-    A ``UserError`` is printed and ends the process with status 2. SIGTERM and SIGINT end it with 128 + signal,
-    children included; what ``work`` holds is there for the next run.
+    A ``UserError`` is printed and ends the process with status 2. SIGTERM and SIGINT end it with
+    128 + signal, children included; what ``work`` holds is there for the next run.
     """
     label = stage if member is None else f"{stage}@{member}"
     try:
@@ -229,7 +235,8 @@ def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     lock.seek(0)
                     holder = lock.read().strip() or "unknown"
-                    print(f"error: {label}: already running as process {holder}; wait for it or end it", file=sys.stderr)
+                    message = f"already running as process {holder}; wait for it or end it"
+                    print(f"error: {label}: {message}", file=sys.stderr)
                     raise SystemExit(TRY_AGAIN) from None
                 time.sleep(0.1)
         lock.truncate(0)

@@ -20,6 +20,7 @@ from typing import Any
 
 OUTBOX = Path(".work/tracking-outbox")
 EVENTS = "events.jsonl"
+SENT = "sent.json"
 TROUBLE = ".trouble.json"  # in the outbox: why the sender could not deliver
 
 
@@ -29,7 +30,7 @@ class Journal:
     def __init__(self, name: str, outbox: Path = OUTBOX) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         self.folder = outbox.resolve() / f"{stamp}-{name}-{uuid.uuid4().hex[:6]}"
-        # The lock is taken before the folder can be found, so that nobody takes a young journal for an orphan.
+        # Locked before it can be found, so that nobody takes a young journal for an orphan.
         making = outbox.resolve() / f".{self.folder.name}.tmp"
         (making / "files").mkdir(parents=True)
         self._lock = open(making / "writer", "w")  # noqa: SIM115  held open while the run lives
@@ -51,9 +52,9 @@ class Journal:
         target = place / path.name
         place.mkdir()
         if path.is_dir():
-            shutil.copytree(path, target, copy_function=_link_or_copy)
+            shutil.copytree(path, target, copy_function=link_or_copy)
         else:
-            _link_or_copy(path, target)
+            link_or_copy(path, target)
         return str(target.relative_to(self.folder))
 
     def close(self) -> None:
@@ -61,7 +62,7 @@ class Journal:
         self._lock.close()
 
 
-def _link_or_copy(source: str | Path, target: str | Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links

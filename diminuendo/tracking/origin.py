@@ -9,7 +9,7 @@ from importlib import metadata
 
 
 def source_state() -> dict[str, str]:
-    """Git commit, and whether tracked files differ from it (``dvc.lock`` aside: every stage of a run rewrites it)."""
+    """Git commit, and whether tracked files differ from it (but for ``dvc.lock``: every stage rewrites it)."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
@@ -18,7 +18,8 @@ def source_state() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "cpus": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())}
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"python": platform.python_version(), "cpus": str(cpus)}
     for name in ("torch", "onnxruntime"):
         try:
             found[name] = metadata.version(name)

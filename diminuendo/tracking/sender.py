@@ -1,7 +1,7 @@
-"""The process that carries journals to MLflow: ``python -m diminuendo.tracking.sender``, started by whoever writes one.
+"""The process that carries journals to MLflow, started by whoever writes one.
 
-One at a time per outbox. It lives while a journal is being written or is not delivered, retries while the server is
-away, and gives up, leaving the journals where they are, once nobody writes any more.
+One at a time per outbox. It lives while a journal is being written or is not delivered, retries while the server
+is away, and gives up, leaving the journals where they are, once nobody writes any more.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import fcntl
 import os
 import sys
 import time
-from pathlib import Path
 
 from diminuendo.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
@@ -28,7 +27,7 @@ def main() -> None:
             except BlockingIOError:
                 return
             delivered = serve()
-        # A journal may have come between the last look and the release of the lock, so the loop looks once more.
+        # A journal may have come between the last look and the release of the lock: look once more.
         if not delivered:
             return
 
@@ -61,8 +60,10 @@ def serve() -> bool:
 def _report(error: Exception, gave_up: bool) -> None:
     from diminuendo.tracking.store import store_name
 
-    reason = f"{store_name()}: {type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}"
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), "gave up:" if gave_up else "will retry:", reason, file=sys.stderr, flush=True)
+    text = (str(error).splitlines() or [""])[0][:300]
+    reason = f"{store_name()}: {type(error).__name__}: {text}"
+    outcome = "gave up" if gave_up else "will retry"
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}: {reason}", file=sys.stderr, flush=True)
     write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": reason, "gave_up": gave_up})
 
 

@@ -28,7 +28,7 @@ def store_name() -> str:
 
 def open_client() -> tuple[MlflowClient, str]:
     """A client and the id of the experiment, both made on first use."""
-    # MLflow's own patience (7 retries, doubling pauses, 120 s each) would outlast any stage; the sender has its own.
+    # MLflow's own patience (7 retries with doubling pauses) would outlast any stage; the sender has its own.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     import mlflow
@@ -41,8 +41,8 @@ def open_client() -> tuple[MlflowClient, str]:
     with _one_at_a_time(uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            local = uri.startswith("sqlite:") and "MLFLOW_TRACKING_URI" not in os.environ
-            location = Path("mlartifacts").resolve().as_uri() if local else None
+            database = _sqlite_file(uri)
+            location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
             try:
                 return client, client.create_experiment(name, artifact_location=location)
             except MlflowException as error:
@@ -57,11 +57,16 @@ def open_client() -> tuple[MlflowClient, str]:
 @contextmanager
 def _one_at_a_time(uri: str) -> Iterator[None]:
     """Processes that open a fresh SQLite store together fail in each other's migrations."""
-    if not uri.startswith("sqlite:///"):
+    path = _sqlite_file(uri)
+    if path is None:
         yield
         return
-    path = Path(uri.removeprefix("sqlite:///").split("?")[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    scheme, _, rest = uri.partition(":///")
+    return Path(rest.split("?")[0]) if scheme.startswith("sqlite") else None

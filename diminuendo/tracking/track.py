@@ -31,8 +31,10 @@ class Track:
         self._add("metrics", values={name: float(value) for name, value in values.items()}, step=step)
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Final figures: numbers become metrics (of the model too, if the stage makes one), nested keys joined by ``/``;
-        the rest is left to the stage's artifacts."""
+        """Final figures, as metrics of the run and of the model that the stage makes.
+
+        Nested keys are joined by ``/``; what is not a number is left out.
+        """
         self._add("summary", values=_numbers(values))
 
     def model_metrics(self, digest: str, values: Mapping[str, float]) -> None:
@@ -57,7 +59,7 @@ class Track:
             self._add("model", file=self._journal.keep(Path(path)), digest=digest)
 
     def wait(self, seconds: float = 30.0) -> None:
-        """Wait until the run is delivered, or say why it was not. Below a pipeline the pipeline does the waiting."""
+        """Wait until the run is delivered, or say why it was not. Inside a pipeline the pipeline waits."""
         if self._journal is not None and not self._inside_pipeline:
             deliver(seconds, only=self._journal.folder)
 
@@ -67,7 +69,9 @@ class Track:
 
 
 @contextmanager
-def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Track]:
+def stage_run(
+    stage: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]
+) -> Iterator[Track]:
     """The run of a stage, from here to the end of the block; how the block ends is recorded too."""
     if os.environ.get(SWITCH) == "off":
         yield Track()
@@ -96,7 +100,8 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[str]:
         yield ""
         return
     journal = Journal(name)
-    journal.add("start", kind="pipeline", name=name, parent=None, params={}, tags={**source_state(), **versions()})
+    tags = {**source_state(), **versions()}
+    journal.add("start", kind="pipeline", name=name, parent=None, params={}, tags=tags)
     os.environ[PIPELINE] = journal.id
     try:
         with _ended(journal):
@@ -121,7 +126,7 @@ def _ended(journal: Journal) -> Iterator[None]:
 
 
 def last_trouble() -> dict[str, Any] | None:
-    """Why the sender could not deliver when it last tried: ``time`` (s since the epoch), ``reason``, ``gave_up``."""
+    """Why the sender last failed: ``time`` (s since the epoch), ``reason``, ``gave_up``."""
     try:
         return json.loads((OUTBOX / TROUBLE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -129,7 +134,7 @@ def last_trouble() -> dict[str, Any] | None:
 
 
 def start_sender() -> None:
-    """Start the process that carries journals to MLflow; it ends by itself if there is one, or nothing to do."""
+    """Start the process that carries journals to MLflow; it ends at once if there is one already."""
     OUTBOX.mkdir(parents=True, exist_ok=True)
     with open(OUTBOX / "sender.log", "a") as log:
         subprocess.Popen(
@@ -162,7 +167,8 @@ def deliver(seconds: float, only: Path | None = None) -> None:
         reason = trouble["reason"] if trouble else f"not done after {seconds:.0f} s"
         print(
             f"tracking: {len(left)} run(s) are not in MLflow yet: {reason}\n"
-            f"tracking: the results are whole; what was to be recorded is kept in {OUTBOX} and sent by the next run",
+            "tracking: the results are whole; what was to be recorded is kept in "
+            f"{OUTBOX} and sent by the next run",
             file=sys.stderr,
             flush=True,
         )
@@ -175,7 +181,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}.")
         elif value is not None:
-            found[f"{prefix}{key}"] = json.dumps(value) if isinstance(value, (list, tuple, bool)) else str(value)
+            as_json = isinstance(value, (list, tuple, bool))
+            found[f"{prefix}{key}"] = json.dumps(value) if as_json else str(value)
     return found
 
 

@@ -1,0 +1,67 @@
+"""From the digest of a result back to the MLflow run that made it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cache
+from typing import Any
+
+from diminuendo.tracking.journal import is_live, journals
+from diminuendo.tracking.store import open_client, store_name, tracking_uri
+from diminuendo.tracking.track import SWITCH, start_sender
+
+UI = "http://127.0.0.1:5000"  # where `make ui` listens
+
+
+def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str]:
+    """Output digest to MLflow run id, the newest run of each; a digest without one is left out.
+
+    A result that DVC took from its cache has no run of its own: the run that made it then is the answer.
+    Waits up to ``patience`` seconds for runs on their way; empty, with a note, if the store does not answer.
+    """
+    if os.environ.get(SWITCH) == "off":
+        return {}
+    _let_arrive(patience)
+    found = {}
+    try:
+        client, experiment = _store()
+        for digest in digests:
+            condition, newest = f"tags.output = '{digest}'", ["attributes.start_time DESC"]
+            runs = client.search_runs([experiment], condition, max_results=1, order_by=newest)
+            if runs:
+                found[digest] = runs[0].info.run_id
+    except Exception as error:  # whatever is wrong with a store, a report without run ids is better than none
+        reason = f"{store_name()}: {type(error).__name__}: {error}"
+        print(f"tracking: run ids are left out: {reason}", file=sys.stderr)
+    return found
+
+
+def run_of_digest(digest: str, patience: float = 20.0) -> str | None:
+    """The MLflow run that made the result of this digest, or None."""
+    return runs_of_digests([digest], patience).get(digest)
+
+
+def link(run: str) -> str:
+    """Address of the run's page, on the tracking server or where ``make ui`` listens."""
+    uri = tracking_uri()
+    base = uri.rstrip("/") if uri.startswith("http") else UI
+    return f"{base}/#/experiments/{_store()[1]}/runs/{run}"
+
+
+@cache
+def _store() -> tuple[Any, str]:
+    return open_client()
+
+
+def _let_arrive(patience: float) -> None:
+    def arriving() -> bool:
+        return any(not is_live(folder) for folder in journals())
+
+    if not arriving():
+        return
+    start_sender()
+    deadline = time.monotonic() + patience
+    while arriving() and time.monotonic() < deadline:
+        time.sleep(0.1)
