@@ -24,7 +24,7 @@ def prompt_death() -> Iterator[None]:
 
     previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     if "DVC_STAGE" in os.environ:
-        _die_with_parent()
+        die_with_parent()
     try:
         yield
     except BaseException:
@@ -36,7 +36,7 @@ def prompt_death() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """On Linux: SIGTERM when the parent ends. A stage whose DVC was killed would run on beside its rerun."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

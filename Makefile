@@ -1,0 +1,52 @@
+# Two commands for a fresh machine with Python 3.11 or newer and git: `make repro` and `make test`.
+
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3 python; do \
+            $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help repro flow test ui lint
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make repro   set up, run the whole pipeline, print the leaderboard (a second time: only what changed)"
+	@echo "make flow    the same through Prefect"
+	@echo "make test    set up and run the tests"
+	@echo "make ui      open MLflow on http://127.0.0.1:5000"
+	@echo "make lint    check style"
+
+# The stamp is younger than what it was made from, so that a second `make` installs nothing.
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed, and none was found; install it, or: make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing into $(VENV) (about 5.5 GB)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@# uv does not read pip's settings: hand on the index of a machine that has one of its own.
+	@index="$$($(BIN)/python -m pip config get global.index-url 2>/dev/null || true)"; \
+	index="$${PIP_INDEX_URL:-$$index}"; \
+	export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \
+	test -n "$$UV_DEFAULT_INDEX" || unset UV_DEFAULT_INDEX; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock && \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . || \
+	{ echo "error: the installation failed; the reason stands above. Run make again when it is gone." >&2; exit 1; }
+	@touch $@
+
+repro: $(INSTALLED)
+	@$(BIN)/python -m flows.repro
+
+flow: $(INSTALLED)
+	@$(BIN)/python -m flows.pipeline
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+ui: $(INSTALLED)
+	@echo "MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)"
+	@$(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root ./mlartifacts
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check

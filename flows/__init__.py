@@ -1,0 +1,1 @@
+"""When and how the pipeline runs: one flow a file."""

@@ -1,0 +1,101 @@
+"""Run one DVC command as a child that never outlives its caller.
+
+``python -m flows.dvc_command ARGUMENTS`` is ``dvc ARGUMENTS`` that ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.interruption import die_with_parent
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
+
+
+def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) -> int:
+    """Run ``dvc ARGUMENTS`` in the repository's root and return its exit status.
+
+    With ``on_line`` its output, stderr included, goes there line by line; without, it goes where ours goes.
+    On any exception, a signal's or a cancellation's included, the whole group of processes is ended first.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "flows.dvc_command", *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=None if on_line is None else subprocess.PIPE,
+        stderr=None if on_line is None else subprocess.STDOUT,
+        start_new_session=True,  # so that there is a group to end
+    )
+    try:
+        if on_line is not None:
+            _forward(child, on_line)
+        return child.wait()
+    except BaseException:
+        end_group(child)
+        raise
+    finally:
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def environment() -> dict[str, str]:
+    """Ours, where `python` in ``dvc.yaml`` is the interpreter that runs this, activated or not."""
+    beside = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": beside + os.pathsep + os.environ.get("PATH", "")}
+
+
+def end_group(child: subprocess.Popen) -> None:
+    """SIGTERM to the child's group, SIGKILL to what is left of it; returns when the child is gone."""
+    for number, patience in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, None)):
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            break
+        try:
+            child.wait(patience)
+        except subprocess.TimeoutExpired:
+            continue
+        if not _group_lives(child.pid, patience or 0):
+            break
+    child.wait()
+
+
+def _group_lives(group: int, patience: float) -> bool:
+    import time
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return False
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.05)
+
+
+def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
+    """Lines of the child's output; of a progress bar, which rewrites its line, only what it last showed."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        text = line.decode("utf-8", errors="replace").rstrip("\n").rstrip("\r").rpartition("\r")[2]
+        if text.strip():
+            on_line(text)
+
+
+def main() -> None:
+    die_with_parent()
+    from dvc.cli import main as dvc
+
+    sys.exit(dvc(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
