@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from diminuendo.config.schema import Params
 from diminuendo.data.prepared import SPLITS, ShardWriter, write_corpus
 from diminuendo.errors import UserError
 from diminuendo.text import normalize, train_tokenizer
+
+REFRESH_SECONDS = 1.0 if sys.stderr.isatty() else 10.0  # of progress bars: a log file keeps every line
 
 
 def prepare(
@@ -56,7 +59,8 @@ def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: i
     rate = params.data.sample_rate
     with SynthesisPool(rate, workers) as pool:
         recordings = speak(planned, params.synthesis, params.seed, pool, rate)
-        for split, utterance, samples in tqdm(recordings, total=sum(map(len, planned.values())), unit="utt", desc="speaking"):
+        total = sum(map(len, planned.values()))
+        for split, utterance, samples in tqdm(recordings, total=total, unit="utt", desc="speaking", mininterval=REFRESH_SECONDS):
             keys = {
                 "id": utterance.id,
                 "text": normalize(utterance.text, params.text.lowercase),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from diminuendo.synthesis.voices import SPLITS, Voice, load_voices
 
 _DRAWS = 2000  # of a sentence that is new before the grammar counts as exhausted
 _RECENT = 32  # utterances that babble is made of
+_SHARES = {"test": 0.2, "dev": 0.1}  # of all sentences of the grammar; the rest is for train
 
 
 @dataclass(frozen=True)
@@ -42,30 +44,38 @@ def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[Pla
     grammar = Grammar.load(folder / "grammar.yaml")
     voices = load_voices(folder / "voices.yaml", seed, config.pitch)
     sizes = {"train": config.train_utterances, "dev": config.dev_utterances, "test": config.test_utterances}
-    taken: set[str] = set()
-    # Test first: what is asked of train then never changes the sentences of test.
-    sentences = {
-        split: _distinct(grammar, sizes[split], np.random.default_rng([seed, SPLITS.index(split), 1]), taken, folder)
-        for split in ("test", "dev", "train")
+    return {
+        split: _assign(split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed)
+        for split in SPLITS
     }
-    return {split: _assign(split, sentences[split], voices[split], config, seed) for split in SPLITS}
 
 
-def _distinct(grammar: Grammar, count: int, rng: np.random.Generator, taken: set[str], folder: Path) -> list[str]:
-    chosen: list[str] = []
-    for _ in range(count):
+def split_of(sentence: str, seed: int) -> str:
+    """The only split that may say this sentence; short patterns are thus shared out like long ones."""
+    place = int.from_bytes(hashlib.sha256(f"{seed}/{sentence}".encode()).digest()[:8]) / 2**64
+    for split, share in _SHARES.items():
+        if place < share:
+            return split
+        place -= share
+    return "train"
+
+
+def _sentences(grammar: Grammar, split: str, count: int, seed: int, folder: Path) -> list[str]:
+    rng = np.random.default_rng([seed, SPLITS.index(split), 1])
+    chosen: dict[str, None] = {}
+    while len(chosen) < count:
         for _ in range(_DRAWS):
             sentence = grammar.draw(rng)
-            if sentence not in taken:
+            if sentence not in chosen and split_of(sentence, seed) == split:
                 break
         else:
             raise UserError(
-                f"{folder / 'grammar.yaml'}: after {len(taken)} different sentences no new one was found in {_DRAWS} draws; "
-                "ask for fewer utterances in the synthesis section, or add patterns and words to the grammar"
+                f"{folder / 'grammar.yaml'}: {split}: after {len(chosen)} different sentences no new one was found in "
+                f"{_DRAWS} draws; ask for fewer than {split}_utterances: {count} in the synthesis section, or add patterns "
+                "and words to the grammar"
             )
-        taken.add(sentence)
-        chosen.append(sentence)
-    return chosen
+        chosen[sentence] = None
+    return list(chosen)
 
 
 def _assign(
