@@ -20,6 +20,15 @@ class DataConfig(Section):
     sample_rate: Hertz  # everything is resampled to this
     min_seconds: Weight  # train utterances outside these limits are left out, and counted
     max_seconds: Positive
+    dev_fraction: OpenFraction | None = None  # manifest without dev.jsonl: share of train that becomes dev, by speaker
+
+    @model_validator(mode="after")
+    def _limits_in_order(self):
+        if self.min_seconds >= self.max_seconds:
+            raise ValueError(f"min_seconds ({self.min_seconds:g}) must be below max_seconds ({self.max_seconds:g})")
+        if self.dev_fraction is not None and self.source != "manifest":
+            raise ValueError("dev_fraction works with source: manifest; the size of a synthetic dev is synthesis.dev_utterances")
+        return self
 
 
 class SynthesisConfig(Section):
@@ -33,6 +42,18 @@ class SynthesisConfig(Section):
     noise_snr_db: tuple[float, float]
     noise_probability: Fraction
     gain_db: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _ranges_in_order(self):
+        for key in ("words_per_minute", "pitch", "noise_snr_db", "gain_db"):
+            low, high = getattr(self, key)
+            if low > high:
+                raise ValueError(f"{key}: [{low:g}, {high:g}] must be [lowest, highest]")
+        if not (80 <= self.words_per_minute[0] and self.words_per_minute[1] <= 450):
+            raise ValueError(f"words_per_minute: eSpeak NG speaks 80 to 450, found {list(self.words_per_minute)}")
+        if not (0 <= self.pitch[0] and self.pitch[1] <= 99):
+            raise ValueError(f"pitch: eSpeak NG's scale is 0 to 99, found {list(self.pitch)}")
+        return self
 
 
 class TextConfig(Section):

@@ -17,7 +17,11 @@ REFRESH_SECONDS = 1.0 if sys.stderr.isatty() else 10.0  # of progress bars: a lo
 
 
 def prepare(
-    params: Params, out: Path, workers: int | None = None, say: Callable[[str], None] = print
+    params: Params,
+    out: Path,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+    report: Path = Path(".work/validation-report.txt"),
 ) -> dict[str, Any]:
     """Fill the empty folder ``out``; returns the content of its corpus.json.
 
@@ -26,16 +30,23 @@ def prepare(
     Args:
         workers: processes that speak, or threads that decode; one per core by default.
         say: receives one line of text at a time for the user.
+        report: where the whole list of problems goes if there are any.
 
     Raises:
         UserError: the source is bad; everything wrong with it is in the message or in the file that it names.
     """
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count()
-    fill = _speak_synthetic
-    if params.data.source == "manifest":
-        from diminuendo.data.manifest import read_manifests as fill
+    workers = workers or _cores()
     writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in SPLITS}
-    fill(params, writers, workers, say)
+    try:
+        if params.data.source == "manifest":
+            from diminuendo.data.recordings import read_recordings
+
+            read_recordings(params, writers, workers, say, report)
+        else:
+            _speak_synthetic(params, writers, workers)
+    finally:
+        for writer in writers.values():
+            writer.close()
     for split, writer in writers.items():
         if not writer.lines:
             reasons = ", ".join(f"{n} {reason}" for reason, n in writer.dropped.items()) or "the source has none"
@@ -49,7 +60,11 @@ def prepare(
     return summary
 
 
-def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: int, say: Callable[[str], None]) -> None:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: int) -> None:
     from tqdm import tqdm
 
     from diminuendo.synthesis.corpus import plan, speak

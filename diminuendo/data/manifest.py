@@ -1,0 +1,249 @@
+"""JSON Lines manifests: one utterance per line, with the keys that the field uses.
+
+``audio_filepath`` (relative to the manifest), ``duration`` (s) and ``text`` are required; ``offset`` (s), ``id``,
+``speaker``, ``gender``, ``age_group`` and ``accent`` are known; others are kept as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diminuendo.data.prepared import SPLITS
+from diminuendo.data.validation import Problems
+from diminuendo.errors import UserError
+from diminuendo.text import describe_characters, normalize, unprintable
+
+_NAMES = ("speaker", "gender", "age_group", "accent")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a manifest that is well formed; whether its audio is, is not known yet."""
+
+    file: str
+    line: int
+    id: str
+    path: Path
+    offset: float | None  # None: the utterance is the whole file
+    duration: float
+    text: str  # normalised
+    keys: dict[str, Any]  # speaker, gender, … and what else the line has
+
+    @property
+    def speaker(self) -> str | None:
+        return self.keys.get("speaker")
+
+
+def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> list[Entry]:
+    """The well-formed lines of a manifest; what is wrong with the others goes to ``problems``.
+
+    Raises:
+        UserError: the file itself cannot be read.
+    """
+    try:
+        raw_lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    entries: list[Entry] = []
+    first_with_id: dict[str, int] = {}
+    for number, raw in enumerate(raw_lines, 1):
+        if not raw.strip():
+            continue
+        entry = _parse_line(raw, path, number, split, lowercase, problems)
+        if entry is None:
+            continue
+        if entry.id in first_with_id:
+            problems.add(path, number, "duplicate id", f"id {entry.id!r} is that of line {first_with_id[entry.id]} too")
+            continue
+        first_with_id[entry.id] = number
+        entries.append(entry)
+    if not any(raw.strip() for raw in raw_lines):
+        problems.add(path, 0, "empty manifest", "no lines; expected one JSON object per line")
+    return entries
+
+
+def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems) -> Entry | None:
+    def refuse_constant(name: str) -> None:
+        raise ValueError(f"{name} is not JSON")
+
+    try:
+        # A byte order mark is what some editors put before the first line.
+        line = json.loads(raw.decode("utf-8-sig"), parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
+        problems.add(path, number, "bad JSON", f"not a JSON object in UTF-8 ({error})")
+        return None
+    if not isinstance(line, dict):
+        problems.add(path, number, "bad JSON", f"expected a JSON object, found {_kind(line)}")
+        return None
+    wrong = list(_type_errors(line))
+    for message in wrong:
+        problems.add(path, number, "wrong type or value", message)
+    if wrong:
+        return None
+    text = normalize(line["text"], lowercase)
+    if strange := unprintable(text):
+        problems.add(path, number, "unprintable character", f"text: {describe_characters(strange)} cannot be part of a text")
+        return None
+    if not text:
+        problems.add(path, number, "empty text", "text: empty; remove the line, or write what is said")
+        return None
+    known = ("audio_filepath", "offset", "duration", "text", "id")
+    keys = {key: value for key, value in line.items() if key not in known and value is not None}
+    keys |= {key: str(keys[key]) for key in _NAMES if key in keys}
+    audio = path.parent / line["audio_filepath"]
+    try:
+        is_file = audio.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        is_file = False
+    if not is_file:
+        problems.add(path, number, "missing file", f"audio_filepath: there is no file {str(audio)!r}")
+        return None
+    offset = line.get("offset")
+    return Entry(
+        file=str(path),
+        line=number,
+        id=str(line["id"]) if line.get("id") is not None else f"{split}-{number:06d}",
+        path=audio,
+        offset=None if offset is None else float(offset),
+        duration=float(line["duration"]),
+        text=text,
+        keys=keys,
+    )
+
+
+def _type_errors(line: dict[str, Any]):
+    for key, wanted in (("audio_filepath", str), ("duration", float), ("text", str)):
+        if line.get(key) is None:
+            yield f"{key}: missing"
+        elif not _is(line[key], wanted):
+            yield f"{key}: expected {'text' if wanted is str else 'a number of seconds'}, found {_kind(line[key])}"
+    if _is(line.get("audio_filepath"), str) and not line["audio_filepath"].strip():
+        yield "audio_filepath: empty"
+    if _is(line.get("duration"), float) and line["duration"] <= 0:
+        yield f"duration: expected more than 0 seconds, found {line['duration']}"
+    offset = line.get("offset")
+    if offset is not None and not (_is(offset, float) and offset >= 0):
+        yield f"offset: expected a number of seconds from 0, found {_kind(offset) if not _is(offset, float) else offset}"
+    for key in ("id", *_NAMES):
+        value = line.get(key)
+        if value is not None and not (isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))):
+            yield f"{key}: expected text or a whole number, found {_kind(value)}"
+        elif isinstance(value, str) and not value.strip():
+            yield f"{key}: empty; leave the key out where it is unknown"
+        elif isinstance(value, str) and unprintable(value):
+            yield f"{key}: {describe_characters(unprintable(value))} cannot be part of a name"
+    for key, value in line.items():
+        if not _storable(key) or not _storable(value):
+            yield f"{describe_key(key)}: holds a lone surrogate or a number beyond what JSON can carry"
+
+
+def _is(value: Any, wanted: type) -> bool:
+    if wanted is float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        try:
+            return math.isfinite(float(value))
+        except OverflowError:
+            return False
+    return isinstance(value, wanted)
+
+
+def _storable(value: Any) -> bool:
+    """Whether the value can be written again as JSON in UTF-8."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def describe_key(key: str) -> str:
+    return key if _storable(key) else ascii(key)
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    shown = ascii(value)
+    return f"{names.get(type(value), 'null')} ({shown if len(shown) <= 40 else shown[:37] + '...'})"
+
+
+def read_splits(
+    folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems
+) -> dict[str, list[Entry]]:
+    """Train, dev and test of a folder.
+
+    Raises:
+        UserError: the folder or one of the three files is missing, and dev cannot be split off either.
+    """
+    if not folder.is_dir():
+        raise UserError(f"data.path: there is no folder {folder}; expected one with train.jsonl, dev.jsonl and test.jsonl")
+    missing = [split for split in SPLITS if not (folder / f"{split}.jsonl").is_file()]
+    carve = dev_fraction is not None
+    if carve and "dev" not in missing:
+        raise UserError(f"{folder / 'dev.jsonl'} is there and data.dev_fraction is set: remove one of the two")
+    if lacking := [split for split in missing if not (carve and split == "dev")]:
+        names = ", ".join(f"{split}.jsonl" for split in lacking)
+        hint = "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker" if "dev" in lacking else ""
+        raise UserError(
+            f"{folder}: {names} missing; a corpus needs train.jsonl, dev.jsonl and test.jsonl, each with speakers of its own. "
+            f"Move the lines of some speakers of train.jsonl to the missing files{hint}"
+        )
+    splits = {
+        split: read_split(folder / f"{split}.jsonl", split, lowercase, problems) for split in SPLITS if split not in missing
+    }
+    if carve:
+        splits["train"], splits["dev"] = split_off_dev(splits["train"], dev_fraction, seed)
+    return {split: splits[split] for split in SPLITS}
+
+
+def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[Entry], list[Entry]]:
+    """Train and dev: whole speakers, in an order drawn from the seed, until dev has ``fraction`` of the utterances.
+
+    Utterances without a speaker count as speakers of their own.
+    """
+    if not train:
+        return train, []
+
+    def owner(entry: Entry) -> str:
+        return f"speaker {entry.speaker}" if entry.speaker is not None else f"utterance {entry.id}"
+
+    order = sorted({owner(e) for e in train}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    if len(order) < 2:
+        raise UserError(f"{train[0].file}: data.dev_fraction needs two speakers or more in train, found {order[0]!r} only")
+    sizes: dict[str, int] = {}
+    for entry in train:
+        sizes[owner(entry)] = sizes.get(owner(entry), 0) + 1
+    chosen: set[str] = set()
+    count = 0
+    for name in order[:-1]:
+        if count >= fraction * len(train):
+            break
+        chosen.add(name)
+        count += sizes[name]
+    dev = [replace(e, id=e.id.replace("train-", "dev-", 1) if e.id == f"train-{e.line:06d}" else e.id) for e in train if owner(e) in chosen]
+    return [e for e in train if owner(e) not in chosen], dev
+
+
+def check_speakers(splits: dict[str, list[Entry]], problems: Problems) -> int:
+    """Report every speaker who is in two splits; returns how many utterances name no speaker."""
+    heard: dict[str, dict[str, list[Entry]]] = {}
+    for split, entries in splits.items():
+        for entry in entries:
+            if entry.speaker is not None:
+                heard.setdefault(entry.speaker, {}).setdefault(split, []).append(entry)
+    for speaker, where in heard.items():
+        (home, own), *others = where.items()
+        for split, entries in others:
+            problems.add(
+                entries[0].file,
+                entries[0].line,
+                "speaker in two splits",
+                f"speaker {speaker!r} has {len(entries)} utterance(s) in {split} from this line on, and {len(own)} in {home} "
+                f"({own[0].file}:{own[0].line}); every speaker belongs to one split",
+            )
+    return sum(entry.speaker is None for entries in splits.values() for entry in entries)

@@ -1,0 +1,180 @@
+"""The ``manifest`` source: check the user's manifests and recordings, and resample them into a prepared corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from diminuendo.config.schema import Params
+from diminuendo.data.audio import read_audio, resample, to_pcm16
+from diminuendo.data.manifest import Entry, check_speakers, read_splits
+from diminuendo.data.prepared import ShardWriter
+from diminuendo.data.validation import Problems
+from diminuendo.text import Tokenizer, describe_characters, train_tokenizer
+
+# A duration may differ from the file's by this much: codecs pad, and people round.
+TOLERANCE_SECONDS = 0.1
+TOLERANCE_SHARE = 0.01
+_LOUDEST = 4.0  # samples beyond are not audio in −1..1; codecs overshoot by less
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def read_recordings(
+    params: Params, writers: dict[str, ShardWriter], workers: int, say: Callable[[str], None], report: Path
+) -> None:
+    """Fill the writers from the manifests in ``params.data.path``.
+
+    Raises:
+        UserError: everything that is wrong, see ``Problems``.
+    """
+    from tqdm import tqdm
+
+    from diminuendo.data.prepare import REFRESH_SECONDS
+
+    problems = Problems()
+    folder = Path(params.data.path)
+    splits = read_splits(folder, params.text.lowercase, params.data.dev_fraction, params.seed, problems)
+    nameless = check_speakers(splits, problems)
+    if nameless:
+        say(
+            f"warning: {nameless} utterance(s) of {folder} name no speaker: whether train, dev and test have speakers in "
+            "common cannot be checked for them; only that no recording is in two splits"
+        )
+    kept, reasons = _kept_for_training(splits["train"], params, say, splits)
+    splits["train"] = kept
+    for reason in reasons:
+        writers["train"].drop(reason)
+    _check_vocabulary(splits, problems)
+    todo = [(split, entry) for split, entries in splits.items() for entry in entries]
+    heard: dict[bytes, tuple[str, Entry]] = {}
+
+    def decode(item: tuple[str, Entry]) -> np.ndarray | tuple[str, str]:
+        return load_recording(item[1], params.data.sample_rate)
+
+    with tqdm(total=len(todo), unit="utt", desc="reading", mininterval=REFRESH_SECONDS) as bar:
+        for (split, entry), loaded in zip(todo, in_order(decode, todo, workers)):
+            bar.update()
+            if isinstance(loaded, tuple):
+                problems.add(entry.file, entry.line, *loaded)
+                continue
+            digest = hashlib.sha256(loaded.tobytes()).digest()
+            other_split, other = heard.setdefault(digest, (split, entry))
+            if other_split != split:
+                problems.add(
+                    entry.file,
+                    entry.line,
+                    "audio in two splits",
+                    f"{entry.path} is the same audio as {other.path} in {other_split} ({other.file}:{other.line})",
+                )
+            if not len(problems):  # otherwise nothing will be kept, and only the check goes on
+                writers[split].add({"id": entry.id, "text": entry.text, **entry.keys}, loaded)
+    problems.stop(report)
+
+
+def load_recording(entry: Entry, sample_rate: int) -> np.ndarray | tuple[str, str]:
+    """int16 [N] at ``sample_rate``, or (kind, message) of what is wrong with the recording."""
+    import soundfile
+
+    try:
+        duration = entry.duration if entry.offset is not None else None
+        samples, rate = read_audio(entry.path, entry.offset or 0.0, duration)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        reason = getattr(error, "error_string", None) or str(error)
+        return "not audio", f"{entry.path}: cannot be decoded ({reason.strip().rstrip('.')}); expected wav, flac, ogg, opus or mp3"
+    found = len(samples) / rate
+    if not len(samples) and entry.offset is None:
+        return "empty audio", f"{entry.path}: no samples"
+    tolerance = max(TOLERANCE_SECONDS, TOLERANCE_SHARE * entry.duration)
+    if entry.offset is not None and entry.duration - found > tolerance:
+        return (
+            "beyond the end",
+            f"{entry.path}: offset {entry.offset:g} s + duration {entry.duration:g} s end {entry.duration - found:.3f} s after the file does",
+        )
+    if entry.offset is None and abs(entry.duration - found) > tolerance:
+        return (
+            "wrong duration",
+            f"duration: {entry.duration:g} s, but {entry.path} has {found:.3f} s (for a part of a file give offset too)",
+        )
+    if not np.isfinite(samples).all():
+        count = int(np.count_nonzero(~np.isfinite(samples)))
+        return "non-finite audio", f"{entry.path}: {count} of {len(samples)} samples are not finite numbers"
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak > _LOUDEST:
+        return "audio out of range", f"{entry.path}: samples reach {peak:g}, expected −1 to 1"
+    pcm = to_pcm16(resample(samples, rate, sample_rate))
+    if not pcm.any():
+        return "silent audio", f"{entry.path}: every sample is zero, though the text is {entry.text[:60]!r}"
+    return pcm
+
+
+def in_order(function: Callable[[_In], _Out], items: Iterable[_In], workers: int) -> Iterator[_Out]:
+    """``map`` by threads that runs a bounded number of items ahead. Decoding leaves Python's lock, so threads suffice."""
+    items = iter(items)
+    with ThreadPoolExecutor(workers) as threads:
+        ahead: list[Future] = [threads.submit(function, item) for item in islice(items, 8 * workers)]
+        try:
+            while ahead:
+                result = ahead.pop(0).result()
+                ahead += [threads.submit(function, item) for item in islice(items, 1)]
+                yield result
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _kept_for_training(
+    train: list[Entry], params: Params, say: Callable[[str], None], splits: dict[str, list[Entry]]
+) -> tuple[list[Entry], list[str]]:
+    """Train entries within the limits and long enough for their text, and a reason for each of the others."""
+    kept: list[Entry] = []
+    reasons: list[str] = []
+    for entry in train:
+        if entry.duration < params.data.min_seconds:
+            reasons.append("shorter than data.min_seconds")
+        elif entry.duration > params.data.max_seconds:
+            reasons.append("longer than data.max_seconds")
+        else:
+            kept.append(entry)
+    if not kept:
+        return kept, reasons
+    tokenizer = train_tokenizer(params.text.units, [e.text for e in kept], params.text.vocab_size)
+    frame = params.frontend.hop_seconds * params.teacher.architecture.subsampling
+    long_enough = [e for e in kept if ctc_frames(tokenizer, e.text) <= math.ceil(e.duration / frame)]
+    reasons += ["too short for its text at the teacher's frame rate"] * (len(kept) - len(long_enough))
+    for split in ("dev", "test"):
+        readable = (e for e in splits[split] if not tokenizer.unknown_characters(e.text))
+        hurried = [e for e in readable if ctc_frames(tokenizer, e.text) > math.ceil(e.duration / frame)]
+        if hurried:
+            first = f"{hurried[0].file}:{hurried[0].line}"
+            say(f"warning: {len(hurried)} utterance(s) of {split} are too short for their text at the teacher's frame rate, from {first} on")
+    return long_enough, reasons
+
+
+def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
+    """Frames that CTC needs at least: one for each token, and a blank between two equal ones (Graves et al. 2006)."""
+    ids = tokenizer.encode(text)
+    return len(ids) + sum(a == b for a, b in zip(ids, ids[1:]))
+
+
+def _check_vocabulary(splits: dict[str, list[Entry]], problems: Problems) -> None:
+    known = set().union(*(set(entry.text) for entry in splits["train"]))
+    if not known:
+        return
+    for split in ("dev", "test"):
+        for entry in splits[split]:
+            if unknown := sorted(set(entry.text) - known - {" "}):
+                problems.add(
+                    entry.file,
+                    entry.line,
+                    "outside the vocabulary",
+                    f"text {entry.text[:60]!r}: {describe_characters(unknown)} not in any text of train, so no model can write it",
+                )
