@@ -9,7 +9,6 @@ def main() -> None:
     with room("train_teacher") as r:
         import torch
 
-        from diminuendo.config.training import LossConfig
         from diminuendo.export.trained import deliver
         from diminuendo.models.conformer import ConformerCTC
         from diminuendo.models.record import record_of
@@ -23,7 +22,7 @@ def main() -> None:
             model,
             corpus,
             params.training_of("teacher"),
-            LossConfig(),
+            params.teacher.losses,
             seed=params.seed,
             work=r.work,
             tracker=r.track,

@@ -94,6 +94,13 @@ class ArchitectureConfig(Section):
 class TeacherConfig(Section):
     architecture: ArchitectureConfig
     training: TrainingOverrides = TrainingOverrides()
+    losses: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _learns_from_text(self):
+        if self.losses.needs_teacher:
+            raise ValueError("losses: the teacher has no teacher; only ctc and intermediate can be above 0")
+        return self
 
 
 class Member(Section):

@@ -41,6 +41,7 @@ class LossConfig(Section):
     """Weights of the terms of the loss. With only ``ctc`` above zero no teacher is consulted."""
 
     ctc: Weight = 1.0
+    intermediate: Weight = 0.0  # CTC on the middle layer's output, through the same projection (Lee & Watanabe 2021)
     kl: Weight = 0.0  # frame posteriors (Hinton et al. 2015)
     temperature: Positive = 1.0
     hidden: Weight = 0.0  # encoder states (Jiao et al. 2020)

@@ -30,8 +30,9 @@ class Objective(nn.Module):
             raise UserError(
                 "losses: teacher and student have different vocabularies; build both from one prepared corpus"
             )
-        # In a list, so that the teacher is no submodule: it is neither saved in checkpoints nor set to training mode.
+        # In lists, so that they are no submodules: a checkpoint has the student already and does not need the teacher.
         self._teacher = [teacher.eval()] if config.needs_teacher else []
+        self._project = [student.out]
         self.ctc, self.kl, self.sequence = CTCLoss(), FrameKL(config.temperature), SequenceTargets()
         self.hidden = None
         if config.hidden > 0:
@@ -53,6 +54,9 @@ class Objective(nn.Module):
         terms: dict[str, Tensor] = {}
         if self.config.ctc > 0:
             terms["ctc"] = self.ctc(log_probs, lengths, batch.targets, batch.target_lengths)
+        if self.config.intermediate > 0:
+            middle = self._project[0](states[(len(states) - 1) // 2]).log_softmax(dim=-1)
+            terms["intermediate"] = self.ctc(middle, lengths, batch.targets, batch.target_lengths)
         if self._teacher:
             with torch.no_grad():
                 taught, taught_lengths, taught_states = self._teacher[0].encode(clean_BMT, frames)
