@@ -38,7 +38,7 @@ repro: $(INSTALLED)
 	@$(BIN)/python -m flows.repro
 
 flow: $(INSTALLED)
-	@$(BIN)/python -m flows.pipeline
+	@$(BIN)/python -m flows.with_server flows.pipeline
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

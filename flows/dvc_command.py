@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stages.interruption import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
+SECONDS_BETWEEN_BARS = 10.0
+
+_RUNNING: set[subprocess.Popen] = set()
 
 
 def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) -> int:
@@ -33,6 +39,7 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
         stderr=None if on_line is None else subprocess.STDOUT,
         start_new_session=True,  # so that there is a group to end
     )
+    _RUNNING.add(child)
     try:
         if on_line is not None:
             _forward(child, on_line)
@@ -41,8 +48,19 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
         end_group(child)
         raise
     finally:
+        _RUNNING.discard(child)
         if child.stdout is not None:
             child.stdout.close()
+
+
+def end_all() -> None:
+    """End every command that runs in any thread of this process; returns when they are gone."""
+    running = list(_RUNNING)
+    for child in running:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGTERM)  # all at once, then wait for each
+    for child in running:
+        end_group(child)
 
 
 def environment() -> dict[str, str]:
@@ -68,8 +86,6 @@ def end_group(child: subprocess.Popen) -> None:
 
 
 def _group_lives(group: int, patience: float) -> bool:
-    import time
-
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -82,12 +98,20 @@ def _group_lives(group: int, patience: float) -> bool:
 
 
 def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
-    """Lines of the child's output; of a progress bar, which rewrites its line, only what it last showed."""
+    """Lines of the child's output; of a progress bar, which rewrites its line, a state now and then."""
     assert child.stdout is not None
-    for line in child.stdout:
-        text = line.decode("utf-8", errors="replace").rstrip("\n").rstrip("\r").rpartition("\r")[2]
-        if text.strip():
-            on_line(text)
+    rest, last_bar = b"", time.monotonic()
+    while chunk := os.read(child.stdout.fileno(), 65536):
+        *pieces, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
+        for piece in pieces:
+            is_bar = piece.endswith(b"\r")
+            if is_bar and time.monotonic() - last_bar < SECONDS_BETWEEN_BARS:
+                continue
+            last_bar = time.monotonic() if is_bar else last_bar
+            if text := piece.decode("utf-8", errors="replace").strip():
+                on_line(text)
+    if text := rest.decode("utf-8", errors="replace").strip():
+        on_line(text)
 
 
 def main() -> None:
