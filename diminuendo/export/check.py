@@ -8,7 +8,6 @@ import numpy as np
 
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import MODEL
-from diminuendo.models.store import load_model
 
 # A log-probability of float32 arithmetic in another order; trained models differ by 1e-5 to 1e-4.
 TOLERANCE = 2e-3
@@ -34,6 +33,8 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
     import onnxruntime
     import torch
 
+    from diminuendo.models.store import load_model
+
     folder = Path(folder)
     model = load_model(folder).model
     waveform = probe(model.record.sample_rate)
@@ -43,12 +44,14 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
     session = onnxruntime.InferenceSession(folder / MODEL, providers=["CPUExecutionProvider"])
     found, found_lengths = session.run(None, {"waveform": waveform, "waveform_lengths": lengths})
 
-    shapes = tuple(expected.shape), tuple(found.shape), expected_lengths.tolist(), found_lengths.tolist()
-    if shapes[0] != shapes[1] or shapes[2] != shapes[3]:
-        raise UserError(f"{folder}: {MODEL} gives shape {shapes[1]} and lengths {shapes[3]}, its weights {shapes[0]} and {shapes[2]}")
-    difference = max(
-        float(np.abs(ours[:valid] - theirs[:valid]).max()) for ours, theirs, valid in zip(expected.numpy(), found, shapes[2])
-    )
+    valid = expected_lengths.tolist()
+    if expected.shape != found.shape or valid != found_lengths.tolist():
+        raise UserError(
+            f"{folder}: {MODEL} gives shape {found.shape} and lengths {found_lengths.tolist()}, its weights "
+            f"{tuple(expected.shape)} and {valid}; build it again with `dvc repro --force`"
+        )
+    pairs = zip(expected.numpy(), found, valid)
+    difference = max(float(np.abs(ours[:T] - theirs[:T]).max()) for ours, theirs, T in pairs)
     if not difference <= tolerance:  # also true of NaN
         raise UserError(
             f"{folder}: {MODEL} and the stored weights differ by {difference:.2g} in a log-probability, at most "

@@ -27,7 +27,6 @@ from diminuendo.models.conformer import (
     Subsampling,
 )
 
-FORMAT = "1"
 MASKED = 1e4  # subtracted from scores of padded frames
 
 

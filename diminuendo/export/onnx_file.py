@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
-from diminuendo.export.conformer import FORMAT, build_onnx
 from diminuendo.files import atomic_file, canonical_json
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.store import parameter_count
 
+if TYPE_CHECKING:  # quantization edits shipped files, and must not wait seconds for torch
+    from diminuendo.models.conformer import ConformerCTC
+
+FORMAT = "1"
 MODEL = "model.onnx"
 PREFIX = "diminuendo."
 
@@ -35,6 +37,9 @@ def export_model(
     path: str | Path, model: ConformerCTC, *, name: str, tokens: list[str], lineage: dict
 ) -> onnx.ModelProto:
     """Write a trained model as the file that ships; its bytes depend on the arguments alone."""
+    from diminuendo.export.conformer import build_onnx
+    from diminuendo.models.store import parameter_count
+
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
     exported = build_onnx(model, metadata)
