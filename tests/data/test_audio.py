@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import soundfile
+
+from diminuendo.data.audio import read_audio, resample, to_pcm16, trim_silence
+
+
+def tone(hertz, rate, seconds=1.0):
+    return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate).astype(np.float32)
+
+
+def strongest(samples, rate):
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return np.argmax(spectrum) * rate / len(samples), 20 * np.log10(spectrum.max() / (len(samples) / 4))
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 48000, 15999])
+def test_a_tone_keeps_its_frequency_level_phase_and_length(rate):
+    heard = resample(tone(1000, rate), rate, 16000)
+    assert len(heard) == 16000 and heard.dtype == np.float32
+    hertz, decibels = strongest(heard, 16000)
+    assert hertz == pytest.approx(1000, abs=1.0)
+    assert decibels == pytest.approx(0, abs=0.05)
+    middle = slice(2000, 14000)  # no delay, away from the edges
+    np.testing.assert_allclose(heard[middle], tone(1000, 16000)[middle], atol=2e-3)
+
+
+def test_what_the_new_rate_cannot_carry_does_not_come_back_as_another_tone():
+    for hertz in (8100, 9000, 12000, 20000):
+        heard = resample(tone(hertz, 44100), 44100, 16000)[1000:-1000]
+        assert np.abs(heard).max() < 1e-3, f"{hertz} Hz is heard at {strongest(heard, 16000)}"
+
+
+def test_raising_the_rate_adds_no_mirror_tones():
+    heard = resample(tone(3000, 8000), 8000, 16000)[1000:-1000]
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
+    above = spectrum[len(spectrum) * 4200 // 8000 :]
+    assert above.max() < 1e-4 * spectrum.max()
+
+
+def test_nothing_to_resample():
+    assert len(resample(np.zeros(0, np.float32), 8000, 16000)) == 0
+    same = tone(100, 8000)
+    assert resample(same, 8000, 8000) is same
+
+
+@pytest.mark.parametrize(
+    ("extension", "format_", "subtype", "rate"),
+    [
+        ("wav", "WAV", "PCM_16", 22050),
+        ("wav", "WAV", "FLOAT", 16000),
+        ("flac", "FLAC", "PCM_24", 44100),
+        ("ogg", "OGG", "VORBIS", 32000),
+        ("opus", "OGG", "OPUS", 48000),
+        ("mp3", "MP3", "MPEG_LAYER_III", 44100),
+    ],
+)
+def test_formats_and_channels(tmp_path, extension, format_, subtype, rate):
+    left, right = 0.4 * tone(440, rate), 0.2 * tone(440, rate)
+    path = tmp_path / f"stereo.{extension}"
+    soundfile.write(path, np.stack([left, right], 1), rate, format=format_, subtype=subtype)
+    samples, found = read_audio(path, 0.0, None)
+    assert found == rate and samples.ndim == 1
+    assert len(samples) / rate == pytest.approx(1.0, abs=0.06)
+    hertz, decibels = strongest(samples, rate)
+    assert hertz == pytest.approx(440, abs=2)
+    assert decibels == pytest.approx(20 * np.log10(0.3), abs=0.6)
+
+
+def test_a_part_of_a_file_and_a_part_beyond_its_end(tmp_path):
+    ramp = np.arange(8000) / 8192
+    soundfile.write(tmp_path / "ramp.wav", ramp, 8000, subtype="FLOAT")
+    part, _ = read_audio(tmp_path / "ramp.wav", 0.25, 0.5)
+    np.testing.assert_allclose(part, ramp[2000:6000], atol=1e-6)
+    assert len(read_audio(tmp_path / "ramp.wav", 0.75, 1.0)[0]) == 2000
+    assert len(read_audio(tmp_path / "ramp.wav", 5.0, 1.0)[0]) == 0
+
+
+def test_pcm_clips_instead_of_wrapping_round():
+    assert to_pcm16(np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])).tolist() == [-32768, -32768, 0, 16384, 32767, 32767]
+
+
+def test_trimming_cuts_and_pads_to_the_same_silence():
+    sound = np.full(500, 0.5, np.float32)
+    long = np.concatenate([np.zeros(900), sound, np.zeros(900)]).astype(np.float32)
+    for samples in (long, sound):
+        trimmed = trim_silence(samples, 1000, keep_seconds=0.1)
+        assert len(trimmed) == 700
+        assert not trimmed[:100].any() and not trimmed[-100:].any() and trimmed[100:600].all()
+    assert len(trim_silence(np.zeros(100, np.float32), 1000, 0.1)) == 0
