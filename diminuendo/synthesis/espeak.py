@@ -9,6 +9,7 @@ _SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, du
 _DO_NOT_EXIT = 0x8000  # espeakINITIALIZE_DONT_EXIT: report missing data instead of ending the process
 _UTF8 = 1
 _RATE, _PITCH = 1, 3
+_NOISE_SEED = 1
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -33,6 +34,7 @@ def load_library() -> ctypes.CDLL:
         ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
         ctypes.c_void_p, ctypes.c_void_p,
     ]  # fmt: skip
+    library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
     return library
 
 
@@ -65,6 +67,7 @@ def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pi
         raise RuntimeError(f"no voice is called {voice!r} (status {status})")
     library.espeak_SetParameter(_RATE, words_per_minute, 0)
     library.espeak_SetParameter(_PITCH, pitch, 0)
+    library.espeak_ng_SetRandSeed(_NOISE_SEED)  # breath and aspiration; the library takes the time of day
     encoded = text.encode() + b"\0"
     if status := library.espeak_Synth(encoded, len(encoded), 0, 1, 0, _UTF8, None, None):
         raise RuntimeError(f"espeak_Synth failed with {status}")
