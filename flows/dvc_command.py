@@ -69,6 +69,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": beside + os.pathsep + os.environ.get("PATH", "")}
 
 
+def end_on_signals() -> None:
+    """Let SIGTERM raise ``SystemExit`` and SIGINT ``KeyboardInterrupt``, even where a shell had them ignored."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def end_group(child: subprocess.Popen) -> None:
     """SIGTERM to the child's group, SIGKILL to what is left of it; returns when the child is gone."""
     for number, patience in ((signal.SIGTERM, SECONDS_TO_END), (signal.SIGKILL, None)):

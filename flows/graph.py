@@ -45,7 +45,7 @@ def read_graph() -> Graph:
             upstream = {stage.addressing: _names(graph.successors(stage)) for stage in order}
             return Graph(upstream, frozenset(repo.status()))
     except DvcException as error:
-        raise UserError(f"dvc.yaml: {error}") from error
+        raise UserError(str(error)) from error
 
 
 def _names(stages) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import queue
-import signal
 import sys
 from collections import deque
 from pathlib import Path
@@ -29,7 +28,7 @@ from diminuendo.config import load_params
 from diminuendo.errors import UserError
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
-from flows.repro import LEADERBOARD
+from flows.repro import INTERRUPTED, LEADERBOARD
 
 MOST_JOBS = 64
 DVC_ADVICE = ("To track the changes", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
@@ -134,12 +133,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="stages side by side (default: one per two cores)")
     parser.add_argument("--retries", type=int, default=1, help="further attempts at what may be transient")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    dvc_command.end_on_signals()
     try:
         load_params()
         pipeline(jobs=arguments.jobs, retries=arguments.retries)
     except (UserError, StageFailed) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     print(f"\n{Path(LEADERBOARD).read_text(encoding='utf-8').rstrip()}" if LEADERBOARD.exists() else "done")
 
 

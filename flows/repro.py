@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -13,9 +12,10 @@ from pathlib import Path
 from diminuendo import tracking
 from diminuendo.config import load_params
 from diminuendo.errors import UserError
-from flows.dvc_command import run_dvc
+from flows.dvc_command import end_on_signals, run_dvc
 
 LEADERBOARD = Path("reports/leaderboard.md")
+INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
 reports/leaderboard.html       the same with plots; open it in a browser
@@ -28,7 +28,7 @@ params.yaml                    change a value, run again: only what depends on i
 
 def main() -> None:
     begin = time.monotonic()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    end_on_signals()
     try:
         load_params()
     except UserError as error:
@@ -38,8 +38,7 @@ def main() -> None:
         with tracking.pipeline_run("repro"):
             status = run_dvc(["repro", *sys.argv[1:]])
     except KeyboardInterrupt:
-        print("\ninterrupted; run it again and it goes on where it was", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(INTERRUPTED)
     if status:
         print(
             "\nerror: the pipeline stopped; the stage's own message stands above. What was finished is kept, and "

@@ -18,11 +18,14 @@ def prompt_death() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``; on any error kill the children that are left."""
 
     def on_signal(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
-        signal.alarm(_SECONDS_TO_CLEAN_UP)  # and so does a clean-up that hangs
+        # The death of a parent with several threads is told more than once; cleaning up is begun only once.
+        for other in handled:
+            signal.signal(other, signal.SIG_IGN)
+        signal.alarm(_SECONDS_TO_CLEAN_UP)  # the end of a clean-up that hangs
         raise SystemExit(128 + number)
 
-    previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    handled = (signal.SIGTERM, signal.SIGINT)
+    previous = {number: signal.signal(number, on_signal) for number in handled}
     if "DVC_STAGE" in os.environ:
         die_with_parent()
     try:

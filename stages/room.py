@@ -29,6 +29,7 @@ CORPUS = Path("data/prepared")
 MODELS = Path("models")
 OUTPUTS = {"prepare": CORPUS, "evaluate": Path("evaluation"), "report": Path("reports")}
 WORK = Path(".work")
+FAMILY = ("distill", "compress_architecture", "prune", "quantize")
 
 # Exit statuses: a retry cannot help the first and may help the second.
 USER_ERROR = 2
@@ -141,6 +142,8 @@ class Room:
         own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
         found: dict[str, Any] = {}
         for key in declared(self.stage, self.member).params:
+            if key in FAMILY:  # declared where the list of members matters; what they are stands in `parents`
+                continue
             value = dumped
             for part in key.split("."):
                 value = value[part]

@@ -1,0 +1,237 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from factories.project import ROOT, environment
+
+from diminuendo import lineage
+from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
+from stages import room as room_module
+from stages.room import TRY_AGAIN, USER_ERROR, room
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with parameters, a prepared corpus and a teacher."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DIMINUENDO_TRACKING", "off")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    Path("data/prepared").mkdir(parents=True)
+    Path("data/prepared/corpus.json").write_text('{"digest": "d"}')
+    make_model("train_teacher", "teacher")
+    return tmp_path
+
+
+def make_model(stage, name):
+    folder = Path("models") / name
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(name.encode() * 100)
+    make_record(stage, name)
+
+
+def make_record(stage, name):
+    record = lineage.record(stage, name, {}, code="c", corpus="d", parents={})
+    lineage.write_record(Path("models") / name, record)
+
+
+def edit_params(change):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    change(params)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def fill(r):
+    (r.out / "model.onnx").write_bytes(b"onnx")
+
+
+def test_output_appears_whole_with_its_lineage(place):
+    with room("distill", "student") as r:
+        fill(r)
+        (r.work / "checkpoint").write_text("state")
+        stated = r.lineage()
+        assert not Path("models/student").exists()
+    record = lineage.verified_record(Path("models/student"))
+    assert {key: record[key] for key in stated} == stated
+    assert record["parents"] == {"teacher": sha256_of("models/teacher/model.onnx")}
+    assert record["parameters"]["training"]["epochs"] == r.params.training_of("student").epochs
+    assert record["parameters"]["from"] == "teacher"
+    assert not list(Path(".work/distill").glob("student/*"))
+    assert not list(Path("models").glob("*.tmp")) and not list(Path("models").glob(".*.tmp"))
+
+
+def test_same_inputs_give_the_same_record(place):
+    records = []
+    for _ in range(2):
+        with room("distill", "student") as r:
+            fill(r)
+        records.append(Path("models/student/lineage.json").read_bytes())
+    assert records[0] == records[1]
+
+
+def test_failure_keeps_the_old_output_and_the_checkpoints(place):
+    with room("distill", "student") as r:
+        fill(r)
+    before = Path("models/student/lineage.json").read_bytes()
+    with pytest.raises(ZeroDivisionError), room("distill", "student") as r:
+        (r.work / "checkpoint").write_text("state")
+        (r.out / "model.onnx").write_bytes(b"half")
+        raise ZeroDivisionError
+    assert Path("models/student/lineage.json").read_bytes() == before
+    with room("distill", "student") as r:
+        assert (r.work / "checkpoint").read_text() == "state"
+        fill(r)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda p: p["evaluate"].update(bootstrap_samples=7), True),
+        (lambda p: p["quantize"].clear(), True),
+        (lambda p: p["training"].update(learning_rate=0.5), False),
+        (lambda p: p["distill"]["student"]["losses"].update(kl=0.125), False),
+        (lambda p: p.update(seed=1), False),
+    ],
+)
+def test_checkpoints_are_found_again_only_for_the_same_work(place, change, same):
+    def work():
+        with pytest.raises(ZeroDivisionError), room("distill", "student") as r:
+            raise ZeroDivisionError
+        return r.work
+
+    before = work()
+    edit_params(change)
+    assert (work() == before) is same
+
+
+def test_other_parent_means_other_checkpoints(place):
+    def fingerprint():
+        with pytest.raises(ZeroDivisionError), room("distill", "student") as r:
+            raise ZeroDivisionError
+        return r.fingerprint
+
+    before = fingerprint()
+    Path("models/teacher/model.onnx").write_bytes(b"another")
+    make_record("train_teacher", "teacher")
+    assert fingerprint() != before
+
+
+def failing_room(stage, member, capsys):
+    with pytest.raises(SystemExit) as caught, room(stage, member) as r:
+        fill(r)
+    return caught.value.code, capsys.readouterr().err
+
+
+def test_damaged_parent_is_named_before_anything_is_loaded(place, capsys):
+    path = Path("models/teacher/model.onnx")
+    path.write_bytes(path.read_bytes()[:-1])
+    status, text = failing_room("distill", "student", capsys)
+    assert status == USER_ERROR
+    assert text.startswith("error: distill@student: models/teacher/model.onnx: damaged")
+    assert not Path("models/student").exists()
+
+
+def test_parameters_are_checked_before_anything_else(place, capsys):
+    edit_params(lambda p: p["quantize"]["teacher-int8"].update(scheme="int7"))
+    status, text = failing_room("distill", "student", capsys)
+    assert status == USER_ERROR and "quantize.teacher-int8.scheme" in text
+
+
+def test_unknown_member_is_refused(place, capsys):
+    status, text = failing_room("distill", "nobody", capsys)
+    assert status == USER_ERROR and "'nobody'" in text and "student" in text
+
+
+def test_user_error_of_the_stage_itself_is_a_message(place, capsys):
+    with pytest.raises(SystemExit) as caught, room("distill", "student"):
+        raise UserError("the file is green; paint it blue")
+    assert caught.value.code == USER_ERROR
+    assert capsys.readouterr().err == "error: distill@student: the file is green; paint it blue\n"
+
+
+def test_the_same_stage_does_not_run_twice_at_once(place, capsys):
+    home = Path(".work/distill/student")
+    with room_module._alone(home, "distill@student"):
+        with pytest.raises(SystemExit) as caught, room_module._alone(home, "distill@student", patience=0.2):
+            pass
+    assert caught.value.code == TRY_AGAIN
+    assert f"already running as process {os.getpid()}" in capsys.readouterr().err
+
+
+STAGE = """
+import subprocess, sys, time
+from stages.room import room
+with room("distill", "student") as r:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (r.work / "child").write_text(str(child.pid))
+    (r.out / "model.onnx").write_bytes(b"half")
+    print(r.work / "child", flush=True)
+    time.sleep(600)
+"""
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def start_stage(**env):
+    process = subprocess.Popen(
+        [sys.executable, "-c", STAGE],
+        env=environment(PYTHONPATH=str(ROOT), **env),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, int(Path(process.stdout.readline().strip()).read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_stage_and_its_children(place, number):
+    process, child = start_stage()
+    process.send_signal(number)
+    assert process.wait(10) == 128 + number
+    process.stdout.close()
+    assert not alive(child)
+    assert not Path("models/student").exists()
+    assert not list(Path("models").glob(".student.*"))
+    assert list(Path(".work/distill/student").glob("*/child"))  # checkpoints stay
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel for a signal when the parent ends")
+def test_a_stage_does_not_outlive_its_dvc(place):
+    start = "subprocess.Popen([sys.executable, '-c', sys.argv[1]])"
+    launcher = f"import subprocess, sys, time; {start}; time.sleep(600)"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", launcher, STAGE],
+        env=environment(PYTHONPATH=str(ROOT), DVC_STAGE="distill@student"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = int(Path(parent.stdout.readline().strip()).read_text())
+    stage = int(Path(".work/distill/student.lock").read_text())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 10
+    while (alive(stage) or alive(child)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(stage) and not alive(child)
+
+
+def test_models_are_given_in_the_order_of_the_parameters(place):
+    edit_params(lambda p: [p[stage].clear() for stage in ("compress_architecture", "prune", "quantize")])
+    for name in ("student-alone", "student"):
+        make_model("distill", name)
+    with room("evaluate") as r:
+        (r.out / "timing.json").write_text("{}")
+        assert list(r.models) == ["teacher", "student", "student-alone"]
+    assert json.loads(Path("evaluation/timing.json").read_text()) == {}

@@ -1,0 +1,106 @@
+import json
+import shutil
+
+import pytest
+
+from diminuendo import lineage
+from diminuendo.errors import UserError
+
+
+def sources(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for folder in {path.parent for path in root.rglob("*.py")}:
+        (folder / "__init__.py").touch()
+    return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return sources(
+        tmp_path,
+        {
+            "stages/train.py": "def main():\n    from diminuendo.models.big import Big\n    import numpy\n",
+            "stages/room.py": "import diminuendo.tracking.track\n",
+            "diminuendo/models/big.py": "from . import layers\nfrom ..text import words\nfrom stages.room import room\n",
+            "diminuendo/models/layers.py": (
+                "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from diminuendo import unused\n"
+            ),
+            "diminuendo/text.py": "words = 1\n",
+            "diminuendo/unused.py": "",
+            "diminuendo/tracking/track.py": "",
+        },
+    )
+
+
+def test_modules_are_found_through_late_relative_and_package_imports(root):
+    assert list(lineage.modules_of("train", root)) == [
+        "diminuendo",
+        "diminuendo.models",
+        "diminuendo.models.big",
+        "diminuendo.models.layers",
+        "diminuendo.text",
+        "stages",
+        "stages.train",
+    ]
+
+
+def test_code_digest_follows_the_code_that_shapes_the_result_only(root):
+    before = lineage.code_digest("train", root)
+    for name in ("diminuendo/unused.py", "diminuendo/tracking/track.py", "stages/room.py"):
+        (root / name).write_text("changed = True\n")
+    assert lineage.code_digest("train", root) == before
+    (root / "diminuendo/text.py").write_text("words = 2\n")
+    assert lineage.code_digest("train", root) != before
+
+
+def test_code_digest_does_not_name_the_place(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other") / "root"
+    shutil.copytree(root, other)
+    assert lineage.code_digest("train", other) == lineage.code_digest("train", root)
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "models" / "student"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(bytes(range(256)) * 8)
+    (folder / "config.json").write_text("{}")
+    record = lineage.record("distill", "student", {"seed": 1}, code="c", corpus="d", parents={"teacher": "t"})
+    lineage.write_record(folder, record)
+    return folder
+
+
+def test_record_is_read_back_whole(model):
+    record = lineage.verified_record(model)
+    assert record["parents"] == {"teacher": "t"}
+    assert sorted(record["files"]) == ["config.json", "model.onnx"]
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-2])  # the last byte of a text is its newline
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, lambda path: path.unlink()])
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "lineage.json"])
+def test_damage_is_found_and_named(model, damage, name):
+    damage(model / name)
+    with pytest.raises(UserError, match=rf"{name}: .*dvc checkout"):
+        lineage.verified_record(model)
+
+
+def test_record_with_an_edited_parameter_is_refused(model):
+    path = model / "lineage.json"
+    record = json.loads(path.read_text())
+    record["parameters"]["seed"] = 2
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="changed since it was written"):
+        lineage.verified_record(model)
