@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from diminuendo.data import prepared as module
+from diminuendo.data.prepared import PreparedCorpus, ShardWriter, write_corpus
+from diminuendo.errors import UserError
+from diminuendo.text import CharacterTokenizer
+from tests.factories.audio import dummy_prepared
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return dummy_prepared(tmp_path / "prepared")
+
+
+def test_opening_verifies_every_file(corpus):
+    PreparedCorpus.open(corpus)
+    path = corpus / "audio" / "dev-000.wav"
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"audio/dev-000.wav was changed; run the prepare stage again"):
+        PreparedCorpus.open(corpus)
+    PreparedCorpus.open(corpus, verify=False)
+    path.unlink()
+    (corpus / "train.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"dev-000.wav is missing; train.jsonl was changed"):
+        PreparedCorpus.open(corpus)
+
+
+def test_an_edited_summary_is_refused(corpus):
+    path = corpus / "corpus.json"
+    summary = json.loads(path.read_text())
+    summary["splits"]["test"]["utterances"] = 9
+    path.write_text(json.dumps(summary))
+    with pytest.raises(UserError, match="does not match its digest"):
+        PreparedCorpus.open(corpus, verify=False)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", "{bad"])
+def test_what_is_no_corpus_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "corpus.json").write_text(content)
+    with pytest.raises(UserError, match=r"not a prepared corpus.*dvc repro prepare"):
+        PreparedCorpus.open(tmp_path)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100])
+def test_shards_are_found_again_to_the_sample(tmp_path, monkeypatch, rate):
+    monkeypatch.setattr(module, "SHARD_SECONDS", 3.0)
+    rng = np.random.default_rng(0)
+    sounds = [rng.integers(-9000, 9000, rng.integers(rate // 3, rate), dtype=np.int16) for _ in range(40)]
+    sounds.append(rng.integers(-9000, 9000, 4 * rate, dtype=np.int16))  # longer than a shard should be
+    writers = {split: ShardWriter(tmp_path, split, rate) for split in ("train", "dev", "test")}
+    for index, sound in enumerate(sounds):
+        writers["train"].add({"id": str(index), "text": "a b", "speaker": f"s{index % 3}"}, sound)
+    writers["train"].drop("too loud")
+    summary = write_corpus(tmp_path, writers, CharacterTokenizer.train(["a b"]), "manifest")
+    corpus = PreparedCorpus.open(tmp_path)
+    assert len({u.audio_filepath for u in corpus.train}) > 5
+    for utterance, sound in zip(corpus.train, sounds, strict=True):
+        np.testing.assert_array_equal(corpus.audio(utterance), sound.astype(np.float32) / 32768)
+    info = soundfile.info(tmp_path / corpus.train[0].audio_filepath)
+    assert (info.subtype, info.channels, info.samplerate) == ("PCM_16", 1, rate)
+    assert summary["splits"]["train"] == {
+        "utterances": 41,
+        "seconds": round(sum(map(len, sounds)) / rate, 3),
+        "words": 82,
+        "speakers": 3,
+        "dropped": {"too loud": 1},
+    }

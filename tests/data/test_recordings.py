@@ -1,0 +1,221 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from diminuendo.data.prepare import prepare
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.data.recordings import ctc_frames, in_order
+from diminuendo.errors import UserError
+from diminuendo.text import CharacterTokenizer
+from tests.factories.audio import RATE, dummy_corpus, manifest_params, read_manifest, write_manifest
+
+
+@pytest.fixture
+def source(tmp_path):
+    return dummy_corpus(tmp_path / "source")
+
+
+def run(source, out, workers=2, **changes):
+    out.mkdir(parents=True)
+    said = []
+    report = source / "report.txt"
+    prepare(manifest_params(source, **changes), out, workers=workers, say=said.append, report=report)
+    return PreparedCorpus.open(out), said
+
+
+def refused(source, **changes):
+    with pytest.raises(UserError) as error:
+        run(source, source.parent / "refused", **changes)
+    return str(error.value)
+
+
+def edit(path, index, **changes):
+    lines = read_manifest(path)
+    lines[index] = {key: value for key, value in (lines[index] | changes).items() if value != "remove"}
+    write_manifest(path, lines)
+
+
+def test_what_comes_out_is_what_was_put_in(source, tmp_path):
+    edit(source / "train.jsonl", 0, room="kitchen", age=7)
+    corpus, said = run(source, tmp_path / "out")
+    for split in ("train", "dev", "test"):
+        for line, utterance in zip(read_manifest(source / f"{split}.jsonl"), corpus.split(split), strict=True):
+            assert (utterance.id, utterance.text, utterance.speaker) == (line["id"], line["text"], line["speaker"])
+            assert utterance.group("accent") == line["accent"]
+            original, _ = soundfile.read(source / line["audio_filepath"], dtype="float32")
+            np.testing.assert_allclose(corpus.audio(utterance), original, atol=1e-4)
+    assert corpus.train[0].group("room") == "kitchen" and corpus.train[0].group("age") == "7"
+    assert corpus.tokens == ["<blank>", "▁", "a", "b", "c", "d", "e"]
+    assert any(line.startswith("train: 16 utterances") for line in said)
+
+
+def test_another_rate_and_format_give_the_same_sound(tmp_path):
+    plain, _ = run(dummy_corpus(tmp_path / "wav"), tmp_path / "out-wav")
+    flac = dummy_corpus(tmp_path / "flac", rate=22050, extension="flac")
+    resampled, _ = run(flac, tmp_path / "out-flac")
+    assert resampled.sample_rate == RATE
+    for a, b in zip(plain.test, resampled.test):
+        assert a.duration == pytest.approx(b.duration, abs=0.005) and a.text == b.text
+        spectra = [np.abs(np.fft.rfft(c.audio(u), 8192)) for c, u in ((plain, a), (resampled, b))]
+        assert np.corrcoef(*spectra)[0, 1] > 0.8
+
+
+def test_a_prepared_corpus_is_itself_a_source(source, tmp_path):
+    first, _ = run(source, tmp_path / "first")
+    second, _ = run(first.folder, tmp_path / "second", workers=1)
+    assert second.digest == first.digest
+
+
+def test_parts_of_one_recording(source, tmp_path):
+    long = np.concatenate([np.full(RATE, 0.1), np.full(RATE, 0.2), np.full(RATE, 0.3)])
+    soundfile.write(source / "long.wav", long, RATE)
+    lines = [
+        {"audio_filepath": "long.wav", "offset": float(i), "duration": 1.0, "text": "ab", "speaker": f"s{i}"} for i in range(3)
+    ]
+    write_manifest(source / "dev.jsonl", lines)
+    corpus, _ = run(source, tmp_path / "out")
+    assert [round(float(corpus.audio(u).mean()), 2) for u in corpus.dev] == [0.1, 0.2, 0.3]
+
+
+def test_everything_wrong_is_told_at_once_with_file_line_and_reason(source, tmp_path):
+    train, dev, test = (source / f"{split}.jsonl" for split in ("train", "dev", "test"))
+    t = np.linspace(0, 1, RATE)
+
+    def sound(name, samples, subtype="FLOAT"):
+        soundfile.write(source / name, samples, RATE, subtype=subtype)
+        return {"audio_filepath": name, "duration": 1.0}
+
+    (source / "text.wav").write_text("this is no audio")
+    (source / "zero.wav").write_bytes(b"")
+    holed = np.sin(t).copy()
+    holed[10:13] = np.nan
+    edit(train, 0, audio_filepath="text.wav")
+    edit(train, 1, audio_filepath="gone.wav")
+    edit(train, 2, **sound("holed.wav", holed))
+    edit(train, 3, **sound("loud.wav", 32000 * np.sin(9 * t)))
+    edit(train, 4, **sound("silent.wav", 0 * t))
+    edit(train, 5, **sound("nothing.wav", t[:0]))
+    edit(train, 6, duration=9.0)
+    edit(train, 7, offset=0.4)
+    edit(train, 8, audio_filepath="zero.wav")
+    edit(dev, 0, text="zäh")
+    edit(dev, 1, text="  ")
+    edit(dev, 2, speaker="speaker0")
+    shutil.copy(source / read_manifest(train)[9]["audio_filepath"], source / "copy.wav")
+    edit(test, 3, audio_filepath="copy.wav", duration=read_manifest(train)[9]["duration"])
+    with open(test, "a") as file:
+        file.write("{oops\n")
+    message = refused(source)
+    expected = [
+        (train, 1, "cannot be decoded"),
+        (train, 2, "there is no file"),
+        (train, 3, f"3 of {RATE} samples are not finite"),
+        (train, 4, "samples reach 3"),
+        (train, 5, "every sample is zero"),
+        (train, 6, "no samples"),
+        (train, 7, "duration: 9 s, but"),
+        (train, 8, "s after the file does"),
+        (train, 9, "cannot be decoded"),
+        (dev, 1, "'h' (U+0068), 'z' (U+007A), 'ä' (U+00E4) not in any text of train"),
+        (dev, 2, "text: empty"),
+        (dev, 3, "speaker 'speaker0' has 1 utterance(s) in dev"),
+        (test, 4, "is the same audio as"),
+        (test, 5, "not a JSON object"),
+    ]
+    lines = message.splitlines()
+    for file, line, reason in expected:
+        assert any(found.strip().startswith(f"{file}:{line}: ") and reason in found for found in lines), (line, reason, message)
+    assert lines[0].startswith(f"{len(expected)} problem(s)")
+    assert len((source / "report.txt").read_text().splitlines()) == len(expected)
+
+
+def test_a_cut_off_file_is_not_taken_for_whole(source):
+    path = source / "train-000.wav"
+    path.write_bytes(path.read_bytes()[:-6000])
+    assert f"{source / 'train.jsonl'}:1: duration: " in refused(source)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_named(source):
+    (source / "train-000.wav").chmod(0)
+    assert f"{source / 'train.jsonl'}:1: " in refused(source)
+
+
+def test_long_short_and_hurried_train_utterances_are_left_out_counted_and_told(source, tmp_path):
+    lines = read_manifest(source / "train.jsonl")
+    lines[3]["text"] = "ab " * 60
+    write_manifest(source / "train.jsonl", lines)
+    durations = sorted(line["duration"] for line in lines)
+    limits = {"data.min_seconds": durations[1] + 1e-6, "data.max_seconds": durations[-1] - 1e-6}
+    corpus, said = run(source, tmp_path / "out", **limits)
+    short = sum(d < limits["data.min_seconds"] for d in durations)
+    long = sum(d > limits["data.max_seconds"] for d in durations)
+    dropped = corpus.summary["splits"]["train"]["dropped"]
+    assert dropped["shorter than data.min_seconds"] == short > 0
+    assert dropped["longer than data.max_seconds"] == long > 0
+    assert dropped.get("too short for its text at the teacher's frame rate", 0) == 16 - short - long - len(corpus.train)
+    assert any(f"{short} left out: shorter than" in line for line in said)
+    assert len(corpus.dev) == len(corpus.test) == 4, "dev and test must stay whole"
+
+
+def test_a_train_with_nothing_left_is_an_error(source):
+    message = refused(source, **{"data.min_seconds": 15.0})
+    assert "train has no utterances left (16 shorter than data.min_seconds)" in message
+
+
+def test_hurried_test_utterances_stay_with_a_warning(source, tmp_path):
+    edit(source / "test.jsonl", 1, text="ab " * 60)
+    corpus, said = run(source, tmp_path / "out")
+    assert len(corpus.test) == 4
+    assert [line for line in said if line.startswith("warning: 1 utterance(s) of test are too short") and "test.jsonl:2" in line]
+
+
+def test_missing_speakers_are_a_warning_told_once(source, tmp_path):
+    for split in ("train", "dev"):
+        write_manifest(source / f"{split}.jsonl", [{**e, "speaker": None} for e in read_manifest(source / f"{split}.jsonl")])
+    corpus, said = run(source, tmp_path / "out")
+    warnings = [line for line in said if "name no speaker" in line]
+    assert len(warnings) == 1 and "20 utterance(s)" in warnings[0]
+    assert corpus.train[0].speaker is None
+    shutil.copy(source / "train-002.wav", source / "dev-001.wav")
+    edit(source / "dev.jsonl", 1, duration=read_manifest(source / "train.jsonl")[2]["duration"])
+    assert "is the same audio as" in refused(source)
+
+
+def test_the_number_of_workers_does_not_show(source, tmp_path):
+    digests = {run(source, tmp_path / f"out{n}", workers=n)[0].digest for n in (1, 3)}
+    assert len(digests) == 1
+
+
+def test_any_script_with_either_kind_of_tokens(source, tmp_path):
+    for split in ("train", "dev", "test"):
+        texts = ["打开灯", "关 灯", "नमस्ते", "打开 नमस्ते"] * 4
+        lines = read_manifest(source / f"{split}.jsonl")
+        write_manifest(source / f"{split}.jsonl", [{**line, "text": text} for line, text in zip(lines, texts)])
+    for units in ("characters", "sentencepiece"):
+        corpus, _ = run(source, tmp_path / units, **{"text.units": units, "text.vocab_size": 16})
+        for utterance in corpus.test:
+            assert corpus.tokenizer.decode(corpus.tokenizer.encode(utterance.text)) == utterance.text
+    assert json.loads((corpus.folder / "tokens.json").read_text())["units"] == "sentencepiece"
+
+
+def test_ctc_needs_a_blank_between_equal_tokens():
+    tokenizer = CharacterTokenizer.train(["abc "])
+    assert [ctc_frames(tokenizer, text) for text in ("abc", "aab", "aaa", "a")] == [3, 4, 5, 1]
+
+
+def test_in_order_keeps_order_and_does_not_run_far_ahead():
+    begun = []
+
+    def function(x):
+        begun.append(x)
+        return x * x
+
+    results = in_order(function, range(1000), workers=2)
+    assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
+    assert len(begun) < 40
+    results.close()
