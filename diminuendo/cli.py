@@ -1,0 +1,108 @@
+"""The command line. Every command imports what it needs when it runs, so that ``--help`` is there at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from diminuendo.errors import UserError
+
+PARAMS = "params.yaml"
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make speech recognition models small, and prove where each one came from."""
+
+
+@main.command()
+@click.argument("model", type=click.Path())
+@click.argument("files", type=click.Path(), nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
+def transcribe(model: str, files: tuple[str, ...], as_json: bool, threads: int) -> None:
+    """Write what is said in audio FILES of any length, with MODEL (a models/<name>/model.onnx).
+
+    A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
+    """
+    import json
+
+    failed = False
+    with _plain_errors():
+        from diminuendo.runtime import Recognizer
+
+        recognizer = Recognizer(model, threads=threads)
+        for file in files:
+            try:
+                transcript = recognizer.transcribe(file)
+            except UserError as error:
+                click.echo(f"error: {error}", err=True)
+                failed = True
+                continue
+            if as_json:
+                click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
+            else:
+                click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
+            sys.stdout.flush()
+    raise SystemExit(int(failed))
+
+
+@main.command()
+@click.argument("params_file", type=click.Path(), default=PARAMS)
+def check(params_file: str) -> None:
+    """Check PARAMS_FILE (params.yaml) and draw the family that it makes."""
+    with _plain_errors():
+        from diminuendo.config import load_params
+        from diminuendo.report.family import draw_family
+
+        click.echo(draw_family(load_params(params_file)))
+
+
+@main.command()
+@click.option("--folder", type=click.Path(), default="reports", show_default=True, help="Where the report stands.")
+def leaderboard(folder: str) -> None:
+    """Print the leaderboard of the last report."""
+    with _plain_errors():
+        from pathlib import Path
+
+        from diminuendo.report.terminal import read_leaderboard
+
+        click.echo(read_leaderboard(Path(folder)))
+
+
+@main.command()
+@click.argument("params_file", type=click.Path())
+@click.option("--set", "changes", multiple=True, metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")
+@click.option("--force", is_flag=True, help="Replace a params.yaml with changes that git does not have.")
+def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
+    """Make PARAMS_FILE the params.yaml of the pipeline, once it has been checked.
+
+    `diminuendo use params/fsdd.yaml --set training.epochs=3`
+    """
+    with _plain_errors():
+        from pathlib import Path
+
+        from diminuendo.switch import put_in_place
+
+        put_in_place(Path(params_file), Path(PARAMS), changes, force)
+        click.echo(f"{PARAMS} is now {params_file}" + "".join(f", {change}" for change in changes))
+        click.echo("next: dvc repro (only what this changes is computed again)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,12 @@
+"""Measurements of shipped files. Nothing here imports torch.
+
+The folder ``evaluation/`` that the stage writes:
+
+- ``<member>/accuracy.json``: digests of model, corpus and scoring code; utterances, frames, blank frames, digest of
+  the hypotheses. ``<member>/hypotheses.jsonl``: a line per test utterance: ``id, seconds, reference, hypothesis`` and
+  the counts ``substitutions, deletions, insertions, words, character_errors, characters``.
+  Both depend on the model, the corpus and the code alone, so that a member whose three digests are those of an
+  earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it (``persist: true``).
+- ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic.
+- ``timing.json``: speed, latency and memory of all members, measured in one run on one machine.
+"""

@@ -1,0 +1,100 @@
+"""What a shipped file recognises: ``python -m diminuendo.evaluation.accuracy MODEL CORPUS OUT`` scores it on test.
+
+Utterances are decoded one at a time, as users will. A batch would be faster, but padding and ranges that dynamic
+quantization takes over the whole batch would make a hypothesis depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo.errors import UserError
+from diminuendo.evaluation.process import follow_parent
+from diminuendo.files import atomic_file, digest_of_json, sha256_of, write_json
+
+if TYPE_CHECKING:
+    from diminuendo.data.prepared import PreparedCorpus
+
+ACCURACY = "accuracy.json"
+HYPOTHESES = "hypotheses.jsonl"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_CODE = ("runtime/*.py", "evaluation/accuracy.py", "evaluation/scoring.py", "data/prepared.py")
+
+
+def code_digest() -> str:
+    """Of the sources that hypotheses and their counts depend on."""
+    paths = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
+    return digest_of_json({path.relative_to(_PACKAGE).as_posix(): sha256_of(path) for path in paths})
+
+
+def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dict[str, Any]:
+    """Decode the test split with one thread and write ``hypotheses.jsonl`` and ``accuracy.json`` into ``out``.
+
+    Raises:
+        UserError: the model is not ours, or is for another sample rate.
+    """
+    from diminuendo.evaluation.scoring import count_errors, normalise
+    from diminuendo.runtime.ctc import decode_text
+    from diminuendo.runtime.model import BLANK
+    from diminuendo.runtime.recognizer import Recognizer
+
+    recognizer = Recognizer(model_path, threads=1)
+    if recognizer.model.sample_rate != corpus.sample_rate:
+        expected, found = corpus.sample_rate, recognizer.model.sample_rate
+        raise UserError(f"{model_path}: a model for {found} Hz, expected {expected} Hz as in {corpus.folder}")
+    paths = [recognizer.greedy_path(corpus.audio(utterance)) for utterance in corpus.test]
+    references = [utterance.text for utterance in corpus.test]
+    hypotheses = [decode_text(path, recognizer.model.tokens) for path in paths]
+    counts = count_errors(references, hypotheses)
+    with atomic_file(out / HYPOTHESES) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for utterance, hypothesis, errors in zip(corpus.test, hypotheses, counts):
+            line = {
+                "id": utterance.id,
+                "seconds": utterance.duration,
+                "reference": normalise(utterance.text),
+                "hypothesis": normalise(hypothesis),
+                **asdict(errors),
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    accuracy = {
+        "model": sha256_of(model_path),
+        "corpus": corpus.digest,
+        "code": code_digest(),
+        "hypotheses": sha256_of(out / HYPOTHESES),
+        "utterances": len(paths),
+        "frames": sum(len(path) for path in paths),
+        "blank_frames": sum(int((path == BLANK).sum()) for path in paths),
+    }
+    write_json(out / ACCURACY, accuracy)
+    return accuracy
+
+
+def is_current(folder: Path, model_digest: str, corpus_digest: str, code: str) -> bool:
+    """Whether ``folder`` holds a whole result of this model, corpus and code."""
+    try:
+        stored = json.loads((folder / ACCURACY).read_text(encoding="utf-8"))
+        found = [stored["model"], stored["corpus"], stored["code"], stored["hypotheses"]]
+        return found == [model_digest, corpus_digest, code, sha256_of(folder / HYPOTHESES)]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def main() -> None:
+    follow_parent()
+    model, corpus, out = map(Path, sys.argv[1:])
+    try:
+        from diminuendo.data.prepared import PreparedCorpus
+
+        # Whoever starts these processes has checked the digests once for all of them.
+        measure_accuracy(model, PreparedCorpus.open(corpus, verify=False), out)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

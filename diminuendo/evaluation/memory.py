@@ -1,0 +1,61 @@
+"""Memory of one model in a process of its own: ``python -m diminuendo.evaluation.memory MODEL CORPUS OUT``.
+
+The figure is how far the process' peak resident memory rises above what it had before the model was opened, with ONNX
+Runtime, NumPy and the audio in memory already: the model's own cost, load and recognition of the longest utterance
+with one thread included.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+from diminuendo.errors import UserError
+from diminuendo.evaluation.process import follow_parent
+from diminuendo.files import write_json
+
+
+def _forget_peak() -> bool:
+    """Bring the peak down to what is resident now; False where the system cannot (it is not Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:
+        return False
+
+
+def _peak_bytes() -> int:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure_memory(model: Path, corpus_folder: Path) -> int:
+    """Bytes by which the peak rises; meaningful only in a fresh process."""
+    from diminuendo.data.prepared import PreparedCorpus
+    from diminuendo.runtime.recognizer import Recognizer
+
+    corpus = PreparedCorpus.open(corpus_folder, verify=False)
+    waveform = corpus.audio(max(corpus.test, key=lambda utterance: utterance.duration))
+    _forget_peak()
+    before = _peak_bytes()
+    Recognizer(model, threads=1).greedy_path(waveform)
+    return _peak_bytes() - before
+
+
+def main() -> None:
+    follow_parent()
+    model, corpus, out = map(Path, sys.argv[1:])
+    try:
+        write_json(out, {"peak_bytes": measure_memory(model, corpus)})
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

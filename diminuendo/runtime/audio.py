@@ -1,0 +1,57 @@
+"""Audio files of any length, rate and channel count as a stream of mono blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from diminuendo.errors import UserError
+from diminuendo.runtime.resample import Resampler
+
+BLOCK_SECONDS = 10.0
+
+
+def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
+    """Blocks float32 [n] of the file's audio, channels averaged, at ``sample_rate``; one block is in memory at a time.
+
+    Raises:
+        UserError: the file is missing, is not audio that libsndfile reads, or holds samples that are not finite.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, expected an audio file")
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty (0 bytes), expected audio")
+    try:
+        file = soundfile.SoundFile(str(path))
+    except (soundfile.LibsndfileError, OSError) as error:
+        known = "wav, flac, ogg, opus and mp3 can"
+        raise UserError(f"{path}: not audio that can be read ({_reason(error)}); {known}") from error
+    with file:
+        resampler = Resampler(file.samplerate, sample_rate)
+        size, position = max(1, int(BLOCK_SECONDS * file.samplerate)), 0
+        while True:
+            try:
+                block = file.read(size, dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, OSError) as error:
+                at = position / file.samplerate
+                raise UserError(f"{path}: damaged after {at:.2f} s of audio ({_reason(error)})") from error
+            if not len(block):
+                break
+            mono = block.mean(axis=1)
+            if not np.isfinite(mono).all():
+                at = (position + int(np.flatnonzero(~np.isfinite(mono))[0])) / file.samplerate
+                problem = f"holds a sample that is not a finite number, at {at:.3f} s"
+                raise UserError(f"{path}: {problem}; export the audio again")
+            position += len(block)
+            yield resampler.push(mono)
+        yield resampler.finish()
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")
