@@ -2,7 +2,7 @@
 
 ``.work/tracking-outbox/<time>-<name>-<random>/``
     events.jsonl   start, metrics, artifact, model, model_metrics, tags, end; appended as they happen
-    files/         what the events name: hard links, so that a later run cannot change them
+    files/         copies of what the events name
     writer         locked while its writer lives; unlocked without an ``end`` event means that it was killed
     sent.json      how far the sender has come (written by ``sender``)
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import time
 import uuid
@@ -28,7 +27,8 @@ class Journal:
     """Append to a journal. Every event is on its way to the disk when the call returns (about 20 µs)."""
 
     def __init__(self, name: str, outbox: Path = OUTBOX) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        # By name is by age: the run that made a model is delivered before one that reads it.
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() // 1000 % 1000000:06}"
         self.folder = outbox.resolve() / f"{stamp}-{name}-{uuid.uuid4().hex[:6]}"
         # Locked before it can be found, so that nobody takes a young journal for an orphan.
         making = outbox.resolve() / f".{self.folder.name}.tmp"
@@ -52,21 +52,14 @@ class Journal:
         target = place / path.name
         place.mkdir()
         if path.is_dir():
-            shutil.copytree(path, target, copy_function=link_or_copy)
+            shutil.copytree(path, target)
         else:
-            link_or_copy(path, target)
+            shutil.copy2(path, target)
         return str(target.relative_to(self.folder))
 
     def close(self) -> None:
         self._events.close()
         self._lock.close()
-
-
-def link_or_copy(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copy2(source, target)
 
 
 def is_live(folder: Path) -> bool:

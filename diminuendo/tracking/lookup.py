@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from diminuendo.tracking.journal import is_live, journals
-from diminuendo.tracking.store import open_client, store_name, tracking_uri
+from diminuendo.tracking.store import open_client, store_trouble, tracking_uri
 from diminuendo.tracking.track import SWITCH, start_sender
 
 UI = "http://127.0.0.1:5000"  # where `make ui` listens
@@ -33,8 +33,7 @@ def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str
             if runs:
                 found[digest] = runs[0].info.run_id
     except Exception as error:  # whatever is wrong with a store, a report without run ids is better than none
-        reason = f"{store_name()}: {type(error).__name__}: {error}"
-        print(f"tracking: run ids are left out: {reason}", file=sys.stderr)
+        print(f"tracking: run ids are left out: {store_trouble(error)}", file=sys.stderr)
     return found
 
 

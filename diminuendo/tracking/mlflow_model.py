@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from diminuendo.files import canonical_json
-from diminuendo.tracking.journal import link_or_copy
 
 SIGNATURE = ModelSignature(
     inputs=Schema(
@@ -38,7 +38,7 @@ def write_mlflow_model(folder: Path, onnx_file: Path, logged: Any, run: str) -> 
 
     ``logged``: the ``LoggedModel`` that the files are for.
     """
-    link_or_copy(onnx_file, folder / "model.onnx")
+    shutil.copy2(onnx_file, folder / "model.onnx")
     needed = ("mlflow", "onnx", "onnxruntime", "numpy")
     requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in needed)
     (folder / "requirements.txt").write_text(requirements)

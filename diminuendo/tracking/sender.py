@@ -13,6 +13,7 @@ import time
 
 from diminuendo.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
+from diminuendo.tracking.store import store_trouble
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0  # without any success and without a live journal
@@ -58,10 +59,7 @@ def serve() -> bool:
 
 
 def _report(error: Exception, gave_up: bool) -> None:
-    from diminuendo.tracking.store import store_name
-
-    text = (str(error).splitlines() or [""])[0][:300]
-    reason = f"{store_name()}: {type(error).__name__}: {text}"
+    reason = store_trouble(error)
     outcome = "gave up" if gave_up else "will retry"
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}: {reason}", file=sys.stderr, flush=True)
     write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": reason, "gave_up": gave_up})

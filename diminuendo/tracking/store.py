@@ -21,9 +21,10 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
 
 
-def store_name() -> str:
-    """The address without a password, to be shown."""
-    return re.sub(r"//[^/@]*@", "//…@", tracking_uri())
+def store_trouble(error: Exception) -> str:
+    """One line about a store that failed, without the password that its address may hold."""
+    text = (str(error).splitlines() or [""])[0][:400]
+    return re.sub(r"//[^/@\s]*@", "//…@", f"{tracking_uri()}: {type(error).__name__}: {text}")
 
 
 def open_client() -> tuple[MlflowClient, str]:
@@ -36,9 +37,9 @@ def open_client() -> tuple[MlflowClient, str]:
 
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
-    client = mlflow.MlflowClient(uri)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     with _one_at_a_time(uri):
+        client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             database = _sqlite_file(uri)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from factories.project import ROOT, environment
 
 from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
 from stages import room as room_module
 from stages.room import TRY_AGAIN, USER_ERROR, room
+from tests.factories.project import ROOT, environment
 
 
 @pytest.fixture

@@ -1,0 +1,260 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from diminuendo import tracking
+from diminuendo.files import sha256_of
+from diminuendo.tracking import lookup, sender
+from diminuendo.tracking.journal import journals
+from diminuendo.tracking.track import deliver, flat
+from tests.factories.project import ROOT, environment
+
+
+def onnx_file(path, value=1.0):
+    """The smallest model with the inputs and outputs of a shipped one: 80 samples a frame, two tokens."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["waveform", "one"], ["channel"]),
+        helper.make_node("Conv", ["channel", "kernel"], ["frames"], strides=[80]),
+        helper.make_node("Transpose", ["frames"], ["logits"], perm=[0, 2, 1]),
+        helper.make_node("LogSoftmax", ["logits"], ["log_probs"]),
+        helper.make_node("Div", ["waveform_lengths", "hop"], ["lengths"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["B", "N"]),
+            helper.make_tensor_value_info("waveform_lengths", TensorProto.INT64, ["B"]),
+        ],
+        [
+            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["B", "T", 2]),
+            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["B"]),
+        ],
+        [
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("hop", TensorProto.INT64, [1], [80]),
+            helper.make_tensor("kernel", TensorProto.FLOAT, [2, 1, 80], [value] * 160),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return sha256_of(path)
+
+
+def record_stage(name="student", parents=None, value=1.0, **extra):
+    """One stage as the room records it; returns the digest of its model."""
+    with tracking.stage_run("distill", name, {"training": {"epochs": 3}, "from": "teacher"}, parents or {}) as track:
+        for step in range(5):
+            track.metrics({"train/loss": 1 / (step + 1)}, step=step)
+        track.summary({"dev": {"wer": 0.25}, "note": "not a number"})
+        digest = onnx_file("model.onnx", value)
+        track.artifact("model.onnx", "files")
+        track.output(digest)
+        track.model("model.onnx", digest)
+        for digest_of, values in extra.items():
+            track.model_metrics(digest_of, values)
+    return digest
+
+
+def client():
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+
+
+def runs(condition=""):
+    experiment = client().get_experiment_by_name("diminuendo")
+    return client().search_runs([experiment.experiment_id], condition) if experiment else []
+
+
+def test_a_stage_becomes_a_run_with_all_that_it_told(place):
+    digest = record_stage(parents={"input.teacher": "abc"})
+    sender.serve()
+    (run,) = runs()
+    assert run.info.run_name == "student" and run.info.status == "FINISHED"
+    assert run.data.params == {"training.epochs": "3", "from": "teacher"}
+    assert run.data.tags["stage"] == "distill" and run.data.tags["input.teacher"] == "abc"
+    assert run.data.tags["output"] == digest
+    curve = client().get_metric_history(run.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in curve] == [(step, 1 / (step + 1)) for step in range(5)]
+    assert run.data.metrics["dev/wer"] == 0.25 and "note" not in run.data.metrics
+    path = client().download_artifacts(run.info.run_id, "files/model.onnx")
+    assert sha256_of(path) == digest
+    assert not journals()
+
+
+def test_the_model_is_the_same_file_with_signature_and_metrics_and_runs(place):
+    import mlflow
+
+    digest = record_stage()
+    later = record_stage("other", parents={"input.student": digest}, value=2.0, **{digest: {"test/wer": 0.5}})
+    sender.serve()
+    models = client().search_logged_models([runs()[0].info.experiment_id])
+    by_name = {model.name: model for model in models}
+    student = by_name["student"]
+    assert {metric.key: metric.value for metric in student.metrics} == {"dev/wer": 0.25, "test/wer": 0.5}
+    other = runs(f"tags.output = '{later}'")[0]
+    assert [model.model_id for model in other.inputs.model_inputs] == [student.model_id]
+    assert [model.model_id for model in other.outputs.model_outputs] == [by_name["other"].model_id]
+
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{student.model_id}"))
+    assert sha256_of(folder / "model.onnx") == digest
+    assert not list(folder.rglob("*.pkl"))
+    loaded = mlflow.pyfunc.load_model(f"models:/{student.model_id}")
+    assert loaded.metadata.signature.inputs.input_names() == ["waveform", "waveform_lengths"]
+    feed = {"waveform": np.zeros((2, 800), np.float32), "waveform_lengths": np.array([800, 400])}
+    out = loaded.predict(feed)
+    assert out["log_probs"].shape == (2, 10, 2) and out["lengths"].tolist() == [10, 5]
+
+
+def test_a_digest_leads_to_its_newest_run(place):
+    digest = record_stage()
+    sender.serve()
+    record_stage()  # the same bytes, made again
+    sender.serve()
+    newest = max(runs(), key=lambda run: run.info.start_time)
+    assert lookup.runs_of_digests([digest, "unknown"]) == {digest: newest.info.run_id}
+    assert lookup.link(newest.info.run_id).endswith(f"/runs/{newest.info.run_id}")
+
+
+def test_stages_nest_below_a_pipeline_and_one_without_stages_leaves_nothing(place):
+    with tracking.pipeline_run("repro", seconds=0):
+        pass
+    sender.serve()
+    assert runs() == [] and not journals()
+    with tracking.pipeline_run("repro", seconds=0):
+        record_stage()
+    sender.serve()
+    (pipeline,) = runs("tags.`mlflow.runName` = 'repro'")
+    (stage,) = runs("tags.stage = 'distill'")
+    assert stage.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
+    assert pipeline.info.status == "FINISHED" and not journals()
+
+
+def test_failure_and_interruption_are_recorded(place):
+    for problem in (ValueError("no such voice"), KeyboardInterrupt()):
+        with pytest.raises(type(problem)), tracking.stage_run("prepare", "prepare", {}, {}):
+            raise problem
+    sender.serve()
+    found = {run.info.status: run.data.tags["error"] for run in runs()}
+    assert found["FAILED"] == "ValueError: no such voice"
+    assert found["KILLED"].startswith("KeyboardInterrupt")
+
+
+def in_other_process(code, **env):
+    return subprocess.run([sys.executable, "-c", code], env=environment(PYTHONPATH=str(ROOT), **env), timeout=120)
+
+
+def test_a_killed_stage_does_not_stay_running(place):
+    in_other_process(
+        "import os; from diminuendo import tracking; from diminuendo.tracking import track\n"
+        "track.start_sender = lambda: None\n"
+        "with tracking.stage_run('distill', 'student', {}, {}) as run:\n"
+        "    run.metrics({'loss': 1.0}, step=1)\n"
+        "    os._exit(9)\n"
+    )
+    sender.serve()
+    (run,) = runs()
+    assert run.info.status == "KILLED" and run.data.metrics == {"loss": 1.0}
+
+
+def test_a_run_whose_journal_is_lost_is_ended_too(place):
+    from diminuendo.tracking.delivery import JOURNAL_TAG, WORKSPACE_TAG, Delivery
+
+    delivery = Delivery()
+    for workspace in (delivery.workspace, "another checkout"):
+        tags = {JOURNAL_TAG: "gone", WORKSPACE_TAG: workspace}
+        delivery.client.create_run(delivery.experiment, tags=tags, run_name=workspace)
+    Delivery()
+    assert {run.info.run_name: run.info.status for run in runs()} == {
+        delivery.workspace: "KILLED",
+        "another checkout": "RUNNING",
+    }
+
+
+def test_a_server_that_is_away_is_told_of_and_loses_nothing(place, monkeypatch, capsys):
+    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://name:secret@127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    record_stage()
+    assert not sender.serve()
+    deliver(0.1)
+    text = capsys.readouterr().err
+    assert "1 run(s) are not in MLflow yet" in text and "127.0.0.1:9" in text
+    assert "sent by the next run" in text and "secret" not in text
+    assert len(journals()) == 1
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert sender.serve()
+    assert [run.info.run_name for run in runs()] == ["student"] and not journals()
+
+
+def test_an_interrupted_delivery_goes_on_without_doing_anything_twice(place, monkeypatch):
+    from diminuendo.tracking.delivery import Delivery
+
+    digest = record_stage()
+    (folder,) = journals()
+    calls = ["_run_for", "_metrics", "_model", "_end"]
+    for name in calls:  # die after each of these in turn, before it could be noted
+        original = getattr(Delivery, name)
+
+        def dies(self, *arguments, original=original):
+            original(self, *arguments)
+            raise ConnectionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Delivery, name, dies)
+            with pytest.raises(ConnectionError):
+                Delivery().carry(folder)
+    Delivery().carry(folder)
+    (run,) = runs()
+    assert run.info.status == "FINISHED"
+    assert len(client().get_metric_history(run.info.run_id, "train/loss")) == 5
+    assert len(client().search_logged_models([run.info.experiment_id], f"tags.digest = '{digest}'")) == 1
+
+
+def test_what_mlflow_refuses_does_not_hold_up_the_rest(place):
+    with tracking.stage_run("distill", "student", {}, {}) as track:
+        track.metrics({"no/such\x00name?*": 1.0})
+        track.output("d1")
+    assert sender.serve()
+    assert runs()[0].data.tags["output"] == "d1"
+
+
+def test_switched_off_nothing_is_written(place, monkeypatch):
+    monkeypatch.setenv("DIMINUENDO_TRACKING", "off")
+    record_stage()
+    assert not Path(".work").exists() and lookup.runs_of_digests(["d"]) == {}
+
+
+def test_processes_racing_on_a_fresh_store_all_succeed(tmp_path):
+    code = "from diminuendo.tracking.store import open_client; print(open_client()[1])"
+    env = environment(PYTHONPATH=str(ROOT), MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path / 'new.db'}")
+    racing = [
+        subprocess.Popen([sys.executable, "-c", code], env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0].strip() for process in racing]
+    assert [process.returncode for process in racing] == [0, 0] and outputs[0] == outputs[1] != ""
+
+
+def test_the_sender_is_started_and_waited_for(place, monkeypatch, capfd):
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with tracking.stage_run("distill", "student", {}, {}) as track:
+        track.metrics({"loss": 1.0}, step=1)
+    track.wait(60)
+    assert runs()[0].info.status == "FINISHED" and capfd.readouterr().err == ""
+
+
+def test_parameters_are_flat_and_without_noise():
+    nested = {"a": {"b": 1, "none": None}, "mels": [5, 30.0], "on": True, "empty": {}}
+    assert flat(nested) == {"a.b": "1", "mels": "[5, 30.0]", "on": "true"}
+    assert os.environ.get("DIMINUENDO_PIPELINE") is None
