@@ -1,0 +1,166 @@
+"""Which part of a model is really in few bits: read from the stored file, not from what was asked for.
+
+The arithmetic is counted by running the parent once: multiply-accumulates of every product over ten seconds of audio.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from diminuendo.export.check import probe
+from diminuendo.quantization.graph import BITS, FLOAT, FRONTEND, PRODUCTS, WeightGraph
+from diminuendo.quantization.storage import CODES, HALF
+
+SECONDS = 10.0
+
+FRONTEND_PRODUCTS, ATTENTION_PRODUCTS = "frontend", "attention scores and mixing"
+REASONS = {
+    FRONTEND_PRODUCTS: "powers of a spectrum span more than eight bits can hold; its tables take no bytes",
+    ATTENTION_PRODUCTS: "both factors are activations: there is no weight to store",
+    "convolutions": "a kernel is too short to share a four-bit scale, and integer convolutions are slow",
+    "biases and norms": "vectors: scales would cost more bytes than they save",
+    "small weights": "scales would cost more bytes than they save",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates of one product over :data:`SECONDS` of audio; ``weight`` is None where none is stored."""
+
+    weight: str | None
+    group: str
+    count: int
+
+
+def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
+    """Every product of a float32 model, the frontend's and attention's among them."""
+    import onnxruntime
+
+    nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    shown = {value.name for value in watched.graph.output}
+    initializers = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in dict.fromkeys(v for node in nodes for v in (node.output[0], node.input[0])):
+        if value not in shown and value not in initializers:
+            watched.graph.output.append(helper.make_tensor_value_info(value, FLOAT, None))
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    waveform = probe(sample_rate, SECONDS)[:1]
+    names = [value.name for value in session.get_outputs()]
+    outputs = session.run(names, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
+    shapes = {**initializers, **{name: value.shape for name, value in zip(names, outputs)}}
+
+    work = []
+    for node in nodes:
+        size = int(np.prod(shapes[node.output[0]]))
+        weight = node.input[1] if node.input[1] in initializers else None
+        if node.name.startswith(FRONTEND):
+            group = FRONTEND_PRODUCTS
+        elif weight is None:
+            group = ATTENTION_PRODUCTS
+        else:
+            group = "convolutions" if node.op_type == "Conv" else "linear layers"
+        inner = np.prod(initializers[weight][1:]) if node.op_type == "Conv" else shapes[node.input[0]][-1]
+        work.append(Work(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
+    return work
+
+
+def stored_bits(model: onnx.ModelProto) -> dict[str, int]:
+    """Bits of every trained parameter of a file by the parameter's name, whichever form it is stored in."""
+    graph = WeightGraph(model)
+    found = {}
+    for name in graph.parameters():
+        tensor = graph.initializers[name]
+        plain = name.removesuffix(CODES).removesuffix(HALF)
+        if tensor.data_type in BITS and (plain == name or plain not in graph.initializers):
+            found[plain] = BITS[tensor.data_type]
+    return found
+
+
+def integer_products(model: onnx.ModelProto) -> set[str]:
+    """Names of the weights whose product ONNX Runtime does in integers."""
+    made_by = {value: node for node in model.graph.node for value in node.output}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type == "MatMulInteger":
+            found.add(node.input[1].removesuffix(CODES))
+        elif node.op_type == "MatMul":
+            factors = [made_by.get(value) for value in node.input]
+            if all(factor is not None and factor.op_type == "DequantizeLinear" for factor in factors):
+                found.add(factors[1].input[0].removesuffix(CODES))
+    return found
+
+
+def coverage(parent: onnx.ModelProto, model: onnx.ModelProto, file_bytes: int, sample_rate: int) -> dict:
+    """Shares of the parameters and of the arithmetic by bits, and what was left out and why.
+
+    Args:
+        parent: the float32 model that ``model`` was made from.
+    """
+    graph = WeightGraph(parent)
+    sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
+    bits = {name: found for name, found in stored_bits(model).items() if name in sizes}
+    if missing := sorted(set(sizes) - set(bits)):
+        raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
+    work = count_work(parent, sample_rate)
+    total, all_work = sum(sizes.values()), sum(item.count for item in work)
+    integer = integer_products(model)
+    work_by_bits: Counter[int] = Counter()
+    for item in work:
+        work_by_bits[bits[item.weight] if item.weight else 32] += item.count
+    sizes_by_bits: Counter[int] = Counter()
+    for name, size in sizes.items():
+        sizes_by_bits[bits[name]] += size
+    ideal = sum(size * width for width, size in sizes_by_bits.items()) / 8
+    return {
+        "parameters": total,
+        "parameters_share": _shares(sizes_by_bits, total),
+        "multiply_accumulates_per_second": round(all_work / SECONDS),
+        "multiply_accumulates_share": _shares(work_by_bits, all_work),
+        "multiply_accumulates_share_integer": round(sum(w.count for w in work if w.weight in integer) / all_work, 4),
+        "bytes": file_bytes,
+        "bytes_over_weights": round(file_bytes / ideal, 4),
+        "left_out": _left_out(sizes, bits, work, all_work),
+    }
+
+
+def _shares(counts: Counter[int], total: int) -> dict[str, float]:
+    return {f"{bits}_bit": round(count / total, 4) for bits, count in sorted(counts.items())}
+
+
+def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[Work], all_work: int) -> list[dict]:
+    """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
+    narrowest = min(bits.values())
+    group_of = {item.weight: item.group for item in work if item.weight}
+    groups: dict[str, dict] = {}
+
+    def group(name: str) -> dict:
+        return groups.setdefault(name, {"group": name, "parameters": 0, "work": 0, "bits": set()})
+
+    for name, size in sizes.items():
+        if bits[name] > narrowest:
+            kind = group_of.get(name, "biases and norms")
+            entry = group("small weights" if kind == "linear layers" else kind)
+            entry["parameters"] += size
+            entry["bits"].add(bits[name])
+    for item in work:
+        if item.weight is None or bits[item.weight] > narrowest:
+            entry = group("small weights" if item.group == "linear layers" else item.group)
+            entry["work"] += item.count
+            entry["bits"] |= {32} if item.weight is None else set()
+    total = sum(sizes.values())
+    return [
+        {
+            "group": entry["group"],
+            "bits": sorted(entry["bits"]),
+            "parameters_share": round(entry["parameters"] / total, 4),
+            "multiply_accumulates_share": round(entry["work"] / all_work, 4),
+            "reason": REASONS[entry["group"]],
+        }
+        for entry in groups.values()
+    ]

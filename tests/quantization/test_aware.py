@@ -1,0 +1,190 @@
+"""Fine-tuning on the grid: what is trained is what is stored, for every shape that earlier techniques leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from diminuendo.config.schema import QuantizeConfig
+from diminuendo.config.training import LossConfig
+from diminuendo.files import sha256_of
+from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.store import load_model
+from diminuendo.quantization.aware import (
+    OnGrid,
+    deliver_aware,
+    fold_batch_norm,
+    put_on_grid,
+    take_off_grid,
+)
+from diminuendo.quantization.storage import Storage
+from diminuendo.training.trainer import train
+from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model, tiny_training
+
+FULL = {"heads": 2, "head_width": 8, "feed_forward_1": 40, "feed_forward_2": 28, "convolution": 24}
+# What pruning and factorisation leave: unequal and odd widths, a layer without attention, one with little else.
+LAYERS = (
+    tiny_layer(**FULL),
+    tiny_layer(**{**FULL, "heads": 0, "feed_forward_1": 33, "convolution": 19}),
+    tiny_layer(
+        **{**FULL, "heads": 1, "feed_forward_2": 0, "convolution": 0},
+        ranks={"feed_forward_1.up": 6, "attention.out": 5},
+    ),
+)
+
+
+def settings(scheme: str = "int4_weight") -> QuantizeConfig:
+    return QuantizeConfig(**{"from": "teacher", "scheme": scheme, "group_size": 16, "aware": True})
+
+
+def chained_model(seed: int = 0) -> ConformerCTC:
+    model = tiny_model(LAYERS, width=24, subsampling_channels=8, seed=seed)
+    with torch.no_grad():  # and magnitude pruning
+        weight = model.layers[0].feed_forward_1.up.weight
+        weight[weight.abs() < weight.abs().median()] = 0
+    return model
+
+
+def fine_tuned(work: Path, scheme: str = "int4_weight", **keys) -> ConformerCTC:
+    work.mkdir(exist_ok=True)
+    model = chained_model()
+    put_on_grid(model, settings(scheme))
+    losses = LossConfig(ctc=1.0, kl=1.0)
+    train(model, ToneCorpus(), tiny_training(**keys), losses, seed=1, work=work, teacher=tiny_model(seed=5))
+    return model
+
+
+@pytest.mark.parametrize("scheme", ["int4_weight", "int8_weight"])
+def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, tmp_path):
+    model = fine_tuned(tmp_path / "work", scheme)
+    waveform, lengths = speech_batch()
+    with torch.inference_mode():
+        trained, frames = model(waveform, lengths)
+    summary = deliver_aware(
+        tmp_path, model, settings(scheme), name="aware", tokens=["<blank>", *"▁abcd"], lineage={"stage": "quantize"}
+    )
+    found, found_frames = onnx_outputs(tmp_path / "model.onnx", waveform, lengths)
+    assert found_frames.tolist() == frames.tolist()
+    # Vectors are stored in 16 bits, which fine-tuning does not imitate.
+    np.testing.assert_allclose(found, trained.numpy(), atol=5e-3)
+
+    stored = load_model(tmp_path).model
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, stored(waveform, lengths)[0].numpy(), atol=1e-4)
+    pruned = chained_model().layers[0].feed_forward_1.up.weight == 0
+    assert (stored.layers[0].feed_forward_1.up.weight[pruned] == 0).all(), "fine-tuning let pruned weights grow again"
+    assert summary["parameters_share"]["4_bit" if scheme == "int4_weight" else "8_bit"] > 0.5
+
+
+def test_weights_are_trained_with_the_values_that_are_stored(tmp_path):
+    model = fine_tuned(tmp_path / "work", epochs=1)
+    in_training = {name: module.weight.detach().clone() for name, module in model.named_modules() if on_grid(module)}
+    deliver_aware(tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={})
+    stored = load_model(tmp_path).model
+    assert len(in_training) > 20
+    for name, weight in in_training.items():
+        if "depthwise" not in name or "subsampling" in name:
+            assert torch.equal(stored.get_submodule(name).weight, weight), name
+
+
+def on_grid(module: nn.Module) -> bool:
+    return parametrize.is_parametrized(module, "weight")
+
+
+def test_the_depthwise_weight_is_rounded_with_its_norm_folded_in():
+    model = tiny_model(1, width=8)
+    put_on_grid(model, settings())
+    convolution = model.layers[0].convolution
+    rounded = convolution.depthwise.weight.detach().clone()
+    take_off_grid(model)
+    with torch.no_grad():
+        convolution.depthwise.weight.copy_(rounded)
+    fold_batch_norm(model)
+    folded = convolution.depthwise.weight
+    half = OnGrid("Conv", Storage(16), folded.detach())
+    assert torch.allclose(half(folded), folded, atol=1e-6), "the folded weight is not on the grid it is stored on"
+
+
+def test_folding_the_norm_keeps_the_outputs():
+    model, waveform = chained_model(), speech_batch()
+    with torch.inference_mode():
+        before, _ = model(*waveform)
+    fold_batch_norm(model)
+    with torch.inference_mode():
+        after, _ = model(*waveform)
+    assert torch.allclose(before, after, atol=1e-5)
+
+
+def test_off_the_grid_everything_is_as_before():
+    model = chained_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    put_on_grid(model, settings())
+    assert set(model.state_dict()) != set(before)
+    take_off_grid(model)
+    after = model.state_dict()
+    assert set(after) == set(before) and all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_the_gradient_goes_straight_through_and_pruned_weights_have_none():
+    weight = nn.Parameter(torch.tensor([[0.11, 0.0, -0.52], [0.3, 0.7, 0.0]]))
+    grid = OnGrid("MatMul", Storage(4, 16), weight.detach())
+    factors = torch.arange(1.0, 7.0).reshape(2, 3)
+    (grid(weight) * factors).sum().backward()
+    assert torch.equal(weight.grad, factors * (weight != 0))
+
+
+def test_it_learns_on_the_grid(tmp_path):
+    """Started from scratch, so that nothing but training on the grid can explain the fall of the loss."""
+    model = tiny_model(1, width=24, subsampling_channels=8)
+    put_on_grid(model, settings())
+    keys = {"epochs": 12, "learning_rate": 0.01, "dev_every": 12}
+    history = train(model, ToneCorpus(), tiny_training(**keys), LossConfig(), seed=1, work=tmp_path)
+    losses = [row["loss"] for row in history if "loss" in row]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
+    class Interrupting:
+        def __init__(self, at: int):
+            self.at = at
+
+        def metrics(self, values, step):
+            if step >= self.at:
+                raise Killed
+
+    def run(work: Path, tracker=None) -> Path:
+        work.mkdir(exist_ok=True)
+        model = chained_model()
+        put_on_grid(model, settings())
+        keys = {"epochs": 3, "checkpoint_every": 1}
+        train(model, ToneCorpus(), tiny_training(**keys), LossConfig(), seed=1, work=work, tracker=tracker)
+        out = work / "out"
+        out.mkdir()
+        deliver_aware(out, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={})
+        return out
+
+    with pytest.raises(Killed):
+        run(tmp_path / "killed", Interrupting(at=8))
+    resumed, whole = run(tmp_path / "killed"), run(tmp_path / "whole")
+    for file in ("model.onnx", "model.safetensors", "config.json"):
+        assert sha256_of(resumed / file) == sha256_of(whole / file), file
+
+
+def test_the_record_says_what_was_folded(tmp_path):
+    model = chained_model()
+    put_on_grid(model, settings())
+    deliver_aware(tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={})
+    norm = load_model(tmp_path).model.layers[0].convolution.batch_norm
+    assert (norm.weight == 1).all() and (norm.bias == 0).all() and (norm.running_mean == 0).all()
+    names = {tensor.name for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    assert not any("batch_norm" in name for name in names)
