@@ -124,7 +124,7 @@ class DistillConfig(TrainedMember):
 class LowRankConfig(Section):
     """Factorise linear layers by truncated SVD; give exactly one of the two."""
 
-    energy: OpenFraction | None = None  # share of the squared singular values that is kept
+    energy: OpenFraction | None = None  # share of the energy of a layer's outputs that is kept
     budget: OpenFraction | None = None  # share of the parameters of the linear layers that is kept
 
 
@@ -151,6 +151,12 @@ class MagnitudeConfig(Section):
     sparsity: OpenFraction
     begin: Fraction = 0.0  # of the fine-tuning, when the rise begins and ends
     end: Fraction = 0.6
+
+    @model_validator(mode="after")
+    def _begins_before_its_end(self):
+        if self.begin >= self.end:
+            raise ValueError(f"begin ({self.begin:g}) must be below end ({self.end:g})")
+        return self
 
 
 class StructuredConfig(Section):

@@ -70,6 +70,12 @@ def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]], s
     )
 
 
+def spread(split: Sequence[Spoken], seconds: float) -> list[Spoken]:
+    """Utterances spread evenly over a split, of about so many seconds together, and at least one."""
+    count = max(1, min(len(split), round(len(split) * seconds / sum(u.duration for u in split))))
+    return [split[i * len(split) // count] for i in range(count)]
+
+
 class BatchSource:
     """Batches of one split of a prepared corpus, read and augmented in a thread ahead of the training loop.
 
