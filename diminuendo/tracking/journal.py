@@ -28,7 +28,8 @@ class Journal:
 
     def __init__(self, name: str, outbox: Path = OUTBOX) -> None:
         # By name is by age: the run that made a model is delivered before one that reads it.
-        stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.{time.time_ns() // 1000 % 1000000:06}"
+        seconds, fraction = divmod(time.time_ns(), 10**9)
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{fraction:09}"
         self.folder = outbox.resolve() / f"{stamp}-{name}-{uuid.uuid4().hex[:6]}"
         # Locked before it can be found, so that nobody takes a young journal for an orphan.
         making = outbox.resolve() / f".{self.folder.name}.tmp"
