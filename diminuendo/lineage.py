@@ -22,7 +22,7 @@ SOURCE_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("diminuendo", "stages")
 
 # What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
-SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "stages.room")
+SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.errors", "stages.room")
 
 
 def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
@@ -43,7 +43,7 @@ def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
         found[name] = path
         waiting += _imports_of(name, path)
         waiting += [name.rsplit(".", 1)[0]] if "." in name else []  # importing a.b runs a/__init__.py
-    return dict(sorted(found.items()))
+    return {name: found[name] for name in sorted(found) if not _only_says(found[name])}
 
 
 def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
@@ -141,6 +141,17 @@ def _imports_of(name: str, path: Path) -> Iterator[str]:
             module = ".".join([*start, *([node.module] if node.module else [])])
             yield module
             yield from (f"{module}.{alias.name}" for alias in node.names)  # a name may be a submodule
+
+
+def _only_says(path: Path) -> bool:
+    """Whether the module is nothing but its docstring and names such as ``__version__``."""
+
+    def says(node: ast.stmt) -> bool:
+        return isinstance(node, ast.Expr) or (
+            isinstance(node, ast.Assign) and all(ast.unparse(target).startswith("__") for target in node.targets)
+        )
+
+    return all(map(says, ast.parse(path.read_text(encoding="utf-8")).body))
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

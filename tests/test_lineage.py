@@ -14,6 +14,7 @@ def sources(root, files):
         path.write_text(text)
     for folder in {path.parent for path in root.rglob("*.py")}:
         (folder / "__init__.py").touch()
+    (root / "diminuendo/models/__init__.py").write_text('"""Only said."""')
     return root
 
 
@@ -37,12 +38,9 @@ def root(tmp_path):
 
 def test_modules_are_found_through_late_relative_and_package_imports(root):
     assert list(lineage.modules_of("train", root)) == [
-        "diminuendo",
-        "diminuendo.models",
         "diminuendo.models.big",
         "diminuendo.models.layers",
         "diminuendo.text",
-        "stages",
         "stages.train",
     ]
 
