@@ -43,7 +43,7 @@ def evaluate_family(
     Args:
         models: name to folder, the teacher among them, digests checked.
         corpus: opened and verified.
-        earlier: the folder of an earlier evaluation, whose hypotheses are taken over where nothing they depend on changed.
+        earlier: folder of an earlier evaluation; hypotheses are taken over where nothing they depend on changed.
 
     Raises:
         UserError: a model cannot be used.

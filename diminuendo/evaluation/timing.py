@@ -1,8 +1,9 @@
 """How fast models are: ``python -m diminuendo.evaluation.timing REQUEST OUT``, one process for all of them.
 
-All models are open at once and take turns: in every repeat each utterance goes through every model before the next one,
-in an order that changes. What disturbs the machine for a while disturbs all of them, and a ratio to the teacher is taken
-within one repeat. What is timed is waveform to text: frontend, model and greedy decoding, not the reading of the file.
+All models are open at once and take turns: in every repeat each utterance goes through every model before the next
+one, in an order that changes. What disturbs the machine for a while disturbs all of them, and a ratio to the teacher
+is taken within one repeat. What is timed is waveform to text: frontend, model and greedy decoding, not the reading
+of the file.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def spread(seconds: list[float], count: int) -> list[int]:
     return [by_length[int((step + 0.5) * len(by_length) / count)] for step in range(count)]
 
 
-def time_models(paths: dict[str, str], waveforms: list[np.ndarray], repeats: int, threads: int) -> dict[str, np.ndarray]:
+def time_models(
+    paths: dict[str, str], waveforms: list[np.ndarray], repeats: int, threads: int
+) -> dict[str, np.ndarray]:
     """Name to seconds float64 [repeats, utterances] of every model, all of them taking turns."""
     from diminuendo.runtime.ctc import decode_text
     from diminuendo.runtime.recognizer import Recognizer

@@ -1,1 +1,6 @@
-"""From measurements to what people read: leaderboard, figures, tables."""
+"""From measurements to what people read. The folder ``reports/`` that the stage writes:
+
+- ``leaderboard.md``, ``leaderboard.html`` (self-contained), ``leaderboard.csv`` (unrounded, a line per member);
+- ``metrics.json``: member to figures, for ``dvc metrics``;
+- ``curves.csv`` and ``groups.csv``, for ``dvc plots`` and spreadsheets; ``plots/*.png``.
+"""

@@ -1,0 +1,204 @@
+"""The figures of the report, as PNG files."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from diminuendo.config.schema import TEACHER
+from diminuendo.report import format as as_text
+from diminuendo.report.labels import place_labels
+from diminuendo.report.rows import Report, Row, pareto_front
+from diminuendo.report.tables import FIGURES, group_figure
+
+# Told apart by people with any colour vision, and in grey by their markers.
+STAGES = {
+    "train_teacher": ("teacher", "#222222", "*"),
+    "distill": ("distilled", "#0072b2", "o"),
+    "compress_architecture": ("architecture", "#d55e00", "s"),
+    "prune": ("pruned", "#009e73", "^"),
+    "quantize": ("quantized", "#cc79a7", "D"),
+}
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6f4e9c", "#8c6d46")
+GROUPS_SHOWN = 12  # values of one key in a figure; the table has them all
+MEMBERS_SHOWN = 6
+DPI = 150
+_GRID = {"color": "#e4e4e4", "linewidth": 0.7}
+
+
+def draw_figures(report: Report, curves: list[dict[str, str]], folder: Path) -> dict[str, Path]:
+    """Write all figures into ``folder``; returns title to path in the order of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    by_bytes = [(row.bytes, (row.bytes, row.bytes)) for row in report.rows]
+    by_speed = [(row.real_time_factor, row.real_time_factor_interval) for row in report.rows]
+    figures = {
+        "wer_vs_bytes": _against_wer(report, by_bytes, "file size", as_text.round_size),
+        "wer_vs_rtf": _against_wer(report, by_speed, "real-time factor with one thread", lambda x: f"{x:g}"),
+        "curves": _curves(curves),
+    }
+    titles = dict(FIGURES)
+    for key in report.groups:
+        figures[group_figure(key)] = _groups(report, key)
+        titles[group_figure(key)] = f"Word error rate by {key}"
+    paths = {}
+    for name, figure in figures.items():
+        paths[titles[name]] = folder / f"{name}.png"
+        # Without the software's name and version equal figures are equal bytes.
+        figure.savefig(paths[titles[name]], dpi=DPI, metadata={"Software": None})
+        plt.close(figure)
+    return paths
+
+
+def _against_wer(report: Report, costs: list[tuple[float, tuple[float, float]]], label: str, tick) -> Figure:
+    """WER with its interval against a cost on a logarithmic scale; less is better in both."""
+    figure, axes = _axes((9, 5.6))
+    rows = report.rows
+    xs, ys = [cost for cost, _ in costs], [100 * row.wer for row in rows]
+    x_bars = [limits for _, limits in costs]
+    y_bars = [(100 * row.wer_interval[0], 100 * row.wer_interval[1]) for row in rows]
+    front = pareto_front(list(zip(xs, ys)))
+    axes.set_xscale("log")
+    axes.set_xlim(min(low for low, _ in x_bars) / 1.6, max(high for _, high in x_bars) * 1.6)
+    lowest, highest = min(low for low, _ in y_bars), max(high for _, high in y_bars)
+    room = 0.12 * max(highest - lowest, 1.0)
+    axes.set_ylim(max(0.0, lowest - room), highest + room)
+    stairs = [(xs[i], ys[i]) for i in front]
+    axes.step(*zip(*stairs), where="post", color="#bdbdbd", linewidth=1.4, zorder=1)
+    for index, row in enumerate(rows):
+        _, colour, marker = STAGES[row.stage]
+        on_front = index in front
+        axes.errorbar(
+            xs[index],
+            ys[index],
+            xerr=_distances(xs[index], x_bars[index]),
+            yerr=_distances(ys[index], y_bars[index]),
+            fmt=marker,
+            markersize=11 if row.is_teacher else 7,
+            color=colour,
+            markerfacecolor=colour if on_front else "white",
+            elinewidth=0.9,
+            capsize=2,
+            zorder=3,
+        )
+    decades = math.log10(axes.get_xlim()[1] / axes.get_xlim()[0])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"{label} (logarithmic)")
+    axes.set_ylabel(f"word error rate, % ({100 * report.confidence:g} % interval)")
+    _stage_legend(axes, rows)
+    figure.tight_layout()
+    figure.canvas.draw()
+    steps = [((x, following[0]), (y, y)) for (x, y), following in pairwise(stairs)]
+    place_labels(axes, list(zip(xs, ys)), [row.member for row in rows], list(zip(x_bars, y_bars)), steps)
+    return figure
+
+
+def _stage_legend(axes: Axes, rows: tuple[Row, ...]) -> None:
+    """Below the axes, where it covers no point."""
+    handles = []
+    for stage, (name, colour, marker) in STAGES.items():
+        if any(row.stage == stage for row in rows):
+            handles.append(axes.plot([], [], marker, color=colour, label=name)[0])
+    handles.append(axes.plot([], [], "-", color="#bdbdbd", label="Pareto front (filled)")[0])
+    axes.legend(handles=handles, ncols=len(handles), loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
+
+
+def _curves(rows: list[dict[str, str]]) -> Figure:
+    """Training loss and WER on dev by epoch, every member that was trained."""
+    figure, both = plt.subplots(1, 2, figsize=(11, 4.6))
+    members = list(dict.fromkeys(row["member"] for row in rows))
+    for axes, column, title in zip(both, ("loss", "dev_wer"), ("training loss", "word error rate on dev, %")):
+        _plain(axes)
+        drawn = 0
+        for index, member in enumerate(members):
+            points = [(float(r["epoch"]), float(r[column])) for r in rows if r["member"] == member and r.get(column)]
+            if not points:
+                continue
+            scale = 100 if column == "dev_wer" else 1
+            style = ("-", "--", ":")[index // len(LINES) % 3]
+            axes.plot(
+                [x for x, _ in points],
+                [scale * y for _, y in points],
+                style,
+                marker="." if column == "dev_wer" else None,
+                color=LINES[index % len(LINES)],
+                linewidth=1.4,
+                label=member,
+            )
+            drawn += 1
+        if drawn:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.text(0.5, 0.5, "nothing was trained", ha="center", transform=axes.transAxes, color="#777777")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(title)
+    handles, labels = max((axes.get_legend_handles_labels() for axes in both), key=lambda found: len(found[1]))
+    if handles:
+        figure.legend(handles, labels, loc="lower center", ncols=min(6, len(labels)), frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0.05 + 0.04 * math.ceil(len(labels) / 6), 1, 1))
+    return figure
+
+
+def _groups(report: Report, key: str) -> Figure:
+    """Bars by value for the teacher and the smallest files of the Pareto front; many values: those it does worst on."""
+    values = report.groups[key]
+    front = [report.rows[i] for i in pareto_front([(row.bytes, row.wer) for row in report.rows])]
+    members = [TEACHER, *(row.member for row in front if not row.is_teacher)][:MEMBERS_SHOWN]
+    worst = sorted(values, key=lambda value: -values[value][TEACHER]["wer"])[:GROUPS_SHOWN]
+    shown = [value for value in values if value in worst]
+    figure, axes = _axes((9, 5.0))
+    width = 0.8 / len(members)
+    for index, member in enumerate(members):
+        found = [values[value][member] for value in shown]
+        heights = [100 * f["wer"] for f in found]
+        limits = [(100 * f["wer_interval"]["low"], 100 * f["wer_interval"]["high"]) for f in found]
+        errors = [_distances(height, pair) for height, pair in zip(heights, limits)]
+        axes.bar(
+            [at + (index - (len(members) - 1) / 2) * width for at in range(len(shown))],
+            heights,
+            0.92 * width,
+            yerr=[[e[side][0] for e in errors] for side in (0, 1)],
+            color="#4a4a4a" if member == TEACHER else LINES[(index - 1) % len(LINES)],
+            error_kw={"elinewidth": 0.8, "ecolor": "#333333", "capsize": 1.5},
+            label=member,
+        )
+    texts = [f"{value}\n({values[value][TEACHER]['utterances']})" for value in shown]
+    axes.set_xticks(range(len(shown)), texts, rotation=30 if len(shown) > 6 else 0, fontsize=8)
+    left_out = f"; {len(shown)} of {len(values)}, the hardest for the teacher" if len(shown) < len(values) else ""
+    axes.set_xlabel(f"{key} (utterances){left_out}")
+    axes.set_ylabel("word error rate, %")
+    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    figure.tight_layout()
+    return figure
+
+
+def _distances(value: float, limits: tuple[float, float]) -> list[list[float]]:
+    """What ``errorbar`` wants: never negative, though the median of ratios may lie outside its interval."""
+    return [[max(0.0, value - limits[0])], [max(0.0, limits[1] - value)]]
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=size, dpi=DPI)
+    _plain(axes)
+    return figure, axes
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(True, which="major", **_GRID)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

@@ -1,0 +1,53 @@
+"""How figures are written, the same in every table."""
+
+from __future__ import annotations
+
+NONE = "—"
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}"
+
+
+def percent_interval(limits: tuple[float, float]) -> str:
+    return f"[{100 * limits[0]:.2f}, {100 * limits[1]:.2f}]"
+
+
+def points(fraction: float) -> str:
+    """A difference of two rates, in percentage points, with its sign."""
+    return f"{100 * fraction:+.2f}"
+
+
+def points_interval(limits: tuple[float, float]) -> str:
+    return f"[{100 * limits[0]:+.2f}, {100 * limits[1]:+.2f}]"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units: 1 MB is 1,000,000 bytes."""
+    if count >= 1e6:
+        return f"{count / 1e6:.2f} MB"
+    return f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{count:.0f} B"
+
+
+def round_size(count: float) -> str:
+    """A tick of a scale of bytes."""
+    return f"{count / 1e6:g} MB" if count >= 1e6 else f"{count / 1e3:g} kB"
+
+
+def count(number: int) -> str:
+    if number >= 1_000_000:
+        return f"{number / 1e6:.2f} M"
+    return f"{number / 1e3:.0f} k" if number >= 1000 else str(number)
+
+
+def times(ratio: float) -> str:
+    return f"{ratio:.1f}×" if ratio >= 10 else f"{ratio:.2f}×"
+
+
+def real_time(factor: float) -> str:
+    """Seconds of work per second of audio."""
+    return f"{factor:.5f}" if factor < 0.01 else f"{factor:.4f}"
+
+
+def milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"

@@ -1,0 +1,39 @@
+"""The leaderboard as one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from diminuendo.report import format as as_text
+from diminuendo.report.rows import Report, pareto_front
+from diminuendo.report.tables import legend
+
+FILTERS = {
+    "percent": as_text.percent,
+    "percent_interval": as_text.percent_interval,
+    "points": as_text.points,
+    "points_interval": as_text.points_interval,
+    "size": as_text.size,
+    "times": as_text.times,
+    "real_time": as_text.real_time,
+    "milliseconds": as_text.milliseconds,
+    "count_text": as_text.count,
+}
+
+
+def html_page(report: Report, figures: dict[str, Path]) -> str:
+    """The page; ``figures`` is title to PNG file. Every text from a manifest or a file name is escaped."""
+    environment = Environment(
+        loader=PackageLoader("diminuendo.report", "."), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= FILTERS
+    front = pareto_front([(row.bytes, row.wer) for row in report.rows])
+    return environment.get_template("leaderboard.html.j2").render(
+        report=report,
+        legend=legend(report),
+        front={report.rows[index].member for index in front},
+        figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in figures.items()},
+    )

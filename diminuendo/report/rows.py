@@ -1,0 +1,179 @@
+"""The rows of the leaderboard, from what the evaluate stage measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diminuendo.config.schema import TEACHER, Params
+from diminuendo.errors import UserError
+from diminuendo.report.family import chain_text
+
+
+@dataclass(frozen=True)
+class Row:
+    """One member. Rates are fractions, times seconds, intervals (low, high)."""
+
+    member: str
+    stage: str
+    chain: str
+    wer: float
+    wer_interval: tuple[float, float]
+    delta_wer: float
+    delta_wer_interval: tuple[float, float]
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    cer: float
+    blank_rate: float
+    bytes: int
+    times_smaller: float
+    parameters: int
+    sparsity: float
+    real_time_factor: float  # with one thread
+    real_time_factor_interval: tuple[float, float]
+    times_faster: float  # with one thread
+    times_faster_interval: tuple[float, float]
+    real_time_factor_all: float
+    times_faster_all: float
+    latency_p50: float  # with one thread
+    latency_p95: float
+    peak_bytes: int
+    digest: str
+    run: str | None  # MLflow run id
+    link: str | None  # its address
+
+    @property
+    def is_teacher(self) -> bool:
+        return self.member == TEACHER
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is shown. The teacher's row is first, the others follow from the largest file to the smallest."""
+
+    rows: tuple[Row, ...]
+    groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval
+    utterances: int
+    seconds: float
+    words: int
+    confidence: float
+    corpus: str
+    machine: dict[str, Any]
+    threads: int  # what "all" means
+    timing_utterances: int
+    timing_repeats: int
+
+
+def build_report(
+    params: Params,
+    evaluation: Path,
+    runs: Mapping[str, str] | None = None,
+    links: Mapping[str, str] | None = None,
+) -> Report:
+    """Join accuracy, timing and the chains of the family.
+
+    Args:
+        runs: model digest to MLflow run id.
+        links: run id to the address of its page.
+
+    Raises:
+        UserError: the evaluation is missing or is of another family than ``params``.
+    """
+    metrics, timing = _read(evaluation / "metrics.json"), _read(evaluation / "timing.json")
+    members = metrics["members"]
+    if set(members) != set(params.members):
+        raise UserError(f"{evaluation}: of {sorted(members)}, expected {sorted(params.members)}; run `dvc repro`")
+    one, every = str(min(timing["threads"])), str(max(timing["threads"]))
+    teacher_bytes = members[TEACHER]["bytes"]
+    rows = []
+    for name, found in members.items():
+        speed = timing["members"][name]
+        run = (runs or {}).get(found["digest"])
+        rows.append(
+            Row(
+                member=name,
+                stage=params.members[name][0],
+                chain=chain_text(params, name),
+                wer=found["wer"],
+                wer_interval=_pair(found["wer_interval"]),
+                delta_wer=found["delta_wer"],
+                delta_wer_interval=_pair(found["delta_wer_interval"]),
+                substitutions=found["substitutions"],
+                deletions=found["deletions"],
+                insertions=found["insertions"],
+                words=found["words"],
+                cer=found["cer"],
+                blank_rate=found["blank_rate"],
+                bytes=found["bytes"],
+                times_smaller=teacher_bytes / found["bytes"],
+                parameters=found["parameters"],
+                sparsity=found["sparsity"],
+                real_time_factor=speed[one]["real_time_factor"],
+                real_time_factor_interval=_pair(speed[one]["real_time_factor_interval"]),
+                times_faster=speed[one]["times_faster"],
+                times_faster_interval=_pair(speed[one]["times_faster_interval"]),
+                real_time_factor_all=speed[every]["real_time_factor"],
+                times_faster_all=speed[every]["times_faster"],
+                latency_p50=speed[one]["latency_p50"],
+                latency_p95=speed[one]["latency_p95"],
+                peak_bytes=speed["peak_bytes"],
+                digest=found["digest"],
+                run=run,
+                link=(links or {}).get(run) if run else None,
+            )
+        )
+    rows.sort(key=lambda row: (not row.is_teacher, -row.bytes, row.member))
+    return Report(
+        rows=tuple(rows),
+        groups=_groups(members, [row.member for row in rows]),
+        utterances=metrics["utterances"],
+        seconds=metrics["seconds"],
+        words=members[TEACHER]["words"],
+        confidence=metrics["confidence"],
+        corpus=metrics["corpus"],
+        machine=timing["machine"],
+        threads=int(every),
+        timing_utterances=timing["utterances"],
+        timing_repeats=timing["repeats"],
+    )
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other point beats in one coordinate without losing in the other, by the first.
+
+    Both coordinates are better when smaller; of equal points the first is kept.
+    """
+    front: list[int] = []
+    best = float("inf")
+    for index in sorted(range(len(points)), key=lambda i: (*points[i], i)):
+        if points[index][1] < best:
+            front.append(index)
+            best = points[index][1]
+    return front
+
+
+def _groups(members: dict[str, Any], order: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    keys = [key for key, values in members[TEACHER]["groups"].items() if values]
+    return {
+        key: {
+            value: {name: members[name]["groups"][key][value] for name in order}
+            for value in members[TEACHER]["groups"][key]
+        }
+        for key in keys
+    }
+
+
+def _pair(interval: dict[str, float]) -> tuple[float, float]:
+    return interval["low"], interval["high"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); run `dvc repro evaluate`") from error
