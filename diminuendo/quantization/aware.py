@@ -75,14 +75,14 @@ def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
 def put_on_grid(model: ConformerCTC, config: QuantizeConfig) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
     folded = {module.depthwise: module.batch_norm for module in model.modules() if isinstance(module, Convolution)}
-    for module in list(model.modules()):
+    for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
             operator, shape = "MatMul", tuple(module.weight.T.shape)
         elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
             operator, shape = "Conv", tuple(module.weight.shape)
         else:
             continue
-        storage = storage_for(operator, shape, BITS[config.scheme], config.group_size)
+        storage = storage_for(f"{name}.weight", operator, shape, BITS[config.scheme], config.group_size)
         grid = OnGrid(operator, storage, module.weight.detach(), folded.get(module))
         parametrize.register_parametrization(module, "weight", grid)
 

@@ -14,7 +14,7 @@ from onnx import helper
 
 from diminuendo.export.check import probe
 from diminuendo.quantization.graph import BITS, FLOAT, FRONTEND, PRODUCTS, WeightGraph
-from diminuendo.quantization.storage import CODES, HALF
+from diminuendo.quantization.storage import CODES, HALF, OUTPUT_LAYER
 
 SECONDS = 10.0
 
@@ -24,6 +24,7 @@ REASONS = {
     ATTENTION_PRODUCTS: "both factors are activations: there is no weight to store",
     "convolutions": "a kernel is too short to share a four-bit scale, and integer convolutions are slow",
     "biases and norms": "vectors: scales would cost more bytes than they save",
+    "output layer": "its rounding goes straight into the log-probabilities",
     "small weights": "scales would cost more bytes than they save",
 }
 
@@ -61,6 +62,8 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
         weight = node.input[1] if node.input[1] in initializers else None
         if node.name.startswith(FRONTEND):
             group = FRONTEND_PRODUCTS
+        elif weight == OUTPUT_LAYER:
+            group = "output layer"
         elif weight is None:
             group = ATTENTION_PRODUCTS
         else:

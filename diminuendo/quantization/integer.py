@@ -22,25 +22,30 @@ import onnx
 from diminuendo.quantization.graph import WeightGraph
 
 
-def integer_products(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes whose product is done in integers: ``MatMul`` with a stored weight.
+def integer_products(model: onnx.ModelProto) -> dict[str, str]:
+    """Name and operator of the nodes whose product is done in integers: ``MatMul`` with a stored weight.
 
     Convolutions are left in float32: ONNX Runtime's integer ones are slower, and they are few.
     """
-    return [product.node for product in WeightGraph(model).products() if product.operator == "MatMul"]
+    return {product.node: "MatMul" for product in WeightGraph(model).products() if product.operator == "MatMul"}
 
 
-def quantize_dynamic(source: Path) -> onnx.ModelProto:
-    """Scales of activations are taken from each input as it comes."""
+def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.ModelProto:
+    """Scales of activations are taken from each input as it comes.
+
+    Args:
+        nodes: name to operator of what is done in integers; None: :func:`integer_products`.
+    """
     from onnxruntime import quantization as tools
 
+    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
     with TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         tools.quantize_dynamic(
             source,
             target,
-            nodes_to_quantize=integer_products(onnx.load(source)),
-            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=list(nodes),
+            op_types_to_quantize=sorted(set(nodes.values())),
             per_channel=True,
             reduce_range=True,
             weight_type=tools.QuantType.QInt8,
@@ -48,10 +53,13 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
         return _cleaned(onnx.load(target))
 
 
-def quantize_static(source: Path, waveforms: list[np.ndarray]) -> onnx.ModelProto:
+def quantize_static(
+    source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None
+) -> onnx.ModelProto:
     """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
     from onnxruntime import quantization as tools
 
+    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
     with TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         tools.quantize_static(
@@ -59,8 +67,8 @@ def quantize_static(source: Path, waveforms: list[np.ndarray]) -> onnx.ModelProt
             target,
             _reader(waveforms),
             quant_format=tools.QuantFormat.QDQ,
-            nodes_to_quantize=integer_products(onnx.load(source)),
-            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=list(nodes),
+            op_types_to_quantize=sorted(set(nodes.values())),
             per_channel=True,
             reduce_range=True,
             activation_type=tools.QuantType.QUInt8,

@@ -4,7 +4,7 @@ A stored weight becomes float32 through ``Cast``, ``Gather`` and ``Mul``. ONNX R
 session opens (it leaves the standard ``DequantizeLinear`` in the graph, and runs it again for every utterance), so
 that the model then runs exactly as the float32 one does. ``docs/quantization.md`` has the alternatives, measured.
 
-Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / groups, …]`` is one of ``[I / groups · …, O]``.
+Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / groups, …]`` as ``[I / groups · …, O]``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from diminuendo.quantization.graph import FLOAT, INT4, WeightGraph
 
 # After the weight's name; the first two are what ONNX Runtime's own tools write.
 CODES, SCALES, HALF = "_quantized", "_scale", "_half"
+
+OUTPUT_LAYER = "out.weight"
 
 # Bytes of the nodes, names and headers that a way of storing adds to the file, beside the values themselves.
 OVERHEAD = {32: 0, 16: 40, 8: 130, 4: 150}
@@ -57,16 +59,19 @@ def weight_of(operator: str, matrix: np.ndarray, shape: tuple[int, ...]) -> np.n
     return np.ascontiguousarray(matrix if operator == "MatMul" else matrix.T.reshape(shape))
 
 
-def storage_for(operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
+def storage_for(
+    name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None
+) -> Storage:
     """``bits`` where they make the file smaller, more where they do not: scales cost bytes too.
 
-    Convolutions take no less than 8 bits: together they are a hundredth of the weights, and a group of a depthwise
-    kernel would be a handful of values.
+    The output layer and convolutions take no less than 8 bits. Rounding the first costs the log-probabilities as much
+    as groups of twice the size do in all other layers, and the latter are a hundredth of the weights, in kernels too
+    short to share a scale.
     """
     allowed = [FP32, FP16]
     if bits <= 8:
         allowed.append(INT8_CHANNEL)
-    if bits < 8 and operator == "MatMul":
+    if bits < 8 and operator == "MatMul" and name != OUTPUT_LAYER:
         allowed.append(Storage(bits, group_size))
     return min(allowed, key=lambda storage: (storage.bytes_of(*matrix_shape(operator, shape)), -storage.bits))
 
@@ -134,7 +139,7 @@ def plan(graph: WeightGraph, bits: int, group_size: int | None = None) -> dict[s
         if tensor.data_type != FLOAT or name.endswith(SCALES):
             continue  # in fewer bits already
         if name in operators:
-            chosen[name] = operators[name], storage_for(operators[name], tuple(tensor.dims), bits, group_size)
+            chosen[name] = operators[name], storage_for(name, operators[name], tuple(tensor.dims), bits, group_size)
         else:
             size = int(np.prod(tensor.dims))
             chosen[name] = "vector", min(FP16, FP32, key=lambda storage: storage.bytes_of(size, 1))

@@ -1,0 +1,140 @@
+"""What each group of products costs in word error rate when it is quantized too.
+
+    python -m benchmarks.quantization_sensitivity models/teacher --corpus data/prepared
+
+Every row is a file of its own, scored in ONNX Runtime with the best path on the dev split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import jiwer
+import numpy as np
+import onnx
+import onnxruntime
+
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.quantization import codec
+from diminuendo.quantization.graph import FRONTEND, WeightGraph
+from diminuendo.quantization.integer import integer_products, quantize_dynamic, quantize_static
+from diminuendo.quantization.post_training import calibration_audio
+from diminuendo.quantization.storage import (
+    FP16,
+    INT8_CHANNEL,
+    OUTPUT_LAYER,
+    Storage,
+    plan,
+    rounded,
+    store_all,
+    store_weight,
+)
+
+
+class Scorer:
+    def __init__(self, corpus: PreparedCorpus, utterances: int | None):
+        self.heard = [(corpus.audio(u), u.text) for u in corpus.dev[:utterances]]
+        self.reference: list[np.ndarray] = []
+
+    def row(self, title: str, model: onnx.ModelProto) -> None:
+        data = model.SerializeToString()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        tokens = json.loads(session.get_modelmeta().custom_metadata_map["diminuendo.tokens"])
+        hypotheses, outputs = [], []
+        for audio, _ in self.heard:
+            feeds = {"waveform": audio[None], "waveform_lengths": np.array([audio.size])}
+            log_probs, lengths = session.run(["log_probs", "lengths"], feeds)
+            outputs.append(log_probs[0, : lengths[0]])
+            best = outputs[-1].argmax(axis=-1)
+            kept = [t for i, t in enumerate(best) if t and (i == 0 or t != best[i - 1])]
+            hypotheses.append("".join(tokens[t] for t in kept).replace("▁", " ").strip())
+        self.reference = self.reference or outputs
+        drift = np.mean([np.abs(a - b).mean() for a, b in zip(outputs, self.reference)])
+        wer = jiwer.wer([text for _, text in self.heard], hypotheses)
+        print(f"| {title:44} | {len(data):>10,} | {drift:8.4f} | {wer:7.2%} |", flush=True)
+
+
+def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
+    """Nodes by group: what we quantize, and what the tools would quantize beyond it."""
+    ours = integer_products(model)
+    nodes = {n.name: n.op_type for n in model.graph.node if n.op_type in ("MatMul", "Conv")}
+    frontend = {name: kind for name, kind in nodes.items() if name.startswith(FRONTEND)}
+    convolutions = {name: kind for name, kind in nodes.items() if kind == "Conv"}
+    rest = {name: kind for name, kind in nodes.items() if name not in {**ours, **frontend, **convolutions}}
+    return {"linear layers": ours, "frontend": frontend, "attention products": rest, "convolutions": convolutions}
+
+
+def weight_rows(source: Path, score: Scorer) -> None:
+    def stored(only: str = "", size: int = 32, output: Storage = INT8_CHANNEL, short_kernels: bool = False):
+        model = onnx.load(source)
+        graph = WeightGraph(model)
+        for name, (operator, storage) in plan(graph, 4, size).items():
+            if operator == "MatMul" and only not in name:
+                storage = FP16
+            if name == OUTPUT_LAYER:
+                storage = output
+            if operator == "Conv" and short_kernels:  # their values in four bits, whatever the file would take
+                weight = rounded(operator, graph.array(name), Storage(4, size))
+                graph.remove(name)
+                graph.add(name, weight)
+                continue
+            store_weight(graph, operator, name, storage)
+        return graph.finish()
+
+    score.row("fp16", store_all(onnx.load(source), 16))
+    score.row("int8 weights", store_all(onnx.load(source), 8))
+    score.row("int4 weights, groups of 32 (as shipped)", stored())
+    for size in (16, 64, 128):
+        score.row(f"… groups of {size}", stored(size=size))
+    for part in ("feed_forward", "attention", ".convolution.", "subsampling.out"):
+        score.row(f"… {part.strip('.')} only, the rest fp16", stored(only=part))
+    score.row("… output layer fp16", stored(output=FP16))
+    score.row("… output layer int4", stored(output=Storage(4, 32)))
+    score.row("… convolutions int4", stored(short_kernels=True))
+    fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], np.array([1.0])
+    score.row("… scales from the largest value alone", stored())
+    codec.FRACTIONS[4] = fractions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a float32 member")
+    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--utterances", type=int, help="of dev; all by default")
+    arguments = parser.parse_args()
+    source = arguments.model / "model.onnx"
+    corpus = PreparedCorpus.open(arguments.corpus)
+    audio = calibration_audio(corpus, 64, seed=0)
+    score = Scorer(corpus, arguments.utterances)
+    print("| quantized | bytes | mean distance of a log-probability | dev WER |\n|---|---:|---:|---:|")
+    parent = onnx.load(source)
+    score.row("nothing (float32)", parent)
+    weight_rows(source, score)
+    groups = groups_of(parent)
+    ours = groups.pop("linear layers")
+    for title, quantize in (
+        ("dynamic", lambda nodes: quantize_dynamic(source, nodes)),
+        ("static", lambda nodes: quantize_static(source, audio, nodes)),
+    ):
+        score.row(f"int8 {title}, linear layers", quantize(ours))
+        for name, more in groups.items():
+            score.row(f"… and {name}", quantize({**ours, **more}))
+        everything = {name: kind for group in (ours, *groups.values()) for name, kind in group.items()}
+        score.row("… and all of these (the tools' default)", quantize(everything))
+    with TemporaryDirectory() as folder:
+        from onnxruntime import quantization as tools
+
+        full_range = Path(folder) / "model.onnx"
+        tools.quantize_dynamic(
+            source, full_range, nodes_to_quantize=list(ours), op_types_to_quantize=["MatMul"], per_channel=True
+        )
+        score.row("int8 dynamic, weights in all 8 bits", onnx.load(full_range))
+
+
+if __name__ == "__main__":
+    main()
