@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diminuendo.report import format as as_text
 from diminuendo.report.rows import Report, pareto_front
-from diminuendo.report.tables import legend
+from diminuendo.report.tables import COVERAGE, legend
 
 FILTERS = {
     "percent": as_text.percent,
@@ -34,6 +34,7 @@ def html_page(report: Report, figures: dict[str, Path]) -> str:
     return environment.get_template("leaderboard.html.j2").render(
         report=report,
         legend=legend(report),
+        coverage_titles=COVERAGE,
         front={report.rows[index].member for index in front},
         figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in figures.items()},
     )

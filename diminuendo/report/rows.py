@@ -10,6 +10,7 @@ from typing import Any
 
 from diminuendo.config.schema import TEACHER, Params
 from diminuendo.errors import UserError
+from diminuendo.report.coverage import Coverage, coverage_of
 from diminuendo.report.family import chain_text
 
 
@@ -58,6 +59,7 @@ class Report:
 
     rows: tuple[Row, ...]
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval
+    coverage: tuple[Coverage, ...]
     utterances: int
     seconds: float
     words: int
@@ -131,6 +133,7 @@ def build_report(
     return Report(
         rows=tuple(rows),
         groups=_groups(members, [row.member for row in rows]),
+        coverage=coverage_of(members, [row.member for row in rows]),
         utterances=metrics["utterances"],
         seconds=metrics["seconds"],
         words=members[TEACHER]["words"],

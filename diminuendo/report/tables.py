@@ -75,9 +75,19 @@ def markdown(report: Report) -> str:
     for key in report.groups:
         lines += ["", f"## WER by {key}", "", f"![WER by {key}](plots/{group_figure(key)}.png)", ""]
         lines += _group_table(report, key)
+    if report.coverage:
+        lines += ["", "## What is quantized", "", f"| {' | '.join(COVERAGE.values())} |", f"|{':---|' * len(COVERAGE)}"]
+        lines += [f"| {' | '.join(getattr(found, key) for key in COVERAGE)} |" for found in report.coverage]
     return "\n".join(lines) + "\n"
 
 
+COVERAGE = {
+    "member": "member",
+    "parameters": "parameters",
+    "arithmetic": "multiply-accumulates by bits of their weight",
+    "integers": "done in integers",
+    "left_out": "in more bits than the rest, and why",
+}
 FIGURES = {
     "wer_vs_bytes": "Word error rate against file size",
     "wer_vs_rtf": "Word error rate against real-time factor",
