@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stages.interruption import die_with_parent
+from stages.interruption import end_with_ancestor
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
@@ -125,7 +125,7 @@ def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
 
 
 def main() -> None:
-    die_with_parent()
+    end_with_ancestor()
     from dvc.cli import main as dvc
 
     sys.exit(dvc(sys.argv[1:]))

@@ -80,9 +80,9 @@ def _wait(child: subprocess.Popen, log: Path) -> None:
 
 
 def _serve(port: int) -> None:
-    from stages.interruption import die_with_parent
+    from stages.interruption import end_with_ancestor
 
-    die_with_parent()
+    end_with_ancestor()
     os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     import uvicorn
 

@@ -1,25 +1,27 @@
-"""Dying promptly and whole: a stage ends on the first signal, with its children, and never outlives DVC."""
+"""Dying promptly and whole: a process ends on the first signal, with its children, and with what started it."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-_PR_SET_PDEATHSIG = 1
 _SECONDS_TO_CLEAN_UP = 10
+_SECONDS_BETWEEN_LOOKS = 0.3
 
 
 @contextmanager
 def prompt_death() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``; on any error kill the children that are left."""
+    """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``; on any error kill the children that are left.
+
+    Below DVC the end of DVC counts as SIGTERM: a stage whose DVC was killed would run on beside its rerun.
+    """
 
     def on_signal(number: int, _frame: object) -> None:
-        # The death of a parent with several threads is told more than once; cleaning up is begun only once.
-        for other in handled:
+        for other in handled:  # cleaning up is begun only once
             signal.signal(other, signal.SIG_IGN)
         signal.alarm(_SECONDS_TO_CLEAN_UP)  # the end of a clean-up that hangs
         raise SystemExit(128 + number)
@@ -27,7 +29,7 @@ def prompt_death() -> Iterator[None]:
     handled = (signal.SIGTERM, signal.SIGINT)
     previous = {number: signal.signal(number, on_signal) for number in handled}
     if "DVC_STAGE" in os.environ:
-        die_with_parent()
+        end_with_ancestor("dvc")
     try:
         yield
     except BaseException:
@@ -39,10 +41,27 @@ def prompt_death() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def die_with_parent() -> None:
-    """On Linux: SIGTERM when the parent ends. A stage whose DVC was killed would run on beside its rerun."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_ancestor(word: str = "") -> None:
+    """Send SIGTERM to this process when the nearest ancestor with ``word`` in its command line has ended.
+
+    The nearest is not always the parent: DVC runs a stage in a shell, which may stay between the two.
+    """
+    import psutil
+
+    def follow(ancestor: psutil.Process) -> None:
+        with suppress(psutil.NoSuchProcess):
+            while ancestor.is_running() and ancestor.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    for ancestor in psutil.Process().parents():
+        try:
+            found = word in " ".join(ancestor.cmdline())
+        except (psutil.AccessDenied, psutil.NoSuchProcess):
+            continue
+        if found:
+            threading.Thread(target=follow, args=(ancestor,), daemon=True).start()
+            return
 
 
 def _kill_children() -> None:

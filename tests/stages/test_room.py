@@ -158,9 +158,9 @@ def test_user_error_of_the_stage_itself_is_a_message(place, capsys):
 
 def test_the_same_stage_does_not_run_twice_at_once(place, capsys):
     home = Path(".work/distill/student")
-    with room_module._alone(home, "distill@student"):
-        with pytest.raises(SystemExit) as caught, room_module._alone(home, "distill@student", patience=0.2):
-            pass
+    alone = room_module._alone
+    with alone(home, "distill@student"), pytest.raises(SystemExit) as caught, alone(home, "distill@student", 0.2):
+        pass
     assert caught.value.code == TRY_AGAIN
     assert f"already running as process {os.getpid()}" in capsys.readouterr().err
 
@@ -206,12 +206,11 @@ def test_a_signal_ends_the_stage_and_its_children(place, number):
     assert list(Path(".work/distill/student").glob("*/child"))  # checkpoints stay
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel for a signal when the parent ends")
 def test_a_stage_does_not_outlive_its_dvc(place):
     start = "subprocess.Popen([sys.executable, '-c', sys.argv[1]])"
     launcher = f"import subprocess, sys, time; {start}; time.sleep(600)"
     parent = subprocess.Popen(
-        [sys.executable, "-c", launcher, STAGE],
+        [sys.executable, "-c", launcher, STAGE, "dvc repro"],
         env=environment(PYTHONPATH=str(ROOT), DVC_STAGE="distill@student"),
         stdout=subprocess.PIPE,
         text=True,

@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from flows import graph as graph_module
+from flows.graph import Graph, order_lock_file
+
+DIAMOND = Graph({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}, frozenset())
+
+
+def test_a_stage_is_ready_when_all_that_it_reads_is_done():
+    assert DIAMOND.ready(set(), set()) == ["a"]
+    assert DIAMOND.ready({"a"}, {"a"}) == ["b", "c"]
+    assert DIAMOND.ready({"a", "b"}, {"a", "b", "c"}) == []
+    assert DIAMOND.ready({"a", "b", "c"}, {"a", "b", "c"}) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("before", "written", "expected"),
+    [
+        ([], "acbd", "abcd"),  # a first run: DVC's own order
+        (["d", "c"], "dcba", "dcab"),  # entries keep the places they had
+        ([], "abcd", "abcd"),
+    ],
+)
+def test_lock_file_is_put_in_the_order_of_dvc_repro(tmp_path, monkeypatch, before, written, expected):
+    monkeypatch.setattr(graph_module, "ROOT", tmp_path)
+    entries = {name: f"  {name}:\n    cmd: run {name}\n" for name in "abcd"}
+    path = tmp_path / "dvc.lock"
+    path.write_text("schema: '2.0'\nstages:\n" + "".join(entries[name] for name in written))
+    order_lock_file(DIAMOND, before)
+    assert path.read_text() == "schema: '2.0'\nstages:\n" + "".join(entries[name] for name in expected)
+
+
+def test_without_a_lock_file_there_is_nothing_to_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(graph_module, "ROOT", tmp_path)
+    order_lock_file(DIAMOND, [])
+    assert not list(Path(tmp_path).iterdir())
