@@ -2,7 +2,7 @@
 
 First-order Taylor expansion (Molchanov et al. 2019): the change of the loss when a unit's outgoing weights ``w`` become
 zero is about ``Σ w · ∂L/∂w``, which equals ``Σ a · ∂L/∂a`` over the unit's activations ``a``. Activations tell it apart
-for every utterance, so that few batches give many samples; the score is the mean of its square over utterances.
+for every utterance, so that few batches give many samples; the score is the mean of its size over utterances.
 """
 
 from __future__ import annotations
@@ -86,9 +86,10 @@ def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
 
     def add(gradient: Tensor) -> None:
         change = (activation.detach() * gradient).sum(dim=1)  # [B, units × width]
-        score.add_(change.view(len(change), score.numel(), -1).sum(dim=2).double().square().sum(dim=0))
+        score.add_(change.view(len(change), score.numel(), -1).sum(dim=2).double().abs().sum(dim=0))
 
-    activation.register_hook(add)
+    if activation.requires_grad:  # not where the model is run as its own teacher
+        activation.register_hook(add)
 
 
 def _training_batches(corpus, training: TrainingConfig, seed: int, count: int):
