@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.errors import UserError
-from diminuendo.evaluation.process import follow_parent
+from diminuendo.evaluation.process import measuring
 from diminuendo.files import atomic_file, digest_of_json, sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -84,16 +84,12 @@ def is_current(folder: Path, model_digest: str, corpus_digest: str, code: str) -
 
 
 def main() -> None:
-    follow_parent()
     model, corpus, out = map(Path, sys.argv[1:])
-    try:
+    with measuring():
         from diminuendo.data.prepared import PreparedCorpus
 
         # Whoever starts these processes has checked the digests once for all of them.
         measure_accuracy(model, PreparedCorpus.open(corpus, verify=False), out)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

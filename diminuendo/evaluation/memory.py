@@ -11,8 +11,7 @@ import resource
 import sys
 from pathlib import Path
 
-from diminuendo.errors import UserError
-from diminuendo.evaluation.process import follow_parent
+from diminuendo.evaluation.process import measuring
 from diminuendo.files import write_json
 
 
@@ -48,13 +47,9 @@ def measure_memory(model: Path, corpus_folder: Path) -> int:
 
 
 def main() -> None:
-    follow_parent()
     model, corpus, out = map(Path, sys.argv[1:])
-    try:
+    with measuring():
         write_json(out, {"peak_bytes": measure_memory(model, corpus)})
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

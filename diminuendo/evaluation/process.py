@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from diminuendo.errors import UserError
 
+USER_ERROR = 2  # status of a process that ends with a message for the user
 PARENT = "DIMINUENDO_MEASURED_BY"  # process id of whoever waits for the result
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -19,15 +21,28 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
     """Run ``python -m module``, one thread per linear algebra call, and wait.
 
     Raises:
-        UserError: it ended with an error; the message is what it said.
+        UserError: it reported bad input, in these words.
+        RuntimeError: it died of anything else; the message is what it wrote to standard error.
     """
     environment = {**os.environ, PARENT: str(os.getpid()), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, errors="replace")
+    if done.returncode == USER_ERROR:
+        raise UserError(done.stderr.strip().removeprefix("error: "))
     if done.returncode:
-        said = done.stderr.strip().removeprefix("error: ") or f"ended with status {done.returncode}"
-        raise UserError(f"{module} {' '.join(arguments)}: {said}")
+        raise RuntimeError(f"{module} {' '.join(arguments)} ended with status {done.returncode}\n{done.stderr}")
     sys.stderr.write(done.stderr)
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """What surrounds a measuring process: it follows its parent, and tells it of bad input without a traceback."""
+    follow_parent()
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
 
 
 def follow_parent() -> None:

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from diminuendo.errors import UserError
-from diminuendo.evaluation.process import follow_parent
+from diminuendo.evaluation.process import measuring
 from diminuendo.evaluation.scoring import Interval
 from diminuendo.files import write_json
 
@@ -139,13 +138,9 @@ def _processor() -> str:
 
 
 def main() -> None:
-    follow_parent()
     asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    try:
+    with measuring():
         write_json(sys.argv[2], measure_timing(Request(**{**asked, "threads": tuple(asked["threads"])})))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

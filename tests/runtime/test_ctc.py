@@ -1,0 +1,74 @@
+"""Greedy decoding: text, times, confidence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diminuendo.runtime.ctc import decode_text, decode_words
+from diminuendo.runtime.model import best_path
+
+CHARACTERS = ["<blank>", "▁", "a", "b", "c"]
+PIECES = ["<blank>", "▁", "▁the", "s", "▁cat", "a▁b"]
+
+
+def path_of(symbols: str) -> np.ndarray:
+    return np.array([{"-": 0, "_": 1, "a": 2, "b": 3, "c": 4}[symbol] for symbol in symbols])
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ("", ""),
+        ("----", ""),
+        ("a", "a"),
+        ("aab", "ab"),
+        ("aa-ab", "aab"),
+        ("__a_-_b__", "a b"),
+        ("a__b", "a b"),
+        ("-c--c-", "cc"),
+    ],
+)
+def test_repeats_merge_and_blanks_vanish(frames, text):
+    assert decode_text(path_of(frames), CHARACTERS) == text
+    words = decode_words(path_of(frames), np.zeros(len(frames)), CHARACTERS, 0.02)
+    assert " ".join(word.text for word in words) == text
+
+
+def test_times_are_those_of_the_first_and_last_frame():
+    words = decode_words(path_of("--aab-__-c"), np.zeros(10), CHARACTERS, 0.04)
+    assert [(word.text, word.start, word.end) for word in words] == [("ab", 0.08, 0.2), ("c", 0.36, 0.4)]
+
+
+def test_confidence_is_the_product_of_each_tokens_best_posterior():
+    log_probs = np.log(np.array([0.3, 0.5, 0.9, 0.8, 0.7]))
+    (word,) = decode_words(path_of("aa-bb"), log_probs, CHARACTERS, 0.04)
+    assert word.confidence == pytest.approx(0.5 * 0.8)
+
+
+def test_sentencepiece_marks_begin_words_and_may_stand_inside_a_unit():
+    path = np.array([2, 0, 4, 3, 1, 5])
+    words = decode_words(path, np.full(6, math.log(0.5)), PIECES, 0.1)
+    assert [word.text for word in words] == ["the", "cats", "a", "b"]
+    assert decode_text(path, PIECES) == "the cats a b"
+    assert words[1].confidence == pytest.approx(0.25)
+
+
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(1, 3))
+def test_text_and_words_agree_and_times_are_ordered(frames, repeats):
+    path = np.repeat(np.array(frames, dtype=np.int32), repeats)
+    words = decode_words(path, np.full(len(path), -0.1), CHARACTERS, 0.02)
+    assert " ".join(word.text for word in words) == decode_text(path, CHARACTERS)
+    ends = [0.0, *(time for word in words for time in (word.start, word.end))]
+    assert ends == sorted(ends)
+    assert all(0 <= word.confidence <= 1 for word in words)
+
+
+def test_best_path_takes_the_largest_of_each_frame():
+    tokens, scores = best_path(np.log(np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], dtype=np.float32)))
+    assert tokens.tolist() == [1, 0]
+    np.testing.assert_allclose(np.exp(scores), [0.7, 0.6], rtol=1e-6)

@@ -1,0 +1,157 @@
+"""From files to words: joins of windows, rates, channels, and files that are no recordings."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diminuendo.errors import UserError
+from diminuendo.runtime import Recognizer
+from diminuendo.runtime.recognizer import join_frame, windows
+from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
+
+LONG = " ".join(["turn the lights off", "call anna", "aardvarks need llamas"] * 12)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def recognizer(model):
+    return Recognizer(model, threads=1)
+
+
+def test_transcribes_a_file_with_times(recognizer, tmp_path):
+    soundfile.write(tmp_path / "a.wav", speak("hello world"), SAMPLE_RATE)
+    transcript = recognizer.transcribe(tmp_path / "a.wav")
+    assert transcript.text == "hello world"
+    assert transcript.seconds == pytest.approx(len(speak("hello world")) / SAMPLE_RATE)
+    first, second = transcript.words
+    assert first.start == pytest.approx(0.08) and first.end < second.start < second.end <= transcript.seconds
+    assert first.confidence > 0.9
+    assert json.loads(json.dumps(transcript.as_dict()))["words"][1]["text"] == "world"
+
+
+@pytest.mark.parametrize(("window", "context"), [(1.6, 0.2), (3.0, 0.5), (2.02, 0.46), (7.7, 1.9)])
+def test_windows_give_what_one_pass_gives(model, recognizer, window, context):
+    waveform = speak(LONG)
+    whole = Recognizer(model, 1, window_seconds=1000).transcribe_waveform(waveform)
+    assert whole.text == LONG
+    in_windows = Recognizer(model, 1, window_seconds=window, context_seconds=context).transcribe_waveform(waveform)
+    assert in_windows == whole
+
+
+def test_blocks_of_a_resampled_stereo_file_are_joined(model, tmp_path):
+    doubled = np.repeat(speak(LONG), 2)
+    soundfile.write(tmp_path / "a.flac", np.stack([doubled, doubled], axis=1), 2 * SAMPLE_RATE)
+    transcript = Recognizer(model, 1, window_seconds=3, context_seconds=0.5).transcribe(tmp_path / "a.flac")
+    assert transcript.text == LONG
+
+
+def test_channels_are_averaged(recognizer, tmp_path):
+    speech = speak("stereo")
+    soundfile.write(tmp_path / "a.wav", np.stack([speech * 1.2, speech * 0.8], axis=1), SAMPLE_RATE, subtype="FLOAT")
+    assert recognizer.transcribe(tmp_path / "a.wav").text == "stereo"
+
+
+@given(st.lists(st.integers(0, 300), max_size=12), st.integers(1, 40), st.integers(0, 30))
+def test_windows_cover_everything_once_and_none_is_only_an_end(lengths, step, overlap):
+    samples = np.arange(sum(lengths), dtype=np.float32)
+    blocks = np.split(samples, np.cumsum(lengths)[:-1]) if lengths else []
+    found = list(windows(iter(blocks), step + overlap, step, 1.0))
+    assert [window.start for window in found] == [index * step for index in range(len(found))]
+    for window in found:
+        np.testing.assert_array_equal(window.samples, samples[window.start : window.start + step + overlap])
+    if len(samples):
+        assert found[-1].start + len(found[-1].samples) == len(samples)
+        assert len(found) == 1 or len(found[-1].samples) > overlap
+
+
+@settings(max_examples=200)
+@given(st.integers(-2, 2), st.integers(0, 2**31))
+def test_a_join_neither_loses_nor_doubles_tokens_that_windows_place_apart(shift, seed):
+    rng = np.random.default_rng(seed)
+    before, after = np.zeros(100, dtype=np.int32), np.zeros(100, dtype=np.int32)
+    places = np.cumsum(rng.integers(6, 12, size=7)) + 3
+    tokens = rng.integers(1, 9, size=7)
+    before[places], after[places + shift] = tokens, tokens
+    cut = join_frame(before, after)
+    joined = np.concatenate([before[:cut], after[cut:]])
+    assert joined[joined > 0].tolist() == tokens.tolist()
+    assert 25 <= cut <= 75
+
+
+def test_a_join_without_any_quiet_is_in_the_middle():
+    assert join_frame(np.ones(40, dtype=int), np.ones(40, dtype=int)) == 20
+
+
+def test_silence_is_no_words(recognizer, tmp_path):
+    for amplitude in (0, 2):
+        noise = np.random.default_rng(0).integers(-amplitude, amplitude + 1, size=3 * SAMPLE_RATE).astype(np.int16)
+        soundfile.write(tmp_path / "silent.wav", noise, SAMPLE_RATE)
+        transcript = recognizer.transcribe(tmp_path / "silent.wav")
+        assert transcript.text == "" and transcript.words == () and transcript.seconds == 3.0
+
+
+@pytest.mark.parametrize("samples", [0, 1, 10, FRAME_SAMPLES])
+def test_almost_nothing_is_no_words(recognizer, tmp_path, samples):
+    soundfile.write(tmp_path / "short.wav", np.full(samples, 1e-3), SAMPLE_RATE)
+    transcript = recognizer.transcribe(tmp_path / "short.wav")
+    assert transcript.text == "" and transcript.seconds == pytest.approx(samples / SAMPLE_RATE, abs=1e-4)
+
+
+def test_files_that_are_no_recordings(recognizer, tmp_path):
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.wav").write_text("this is no audio\n" * 100)
+    (tmp_path / "cut.flac").write_bytes(b"fLaC" + bytes(50))
+    broken = speak("hello")
+    broken[700] = np.nan
+    soundfile.write(tmp_path / "nan.wav", broken, SAMPLE_RATE, subtype="FLOAT")
+    for name, problem in {
+        "missing.wav": "no such file",
+        "empty.wav": "0 bytes",
+        "text.wav": "not audio",
+        "cut.flac": "cut.flac",
+        "nan.wav": "not a finite number, at 0.087 s",
+        ".": "folder",
+    }.items():
+        with pytest.raises(UserError, match=problem):
+            recognizer.transcribe(tmp_path / name)
+
+
+def test_files_that_are_no_models(tmp_path):
+    (tmp_path / "text.onnx").write_text("no model")
+    write_model(tmp_path / "foreign.onnx", metadata={"format": None})
+    write_model(tmp_path / "damaged.onnx", metadata={"tokens": "["})
+    write_model(tmp_path / "rateless.onnx", metadata={"sample_rate": "0"})
+    whole = write_model(tmp_path / "whole.onnx").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    for name, problem in {
+        "missing.onnx": "no such model file",
+        ".": "model.onnx",
+        "text.onnx": "cannot load it",
+        "cut.onnx": "cannot load it",
+        "foreign.onnx": "not a model of diminuendo",
+        "damaged.onnx": "metadata is damaged",
+        "rateless.onnx": "no sample rate",
+    }.items():
+        with pytest.raises(UserError, match=problem):
+            Recognizer(tmp_path / name)
+    with pytest.raises(UserError, match="too short for its context"):
+        Recognizer(tmp_path / "whole.onnx", window_seconds=1, context_seconds=0.5)
+
+
+def test_runtime_needs_only_numpy_onnxruntime_and_soundfile():
+    heavy = ("torch", "scipy", "onnx", "pydantic")
+    code = f"import sys, diminuendo.runtime; print([m for m in {heavy} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"
