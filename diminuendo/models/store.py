@@ -49,15 +49,16 @@ def load_model(folder: str | Path) -> StoredModel:
         record = ConformerRecord.model_validate(stored["architecture"])
         model = ConformerCTC(record)
         model.load_state_dict(load_file(folder / WEIGHTS))
+        return StoredModel(model.eval(), list(stored["tokens"]))
     except FileNotFoundError as error:
         raise UserError(
-            f"{error.filename}: not there; {folder} is not a trained model (`dvc repro` or `dvc checkout` makes it)"
+            f"{error.filename or folder / WEIGHTS}: not there; {folder} is not a trained model "
+            "(`dvc repro` or `dvc checkout` makes it)"
         ) from error
-    except (ValidationError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
         raise UserError(
             f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`"
         ) from error
-    return StoredModel(model.eval(), stored["tokens"])
 
 
 def parameter_count(model: torch.nn.Module) -> int:
