@@ -212,7 +212,7 @@ class Params(Section):
 
     seed: int
     data: DataConfig
-    synthesis: SynthesisConfig
+    synthesis: SynthesisConfig | None = None  # needed when data.source is synthetic
     text: TextConfig
     frontend: FrontendConfig
     training: TrainingConfig  # shared by all trained members; each may override single keys
@@ -275,6 +275,8 @@ class Params(Section):
                     )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
+        if self.data.source == "synthetic" and self.synthesis is None:
+            raise ValueError("synthesis: missing, and data.source is synthetic")
         if self.frontend.high_hz > self.data.sample_rate / 2:
             raise ValueError(
                 f"frontend.high_hz: {self.frontend.high_hz:g} Hz is above half of "
