@@ -1,0 +1,42 @@
+import pytest
+import torch
+
+from diminuendo.distillation.initialise import initialise_from_teacher, layer_map
+from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "layers"),
+    [(3, 6, [0, 2, 5]), (1, 4, [3]), (4, 4, [0, 1, 2, 3]), (2, 2, [0, 1]), (3, 2, [0, 0, 1])],
+)
+def test_layers_are_spread_from_the_first_to_the_last(student, teacher, layers):
+    assert layer_map(student, teacher) == layers
+
+
+def test_a_student_of_the_same_shape_becomes_its_teacher():
+    student, teacher = tiny_model(seed=1), tiny_model()
+    filled = initialise_from_teacher(student, teacher)
+    assert set(filled) == set(student.state_dict())
+    assert digest_of_weights(student) == digest_of_weights(teacher)
+
+
+def test_a_narrower_student_takes_leading_slices_of_the_layers_it_follows():
+    student, teacher = tiny_model((tiny_layer(feed_forward_1=6),) * 2, width=6, seed=1), tiny_model(4)
+    teacher_before = digest_of_weights(teacher)
+    initialise_from_teacher(student, teacher)
+    ours, theirs = student.layers[1].feed_forward_1.up, teacher.layers[3].feed_forward_1.up
+    assert torch.equal(ours.weight, theirs.weight[:6, :6]) and torch.equal(ours.bias, theirs.bias[:6])
+    assert torch.equal(student.layers[0].norm.weight, teacher.layers[0].norm.weight[:6])
+    assert torch.equal(student.out.weight, teacher.out.weight[:, :6])
+    assert digest_of_weights(teacher) == teacher_before
+    student(*speech_batch())[0].sum().backward()
+
+
+def test_what_is_wider_or_absent_keeps_its_own_start():
+    layers = (tiny_layer(feed_forward_1=20, ranks={"attention.query": 2}),)
+    student, before = tiny_model(layers, seed=1), tiny_model(layers, seed=1)
+    filled = initialise_from_teacher(student, tiny_model(1))
+    for name in ("layers.0.feed_forward_1.up.weight", "layers.0.attention.query.down.weight"):
+        assert name not in filled
+        assert torch.equal(student.state_dict()[name], before.state_dict()[name])
+    assert "layers.0.attention.key.weight" in filled
