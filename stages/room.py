@@ -146,7 +146,7 @@ class Room:
                 continue
             value = dumped
             for part in key.split("."):
-                value = value[part]
+                value = value.get(part)  # a section that is null was left out of the dump
             found |= value if key == own else {key: value}
         if "training" in found and self.makes_model:
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
