@@ -1,0 +1,153 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import soundfile
+import yaml
+from click.testing import CliRunner
+
+from diminuendo.cli import main
+from tests.factories.audio import ROOT
+from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in an empty folder that has params.yaml; gives exit status, output, errors."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    return command
+
+
+def git(*arguments: str) -> None:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def audio(tmp_path):
+    write_model(tmp_path / "model.onnx")
+    soundfile.write(tmp_path / "one.wav", speak("hello world"), SAMPLE_RATE)
+    soundfile.write(tmp_path / "two.flac", speak("goodbye"), SAMPLE_RATE)
+    (tmp_path / "bad.wav").write_text("no audio")
+
+
+def test_transcribe_one_file(run, audio):
+    assert run("transcribe", "model.onnx", "one.wav") == (0, "hello world\n", "")
+
+
+def test_transcribe_goes_on_after_a_bad_file_and_says_so(run, audio):
+    status, out, err = run("transcribe", "model.onnx", "one.wav", "bad.wav", "missing.wav", "two.flac")
+    assert status == 1
+    assert out == "one.wav\thello world\ntwo.flac\tgoodbye\n"
+    assert err.count("error: ") == 2 and "bad.wav" in err and "missing.wav" in err
+
+
+def test_transcribe_json(run, audio):
+    status, out, _ = run("transcribe", "--json", "--threads", "1", "model.onnx", "one.wav", "two.flac")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert status == 0 and second["text"] == "goodbye"
+    assert first["file"] == "one.wav" and [word["text"] for word in first["words"]] == ["hello", "world"]
+    assert set(first["words"][0]) == {"text", "start", "end", "confidence"}
+
+
+def test_a_bad_model_is_one_message(run, audio):
+    status, out, err = run("transcribe", "one.wav", "one.wav")
+    assert status == 1 and out == ""
+    assert err.startswith("error: one.wav: ONNX Runtime cannot load it") and "Traceback" not in err
+
+
+def test_check_draws_the_family_or_says_what_is_wrong(run, tmp_path):
+    status, out, _ = run("check")
+    names = [line.strip("│├└─ ").split()[0] for line in out.splitlines()[:-1]]
+    raw = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    sections = ("distill", "compress_architecture", "prune", "quantize")
+    assert status == 0 and names[0] == "teacher"
+    assert sorted(names[1:]) == sorted(name for section in sections for name in raw[section])
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text() + "\nspeed: 3\n")
+    status, out, err = run("check")
+    assert status == 1 and out == "" and "speed: unknown key" in err
+
+
+def test_use_puts_a_file_in_place_with_changes_and_keeps_comments(run, tmp_path):
+    source = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(source)
+    (tmp_path / "params.yaml").unlink()
+    status, _, err = run("use", "other.yaml", "--set", "training.epochs=3", "--set", "evaluate.group_by=[speaker]")
+    assert (status, err) == (0, "")
+    written = (tmp_path / "params.yaml").read_text()
+    raw = yaml.safe_load(written)
+    expected = yaml.safe_load(source)
+    expected["training"]["epochs"], expected["evaluate"]["group_by"] = 3, ["speaker"]
+    assert raw == expected
+    assert written.count("#") == source.count("#")
+    assert (tmp_path / "other.yaml").read_text() == source
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("training.epochs", "expected key.path=value"),
+        ("training.epochs=0", "training.epochs"),
+        ("training.epochs.more=1", "training.epochs is a value"),
+        ("nonsense=1", "nonsense: unknown key"),
+        ("training.epochs=[", "not YAML"),
+    ],
+)
+def test_use_refuses_what_is_not_valid_and_leaves_params_alone(run, tmp_path, change, problem):
+    before = (tmp_path / "params.yaml").read_bytes()
+    (tmp_path / "other.yaml").write_bytes(before)
+    status, _, err = run("use", "other.yaml", "--set", change)
+    assert status == 1 and problem in err and "Traceback" not in err
+    assert (tmp_path / "params.yaml").read_bytes() == before
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_use_does_not_overwrite_what_git_does_not_have(run, tmp_path):
+    source = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(source.replace("seed: ", "seed: 1"))
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    assert run("use", "other.yaml")[0] == 0  # params.yaml was the committed one
+    (tmp_path / "third.yaml").write_text(source.replace("seed: ", "seed: 2"))
+    assert run("use", "third.yaml")[0] == 0  # params.yaml was the committed other.yaml
+    status, _, err = run("use", "other.yaml")  # third.yaml is nowhere in git
+    assert status == 1 and "not committed" in err
+    assert (tmp_path / "params.yaml").read_text() == (tmp_path / "third.yaml").read_text()
+    assert run("use", "third.yaml")[0] == 0  # the same content: nothing to lose
+    assert run("use", "other.yaml", "--force")[0] == 0
+    assert (tmp_path / "params.yaml").read_text() == (tmp_path / "other.yaml").read_text()
+
+
+def test_use_without_git_does_not_overwrite(run, tmp_path):
+    (tmp_path / "other.yaml").write_text((tmp_path / "params.yaml").read_text() + "# more\n")
+    assert run("use", "other.yaml")[0] == 1
+    assert run("use", "missing.yaml")[0] == 1
+
+
+def test_leaderboard_without_a_report(run):
+    status, out, err = run("leaderboard")
+    assert status == 1 and out == "" and "dvc repro" in err
+
+
+def test_help_loads_nothing_heavy():
+    status = CliRunner().invoke(main, ["--help"])
+    assert status.exit_code == 0
+    for command in ("transcribe", "check", "leaderboard", "use"):
+        assert command in status.stdout
+    heavy = ("torch", "numpy", "yaml", "pydantic", "onnxruntime")
+    code = f"import sys, diminuendo.cli; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
