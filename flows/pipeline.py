@@ -14,7 +14,6 @@ import os
 import queue
 import sys
 from collections import deque
-from pathlib import Path
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -28,7 +27,7 @@ from diminuendo.config import load_params
 from diminuendo.errors import UserError
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
-from flows.repro import INTERRUPTED, LEADERBOARD
+from flows.repro import INTERRUPTED, REPORTS, leaderboard
 
 MOST_JOBS = 64
 DVC_ADVICE = ("To track the changes", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
@@ -96,8 +95,9 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         raise
     finally:
         order_lock_file(graph, before)
-    if LEADERBOARD.exists():
-        create_markdown_artifact(LEADERBOARD.read_text(encoding="utf-8"), key="leaderboard")
+    markdown = REPORTS / "leaderboard.md"
+    if markdown.exists():
+        create_markdown_artifact(markdown.read_text(encoding="utf-8"), key="leaderboard")
 
 
 def _run(graph: Graph, jobs: int, retries: int) -> None:
@@ -141,7 +141,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    print(f"\n{Path(LEADERBOARD).read_text(encoding='utf-8').rstrip()}" if LEADERBOARD.exists() else "done")
+    print(f"\n{leaderboard()}")
 
 
 if __name__ == "__main__":

@@ -12,18 +12,26 @@ from pathlib import Path
 from diminuendo import tracking
 from diminuendo.config import load_params
 from diminuendo.errors import UserError
+from diminuendo.report.terminal import read_leaderboard
 from flows.dvc_command import end_on_signals, run_dvc
 
-LEADERBOARD = Path("reports/leaderboard.md")
+REPORTS = Path("reports")
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
-reports/leaderboard.html       the same with plots; open it in a browser
-make ui                        every run, curve and model in MLflow
-dvc metrics show, dvc dag      the figures and the pipeline as DVC sees them
-diminuendo transcribe MODEL.onnx FILE...
-params.yaml                    change a value, run again: only what depends on it is made anew
+make ui                                  every run, curve and model, in MLflow
+.venv/bin/diminuendo transcribe models/student/model.onnx FILE...
+.venv/bin/dvc dag, dvc metrics show      the pipeline and its figures, in DVC
+params.yaml                              change a value and run again: only what depends on it is made anew
 """
+
+
+def leaderboard() -> str:
+    """The leaderboard for a terminal, or nothing where the pipeline makes none."""
+    try:
+        return read_leaderboard(REPORTS)
+    except UserError:
+        return ""
 
 
 def main() -> None:
@@ -46,8 +54,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(status)
-    if LEADERBOARD.exists():
-        print(f"\n{LEADERBOARD.read_text(encoding='utf-8').rstrip()}")
+    print(f"\n{leaderboard()}")
     print(WHERE_TO_LOOK)
     print(f"done in {time.monotonic() - begin:.0f} s")
 

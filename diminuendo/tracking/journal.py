@@ -26,17 +26,19 @@ TROUBLE = ".trouble.json"  # in the outbox: why the sender could not deliver
 class Journal:
     """Append to a journal. Every event is on its way to the disk when the call returns (about 20 µs)."""
 
-    def __init__(self, name: str, outbox: Path = OUTBOX) -> None:
+    def __init__(self, name: str, start: dict[str, Any], outbox: Path = OUTBOX) -> None:
+        """``start``: the content of the first event."""
         # By name is by age: the run that made a model is delivered before one that reads it.
         seconds, fraction = divmod(time.time_ns(), 10**9)
         stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{fraction:09}"
         self.folder = outbox.resolve() / f"{stamp}-{name}-{uuid.uuid4().hex[:6]}"
-        # Locked before it can be found, so that nobody takes a young journal for an orphan.
+        # Locked and begun before it can be found: a journal without a writer is an orphan's.
         making = outbox.resolve() / f".{self.folder.name}.tmp"
         (making / "files").mkdir(parents=True)
         self._lock = open(making / "writer", "w")  # noqa: SIM115  held open while the run lives
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._events = open(making / EVENTS, "a", encoding="utf-8", buffering=1)  # noqa: SIM115
+        self.add("start", name=name, **start)
         making.rename(self.folder)
 
     @property

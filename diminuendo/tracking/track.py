@@ -79,15 +79,8 @@ def stage_run(
     pipeline = os.environ.get(PIPELINE)
     if pipeline and not is_live(OUTBOX / pipeline):
         pipeline = None
-    journal = Journal(name)
-    journal.add(
-        "start",
-        kind="stage",
-        name=name,
-        parent=pipeline,
-        params=flat(parameters),
-        tags={"stage": stage, "member": name, **tags, **source_state(), **versions()},
-    )
+    all_tags = {"stage": stage, "member": name, **tags, **source_state(), **versions()}
+    journal = Journal(name, {"kind": "stage", "parent": pipeline, "params": flat(parameters), "tags": all_tags})
     start_sender()
     with _ended(journal):
         yield Track(journal, inside_pipeline=pipeline is not None)
@@ -99,9 +92,8 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[str]:
     if os.environ.get(SWITCH) == "off":
         yield ""
         return
-    journal = Journal(name)
     tags = {**source_state(), **versions()}
-    journal.add("start", kind="pipeline", name=name, parent=None, params={}, tags=tags)
+    journal = Journal(name, {"kind": "pipeline", "parent": None, "params": {}, "tags": tags})
     os.environ[PIPELINE] = journal.id
     try:
         with _ended(journal):

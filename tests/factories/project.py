@@ -32,20 +32,22 @@ stages:
 
 
 def make_project(folder: Path, dvc_yaml: str = SMALL_DVC_YAML) -> Path:
-    """Fill ``folder`` with a committed git repository and DVC project."""
+    """Fill ``folder`` with a committed git repository and DVC project; what is there already stays."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
+        elif not (folder / name).exists():
             shutil.copy2(source, folder / name)
     (folder / "dvc.yaml").write_text(dvc_yaml)
     (folder / "source").write_text("1\n")
     run(folder, "git", "init", "-q")
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.org"), ("gc.auto", "0")):
+        run(folder, "git", "config", key, value)
     run(folder, sys.executable, "-m", "dvc", "init", "-q")
     run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start")
+    run(folder, "git", "commit", "-qm", "start")
     return folder
 
 

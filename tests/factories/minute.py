@@ -1,0 +1,59 @@
+"""The whole pipeline at the size of a minute: every technique once, on models too small to be any good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TINY = {
+    "layers": 2,
+    "width": 16,
+    "heads": 2,
+    "feed_forward": 32,
+    "conv_kernel": 7,
+    "subsampling": 4,
+    "subsampling_channels": 8,
+    "dropout": 0.0,
+}
+BRIEF = {"epochs": 1}
+
+
+def minute_params() -> dict:
+    """``params.yaml`` made small; its sections, and so its DAG, are whole."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["synthesis"] |= {"train_utterances": 24, "dev_utterances": 6, "test_utterances": 8}
+    params["training"] |= {"epochs": 1, "dev_every": 1, "batch_seconds": 30.0}
+    params["teacher"] = {"architecture": TINY, "training": {"epochs": 2}}
+    params["distill"] = {
+        "student": {
+            "from": "teacher",
+            "architecture": TINY | {"layers": 1},
+            "training": BRIEF,
+            "losses": {"ctc": 1.0, "kl": 1.0, "hidden": 0.5},
+        }
+    }
+    params["compress_architecture"] = {
+        "teacher-lowrank": {"from": "teacher", "low_rank": {"budget": 0.5}, "training": BRIEF}
+    }
+    params["prune"] = {
+        "student-slim": {
+            "from": "student",
+            "structured": {"heads": 0.5, "feed_forward": 0.5, "convolution": 0.5, "batches": 1},
+            "training": BRIEF,
+            "losses": {"ctc": 1.0, "kl": 1.0},
+        }
+    }
+    params["quantize"] = {
+        "teacher-int8": {"from": "teacher", "scheme": "int8_dynamic"},
+        "student-slim-int8": {"from": "student-slim", "scheme": "int8_weight"},
+    }
+    params["evaluate"] |= {"bootstrap_samples": 20, "timing_utterances": 2, "timing_repeats": 1}
+    return params
+
+
+def write_minute_params(path: Path, params: dict | None = None) -> None:
+    text = yaml.safe_dump(params or minute_params(), sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")

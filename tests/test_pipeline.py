@@ -1,0 +1,110 @@
+"""The whole pipeline, real, at the size of a minute: under DVC and under Prefect."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from diminuendo.files import sha256_of
+from diminuendo.lineage import verified_record
+from tests.factories.minute import minute_params, write_minute_params
+from tests.factories.project import ROOT, environment, make_project, run
+
+pytestmark = pytest.mark.timeout(900)  # two pipelines and a half
+
+DVC = (sys.executable, "-m", "dvc")
+FLOW = (sys.executable, "-m", "flows.with_server", "flows.pipeline", "--jobs", "1")
+MEMBERS = ["teacher", "student", "teacher-lowrank", "student-slim", "teacher-int8", "student-slim-int8"]
+
+
+def make_minute_project(folder):
+    shutil.copytree(ROOT / "corpora", folder / "corpora")
+    write_minute_params(folder / "params.yaml")
+    return make_project(folder, (ROOT / "dvc.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory):
+    """Two clones brought up to date side by side: one by `dvc repro`, one by the flow."""
+    place = tmp_path_factory.mktemp("pipeline")
+    commands = {"repro": (*DVC, "repro"), "flow": FLOW}
+    processes = {}
+    for name, command in commands.items():
+        project = make_minute_project(place / name)
+        env = environment(PREFECT_HOME=str(place / "prefect"))
+        env.pop("PREFECT_API_URL", None)
+        output = open(place / f"{name}.txt", "w")  # noqa: SIM115  the process writes to it
+        processes[name] = subprocess.Popen(command, cwd=project, env=env, stdout=output, stderr=output)
+    try:
+        for name, process in processes.items():
+            assert process.wait() == 0, (place / f"{name}.txt").read_text()[-4000:]
+    finally:
+        for process in processes.values():
+            process.terminate()  # its stages end with it
+    return place
+
+
+def digests(project):
+    return {str(path.relative_to(project)): sha256_of(path) for path in sorted(project.glob("models/*/*"))}
+
+
+def test_flow_and_dvc_give_the_same_bytes(projects):
+    assert sorted(path.name for path in (projects / "repro/models").iterdir()) == sorted(MEMBERS)
+    assert digests(projects / "repro") == digests(projects / "flow")
+    locks = [yaml.safe_load((projects / name / "dvc.lock").read_text())["stages"] for name in ("repro", "flow")]
+    assert list(locks[0]) == list(locks[1])
+    for stage in set(locks[0]) - {"evaluate", "report"}:  # these two hold measured times
+        assert locks[0][stage] == locks[1][stage]
+
+
+def test_every_file_leads_back_to_its_corpus(projects):
+    project = projects / "repro"
+    corpus = json.loads((project / "data/prepared/corpus.json").read_text())["digest"]
+    records = {name: verified_record(project / "models" / name) for name in MEMBERS}
+    assert {record["corpus"] for record in records.values()} == {corpus}
+    for name, record in records.items():
+        parent = record["parameters"].get("from")
+        expected = {parent: records[parent]["files"]["model.onnx"]} if parent else {}
+        assert expected.items() <= record["parents"].items(), name
+
+
+def test_every_stage_is_a_run_and_the_flow_holds_its_own(projects):
+    from mlflow import MlflowClient
+
+    for name, nested in (("repro", 0), ("flow", 9)):
+        client = MlflowClient(f"sqlite:///{projects / name / 'mlflow.db'}")
+        runs = client.search_runs([client.get_experiment_by_name("diminuendo").experiment_id])
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        stages = [run for run in runs if "stage" in run.data.tags]
+        assert len(stages) == 9
+        assert sum("mlflow.parentRunId" in run.data.tags for run in stages) == nested
+        outputs = {run.data.tags["member"]: run.data.tags.get("output") for run in stages}
+        for member in MEMBERS:
+            assert outputs[member] == sha256_of(projects / name / "models" / member / "model.onnx")
+        page = (projects / name / "reports/leaderboard.md").read_text()
+        assert all(run.info.run_id[:12] in page for run in stages if run.data.tags["member"] in MEMBERS)
+
+
+def test_figures_are_there_for_dvc(projects):
+    shown = json.loads(run(projects / "repro", *DVC, "metrics", "show", "--json").stdout)
+    figures = shown[""]["data"]["reports/metrics.json"]["data"]
+    assert sorted(figures) == sorted(MEMBERS)
+    done = run(projects / "repro", *DVC, "plots", "show")
+    assert (projects / "repro/dvc_plots/index.html").exists(), done.stderr
+
+
+def test_one_parameter_reruns_what_depends_on_it_and_nothing_else(projects):
+    project = projects / "repro"
+    before = digests(project)
+    done = run(project, *DVC, "exp", "run", "-S", "distill.student.training.epochs=2", DIMINUENDO_TRACKING="off")
+    again = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
+    assert again == {"distill@student", "prune@student-slim", "quantize@student-slim-int8", "evaluate", "report"}
+    changed = {Path(path).parts[1] for path, digest in digests(project).items() if digest != before[path]}
+    assert changed == {"student", "student-slim", "student-slim-int8"}
+    assert "distill.student.training.epochs" in run(project, *DVC, "params", "diff").stdout
+    assert "student.wer" in run(project, *DVC, "metrics", "diff", "--all").stdout
+    assert minute_params()["distill"]["student"]["training"]["epochs"] == 1
