@@ -35,17 +35,18 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 repro: $(INSTALLED)
-	@$(BIN)/python -m flows.repro
+	@$(BIN)/python -m flows.repro $(ARGS)
 
 flow: $(INSTALLED)
-	@$(BIN)/python -m flows.with_server flows.pipeline
+	@$(BIN)/python -m flows.with_server flows.pipeline $(ARGS)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(ARGS)
 
 ui: $(INSTALLED)
-	@echo "MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)"
-	@$(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "MLflow is at $$MLFLOW_TRACKING_URI"; exit;; esac; \
+	echo "MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)"; \
+	$(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root ./mlartifacts
 
 lint: $(INSTALLED)
