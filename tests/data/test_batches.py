@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diminuendo.data.batches import BatchSource, batch_plan, collate, spread
+from tests.factories.models import AUGMENTATION, NO_AUGMENTATION, ToneCorpus
+
+DURATIONS = st.lists(st.floats(0.1, 20.0), min_size=1, max_size=60)
+
+
+@settings(max_examples=80, deadline=None)
+@given(DURATIONS, st.floats(1.0, 60.0), st.one_of(st.none(), st.integers(0, 2**31)), st.integers(0, 50))
+def test_every_utterance_once_and_never_over_the_budget(durations, budget, seed, epoch):
+    plan = batch_plan(durations, budget, seed, epoch)
+    assert sorted(index for batch in plan for index in batch) == list(range(len(durations)))
+    for batch in plan:
+        assert batch
+        assert len(batch) == 1 or max(durations[i] for i in batch) * len(batch) <= budget + 1e-9
+    assert plan == batch_plan(durations, budget, seed, epoch)
+
+
+def test_batches_are_filled():
+    assert [len(batch) for batch in batch_plan([1.0] * 10, 4.0, None)] == [4, 4, 2]
+
+
+def test_seed_and_epoch_change_order_and_company():
+    durations = np.random.default_rng(0).uniform(1, 5, 100)
+    plans = [batch_plan(durations, 20, seed, epoch) for seed, epoch in ((1, 0), (1, 1), (2, 0))]
+    assert plans[0] != plans[1] != plans[2] != plans[0]
+    company = [{frozenset(batch) for batch in plan} for plan in plans]
+    assert company[0] != company[1] != company[2] != company[0]
+
+
+def test_without_a_seed_batches_are_sorted_and_the_same_in_every_epoch():
+    durations = [3.0, 1.0, 2.0, 5.0]
+    assert batch_plan(durations, 4.0, None, 0) == batch_plan(durations, 4.0, None, 7) == [[1, 2], [0], [3]]
+
+
+def test_utterances_of_a_batch_are_of_about_one_length():
+    durations = np.random.default_rng(0).uniform(1, 10, 300)
+    plan = batch_plan(durations, 60, 5, 0)
+    padded = sum(max(durations[i] for i in batch) * len(batch) for batch in plan)
+    assert padded < 1.2 * sum(durations)
+
+
+def test_padding_is_zero_and_targets_are_joined():
+    batch = collate([np.ones(3, np.float32), np.full(5, 2, np.float32)], [[4], [5, 6]], 10)
+    assert batch.waveform.tolist() == [[1, 1, 1, 0, 0], [2, 2, 2, 2, 2]]
+    assert batch.lengths.tolist() == [3, 5]
+    assert batch.targets.tolist() == [4, 5, 6] and batch.target_lengths.tolist() == [1, 2]
+    assert batch.seconds == pytest.approx(0.8)
+
+
+def source(augmentation=AUGMENTATION, seed=3, corpus=None):
+    corpus = corpus or ToneCorpus()
+    return BatchSource(corpus, corpus.train, 1.5, seed, augmentation)
+
+
+def same(first, second):
+    return all(torch.equal(getattr(first, k), getattr(second, k)) for k in ("waveform", "lengths", "targets"))
+
+
+def test_an_epoch_goes_on_from_any_batch():
+    whole = list(source().epoch(2))
+    assert len(whole) > 2
+    for start in range(len(whole) + 1):
+        rest = list(source().epoch(2, start))
+        assert len(rest) == len(whole) - start
+        assert all(same(a, b) for a, b in zip(rest, whole[start:]))
+
+
+def test_augmentation_differs_between_epochs_and_repeats_within_one():
+    first, again, other = list(source().epoch(0)), list(source().epoch(0)), list(source().epoch(1))
+    assert all(same(a, b) for a, b in zip(first, again))
+    assert not all(a.waveform.shape == b.waveform.shape and same(a, b) for a, b in zip(first, other))
+
+
+def test_targets_belong_to_their_waveforms():
+    corpus = ToneCorpus()
+    for batch in source(NO_AUGMENTATION).epoch(0):
+        targets = batch.targets.split(batch.target_lengths.tolist())
+        for row, length, target in zip(batch.waveform, batch.lengths, targets):
+            text = corpus.tokenizer.decode(target.tolist())
+            (utterance,) = [u for u in corpus.train if u.text == text]
+            assert np.allclose(row[:length].numpy(), corpus.audio(utterance))
+
+
+def test_an_error_of_the_reader_reaches_the_trainer():
+    corpus = ToneCorpus()
+
+    def audio(utterance):
+        raise OSError("the disk is gone")
+
+    corpus.audio = audio
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(source(corpus=corpus).epoch(0))
+
+
+def test_a_part_is_spread_evenly_over_its_split():
+    dev = ToneCorpus(dev=("ab",) * 100).dev
+    assert [u.id for u in spread(dev, seconds=2.0)] == [f"dev-{i}" for i in range(0, 100, 10)]
+    assert spread(dev[:2], seconds=0.01) == dev[:1]
+    assert spread(dev, seconds=1e6) == dev
