@@ -1,0 +1,90 @@
+"""The stage in its room: what it leaves, and that post-training quantization starts without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from diminuendo import lineage
+from diminuendo.export.onnx_file import export_model
+from diminuendo.models.store import save_model
+from stages import quantize
+from tests.factories.audio import dummy_prepared, manifest_params
+from tests.factories.models import tiny_layer, tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+MEMBERS = {
+    "static": {"from": "teacher", "scheme": "int8_static", "calibration_utterances": 4},
+    "aware": {
+        "from": "teacher",
+        "scheme": "int4_weight",
+        "aware": True,
+        "group_size": 16,
+        "training": {"epochs": 1, "dev_every": 1},
+        "losses": {"ctc": 1.0, "kl": 1.0},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A prepared corpus and a trained teacher, as their stages leave them."""
+    folder = tmp_path_factory.mktemp("project")
+    prepared = dummy_prepared(folder / "data" / "prepared")
+    empty = {section: {} for section in ("distill", "compress_architecture", "prune")}
+    params = manifest_params(folder, **empty, quantize=MEMBERS)
+    raw = params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw))
+    tokens = json.loads((prepared / "tokens.json").read_text())["tokens"]
+    layer = tiny_layer(heads=2, head_width=8, feed_forward_1=32, feed_forward_2=32, convolution=16)
+    sizes = {"sample_rate": params.data.sample_rate, "frontend": params.frontend, "vocabulary": len(tokens)}
+    model = tiny_model((layer,), width=16, **sizes)
+    teacher = folder / "models" / "teacher"
+    teacher.mkdir(parents=True)
+    save_model(teacher, model, tokens)
+    export_model(teacher / "model.onnx", model, name="teacher", tokens=tokens, lineage={})
+    lineage.write_record(
+        teacher, lineage.record("train_teacher", "teacher", {}, code="0", corpus="0", parents={})
+    )
+    return folder
+
+
+@pytest.fixture
+def run(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("DIMINUENDO_TRACKING", "off")
+
+    def call(member: str) -> Path:
+        monkeypatch.setattr(sys, "argv", ["quantize", member])
+        quantize.main()
+        return project / "models" / member
+
+    return call
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, project):
+    folder = run(member)
+    record = lineage.verified_record(folder)
+    expected = {"model.onnx", "summary.json"}
+    if MEMBERS[member].get("aware"):
+        expected |= {"config.json", "model.safetensors", "history.csv"}
+    assert set(record["files"]) == expected
+    assert set(record["parents"]) == {"teacher"}
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["bytes"] == (folder / "model.onnx").stat().st_size < (
+        project / "models/teacher/model.onnx"
+    ).stat().st_size
+
+
+def test_post_training_quantization_does_not_wait_for_torch():
+    code = (
+        "import sys, stages.quantize, diminuendo.quantization.post_training, diminuendo.data.prepared;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
