@@ -26,10 +26,10 @@ def fresh(**keys):
     return tiny_model(2, dropout=0.1, **keys).train()
 
 
-def run(model, work, losses=CTC, seed=7, corpus=None, hooks=None, tracker=None, keep="best", **training):
-    teacher = tiny_model(3, seed=9) if losses.needs_teacher else None
-    if teacher:
-        teacher.out.weight.data.mul_(4)  # an untrained model is sure of nothing, and has little to teach
+def run(
+    model, work, losses=CTC, seed=7, corpus=None, hooks=None, tracker=None, keep="best", teacher=None, **training
+):
+    teacher = teacher or (tiny_model(3, seed=9) if losses.needs_teacher else None)
     return train(
         model,
         corpus or ToneCorpus(),
@@ -135,11 +135,14 @@ def test_a_tiny_corpus_is_learned_by_heart(tmp_path):
 
 
 def test_a_student_follows_its_teacher(tmp_path):
-    """Trained on posteriors alone, it comes nearer to them."""
-    model = fresh()
-    history = run(model, tmp_path, losses=LossConfig(ctc=0.0, kl=1.0), epochs=8, learning_rate=0.01)
+    """A copy that forgot how to speak learns it again from posteriors alone."""
+    teacher, student = tiny_model(seed=9), tiny_model(seed=9)
+    teacher.out.weight.data.mul_(4)
+    student.out.weight.data.zero_()
+    losses = LossConfig(ctc=0.0, kl=1.0)
+    history = run(student, tmp_path, losses=losses, teacher=teacher, epochs=10, learning_rate=0.03, dev_every=10)
     divergences = [row["loss_kl"] for row in history if "loss_kl" in row]
-    assert divergences[-1] < 0.6 * divergences[0]
+    assert divergences[-1] < 0.5 * divergences[0]
 
 
 def test_history_and_tracker_have_the_same_curves(tmp_path):
