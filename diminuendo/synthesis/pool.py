@@ -154,8 +154,8 @@ class SynthesisPool:
             worker = self._idle.get()
             try:
                 samples = worker.ask(request)
-            except WorkerFailed as error:
-                failures.append(str(error))
+            except Exception as error:  # whatever it was: a worker that is not put back would be waited for without end
+                failures.append(str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}")
                 self._all.remove(worker)
                 worker.close()
                 if not self._closed:

@@ -85,6 +85,8 @@ def fake_worker(folder, body):
         "sys.exit(3)",
         'answer({"ok": False, "error": "no answer within 1 s"})',
         'answer({"ok": True, "samples": 2}, b"\\x01"); sys.exit(0)',
+        'sys.stdout.buffer.write(b"what?\\n"); sys.exit(0)',
+        'answer({"no": "answer"}); sys.exit(0)',
     ],
 )
 def test_a_failure_is_tried_again(tmp_path, first):
