@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
 SECONDS_BETWEEN_BARS = 10.0
 
 _RUNNING: set[subprocess.Popen] = set()
+_ENDING = threading.Event()
 
 
 def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) -> int:
@@ -41,6 +43,8 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
     )
     _RUNNING.add(child)
     try:
+        if _ENDING.is_set():
+            raise RuntimeError("no command is started any more")
         if on_line is not None:
             _forward(child, on_line)
         return child.wait()
@@ -54,7 +58,8 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
 
 
 def end_all() -> None:
-    """End every command that runs in any thread of this process; returns when they are gone."""
+    """End every command that runs in any thread of this process, and let none start; returns when they are gone."""
+    _ENDING.set()
     running = list(_RUNNING)
     for child in running:
         with suppress(ProcessLookupError):

@@ -48,10 +48,7 @@ class StageFailed(RuntimeError):
 
 def _may_help(_task, _run, state: State) -> bool:
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageFailed) and error.transient and not _stopping
-
-
-_stopping = False
+    return isinstance(error, StageFailed) and error.transient
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, retry_delay_seconds=2, retry_condition_fn=_may_help)
@@ -70,8 +67,10 @@ def dvc_stage(stage: str, fresh: bool):
     status = dvc_command.run_dvc(["repro", "--single-item", stage], on_line)
     if status:
         raise StageFailed(stage, status, list(tail))
-    skipped = any("didn't change, skipping" in line for line in tail)
-    return Completed(name="Cached", message="unchanged") if skipped else Completed(message="made anew")
+    said = "\n".join(tail)
+    if "didn't change, skipping" in said:
+        return Completed(name="Cached", message="unchanged")
+    return Completed(message="taken from DVC's cache" if "is cached - skipping run" in said else "made anew")
 
 
 @flow(name="diminuendo", task_runner=ThreadPoolTaskRunner(max_workers=MOST_JOBS))
@@ -82,15 +81,12 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         jobs: stages that run side by side. By default one per two cores: a training uses all it finds.
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
-    global _stopping
-    _stopping = False
     load_params()
     graph, before = read_graph(), locked_names()
     try:
         with tracking.pipeline_run("flow"):
             _run(graph, jobs or max(1, (os.cpu_count() or 1) // 2), retries)
     except BaseException:
-        _stopping = True  # no task that fails from here on is run again
         dvc_command.end_all()
         raise
     finally:
@@ -125,7 +121,7 @@ def _run(graph: Graph, jobs: int, retries: int) -> None:
         if state.name != "Cached":
             made_anew.add(name)
     if failed:
-        failed[0].result()
+        failed[0].result()  # raises what the task raised
 
 
 def main() -> None:

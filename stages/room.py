@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo import lineage, tracking
 from diminuendo.config import Params, load_params
-from diminuendo.config.schema import TEACHER
+from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, fresh_folder
 from stages import interruption
@@ -29,7 +29,6 @@ CORPUS = Path("data/prepared")
 MODELS = Path("models")
 OUTPUTS = {"prepare": CORPUS, "evaluate": Path("evaluation"), "report": Path("reports")}
 WORK = Path(".work")
-FAMILY = ("distill", "compress_architecture", "prune", "quantize")
 
 # Exit statuses: a retry cannot help the first and may help the second.
 USER_ERROR = 2
@@ -142,7 +141,7 @@ class Room:
         own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
         found: dict[str, Any] = {}
         for key in declared(self.stage, self.member).params:
-            if key in FAMILY:  # declared where the list of members matters; what they are stands in `parents`
+            if key in FAMILY_SECTIONS:  # declared where the list of members matters; what they are stands in `parents`
                 continue
             value = dumped
             for part in key.split("."):

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from diminuendo.config.schema import Params
+from diminuendo.config.schema import FAMILY_SECTIONS, Params
 from diminuendo.errors import UserError
 
 
@@ -72,7 +72,8 @@ def _explain(problem: dict) -> str:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"{path}: unknown key{hint}; allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
-        return f"{path}: missing"
+        none = " (for no member write {})" if path in FAMILY_SECTIONS else ""
+        return f"{path}: missing{none}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message if path == "(whole file)" else f"{path}: {message}"

@@ -11,6 +11,7 @@ from diminuendo.config.base import Fraction, Hertz, OpenFraction, Positive, Posi
 from diminuendo.config.training import LossConfig, TrainingConfig, TrainingOverrides
 
 TEACHER = "teacher"
+FAMILY_SECTIONS = ("distill", "compress_architecture", "prune", "quantize")  # one entry a member
 MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -212,22 +213,22 @@ class Params(Section):
 
     seed: int
     data: DataConfig
-    synthesis: SynthesisConfig | None = None  # needed when data.source is synthetic
+    synthesis: SynthesisConfig | None  # needed when data.source is synthetic
     text: TextConfig
     frontend: FrontendConfig
     training: TrainingConfig  # shared by all trained members; each may override single keys
     teacher: TeacherConfig
-    distill: dict[str, DistillConfig] = {}
-    compress_architecture: dict[str, CompressArchitectureConfig] = {}
-    prune: dict[str, PruneConfig] = {}
-    quantize: dict[str, QuantizeConfig] = {}
+    distill: dict[str, DistillConfig]
+    compress_architecture: dict[str, CompressArchitectureConfig]
+    prune: dict[str, PruneConfig]
+    quantize: dict[str, QuantizeConfig]
     evaluate: EvaluateConfig
 
     @property
     def members(self) -> dict[str, tuple[str, Member | TeacherConfig]]:
         """Name to (stage, settings) for the whole family, the teacher first."""
         found: dict[str, tuple[str, Member | TeacherConfig]] = {TEACHER: ("train_teacher", self.teacher)}
-        for stage in ("distill", "compress_architecture", "prune", "quantize"):
+        for stage in FAMILY_SECTIONS:
             found |= {name: (stage, settings) for name, settings in getattr(self, stage).items()}
         return found
 
@@ -249,7 +250,7 @@ class Params(Section):
     @model_validator(mode="after")
     def _family_is_a_tree(self):
         names = [TEACHER]
-        for stage in ("distill", "compress_architecture", "prune", "quantize"):
+        for stage in FAMILY_SECTIONS:
             names += list(getattr(self, stage))
         for name in names:
             if not MEMBER_NAME.fullmatch(name):

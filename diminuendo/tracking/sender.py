@@ -15,7 +15,7 @@ from diminuendo.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
 from diminuendo.tracking.store import store_trouble
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # without any success and without a live journal
 LONGEST_PAUSE_SECONDS = 15.0
 

@@ -95,7 +95,7 @@ def test_failure_keeps_the_old_output_and_the_checkpoints(place):
     [
         (lambda p: p["evaluate"].update(bootstrap_samples=7), True),
         (lambda p: p["quantize"].clear(), True),
-        (lambda p: p["training"].update(learning_rate=0.5), False),
+        (lambda p: p["distill"]["student"].update(training={"learning_rate": 0.5}), False),
         (lambda p: p["distill"]["student"]["losses"].update(kl=0.125), False),
         (lambda p: p.update(seed=1), False),
     ],
