@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # Fractions of the widest grid that are tried: clipping a group's largest value a little leaves the others finer steps.
-FRACTIONS = {4: np.arange(1.10, 0.64, -0.05), 8: np.array([1.0])}
+FRACTIONS = {4: np.array([1.0, 0.9, 0.8, 0.7]), 8: np.array([1.0])}
 
 
 @dataclass(frozen=True)
