@@ -9,15 +9,21 @@ from pathlib import Path
 import numpy as np
 
 
-@functools.lru_cache(maxsize=8)
-def _low_pass(up: int, down: int) -> np.ndarray:
-    """Linear-phase Kaiser filter with 64 zero crossings a side: flat to 0.90 of the lower Nyquist frequency, −90 dB from 0.995."""
-    from scipy.signal import firwin
+_ZERO_CROSSINGS = 64  # of the kernel's sinc, a side
+_CUTOFF = 0.95  # of the lower Nyquist frequency: flat to 0.90, 90 dB down from 1.0
 
-    steps = max(up, down)
-    taps = firwin(2 * 64 * steps + 1, 0.95 / steps, window=("kaiser", 9.0))
-    taps.setflags(write=False)
-    return taps.astype(np.float32)
+
+@functools.lru_cache(maxsize=8)
+def _kernels(up: int, down: int) -> np.ndarray:
+    """float32 [up, 2W]: a Kaiser-windowed sinc for each position that an output sample can have between two inputs."""
+    cutoff = _CUTOFF * min(1.0, up / down)  # in units of the input's Nyquist frequency
+    half = math.ceil(_ZERO_CROSSINGS / cutoff)
+    fraction = (np.arange(up) * down % up / up)[:, None]
+    distance = fraction - np.arange(1 - half, half + 1)  # from the output sample to each input sample
+    window = np.i0(9.0 * np.sqrt(np.maximum(0.0, 1 - (distance / half) ** 2))) / np.i0(9.0)
+    kernels = (cutoff * np.sinc(cutoff * distance) * window).astype(np.float32)
+    kernels.setflags(write=False)
+    return kernels
 
 
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
@@ -32,11 +38,18 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     samples = np.asarray(samples, dtype=np.float32)
     if rate == new_rate or not len(samples):
         return samples
-    from scipy.signal import resample_poly
-
     divisor = math.gcd(rate, new_rate)
     up, down = new_rate // divisor, rate // divisor
-    return resample_poly(samples, up, down, window=_low_pass(up, down)).astype(np.float32, copy=False)
+    kernels = _kernels(up, down)
+    half = kernels.shape[1] // 2
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (half - 1, half + down)), 2 * half)
+    resampled = np.empty(-(-len(samples) * up // down), np.float32)
+    for phase in range(min(up, len(resampled))):
+        outputs = resampled[phase::up]
+        inputs = windows[phase * down // up :: down][: len(outputs)]
+        # Not a matrix product: those depend on the number of threads in their last bits.
+        np.einsum("nk,k->n", inputs, kernels[phase], out=outputs)
+    return resampled
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:

@@ -25,8 +25,12 @@ def variants() -> list[str]:
     return sorted(path.name for path in (data_folder() / "voices" / "!v").iterdir())
 
 
-def load_library() -> ctypes.CDLL:
-    """The shared library, not initialised."""
+def load_library() -> tuple[ctypes.CDLL, int]:
+    """The shared library, initialised, and the sample rate of its voices in Hz.
+
+    Raises:
+        RuntimeError: eSpeak NG does not find its data.
+    """
     import espeakng_loader
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -35,14 +39,17 @@ def load_library() -> ctypes.CDLL:
         ctypes.c_void_p, ctypes.c_void_p,
     ]  # fmt: skip
     library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
-    return library
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 500, str(data_folder()).encode(), _DO_NOT_EXIT)
+    if rate <= 0:
+        raise RuntimeError(f"espeak_Initialize failed with {rate}")
+    return library, rate
 
 
-def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pitch: int) -> tuple[bytes, int]:
-    """Native-endian 16-bit mono samples and their rate in Hz.
+def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pitch: int) -> bytes:
+    """Native-endian 16-bit mono samples.
 
     The library keeps state from one utterance to the next (flutter, echo, noise generators): the same request sounds
-    the same only as the first one of a process. Call this once in each.
+    the same only as the first one after ``load_library``. Call this once in a process, or in forked children.
 
     Args:
         voice: accent and variant, such as ``en-us+f3``.
@@ -51,9 +58,6 @@ def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pi
     Raises:
         RuntimeError: eSpeak NG refused the voice or the text.
     """
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 500, str(data_folder()).encode(), _DO_NOT_EXIT)
-    if rate <= 0:
-        raise RuntimeError(f"espeak_Initialize failed with {rate}")
     pieces: list[bytes] = []
 
     def receive(samples, count, _events):
@@ -71,5 +75,4 @@ def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pi
     encoded = text.encode() + b"\0"
     if status := library.espeak_Synth(encoded, len(encoded), 0, 1, 0, _UTF8, None, None):
         raise RuntimeError(f"espeak_Synth failed with {status}")
-    library.espeak_Synchronize()
-    return b"".join(pieces), rate
+    return b"".join(pieces)

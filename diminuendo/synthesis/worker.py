@@ -7,18 +7,15 @@ each time, so an answer depends on its request alone, and a crash or an endless 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import select
 import signal
-import struct
 import sys
 import time
 from collections.abc import Callable
 from typing import BinaryIO
-
-_RATE = struct.Struct("<I")
-
 
 class ChildFailed(Exception):
     """The forked child crashed, hung or refused the request."""
@@ -88,18 +85,13 @@ def serve(requests: BinaryIO, answers: BinaryIO, sample_rate: int, timeout_secon
     from diminuendo.data.audio import resample, to_pcm16, trim_silence
     from diminuendo.synthesis.espeak import load_library, speak
 
-    library = load_library()
-
-    def spoken(request: dict) -> bytes:
-        samples, rate = speak(library, **request)
-        return _RATE.pack(rate) + samples
-
+    library, rate = load_library()
     while line := requests.readline():
         request = json.loads(line)
         try:
-            message = isolated(lambda: spoken(request), timeout_seconds, give_up=requests.fileno())  # noqa: B023
-            (rate,) = _RATE.unpack_from(message)
-            voice = np.frombuffer(message, dtype=np.int16, offset=_RATE.size).astype(np.float32) / 32768
+            call = functools.partial(speak, library, **request)
+            spoken = isolated(call, timeout_seconds, give_up=requests.fileno())
+            voice = np.frombuffer(spoken, dtype=np.int16).astype(np.float32) / 32768
             voice = trim_silence(voice, rate, keep_seconds=0.15)
             if not len(voice):
                 raise ChildFailed("the synthesiser gave silence")

@@ -55,9 +55,10 @@ def test_what_was_asked_for_is_there(corpus):
 
 
 def test_sentences_and_voices_of_test_are_new_and_accents_are_not():
-    params = dummy_params(**{"data.path": str(COMMANDS)})
+    sizes = {"train": 1500, "dev": 150, "test": 500}
+    params = dummy_params(**{f"synthesis.{split}_utterances": size for split, size in sizes.items()})
     planned = plan(COMMANDS, params.synthesis, params.seed)
-    assert {s: len(u) for s, u in planned.items()} == {"train": 1500, "dev": 150, "test": 500}
+    assert {s: len(u) for s, u in planned.items()} == sizes
     sentences = {s: {u.text for u in us} for s, us in planned.items()}
     variants = {s: {u.voice.variant for u in us} for s, us in planned.items()}
     accents = {s: {u.voice.accent for u in us} for s, us in planned.items()}
