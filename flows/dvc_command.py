@@ -57,6 +57,11 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
             child.stdout.close()
 
 
+def begin() -> None:
+    """Let commands start again after ``end_all``."""
+    _ENDING.clear()
+
+
 def end_all() -> None:
     """End every command that runs in any thread of this process, and let none start; returns when they are gone."""
     _ENDING.set()

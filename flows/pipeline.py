@@ -82,15 +82,14 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
     load_params()
+    dvc_command.begin()
     graph, before = read_graph(), locked_names()
-    try:
-        with tracking.pipeline_run("flow"):
+    with tracking.pipeline_run("flow"):
+        try:
             _run(graph, jobs or max(1, (os.cpu_count() or 1) // 2), retries)
-    except BaseException:
-        dvc_command.end_all()
-        raise
-    finally:
-        order_lock_file(graph, before)
+        finally:
+            dvc_command.end_all()
+            order_lock_file(graph, before)
     markdown = REPORTS / "leaderboard.md"
     if markdown.exists():
         create_markdown_artifact(markdown.read_text(encoding="utf-8"), key="leaderboard")

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sys
 import time
+from pathlib import Path
 
 from diminuendo.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
@@ -44,7 +45,10 @@ def serve() -> bool:
 
                 delivery = Delivery()
             for folder in waiting:
-                delivery.carry(folder)
+                try:
+                    delivery.carry(folder)
+                except (KeyError, TypeError, ValueError) as error:  # a damaged journal must not hold up the rest
+                    _set_aside(folder, error)
             last_success, pause = time.monotonic(), 0.5
             (OUTBOX / TROUBLE).unlink(missing_ok=True)
             time.sleep(POLL_SECONDS)
@@ -56,6 +60,11 @@ def serve() -> bool:
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS if any(map(is_live, waiting)) else 2.0)
     return True
+
+
+def _set_aside(folder: Path, error: Exception) -> None:
+    kept = folder.rename(folder.with_name(f".damaged-{folder.name}"))
+    print(f"{kept}: cannot be delivered: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def _report(error: Exception, gave_up: bool) -> None:

@@ -17,6 +17,7 @@ from diminuendo.tracking.origin import source_state, versions
 
 PIPELINE = "DIMINUENDO_PIPELINE"  # id of the journal of the pipeline that the stage belongs to
 SWITCH = "DIMINUENDO_TRACKING"  # "off": nothing is recorded
+SECONDS_AFTER_FAILURE = 5.0
 
 
 class Track:
@@ -98,6 +99,9 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[str]:
     try:
         with _ended(journal):
             yield journal.id
+    except BaseException:
+        seconds = min(seconds, SECONDS_AFTER_FAILURE)  # whoever ends a run does not wait to be told about records
+        raise
     finally:
         del os.environ[PIPELINE]
         deliver(seconds)

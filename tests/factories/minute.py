@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import yaml
@@ -55,5 +56,6 @@ def minute_params() -> dict:
 
 
 def write_minute_params(path: Path, params: dict | None = None) -> None:
-    text = yaml.safe_dump(params or minute_params(), sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    # By way of JSON, so that no two sections are one object: YAML would write an alias, which `-S` cannot change.
+    plain = json.loads(json.dumps(params or minute_params()))
+    path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")

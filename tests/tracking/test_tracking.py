@@ -259,3 +259,13 @@ def test_parameters_are_flat_and_without_noise():
     nested = {"a": {"b": 1, "none": None}, "mels": [5, 30.0], "on": True, "empty": {}}
     assert flat(nested) == {"a.b": "1", "mels": "[5, 30.0]", "on": "true"}
     assert os.environ.get("DIMINUENDO_PIPELINE") is None
+
+
+def test_a_damaged_journal_is_set_aside(place, capsys):
+    record_stage("broken")
+    (folder,) = journals()
+    (folder / "events.jsonl").write_text("{\n")
+    record_stage("whole")
+    assert sender.serve() and not journals()
+    assert [run.info.run_name for run in runs()] == ["whole"]
+    assert f".damaged-{folder.name}: cannot be delivered" in capsys.readouterr().err
