@@ -1,7 +1,8 @@
 """What a shipped file recognises: ``python -m diminuendo.evaluation.accuracy MODEL CORPUS OUT`` scores it on test.
 
-Utterances are decoded one at a time, as users will. A batch would be faster, but padding and ranges that dynamic
-quantization takes over the whole batch would make a hypothesis depend on its neighbours.
+Utterances are decoded one at a time, as users will. Batches of similar lengths would save a fifth of the time, but
+padding, and the ranges that dynamic quantization takes over a whole batch, would make a hypothesis depend on its
+neighbours.
 """
 
 from __future__ import annotations
