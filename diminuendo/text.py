@@ -189,5 +189,7 @@ def load_tokenizer(units: str, tokens: Sequence[str], folder: Path) -> Tokenizer
         return CharacterTokenizer(tokens)
     tokenizer = SentencePieceTokenizer((folder / SentencePieceTokenizer.file_name).read_bytes())
     if tokenizer.tokens != list(tokens):
-        raise UserError(f"{folder}: tokenizer.model and tokens.json do not belong together; run the prepare stage again")
+        raise UserError(
+            f"{folder}: tokenizer.model and tokens.json do not belong together; run the prepare stage again"
+        )
     return tokenizer

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-
 _ZERO_CROSSINGS = 64  # of the kernel's sinc, a side
 _CUTOFF = 0.95  # of the lower Nyquist frequency: flat to 0.90, 90 dB down from 1.0
 

@@ -58,7 +58,9 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
         if entry is None:
             continue
         if entry.id in first_with_id:
-            problems.add(path, number, "duplicate id", f"id {entry.id!r} is that of line {first_with_id[entry.id]} too")
+            problems.add(
+                path, number, "duplicate id", f"id {entry.id!r} is that of line {first_with_id[entry.id]} too"
+            )
             continue
         first_with_id[entry.id] = number
         entries.append(entry)
@@ -67,7 +69,9 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
     return entries
 
 
-def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems) -> Entry | None:
+def _parse_line(
+    raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems
+) -> Entry | None:
     def refuse_constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
@@ -87,7 +91,12 @@ def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool
         return None
     text = normalize(line["text"], lowercase)
     if strange := unprintable(text):
-        problems.add(path, number, "unprintable character", f"text: {describe_characters(strange)} cannot be part of a text")
+        problems.add(
+            path,
+            number,
+            "unprintable character",
+            f"text: {describe_characters(strange)} cannot be part of a text",
+        )
         return None
     if not text:
         problems.add(path, number, "empty text", "text: empty; remove the line, or write what is said")
@@ -128,10 +137,13 @@ def _type_errors(line: dict[str, Any]):
         yield f"duration: expected more than 0 seconds, found {line['duration']}"
     offset = line.get("offset")
     if offset is not None and not (_is(offset, float) and offset >= 0):
-        yield f"offset: expected a number of seconds from 0, found {_kind(offset) if not _is(offset, float) else offset}"
+        found = offset if _is(offset, float) else _kind(offset)
+        yield f"offset: expected a number of seconds from 0, found {found}"
     for key in ("id", *_NAMES):
         value = line.get(key)
-        if value is not None and not (isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))):
+        if value is not None and not (
+            isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+        ):
             yield f"{key}: expected text or a whole number, found {_kind(value)}"
         elif isinstance(value, str) and not value.strip():
             yield f"{key}: empty; leave the key out where it is unknown"
@@ -167,7 +179,14 @@ def describe_key(key: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "an object",
+    }
     shown = ascii(value)
     return f"{names.get(type(value), 'null')} ({shown if len(shown) <= 40 else shown[:37] + '...'})"
 
@@ -181,20 +200,30 @@ def read_splits(
         UserError: the folder or one of the three files is missing, and dev cannot be split off either.
     """
     if not folder.is_dir():
-        raise UserError(f"data.path: there is no folder {folder}; expected one with train.jsonl, dev.jsonl and test.jsonl")
+        raise UserError(
+            f"data.path: there is no folder {folder}; expected one with train.jsonl, dev.jsonl and test.jsonl"
+        )
     missing = [split for split in SPLITS if not (folder / f"{split}.jsonl").is_file()]
     carve = dev_fraction is not None
     if carve and "dev" not in missing:
-        raise UserError(f"{folder / 'dev.jsonl'} is there and data.dev_fraction is set: remove one of the two")
+        raise UserError(
+            f"{folder / 'dev.jsonl'} is there and data.dev_fraction is set: remove one of the two"
+        )
     if lacking := [split for split in missing if not (carve and split == "dev")]:
         names = ", ".join(f"{split}.jsonl" for split in lacking)
-        hint = "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker" if "dev" in lacking else ""
+        hint = (
+            "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker"
+            if "dev" in lacking
+            else ""
+        )
         raise UserError(
-            f"{folder}: {names} missing; a corpus needs train.jsonl, dev.jsonl and test.jsonl, each with speakers of its own. "
-            f"Move the lines of some speakers of train.jsonl to the missing files{hint}"
+            f"{folder}: {names} missing; a corpus needs train.jsonl, dev.jsonl and test.jsonl, each with speakers of "
+            f"its own. Move the lines of some speakers of train.jsonl to the missing files{hint}"
         )
     splits = {
-        split: read_split(folder / f"{split}.jsonl", split, lowercase, problems) for split in SPLITS if split not in missing
+        split: read_split(folder / f"{split}.jsonl", split, lowercase, problems)
+        for split in SPLITS
+        if split not in missing
     }
     if carve:
         splits["train"], splits["dev"] = split_off_dev(splits["train"], dev_fraction, seed)
@@ -212,9 +241,13 @@ def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[
     def owner(entry: Entry) -> str:
         return f"speaker {entry.speaker}" if entry.speaker is not None else f"utterance {entry.id}"
 
-    order = sorted({owner(e) for e in train}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    order = sorted(
+        {owner(e) for e in train}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    )
     if len(order) < 2:
-        raise UserError(f"{train[0].file}: data.dev_fraction needs two speakers or more in train, found {order[0]!r} only")
+        raise UserError(
+            f"{train[0].file}: data.dev_fraction needs two speakers or more in train, found {order[0]!r} only"
+        )
     sizes: dict[str, int] = {}
     for entry in train:
         sizes[owner(entry)] = sizes.get(owner(entry), 0) + 1
@@ -225,7 +258,11 @@ def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[
             break
         chosen.add(name)
         count += sizes[name]
-    dev = [replace(e, id=e.id.replace("train-", "dev-", 1) if e.id == f"train-{e.line:06d}" else e.id) for e in train if owner(e) in chosen]
+    dev = [
+        replace(e, id=e.id.replace("train-", "dev-", 1) if e.id == f"train-{e.line:06d}" else e.id)
+        for e in train
+        if owner(e) in chosen
+    ]
     return [e for e in train if owner(e) not in chosen], dev
 
 
@@ -243,7 +280,7 @@ def check_speakers(splits: dict[str, list[Entry]], problems: Problems) -> int:
                 entries[0].file,
                 entries[0].line,
                 "speaker in two splits",
-                f"speaker {speaker!r} has {len(entries)} utterance(s) in {split} from this line on, and {len(own)} in {home} "
-                f"({own[0].file}:{own[0].line}); every speaker belongs to one split",
+                f"speaker {speaker!r} has {len(entries)} utterance(s) in {split} from this line on, and {len(own)} "
+                f"in {home} ({own[0].file}:{own[0].line}); every speaker belongs to one split",
             )
     return sum(entry.speaker is None for entries in splits.values() for entry in entries)

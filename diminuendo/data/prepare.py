@@ -49,13 +49,19 @@ def prepare(
             writer.close()
     for split, writer in writers.items():
         if not writer.lines:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in writer.dropped.items()) or "the source has none"
-            raise UserError(f"{params.data.path}: {split} has no utterances left ({reasons}); check data.min_seconds, data.max_seconds")
-    tokenizer = train_tokenizer(params.text.units, [line["text"] for line in writers["train"].lines], params.text.vocab_size)
+            reasons = ", ".join(f"{n} {reason}" for reason, n in writer.dropped.items())
+            raise UserError(
+                f"{params.data.path}: {split} has no utterances left ({reasons or 'the source has none'}); "
+                "check data.min_seconds and data.max_seconds"
+            )
+    tokenizer = train_tokenizer(
+        params.text.units, [line["text"] for line in writers["train"].lines], params.text.vocab_size
+    )
     summary = write_corpus(out, writers, tokenizer, params.data.source)
     for split, facts in summary["splits"].items():
         dropped = "".join(f", {n} left out: {reason}" for reason, n in facts["dropped"].items())
-        say(f"{split}: {facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers{dropped}")
+        size = f"{facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers"
+        say(f"{split}: {size}{dropped}")
     say(f"{len(tokenizer.tokens)} tokens ({tokenizer.units}), corpus {summary['digest'][:12]}")
     return summary
 
@@ -75,7 +81,9 @@ def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: i
     with SynthesisPool(rate, workers) as pool:
         recordings = speak(planned, params.synthesis, params.seed, pool, rate)
         total = sum(map(len, planned.values()))
-        for split, utterance, samples in tqdm(recordings, total=total, unit="utt", desc="speaking", mininterval=REFRESH_SECONDS):
+        for split, utterance, samples in tqdm(
+            recordings, total=total, unit="utt", desc="speaking", mininterval=REFRESH_SECONDS
+        ):
             keys = {
                 "id": utterance.id,
                 "text": normalize(utterance.text, params.text.lowercase),

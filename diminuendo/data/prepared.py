@@ -1,8 +1,8 @@
 """The prepared corpus: what ``prepare`` writes and every later stage reads.
 
-``<split>.jsonl`` are manifests, ``audio/<split>-<nnn>.wav`` hold many utterances each (16-bit mono, one after the other,
-found by offset and duration), ``tokens.json`` and ``tokenizer.model`` the vocabulary, ``corpus.json`` the summary and
-the digest of every file.
+``<split>.jsonl`` are manifests, ``audio/<split>-<nnn>.wav`` hold many utterances each (16-bit mono, one after the
+other, found by offset and duration), ``tokens.json`` and ``tokenizer.model`` the vocabulary, ``corpus.json`` the
+summary and the digest of every file.
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ class ShardWriter:
         }
 
 
-def write_corpus(folder: Path, writers: dict[str, ShardWriter], tokenizer: Tokenizer, source: str) -> dict[str, Any]:
+def write_corpus(
+    folder: Path, writers: dict[str, ShardWriter], tokenizer: Tokenizer, source: str
+) -> dict[str, Any]:
     """Write manifests, tokens and corpus.json beside the audio; returns the content of corpus.json."""
     for split, writer in writers.items():
         writer.close()
@@ -137,14 +139,23 @@ class PreparedCorpus:
             rest = {key: value for key, value in summary.items() if key != "digest"}
             files, digest = summary["files"], summary["digest"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_REMEDY}") from error
+            raise UserError(
+                f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_REMEDY}"
+            ) from error
         if digest_of_json(rest) != digest:
-            raise UserError(f"{path}: its content does not match its digest; it was edited or damaged: {_REMEDY}")
+            raise UserError(
+                f"{path}: its content does not match its digest; it was edited or damaged: {_REMEDY}"
+            )
         if verify:
             missing = [name for name in files if not (folder / name).is_file()]
-            changed = [name for name in files if name not in missing and sha256_of(folder / name) != files[name]]
+            changed = [
+                name for name in files if name not in missing and sha256_of(folder / name) != files[name]
+            ]
             if missing or changed:
-                found = [*(f"{name} is missing" for name in missing), *(f"{name} was changed" for name in changed)]
+                found = [
+                    *(f"{name} is missing" for name in missing),
+                    *(f"{name} was changed" for name in changed),
+                ]
                 raise UserError(f"{folder}: {'; '.join(found)}; {_REMEDY}")
         return cls(folder, summary)
 
@@ -155,7 +166,9 @@ class PreparedCorpus:
             for line in lines:
                 keys = json.loads(line)
                 own = {k: keys.pop(k) for k in ("id", "audio_filepath", "offset", "duration", "text")}
-                utterances.append(Utterance(**own, speaker=keys.pop("speaker", None), extra=MappingProxyType(keys)))
+                utterances.append(
+                    Utterance(**own, speaker=keys.pop("speaker", None), extra=MappingProxyType(keys))
+                )
         return utterances
 
     @cached_property

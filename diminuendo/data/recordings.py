@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,8 +46,8 @@ def read_recordings(
     nameless = check_speakers(splits, problems)
     if nameless:
         say(
-            f"warning: {nameless} utterance(s) of {folder} name no speaker: whether train, dev and test have speakers in "
-            "common cannot be checked for them; only that no recording is in two splits"
+            f"warning: {nameless} utterance(s) of {folder} name no speaker: whether train, dev and test have speakers "
+            "in common cannot be checked for them; only that no recording is in two splits"
         )
     kept, reasons = _kept_for_training(splits["train"], params, say, splits)
     splits["train"] = kept
@@ -89,20 +89,21 @@ def load_recording(entry: Entry, sample_rate: int) -> np.ndarray | tuple[str, st
         samples, rate = read_audio(entry.path, entry.offset or 0.0, duration)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         reason = getattr(error, "error_string", None) or str(error)
-        return "not audio", f"{entry.path}: cannot be decoded ({reason.strip().rstrip('.')}); expected wav, flac, ogg, opus or mp3"
+        return (
+            "not audio",
+            f"{entry.path}: cannot be decoded ({reason.strip().rstrip('.')}); expected wav, flac, ogg, opus or mp3",
+        )
     found = len(samples) / rate
     if not len(samples) and entry.offset is None:
         return "empty audio", f"{entry.path}: no samples"
     tolerance = max(TOLERANCE_SECONDS, TOLERANCE_SHARE * entry.duration)
     if entry.offset is not None and entry.duration - found > tolerance:
-        return (
-            "beyond the end",
-            f"{entry.path}: offset {entry.offset:g} s + duration {entry.duration:g} s end {entry.duration - found:.3f} s after the file does",
-        )
+        place = f"offset {entry.offset:g} s + duration {entry.duration:g} s"
+        return "beyond the end", f"{entry.path}: {place} end {entry.duration - found:.3f} s after the file does"
     if entry.offset is None and abs(entry.duration - found) > tolerance:
         return (
             "wrong duration",
-            f"duration: {entry.duration:g} s, but {entry.path} has {found:.3f} s (for a part of a file give offset too)",
+            f"duration: {entry.duration:g} s, but {entry.path} has {found:.3f} s (a part of a file needs offset too)",
         )
     if not np.isfinite(samples).all():
         count = int(np.count_nonzero(~np.isfinite(samples)))
@@ -117,7 +118,7 @@ def load_recording(entry: Entry, sample_rate: int) -> np.ndarray | tuple[str, st
 
 
 def in_order(function: Callable[[_In], _Out], items: Iterable[_In], workers: int) -> Iterator[_Out]:
-    """``map`` by threads that runs a bounded number of items ahead. Decoding leaves Python's lock, so threads suffice."""
+    """``map`` by threads, a bounded number of items ahead. Threads suffice: decoding leaves Python's lock."""
     items = iter(items)
     with ThreadPoolExecutor(workers) as threads:
         ahead: list[Future] = [threads.submit(function, item) for item in islice(items, 8 * workers)]
@@ -155,14 +156,17 @@ def _kept_for_training(
         hurried = [e for e in readable if ctc_frames(tokenizer, e.text) > math.ceil(e.duration / frame)]
         if hurried:
             first = f"{hurried[0].file}:{hurried[0].line}"
-            say(f"warning: {len(hurried)} utterance(s) of {split} are too short for their text at the teacher's frame rate, from {first} on")
+            say(
+                f"warning: {len(hurried)} utterance(s) of {split} are too short for their text at the teacher's "
+                f"frame rate, from {first} on; no model can get them right"
+            )
     return long_enough, reasons
 
 
 def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
     """Frames that CTC needs at least: one for each token, and a blank between two equal ones (Graves et al. 2006)."""
     ids = tokenizer.encode(text)
-    return len(ids) + sum(a == b for a, b in zip(ids, ids[1:]))
+    return len(ids) + sum(a == b for a, b in pairwise(ids))
 
 
 def _check_vocabulary(splits: dict[str, list[Entry]], problems: Problems) -> None:
@@ -176,5 +180,6 @@ def _check_vocabulary(splits: dict[str, list[Entry]], problems: Problems) -> Non
                     entry.file,
                     entry.line,
                     "outside the vocabulary",
-                    f"text {entry.text[:60]!r}: {describe_characters(unknown)} not in any text of train, so no model can write it",
+                    f"text {entry.text[:60]!r}: {describe_characters(unknown)} not in any text of train, "
+                    "so no model can write it",
                 )

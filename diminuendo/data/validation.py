@@ -38,15 +38,19 @@ class Problems:
         self._found[Problem(str(file), line, kind, message)] = None
 
     def stop(self, report: Path) -> None:
-        """Raise UserError with the first ``SHOWN`` problems and how many there are of each kind; write all to ``report``."""
+        """Raise UserError with the first problems and how many there are of each kind; write all to ``report``."""
         if not self._found:
             report.unlink(missing_ok=True)  # that of an earlier run would be out of date
             return
         found = list(self._found)
         lines = [str(problem) for problem in found]
         counts = ", ".join(f"{n} × {kind}" for kind, n in Counter(p.kind for p in found).most_common())
-        message = f"{len(lines)} problem(s) in the data: {counts}\n" + "\n".join(f"  {line}" for line in lines[:SHOWN])
+        message = f"{len(lines)} problem(s) in the data: {counts}\n" + "\n".join(
+            f"  {line}" for line in lines[:SHOWN]
+        )
         if len(lines) > SHOWN:
             message += f"\n  … and {len(lines) - SHOWN} more"
         write_text(report, "\n".join(lines) + "\n")
-        raise UserError(f"{message}\n  The whole list is in {report}. Correct or remove these lines; nothing was written.")
+        raise UserError(
+            f"{message}\n  The whole list is in {report}. Correct or remove these lines; nothing was written."
+        )

@@ -45,7 +45,9 @@ def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[Pla
     voices = load_voices(folder / "voices.yaml", seed, config.pitch)
     sizes = {"train": config.train_utterances, "dev": config.dev_utterances, "test": config.test_utterances}
     return {
-        split: _assign(split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed)
+        split: _assign(
+            split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed
+        )
         for split in SPLITS
     }
 
@@ -70,9 +72,9 @@ def _sentences(grammar: Grammar, split: str, count: int, seed: int, folder: Path
                 break
         else:
             raise UserError(
-                f"{folder / 'grammar.yaml'}: {split}: after {len(chosen)} different sentences no new one was found in "
-                f"{_DRAWS} draws; ask for fewer than {split}_utterances: {count} in the synthesis section, or add patterns "
-                "and words to the grammar"
+                f"{folder / 'grammar.yaml'}: {split}: after {len(chosen)} different sentences no new one was found "
+                f"in {_DRAWS} draws; ask for fewer than {split}_utterances: {count} in the synthesis section, or add "
+                "patterns and words to the grammar"
             )
         chosen[sentence] = None
     return list(chosen)
@@ -88,12 +90,18 @@ def _assign(
         if index % len(voices) == 0:
             order = rng.permutation(len(voices))
         voice = voices[order[index % len(voices)]]
-        planned.append(PlannedUtterance(f"{split}-{index:06d}", sentence, voice, int(rng.integers(slow, fast + 1))))
+        planned.append(
+            PlannedUtterance(f"{split}-{index:06d}", sentence, voice, int(rng.integers(slow, fast + 1)))
+        )
     return planned
 
 
 def speak(
-    planned: dict[str, list[PlannedUtterance]], config: SynthesisConfig, seed: int, pool: SynthesisPool, sample_rate: int
+    planned: dict[str, list[PlannedUtterance]],
+    config: SynthesisConfig,
+    seed: int,
+    pool: SynthesisPool,
+    sample_rate: int,
 ) -> Iterator[tuple[str, PlannedUtterance, np.ndarray]]:
     """(split, utterance, int16 [N] with noise and level) for the whole plan, in order."""
     spoken = pool.speak(utterance.request for split in SPLITS for utterance in planned[split])
@@ -107,7 +115,11 @@ def speak(
 
 
 def _record(
-    rng: np.random.Generator, speech: np.ndarray, recent: deque[np.ndarray], config: SynthesisConfig, sample_rate: int
+    rng: np.random.Generator,
+    speech: np.ndarray,
+    recent: deque[np.ndarray],
+    config: SynthesisConfig,
+    sample_rate: int,
 ) -> np.ndarray:
     noise = None
     if rng.random() < config.noise_probability:

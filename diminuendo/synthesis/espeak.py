@@ -1,4 +1,4 @@
-"""eSpeak NG through its C interface (``speak_lib.h``), from the library and data that the ``espeakng-loader`` wheel carries."""
+"""eSpeak NG through its C interface (``speak_lib.h``); the ``espeakng-loader`` wheel carries library and data."""
 
 from __future__ import annotations
 

@@ -49,7 +49,9 @@ class Grammar:
 
     def __init__(self, sentences: list[str], slots: dict[str, list[str]], source: str = "grammar"):
         self._source = source
-        self._slots = {name: Choice(self._parse_all(f"slots.{name}", entries)) for name, entries in slots.items()}
+        self._slots = {
+            name: Choice(self._parse_all(f"slots.{name}", entries)) for name, entries in slots.items()
+        }
         self._start = Choice(self._parse_all("sentences", sentences))
         for name in self._slots:
             self._refuse_cycle(name, ())
@@ -63,8 +65,14 @@ class Grammar:
             UserError: what is wrong and in which pattern.
         """
         raw = read_yaml(path)
-        if not isinstance(raw, dict) or set(raw) != {"sentences", "slots"} or not isinstance(raw["slots"], dict):
-            raise UserError(f"{path}: expected the keys 'sentences' (a list) and 'slots' (lists by name), and no others")
+        if (
+            not isinstance(raw, dict)
+            or set(raw) != {"sentences", "slots"}
+            or not isinstance(raw["slots"], dict)
+        ):
+            raise UserError(
+                f"{path}: expected the keys 'sentences' (a list) and 'slots' (lists by name), and no others"
+            )
         return cls(raw["sentences"], raw["slots"], source=str(path))
 
     def draw(self, rng: np.random.Generator) -> str:
@@ -105,7 +113,11 @@ class Grammar:
         return total
 
     def _parse_all(self, where: str, patterns: Any) -> tuple:
-        if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p.strip() for p in patterns):
+        if (
+            not isinstance(patterns, list)
+            or not patterns
+            or not all(isinstance(p, str) and p.strip() for p in patterns)
+        ):
             raise UserError(
                 f"{self._source}: {where}: expected a list of patterns as text, found {patterns!r} "
                 "(YAML reads bare on, off, yes, no and numbers as something else: quote them)"
@@ -156,7 +168,9 @@ class Grammar:
     def _check_references(self, choice: Choice, where: str) -> None:
         for name in sorted(self._references(choice)):
             if name not in self._slots:
-                raise UserError(f"{self._source}: {where}: no slot is called {name!r}; there are: {', '.join(self._slots)}")
+                raise UserError(
+                    f"{self._source}: {where}: no slot is called {name!r}; there are: {', '.join(self._slots)}"
+                )
 
     def _refuse_cycle(self, name: str, path: tuple[str, ...]) -> None:
         if name in path:

@@ -1,8 +1,8 @@
 """Which voice variants are fit for a corpus: ``python -m diminuendo.synthesis.survey > voices.tsv``.
 
-Every variant of eSpeak NG says the same words. A word counts as understood when, among all words said by a few plain voices,
-the nearest by dynamic time warping of cepstra (Sakoe & Chiba 1978) is the same word: a recogniser without training, poor
-but equal for all, so that a voice far below the others is one that listeners would not follow either.
+Every variant of eSpeak NG says the same words. A word counts as understood when, among all words said by a few plain
+voices, the nearest by dynamic time warping of cepstra (Sakoe & Chiba 1978) is the same word: a recogniser without
+training, poor but equal for all, so that a voice far below the others is one that listeners would not follow either.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from diminuendo.synthesis.espeak import variants
 from diminuendo.synthesis.pool import Request, SynthesisPool
 
 RATE = 16000
-WORDS = (
-    "kitchen garden bedroom office yellow purple seven eleven fifteen fifty monday thursday tomorrow window "
-    "light lamp play call set open close right left first third eggs rice rain london berlin"
+WORDS = (  # noqa: SIM905
+    "kitchen garden bedroom office yellow purple seven eleven fifteen fifty monday thursday tomorrow "
+    "window light lamp play call set open close right left first third eggs rice rain london berlin"
 ).split()
 PLAIN = ("m1", "m4", "f1", "f3", "max")
 ACCENT = "en-us"
@@ -26,8 +26,8 @@ ACCENT = "en-us"
 def cepstra(samples: np.ndarray) -> np.ndarray:
     """float32 [T, 12] every 20 ms, each coefficient at zero mean and unit variance over the word."""
     window, hop, size = 400, 320, 512
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (0, window)), window)[::hop] * np.hanning(window)
-    power = np.abs(np.fft.rfft(frames, size)) ** 2
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (0, window)), window)[::hop]
+    power = np.abs(np.fft.rfft(frames * np.hanning(window), size)) ** 2
     mel = np.log1p(power @ _mel_triangles(size).T * 1e3)
     order, band = np.arange(1, 13)[:, None], np.arange(mel.shape[1]) + 0.5
     found = mel @ np.cos(np.pi / mel.shape[1] * order * band).T  # cosine transform
@@ -79,7 +79,9 @@ def main() -> None:
         level = 10 * np.log10(np.mean(everything**2))
         peak = np.abs(everything).max()
         clipped = np.mean(np.abs(everything) > 0.999)
-        print(f"{voice}\t{understood:.0%}\t{1000 * seconds / letters:.0f}\t{level:.1f}\t{peak:.2f}\t{clipped:.4%}")
+        print(
+            f"{voice}\t{understood:.0%}\t{1000 * seconds / letters:.0f}\t{level:.1f}\t{peak:.2f}\t{clipped:.4%}"
+        )
         sys.stdout.flush()
 
 

@@ -61,12 +61,24 @@ def _speakers(raw: dict, split: str, seed: int, pitch: tuple[int, int]):
                 turn += 1
                 own = hashlib.sha256(f"{seed}/{accent}/{variant}".encode()).digest()
                 low, high = pitch
-                yield Voice(accent, raw["accents"][accent], variant, gender, low + int.from_bytes(own[:4]) % (high - low + 1))
-        turn += each % 2  # otherwise an even number of turns would give every variant of a gender the same accents
+                yield Voice(
+                    accent,
+                    raw["accents"][accent],
+                    variant,
+                    gender,
+                    low + int.from_bytes(own[:4]) % (high - low + 1),
+                )
+        turn += (
+            each % 2
+        )  # otherwise an even number of turns would give every variant of a gender the same accents
 
 
 def _problems(raw):
-    if not isinstance(raw, dict) or set(raw) != {"accents", "splits"} or not isinstance(raw.get("accents"), dict):
+    if (
+        not isinstance(raw, dict)
+        or set(raw) != {"accents", "splits"}
+        or not isinstance(raw.get("accents"), dict)
+    ):
         yield "expected the keys 'accents' (manifest name: eSpeak NG voice) and 'splits', and no others"
         return
     languages = {p.name.lower() for p in (data_folder() / "lang").rglob("*") if p.is_file()}
@@ -87,7 +99,11 @@ def _problems(raw):
         if not isinstance(each, int) or not 1 <= each <= len(raw["accents"]):
             yield f"splits.{split}.accents_each: expected 1 to {len(raw['accents'])}, found {each!r}"
         lists = section["variants"]
-        if not isinstance(lists, dict) or set(lists) != set(GENDERS) or not all(isinstance(v, list) for v in lists.values()):
+        if (
+            not isinstance(lists, dict)
+            or set(lists) != set(GENDERS)
+            or not all(isinstance(v, list) for v in lists.values())
+        ):
             yield f"splits.{split}.variants: expected the lists 'female' and 'male'"
             continue
         if not any(lists.values()):

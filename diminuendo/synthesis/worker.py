@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO
 
+
 class ChildFailed(Exception):
     """The forked child crashed, hung or refused the request."""
 
@@ -107,7 +108,8 @@ def serve(requests: BinaryIO, answers: BinaryIO, sample_rate: int, timeout_secon
 
 def main() -> None:
     # Unbuffered, so that a descriptor that is readable really has something that was not read yet.
-    serve(open(0, "rb", buffering=0), sys.stdout.buffer, int(sys.argv[1]), float(sys.argv[2]))
+    with open(0, "rb", buffering=0) as requests:
+        serve(requests, sys.stdout.buffer, int(sys.argv[1]), float(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,14 @@ def test_a_part_of_a_file_and_a_part_beyond_its_end(tmp_path):
 
 
 def test_pcm_clips_instead_of_wrapping_round():
-    assert to_pcm16(np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])).tolist() == [-32768, -32768, 0, 16384, 32767, 32767]
+    assert to_pcm16(np.array([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0])).tolist() == [
+        -32768,
+        -32768,
+        0,
+        16384,
+        32767,
+        32767,
+    ]
 
 
 def test_trimming_cuts_and_pads_to_the_same_silence():

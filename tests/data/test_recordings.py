@@ -43,8 +43,14 @@ def test_what_comes_out_is_what_was_put_in(source, tmp_path):
     edit(source / "train.jsonl", 0, room="kitchen", age=7)
     corpus, said = run(source, tmp_path / "out")
     for split in ("train", "dev", "test"):
-        for line, utterance in zip(read_manifest(source / f"{split}.jsonl"), corpus.split(split), strict=True):
-            assert (utterance.id, utterance.text, utterance.speaker) == (line["id"], line["text"], line["speaker"])
+        for line, utterance in zip(
+            read_manifest(source / f"{split}.jsonl"), corpus.split(split), strict=True
+        ):
+            assert (utterance.id, utterance.text, utterance.speaker) == (
+                line["id"],
+                line["text"],
+                line["speaker"],
+            )
             assert utterance.group("accent") == line["accent"]
             original, _ = soundfile.read(source / line["audio_filepath"], dtype="float32")
             np.testing.assert_allclose(corpus.audio(utterance), original, atol=1e-4)
@@ -74,7 +80,8 @@ def test_parts_of_one_recording(source, tmp_path):
     long = np.concatenate([np.full(RATE, 0.1), np.full(RATE, 0.2), np.full(RATE, 0.3)])
     soundfile.write(source / "long.wav", long, RATE)
     lines = [
-        {"audio_filepath": "long.wav", "offset": float(i), "duration": 1.0, "text": "ab", "speaker": f"s{i}"} for i in range(3)
+        {"audio_filepath": "long.wav", "offset": float(i), "duration": 1.0, "text": "ab", "speaker": f"s{i}"}
+        for i in range(3)
     ]
     write_manifest(source / "dev.jsonl", lines)
     corpus, _ = run(source, tmp_path / "out")
@@ -128,7 +135,11 @@ def test_everything_wrong_is_told_at_once_with_file_line_and_reason(source, tmp_
     ]
     lines = message.splitlines()
     for file, line, reason in expected:
-        assert any(found.strip().startswith(f"{file}:{line}: ") and reason in found for found in lines), (line, reason, message)
+        assert any(found.strip().startswith(f"{file}:{line}: ") and reason in found for found in lines), (
+            line,
+            reason,
+            message,
+        )
     assert lines[0].startswith(f"{len(expected)} problem(s)")
     assert len((source / "report.txt").read_text().splitlines()) == len(expected)
 
@@ -157,7 +168,9 @@ def test_long_short_and_hurried_train_utterances_are_left_out_counted_and_told(s
     dropped = corpus.summary["splits"]["train"]["dropped"]
     assert dropped["shorter than data.min_seconds"] == short > 0
     assert dropped["longer than data.max_seconds"] == long > 0
-    assert dropped.get("too short for its text at the teacher's frame rate", 0) == 16 - short - long - len(corpus.train)
+    assert dropped.get("too short for its text at the teacher's frame rate", 0) == 16 - short - long - len(
+        corpus.train
+    )
     assert any(f"{short} left out: shorter than" in line for line in said)
     assert len(corpus.dev) == len(corpus.test) == 4, "dev and test must stay whole"
 
@@ -171,12 +184,19 @@ def test_hurried_test_utterances_stay_with_a_warning(source, tmp_path):
     edit(source / "test.jsonl", 1, text="ab " * 60)
     corpus, said = run(source, tmp_path / "out")
     assert len(corpus.test) == 4
-    assert [line for line in said if line.startswith("warning: 1 utterance(s) of test are too short") and "test.jsonl:2" in line]
+    assert [
+        line
+        for line in said
+        if line.startswith("warning: 1 utterance(s) of test are too short") and "test.jsonl:2" in line
+    ]
 
 
 def test_missing_speakers_are_a_warning_told_once(source, tmp_path):
     for split in ("train", "dev"):
-        write_manifest(source / f"{split}.jsonl", [{**e, "speaker": None} for e in read_manifest(source / f"{split}.jsonl")])
+        write_manifest(
+            source / f"{split}.jsonl",
+            [{**e, "speaker": None} for e in read_manifest(source / f"{split}.jsonl")],
+        )
     corpus, said = run(source, tmp_path / "out")
     warnings = [line for line in said if "name no speaker" in line]
     assert len(warnings) == 1 and "20 utterance(s)" in warnings[0]
@@ -195,7 +215,9 @@ def test_any_script_with_either_kind_of_tokens(source, tmp_path):
     for split in ("train", "dev", "test"):
         texts = ["打开灯", "关 灯", "नमस्ते", "打开 नमस्ते"] * 4
         lines = read_manifest(source / f"{split}.jsonl")
-        write_manifest(source / f"{split}.jsonl", [{**line, "text": text} for line, text in zip(lines, texts)])
+        write_manifest(
+            source / f"{split}.jsonl", [{**line, "text": text} for line, text in zip(lines, texts)]
+        )
     for units in ("characters", "sentencepiece"):
         corpus, _ = run(source, tmp_path / units, **{"text.units": units, "text.vocab_size": 16})
         for utterance in corpus.test:

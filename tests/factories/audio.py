@@ -1,4 +1,4 @@
-"""Dummy speech: every letter is a tone of its own, every speaker a little higher or lower. Seconds of it, learnable in a minute."""
+"""Dummy speech: every letter is a tone of its own, every speaker a little higher or lower. Learnable in a minute."""
 
 from __future__ import annotations
 
@@ -60,8 +60,10 @@ def spoken(text: str, speaker: int, rng: np.random.Generator, rate: int = RATE) 
     return (sound + 0.003 * rng.standard_normal(len(sound))).astype(np.float32)
 
 
-def dummy_corpus(folder: Path, utterances: int = 16, speakers: int = 4, rate: int = RATE, extension: str = "wav") -> Path:
-    """Manifests and audio files in ``folder``: ``utterances`` for train, a quarter of them (4 or more) for dev and for test.
+def dummy_corpus(
+    folder: Path, utterances: int = 16, speakers: int = 4, rate: int = RATE, extension: str = "wav"
+) -> Path:
+    """Manifests and audio in ``folder``: ``utterances`` for train, a quarter of them (4 or more) for dev and for test.
 
     Train has ``speakers`` speakers, dev and test one each of their own. About 0.5 to 1 s per utterance.
     """
@@ -76,7 +78,9 @@ def dummy_corpus(folder: Path, utterances: int = 16, speakers: int = 4, rate: in
             if split == "train" and index < len(WORDS):
                 words[0] = WORDS[index]  # every letter is in train, however few utterances there are
             voice = voices[split][index % len(voices[split])]
-            hiss = np.random.default_rng([7, index])  # of its own, so that the texts are the same at every rate
+            hiss = np.random.default_rng(
+                [7, index]
+            )  # of its own, so that the texts are the same at every rate
             sound = spoken(" ".join(words), voice, hiss, rate)
             name = f"{split}-{index:03d}.{extension}"
             soundfile.write(folder / name, sound, rate)
@@ -101,7 +105,13 @@ def dummy_prepared(folder: Path, utterances: int = 16, speakers: int = 4, **chan
 
     source = dummy_corpus(folder.with_name(f"{folder.name}-source"), utterances, speakers)
     folder.mkdir(parents=True)
-    prepare(manifest_params(source, **changes), folder, workers=1, say=lambda _line: None, report=source / "problems.txt")
+    prepare(
+        manifest_params(source, **changes),
+        folder,
+        workers=1,
+        say=lambda _line: None,
+        report=source / "problems.txt",
+    )
     return folder
 
 

@@ -14,7 +14,12 @@ from diminuendo.synthesis.voices import load_voices
 from tests.factories.audio import ROOT, dummy_params
 
 COMMANDS = ROOT / "corpora" / "commands"
-SMALL = {"data.path": str(COMMANDS), "synthesis.train_utterances": 14, "synthesis.dev_utterances": 3, "synthesis.test_utterances": 4}
+SMALL = {
+    "data.path": str(COMMANDS),
+    "synthesis.train_utterances": 14,
+    "synthesis.dev_utterances": 3,
+    "synthesis.test_utterances": 4,
+}
 
 
 def prepared(folder: Path, workers: int, **changes) -> Path:
@@ -82,7 +87,9 @@ def test_a_larger_train_does_not_change_the_others():
 
 def test_splits_share_the_sentences_out():
     shares = np.unique([split_of(f"sentence {i}", 1) for i in range(5000)], return_counts=True)
-    assert dict(zip(shares[0], shares[1] / 5000)) == pytest.approx({"dev": 0.1, "test": 0.2, "train": 0.7}, abs=0.02)
+    assert dict(zip(shares[0], shares[1] / 5000)) == pytest.approx(
+        {"dev": 0.1, "test": 0.2, "train": 0.7}, abs=0.02
+    )
 
 
 def write_folder(folder: Path, sentences: list[str], **voices) -> Path:
@@ -114,7 +121,13 @@ def test_everything_wrong_with_the_voices_is_told(tmp_path):
     )
     with pytest.raises(UserError) as error:
         load_voices(folder / "voices.yaml", 0, (40, 60))
-    for part in ("no voice 'xx-mars'", "'f1' is in train already", "no variant 'nobody'", "expected 1 to 2, found 9", "no variant at all"):
+    for part in (
+        "no voice 'xx-mars'",
+        "'f1' is in train already",
+        "no variant 'nobody'",
+        "expected 1 to 2, found 9",
+        "no variant at all",
+    ):
         assert part in str(error.value)
     assert "5 problem(s)" in str(error.value)
 

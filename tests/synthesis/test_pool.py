@@ -90,7 +90,10 @@ def fake_worker(folder, body):
     ],
 )
 def test_a_failure_is_tried_again(tmp_path, first):
-    command = fake_worker(tmp_path, f"{first} if attempt == 1 else good()" if ";" not in first else f"if attempt == 1: {first}\ngood()")
+    command = fake_worker(
+        tmp_path,
+        f"{first} if attempt == 1 else good()" if ";" not in first else f"if attempt == 1: {first}\ngood()",
+    )
     with SynthesisPool(16000, 1, command=command) as pool:
         assert [s.tolist() for s in pool.speak([HELLO, OTHER])] == [[1, 2], [1, 2]]
     assert len((tmp_path / "attempts").read_text()) == 3
@@ -110,7 +113,10 @@ def test_a_lasting_failure_names_the_utterance_and_the_reason(tmp_path):
     with SynthesisPool(16000, 2, command=command) as pool, pytest.raises(UserError) as error:
         list(pool.speak([HELLO, OTHER]))
     message = str(error.value)
-    assert f"failed {ATTEMPTS} times on voice 'en-us+f3', text 'turn on the light'" in message and "-11" in message
+    assert (
+        f"failed {ATTEMPTS} times on voice 'en-us+f3', text 'turn on the light'" in message
+        and "-11" in message
+    )
     assert all(worker.process.poll() is not None for worker in pool._all), "a worker was left behind"
 
 
@@ -128,7 +134,7 @@ def test_a_child_is_isolated():
     with pytest.raises(ChildFailed, match="status 7"):
         isolated(lambda: os._exit(7), 10)
     began = time.monotonic()
-    with pytest.raises(ChildFailed, match="no answer within 0.3 s"):
+    with pytest.raises(ChildFailed, match=r"no answer within 0\.3 s"):
         isolated(lambda: time.sleep(60), 0.3)
     assert time.monotonic() - began < 5
 
