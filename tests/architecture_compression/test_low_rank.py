@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diminuendo.architecture_compression.low_rank import (
+    Spectrum,
     factorise,
     input_moments,
     ranks_by_budget,
@@ -91,6 +94,30 @@ def test_energy_that_saves_nowhere_is_refused():
 def test_budget_is_met_within_a_few_percent_and_never_exceeded(budget):
     _, summary = compress(tiny_model(4, width=16), budget=budget)
     assert budget - 0.04 < summary["share_of_linear_parameters"] <= budget
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(2, 40), st.integers(2, 40), st.floats(0.0, 1.0)), min_size=1, max_size=6),
+    st.floats(0.3, 0.95),
+)
+def test_any_layers_fit_their_budget(shapes, budget):
+    found = {}
+    for index, (outputs, inputs, decay) in enumerate(shapes):
+        K = min(outputs, inputs)
+        values = torch.arange(1, K + 1, dtype=torch.float64) ** -decay
+        found[f"layers.{index}"] = Spectrum(torch.zeros(outputs, K), values, torch.zeros(K, inputs), outputs * inputs)
+    total = sum(s.cost for s in found.values())
+    try:
+        ranks = ranks_by_budget(found, budget)
+    except UserError:
+        assert sum(s.cost_per_rank if s.largest_rank else s.cost for s in found.values()) > int(budget * total)
+        return
+    assert all(1 <= rank <= found[path].largest_rank for path, rank in ranks.items())
+    left = int(budget * total) - sum(ranks[p] * s.cost_per_rank if p in ranks else s.cost for p, s in found.items())
+    assert left >= 0
+    # No layer could have had another rank.
+    assert all(rank == found[p].largest_rank or left < found[p].cost_per_rank for p, rank in ranks.items())
 
 
 def test_budget_goes_where_the_energy_is():
