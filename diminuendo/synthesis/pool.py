@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -88,7 +89,8 @@ class Worker:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # a request that a dead process did not take is flushed on closing
+            self.process.stdin.close()
         self.process.stdout.close()
 
 
@@ -163,9 +165,11 @@ class SynthesisPool:
                     str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
                 )
                 self._all.remove(worker)
-                worker.close()
-                if not self._closed:
-                    self._start()
+                try:
+                    worker.close()
+                finally:
+                    if not self._closed:
+                        self._start()
             else:
                 self._idle.put(worker)
                 return samples
