@@ -1,9 +1,10 @@
 """Replace linear layers by products of two thinner ones: the truncated singular value decomposition.
 
 The rank-r product nearest to a matrix is its truncated decomposition (Eckart & Young 1936). Nearest is what changes the
-layer's outputs least, so the matrix is weighted by the second moments of its inputs on training audio before it is
-decomposed (Chen et al. 2021, DRONE), and energy is that of the outputs: the sum of the squares of the singular values a
-rank keeps, as a share of all of them.
+layer's outputs least, so the matrix is weighted by the covariance of its inputs on training audio before it is
+decomposed (Chen et al. 2021, DRONE), and the bias takes up what the product changes of the mean output. Energy is the
+variance of the outputs: the sum of the squares of the singular values a rank keeps, as a share of all of them. (With
+the mean in the energy, its one direction looks like all there is to keep.)
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Spectrum:
     u: Tensor  # [outputs, K]
     singular_values: Tensor  # [K], descending, of the weighted matrix
     v: Tensor  # [K, inputs], the weighting undone
+    mean: Tensor  # [inputs], of the inputs
     cost: int
 
     @property
@@ -74,16 +76,35 @@ def linear_paths(model: ConformerCTC) -> list[str]:
     return paths
 
 
+@dataclass
+class Moments:
+    """Of the inputs of one linear layer, over all frames."""
+
+    count: int = 0
+    total: Tensor | float = 0.0  # [inputs]
+    squares: Tensor | float = 0.0  # sum of x xᵀ, [inputs, inputs]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.total / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.squares / self.count - torch.outer(self.mean, self.mean)
+
+
 @torch.no_grad()
-def input_moments(model: ConformerCTC, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """Sum of ``x xᵀ`` over the inputs of every linear layer, ``[inputs, inputs]``, by path."""
-    moments: dict[str, Tensor] = {}
+def input_moments(model: ConformerCTC, batches: Iterable[Batch]) -> dict[str, Moments]:
+    """Moments of the inputs of every linear layer, by path."""
+    moments = {path: Moments() for path in linear_paths(model)}
 
-    def watch(path: str, _module: nn.Module, inputs: tuple[Tensor]) -> None:
+    def watch(seen: Moments, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0].flatten(0, -2).double()
-        moments[path] = moments.get(path, 0) + x.T @ x
+        seen.count += len(x)
+        seen.total = seen.total + x.sum(dim=0)
+        seen.squares = seen.squares + x.T @ x
 
-    handles = [model.get_submodule(p).register_forward_pre_hook(partial(watch, p)) for p in linear_paths(model)]
+    handles = [model.get_submodule(p).register_forward_pre_hook(partial(watch, m)) for p, m in moments.items()]
     was_training = model.training
     model.eval()
     try:
@@ -97,19 +118,19 @@ def input_moments(model: ConformerCTC, batches: Iterable[Batch]) -> dict[str, Te
 
 
 @torch.no_grad()
-def spectra_of(model: ConformerCTC, moments: dict[str, Tensor]) -> dict[str, Spectrum]:
+def spectra_of(model: ConformerCTC, moments: dict[str, Moments]) -> dict[str, Spectrum]:
     """Decompositions of all linear layers but the last, by path."""
     state = model.state_dict()
     found = {}
     for path in linear_paths(model):
-        variances, axes = torch.linalg.eigh(moments[path])
+        variances, axes = torch.linalg.eigh(moments[path].covariance)
         # Directions that the inputs never take would be divided by nothing.
         deviations = variances.clamp(min=max(variances.max().item(), 1e-12) * SMALLEST_VARIANCE).sqrt()
         weighted = dense_weight(state, path).double() @ (axes * deviations)
         u, s, v = torch.linalg.svd(weighted, full_matrices=False)
         names = [f"{path}.up.weight", f"{path}.down.weight"] if is_factorised(state, path) else [f"{path}.weight"]
         cost = sum(state[name].numel() for name in names)
-        found[path] = Spectrum(u, s, v @ (axes / deviations).T, cost)
+        found[path] = Spectrum(u, s, v @ (axes / deviations).T, moments[path].mean, cost)
     return found
 
 
@@ -209,10 +230,10 @@ def with_ranks(model: ConformerCTC, spectra: dict[str, Spectrum], ranks: dict[st
 
 
 def _factors(state: State, path: str, s: Spectrum, rank: int) -> None:
-    bias = state[bias_name(state, path)]
+    weight, bias = dense_weight(state, path).double(), state[bias_name(state, path)]
     drop(state, path)
     up, down = s.u[:, :rank] * s.singular_values[:rank], s.v[:rank]
     balance = (down.norm() / up.norm().clamp(min=1e-12)).sqrt()  # factors of one size learn at one rate
     state[f"{path}.up.weight"] = (up * balance).float()
     state[f"{path}.down.weight"] = (down / balance).float()
-    state[f"{path}.up.bias"] = bias
+    state[f"{path}.up.bias"] = (bias + (weight - up @ down) @ s.mean).float()

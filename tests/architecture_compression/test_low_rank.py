@@ -16,7 +16,6 @@ from diminuendo.config.schema import LowRankConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.errors import UserError
 from diminuendo.export.conformer import build_onnx
-from diminuendo.models.slicing import dense_weight
 from tests.factories.models import ToneCorpus, digest_of_weights, onnx_outputs, speech_batch, tiny_layer, tiny_model
 
 
@@ -43,25 +42,43 @@ def test_full_rank_changes_nothing():
     assert torch.allclose(outputs(model), outputs(factorised), atol=1e-4)
 
 
-def test_truncation_changes_the_outputs_by_the_energy_it_drops_and_no_other_rank_3_product_by_less():
-    model, path = tiny_model(), "layers.1.feed_forward_1.up"
-    found = spectra(model)
-    factorised = with_ranks(model, found, {path: 3})
-    corpus, inputs = ToneCorpus(), []
-    model.get_submodule(path).register_forward_pre_hook(lambda _, x: inputs.append(x[0].flatten(0, 1)))
+def inputs_of(model, path):
+    """What a layer hears of the corpus, ``[frames, inputs]``."""
+    corpus, heard = ToneCorpus(), []
+    handle = model.get_submodule(path).register_forward_pre_hook(lambda _, x: heard.append(x[0].flatten(0, 1)))
     with torch.no_grad():
         for batch in BatchSource(corpus, corpus.train, 2.0, 0).epoch():
             model(batch.waveform, batch.lengths)
-    x = torch.cat(inputs)
-    weight = dense_weight(model.state_dict(), path)
+    handle.remove()
+    return torch.cat(heard)
+
+
+def test_truncation_changes_the_outputs_by_the_energy_it_drops_and_no_other_rank_3_product_by_less():
+    model, path = tiny_model(), "layers.1.feed_forward_1.up"
+    found = spectra(model)
+    factorised = with_ranks(model, found, {path: 3}).get_submodule(path)
+    x, layer = inputs_of(model, path), model.get_submodule(path)
 
     def change(other):
-        return (x @ (weight - other).T).square().sum().item()
+        return (layer(x) - other(x)).square().sum(dim=1).mean().item()
 
     dropped = found[path].singular_values[3:].square().sum().item()
-    assert change(dense_weight(factorised.state_dict(), path)) == pytest.approx(dropped, rel=1e-3)
-    u, s, v = torch.linalg.svd(weight)
-    assert change(u[:, :3] * s[:3] @ v[:3]) > dropped
+    assert change(factorised) == pytest.approx(dropped, rel=1e-3)
+    u, s, v = torch.linalg.svd(layer.weight)
+    other = u[:, :3] * s[:3] @ v[:3]
+    offset = (layer.weight - other) @ x.mean(dim=0)  # even with the best bias
+    assert change(lambda x: x @ other.T + layer.bias + offset) > dropped
+
+
+def test_the_mean_of_the_inputs_takes_no_rank_and_is_kept_by_the_bias():
+    model, path = tiny_model(), "layers.0.attention.query"
+    before = spectra(model)[path].singular_values
+    model.layers[0].attention.norm.bias.data.add_(20.0)
+    found = spectra(model)
+    assert torch.allclose(found[path].singular_values, before, rtol=1e-3)
+    factorised = with_ranks(model, found, {path: 1}).get_submodule(path)
+    x = inputs_of(model, path)
+    assert torch.allclose(factorised(x).mean(dim=0), model.get_submodule(path)(x).mean(dim=0), atol=1e-2)
 
 
 def test_factors_start_with_one_size():
@@ -106,7 +123,9 @@ def test_any_layers_fit_their_budget(shapes, budget):
     for index, (outputs, inputs, decay) in enumerate(shapes):
         K = min(outputs, inputs)
         values = torch.arange(1, K + 1, dtype=torch.float64) ** -decay
-        found[f"layers.{index}"] = Spectrum(torch.zeros(outputs, K), values, torch.zeros(K, inputs), outputs * inputs)
+        found[f"layers.{index}"] = Spectrum(
+            torch.zeros(outputs, K), values, torch.zeros(K, inputs), torch.zeros(inputs), outputs * inputs
+        )
     total = sum(s.cost for s in found.values())
     try:
         ranks = ranks_by_budget(found, budget)
