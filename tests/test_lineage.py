@@ -25,7 +25,9 @@ def root(tmp_path):
         {
             "stages/train.py": "def main():\n    from diminuendo.models.big import Big\n    import numpy\n",
             "stages/room.py": "import diminuendo.tracking.track\n",
-            "diminuendo/models/big.py": "from . import layers\nfrom ..text import words\nfrom stages.room import room\n",
+            "diminuendo/models/big.py": (
+                "from . import layers\nfrom ..text import words\nfrom stages.room import room\n"
+            ),
             "diminuendo/models/layers.py": (
                 "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from diminuendo import unused\n"
             ),

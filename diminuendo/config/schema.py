@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import Fraction, Hertz, OpenFraction, Positive, PositiveInt, Section, Weight
+from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
 from diminuendo.config.training import LossConfig, TrainingConfig, TrainingOverrides
 
 TEACHER = "teacher"
@@ -21,6 +22,7 @@ class DataConfig(Section):
     sample_rate: Hertz  # everything is resampled to this
     min_seconds: Weight  # train utterances outside these limits are left out, and counted
     max_seconds: Positive
+    collected: str  # folder of further train, dev and test.jsonl, any or none of them: what retraining adds
     dev_fraction: OpenFraction | None = None  # manifest without dev.jsonl: share of train that becomes dev, by speaker
 
     @model_validator(mode="after")
@@ -28,7 +30,9 @@ class DataConfig(Section):
         if self.min_seconds >= self.max_seconds:
             raise ValueError(f"min_seconds ({self.min_seconds:g}) must be below max_seconds ({self.max_seconds:g})")
         if self.dev_fraction is not None and self.source != "manifest":
-            raise ValueError("dev_fraction works with source: manifest; the size of a synthetic dev is synthesis.dev_utterances")
+            raise ValueError(
+                "dev_fraction works with source: manifest; the size of a synthetic dev is synthesis.dev_utterances"
+            )
         return self
 
 
@@ -50,9 +54,9 @@ class SynthesisConfig(Section):
             low, high = getattr(self, key)
             if low > high:
                 raise ValueError(f"{key}: [{low:g}, {high:g}] must be [lowest, highest]")
-        if not (80 <= self.words_per_minute[0] and self.words_per_minute[1] <= 450):
+        if not (self.words_per_minute[0] >= 80 and self.words_per_minute[1] <= 450):
             raise ValueError(f"words_per_minute: eSpeak NG speaks 80 to 450, found {list(self.words_per_minute)}")
-        if not (0 <= self.pitch[0] and self.pitch[1] <= 99):
+        if not (self.pitch[0] >= 0 and self.pitch[1] <= 99):
             raise ValueError(f"pitch: eSpeak NG's scale is 0 to 99, found {list(self.pitch)}")
         return self
 
@@ -223,6 +227,10 @@ class Params(Section):
     prune: dict[str, PruneConfig]
     quantize: dict[str, QuantizeConfig]
     evaluate: EvaluateConfig
+    ship: ShipConfig | None = None  # needed by gate, promote and retraining, as are the next two
+    gate: GateConfig | None = None
+    retrain: RetrainConfig | None = None
+    drift: DriftConfig | None = None
 
     @property
     def members(self) -> dict[str, tuple[str, Member | TeacherConfig]]:
@@ -276,6 +284,8 @@ class Params(Section):
                     )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
+        if self.ship is not None and self.ship.member not in names:
+            raise ValueError(f"ship.member: no member is called {self.ship.member!r}; there are: {', '.join(names)}")
         if self.data.source == "synthetic" and self.synthesis is None:
             raise ValueError("synthesis: missing, and data.source is synthetic")
         if self.frontend.high_hz > self.data.sample_rate / 2:

@@ -1,28 +1,16 @@
-"""The command line. Every command imports what it needs when it runs, so that ``--help`` is there at once."""
+"""The group of all commands, and those that need no family of their own."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
+from diminuendo.cli import provenance, retraining, shipping
+from diminuendo.cli.errors import plain_errors
 from diminuendo.errors import UserError
 
 PARAMS = "params.yaml"
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        click.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
-        raise SystemExit(1) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +31,7 @@ def transcribe(model: str, files: tuple[str, ...], as_json: bool, threads: int) 
     import json
 
     failed = False
-    with _plain_errors():
+    with plain_errors(status=1):
         from diminuendo.runtime import Recognizer
 
         recognizer = Recognizer(model, threads=threads)
@@ -66,7 +54,7 @@ def transcribe(model: str, files: tuple[str, ...], as_json: bool, threads: int) 
 @click.argument("params_file", type=click.Path(), default=PARAMS)
 def check(params_file: str) -> None:
     """Check PARAMS_FILE (params.yaml) and draw the family that it makes."""
-    with _plain_errors():
+    with plain_errors(status=1):
         from diminuendo.config import load_params
         from diminuendo.report.family import draw_family
 
@@ -77,7 +65,7 @@ def check(params_file: str) -> None:
 @click.option("--folder", type=click.Path(), default="reports", show_default=True, help="Where the report stands.")
 def leaderboard(folder: str) -> None:
     """Print the leaderboard of the last report."""
-    with _plain_errors():
+    with plain_errors(status=1):
         from pathlib import Path
 
         from diminuendo.report.terminal import read_leaderboard
@@ -94,7 +82,7 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
 
     `diminuendo use params/fsdd.yaml --set training.epochs=3`
     """
-    with _plain_errors():
+    with plain_errors(status=1):
         from pathlib import Path
 
         from diminuendo.switch import put_in_place
@@ -104,5 +92,5 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
         click.echo("next: dvc repro (only what this changes is computed again)")
 
 
-if __name__ == "__main__":
-    main()
+for _commands in (provenance, shipping, retraining):
+    _commands.add_to(main)

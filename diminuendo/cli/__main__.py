@@ -1,0 +1,3 @@
+from diminuendo.cli.main import main
+
+main()

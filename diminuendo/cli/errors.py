@@ -1,0 +1,26 @@
+"""How commands end when something is wrong with what they were given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from diminuendo.errors import UserError
+
+USER_ERROR = 2  # exit status; 1 is left to commands that answer no
+
+
+@contextmanager
+def plain_errors(status: int = USER_ERROR) -> Iterator[None]:
+    """Print a ``UserError`` as one message and exit with ``status``."""
+    try:
+        yield
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        raise SystemExit(status) from None
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        raise SystemExit(1) from None

@@ -1,0 +1,9 @@
+"""Commands that decide what is shipped: ``gate``, ``promote``, ``rollback`` and ``registry``."""
+
+from __future__ import annotations
+
+import click
+
+
+def add_to(group: click.Group) -> None:
+    """Make the commands of this file part of the command line."""
