@@ -1,7 +1,8 @@
 """Where a model came from: the record beside every model file, and the check that both are whole.
 
 A record names its parents, corpus, parameters and code by digest and nothing that changes between two runs of
-the same thing (no time, host, run or commit), so that the same inputs give the same bytes.
+the same thing (no time, host, run or commit), so that the same inputs give the same bytes. It repeats the records of
+all its ancestors and corpora: one file alone tells its whole descent.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from typing import Any
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, sha256_of, write_json
 
-FORMAT = 1
+FORMAT = 2
 RECORD = "lineage.json"
 MODEL = "model.onnx"
+RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that it was made from
 SOURCE_ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("diminuendo", "stages")
+
+# What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
+OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 
 # What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
 SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.errors", "stages.room")
@@ -52,9 +57,23 @@ def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
 
 
 def record(
-    stage: str, name: str, parameters: dict[str, Any], *, code: str, corpus: str, parents: dict[str, str]
+    stage: str,
+    name: str,
+    parameters: dict[str, Any],
+    *,
+    code: str,
+    corpus: str,
+    parents: dict[str, str],
+    ancestors: dict[str, Any] | None = None,
+    corpora: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata."""
+    """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata.
+
+    Args:
+        parents: name to digest of the models that it was made from.
+        ancestors: digest to record (``OWN_KEYS``) of its parents, their parents, and so on; see ``ancestors_of``.
+        corpora: digest to summary (``corpus_summary``) of its own corpus and its ancestors'.
+    """
     return {
         "format": FORMAT,
         "stage": stage,
@@ -63,7 +82,26 @@ def record(
         "code": code,
         "corpus": corpus,
         "parents": parents,
+        "ancestors": ancestors or {},
+        "corpora": corpora or {},
     }
+
+
+def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """``ancestors`` and ``corpora`` of a child of these whole records."""
+    ancestors: dict[str, Any] = {}
+    corpora: dict[str, Any] = {}
+    for whole in parents:
+        ancestors |= whole["ancestors"] | {whole["files"][MODEL]: {key: whole[key] for key in OWN_KEYS}}
+        corpora |= whole["corpora"]
+    return ancestors, corpora
+
+
+def corpus_summary(corpus: dict[str, Any]) -> dict[str, Any]:
+    """What a record says of a corpus, from its ``corpus.json``: ``raw`` is the digest of the list of its raw files."""
+    summary = {key: corpus[key] for key in ("source", "sample_rate", "parameters", "splits") if key in corpus}
+    raw = corpus.get("files", {}).get(RAW)
+    return {**summary, **({"raw": raw} if raw else {})}
 
 
 def write_record(folder: Path, lineage: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +132,9 @@ def verified_record(folder: Path) -> dict[str, Any]:
     if not intact:
         raise UserError(f"{path}: changed since it was written; {_remedy(folder)}")
     if whole["format"] != FORMAT:
-        raise UserError(f"{path}: format {whole['format']!r}, expected {FORMAT}; run `dvc repro`")
+        raise UserError(
+            f"{path}: format {whole['format']!r}, expected {FORMAT}; remove {folder} and run `dvc repro --force`"
+        )
     for name, expected in sorted(files.items()):
         verify_file(folder / name, expected, _remedy(folder))
     return whole

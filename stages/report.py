@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stages.room import room
 
 
@@ -14,7 +12,7 @@ def main() -> None:
 
         runs = lookup.runs_of_digests(list(r.parents.values()))
         links = {run: lookup.link(run) for run in runs.values()}
-        write_report(r.params, Path("evaluation"), r.models, r.out, runs, links)
+        write_report(r.params, r.evaluation, r.models, r.out, runs, links)
         for path in sorted(r.out.iterdir()):
             r.track.artifact(path)
 

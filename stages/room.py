@@ -81,15 +81,20 @@ class Room:
         return PreparedCorpus.open(CORPUS, verify=True)
 
     @cached_property
-    def corpus_digest(self) -> str:
+    def _corpus_record(self) -> dict[str, Any]:
         path = CORPUS / "corpus.json"
         try:
-            digest = json.loads(path.read_text(encoding="utf-8"))["digest"]
+            found = json.loads(path.read_text(encoding="utf-8"))
+            digest = found["digest"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
         if not isinstance(digest, str):
             raise UserError(f"{path}: digest: expected text, found {digest!r}; run `dvc repro -f prepare`")
-        return digest
+        return found
+
+    @property
+    def corpus_digest(self) -> str:
+        return self._corpus_record["digest"]
 
     @cached_property
     def parent(self) -> Path:
@@ -105,6 +110,12 @@ class Room:
     def models(self) -> dict[str, Path]:
         """Name to folder of the whole family in the order of ``params.yaml``, every file checked."""
         return {name: self._verified(name) for name in self.params.members}
+
+    @cached_property
+    def evaluation(self) -> Path:
+        """Folder of the evaluation, every file checked against its record."""
+        lineage.verified_record(OUTPUTS["evaluate"])
+        return OUTPUTS["evaluate"]
 
     def _no_parent(self) -> str:
         raise LookupError(f"{self.stage} {self.name} has no parent")
@@ -170,9 +181,17 @@ class Room:
         ``parameters``: those the stage used, if they are fewer than ``self.parameters``.
         """
         if parameters is not None or self._lineage is None:
-            used = self.parameters if parameters is None else parameters
+            descent = [self._records[name] for name in self.parents] if self.makes_model else []
+            ancestors, corpora = lineage.ancestors_of(descent)
             self._lineage = lineage.record(
-                self.stage, self.name, used, code=self.code, corpus=self.corpus_digest, parents=self.parents
+                self.stage,
+                self.name,
+                self.parameters if parameters is None else parameters,
+                code=self.code,
+                corpus=self.corpus_digest,
+                parents=self.parents,
+                ancestors=ancestors,
+                corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
             )
         return self._lineage
 
@@ -218,6 +237,8 @@ def _finish(r: Room) -> None:
                 r.track.artifact(r.out / name)
         r.track.output(files[lineage.MODEL])
         r.track.model(r.out / lineage.MODEL, files[lineage.MODEL])
+    elif r.stage != "prepare":
+        lineage.write_record(r.out, r.lineage())
     elif (corpus := r.out / "corpus.json").exists():
         r.track.output(json.loads(corpus.read_text(encoding="utf-8"))["digest"])
         r.track.artifact(corpus)

@@ -104,3 +104,35 @@ def test_record_with_an_edited_parameter_is_refused(model):
     path.write_text(json.dumps(record))
     with pytest.raises(UserError, match="changed since it was written"):
         lineage.verified_record(model)
+
+
+def whole(name, parents, corpus="c1"):
+    """A record with its files, as ``write_record`` leaves it; ``parents``: whole records."""
+    ancestors, corpora = lineage.ancestors_of(parents)
+    stated = lineage.record(
+        "stage",
+        name,
+        {"of": name},
+        code="k",
+        corpus=corpus,
+        parents={parent["name"]: parent["files"]["model.onnx"] for parent in parents},
+        ancestors=ancestors,
+        corpora=corpora | {corpus: {"source": corpus}},
+    )
+    return stated | {"files": {"model.onnx": f"digest of {name}"}, "digest": "d"}
+
+
+def test_a_record_repeats_all_that_it_descends_from_once():
+    teacher = whole("teacher", [])
+    student = whole("student", [teacher], corpus="c2")
+    last = whole("last", [student, teacher])
+    assert set(last["ancestors"]) == {"digest of teacher", "digest of student"}
+    assert set(last["corpora"]) == {"c1", "c2"}
+    assert last["ancestors"]["digest of student"] == {key: student[key] for key in lineage.OWN_KEYS}
+    assert "ancestors" not in last["ancestors"]["digest of student"]
+
+
+def test_a_corpus_is_summarised_with_the_digest_of_its_raw_files():
+    corpus = {"digest": "d", "source": "manifest", "splits": {}, "files": {"sources.json": "s", "train.jsonl": "t"}}
+    assert lineage.corpus_summary(corpus) == {"source": "manifest", "splits": {}, "raw": "s"}
+    assert lineage.corpus_summary({"digest": "d"}) == {}

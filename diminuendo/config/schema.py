@@ -284,8 +284,6 @@ class Params(Section):
                     )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
-        if self.ship is not None and self.ship.member not in names:
-            raise ValueError(f"ship.member: no member is called {self.ship.member!r}; there are: {', '.join(names)}")
         if self.data.source == "synthetic" and self.synthesis is None:
             raise ValueError("synthesis: missing, and data.source is synthetic")
         if self.frontend.high_hz > self.data.sample_rate / 2:

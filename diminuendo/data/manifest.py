@@ -230,6 +230,27 @@ def read_splits(
     return {split: splits[split] for split in SPLITS}
 
 
+def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[str, list[Entry]]:
+    """Those of train, dev and test that a folder has; ids without a name of their own are told from the source's.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"data.collected: there is no folder {folder}; expected one with any of train.jsonl, dev.jsonl and "
+            "test.jsonl, or without them; if DVC tracks it, run `dvc checkout`"
+        )
+    found = {}
+    for split in SPLITS:
+        if (path := folder / f"{split}.jsonl").is_file():
+            entries = read_split(path, split, lowercase, problems)
+            found[split] = [
+                replace(e, id=f"collected-{e.id}") if e.id == f"{split}-{e.line:06d}" else e for e in entries
+            ]
+    return found
+
+
 def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[Entry], list[Entry]]:
     """Train and dev: whole speakers, in an order drawn from the seed, until dev has ``fraction`` of the utterances.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from diminuendo.config.schema import Params
 from diminuendo.data.prepared import SPLITS, ShardWriter, write_corpus
+from diminuendo.data.sources import SOURCE, Sources
 from diminuendo.errors import UserError
 from diminuendo.text import normalize, train_tokenizer
 
@@ -37,13 +38,13 @@ def prepare(
     """
     workers = workers or _cores()
     writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in SPLITS}
+    sources = Sources()
     try:
-        if params.data.source == "manifest":
-            from diminuendo.data.recordings import read_recordings
+        if params.data.source == "synthetic":
+            _speak_synthetic(params, writers, sources, workers)
+        from diminuendo.data.recordings import read_recordings
 
-            read_recordings(params, writers, workers, say, report)
-        else:
-            _speak_synthetic(params, writers, workers)
+        read_recordings(params, writers, sources, workers, say, report)
     finally:
         for writer in writers.values():
             writer.close()
@@ -57,7 +58,8 @@ def prepare(
     tokenizer = train_tokenizer(
         params.text.units, [line["text"] for line in writers["train"].lines], params.text.vocab_size
     )
-    summary = write_corpus(out, writers, tokenizer, params.data.source)
+    sources.write(out)
+    summary = write_corpus(out, writers, tokenizer, params.data.source, _parameters(params))
     for split, facts in summary["splits"].items():
         dropped = "".join(f", {n} left out: {reason}" for reason, n in facts["dropped"].items())
         size = f"{facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers"
@@ -70,13 +72,27 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], workers: int) -> None:
+def _parameters(params: Params) -> dict[str, Any]:
+    """What of the parameters shaped the corpus. Not where it came from: the same data elsewhere is the same data."""
+    dumped = params.model_dump(mode="json", exclude_none=True)
+    data = {key: value for key, value in dumped["data"].items() if key not in ("path", "collected")}
+    spoken = {"synthesis": dumped["synthesis"]} if params.data.source == "synthetic" else {}
+    return {"seed": params.seed, "data": data, "text": dumped["text"], **spoken}
+
+
+def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], sources: Sources, workers: int) -> None:
+    from importlib import metadata
+
     from tqdm import tqdm
 
     from diminuendo.synthesis.corpus import plan, speak
     from diminuendo.synthesis.pool import SynthesisPool
 
-    planned = plan(Path(params.data.path), params.synthesis, params.seed)
+    folder = Path(params.data.path)
+    for name in ("grammar.yaml", "voices.yaml"):
+        sources.add(SOURCE, folder, folder / name)
+    sources.made_by = f"eSpeak NG of espeakng-loader {metadata.version('espeakng-loader')}"
+    planned = plan(folder, params.synthesis, params.seed)
     rate = params.data.sample_rate
     with SynthesisPool(rate, workers) as pool:
         recordings = speak(planned, params.synthesis, params.seed, pool, rate)

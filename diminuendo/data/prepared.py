@@ -95,9 +95,16 @@ class ShardWriter:
 
 
 def write_corpus(
-    folder: Path, writers: dict[str, ShardWriter], tokenizer: Tokenizer, source: str
+    folder: Path,
+    writers: dict[str, ShardWriter],
+    tokenizer: Tokenizer,
+    source: str,
+    parameters: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Write manifests, tokens and corpus.json beside the audio; returns the content of corpus.json."""
+    """Write manifests, tokens and corpus.json beside the audio; returns the content of corpus.json.
+
+    ``parameters``: those that shaped the corpus, to stand in corpus.json.
+    """
     for split, writer in writers.items():
         writer.close()
         lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) for line in writer.lines)
@@ -110,6 +117,7 @@ def write_corpus(
         "splits": {split: writer.summary() for split, writer in writers.items()},
         "sample_rate": next(iter(writers.values())).sample_rate,
         "source": source,
+        "parameters": parameters or {},
     }
     summary["digest"] = digest_of_json(summary)
     write_json(folder / "corpus.json", summary)

@@ -1,4 +1,4 @@
-"""The ``manifest`` source: check the user's manifests and recordings, and resample them into a prepared corpus."""
+"""Recordings: check the user's manifests and audio, and resample them into a prepared corpus."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import numpy as np
 
 from diminuendo.config.schema import Params
 from diminuendo.data.audio import read_audio, resample, to_pcm16
-from diminuendo.data.manifest import Entry, check_speakers, read_splits
-from diminuendo.data.prepared import ShardWriter
+from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
+from diminuendo.data.prepared import SPLITS, ShardWriter
+from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.validation import Problems
 from diminuendo.text import Tokenizer, describe_characters, train_tokenizer
 
@@ -29,9 +30,14 @@ _Out = TypeVar("_Out")
 
 
 def read_recordings(
-    params: Params, writers: dict[str, ShardWriter], workers: int, say: Callable[[str], None], report: Path
+    params: Params,
+    writers: dict[str, ShardWriter],
+    sources: Sources,
+    workers: int,
+    say: Callable[[str], None],
+    report: Path,
 ) -> None:
-    """Fill the writers from the manifests in ``params.data.path``.
+    """Add the manifests in ``params.data.path``, if it names manifests, and ``params.data.collected`` to the writers.
 
     Raises:
         UserError: everything that is wrong, see ``Problems``.
@@ -41,24 +47,32 @@ def read_recordings(
     from diminuendo.data.prepare import REFRESH_SECONDS
 
     problems = Problems()
-    folder = Path(params.data.path)
-    splits = read_splits(folder, params.text.lowercase, params.data.dev_fraction, params.seed, problems)
+    folders = {SOURCE: Path(params.data.path), COLLECTED: Path(params.data.collected)}
+    splits = _all_splits(params, folders, problems)
+    if not any(splits.values()) and not len(problems):
+        return  # everything was spoken, and nothing is collected yet
     nameless = check_speakers(splits, problems)
     if nameless:
         say(
-            f"warning: {nameless} utterance(s) of {folder} name no speaker: whether train, dev and test have speakers "
+            f"warning: {nameless} utterance(s) name no speaker: whether train, dev and test have speakers "
             "in common cannot be checked for them; only that no recording is in two splits"
         )
     kept, reasons = _kept_for_training(splits["train"], params, say, splits)
     splits["train"] = kept
     for reason in reasons:
         writers["train"].drop(reason)
-    _check_vocabulary(splits, problems)
+    _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
 
     def decode(item: tuple[str, Entry]) -> np.ndarray | tuple[str, str]:
-        return load_recording(item[1], params.data.sample_rate)
+        entry = item[1]
+        loaded = load_recording(entry, params.data.sample_rate)
+        if not isinstance(loaded, tuple):
+            parameter = next(key for key, folder in folders.items() if Path(entry.file).parent == folder)
+            sources.add(parameter, folders[parameter], Path(entry.file))
+            sources.add(parameter, folders[parameter], entry.path)
+        return loaded
 
     with tqdm(total=len(todo), unit="utt", desc="reading", mininterval=REFRESH_SECONDS) as bar:
         for (split, entry), loaded in zip(todo, in_order(decode, todo, workers)):
@@ -78,6 +92,22 @@ def read_recordings(
             if not len(problems):  # otherwise nothing will be kept, and only the check goes on
                 writers[split].add({"id": entry.id, "text": entry.text, **entry.keys}, loaded)
     problems.stop(report)
+
+
+def _all_splits(params: Params, folders: dict[str, Path], problems: Problems) -> dict[str, list[Entry]]:
+    """The manifests of the source, then those that are collected."""
+    data, lowercase = params.data, params.text.lowercase
+    splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    if data.source == "manifest":
+        splits = read_splits(folders[SOURCE], lowercase, data.dev_fraction, params.seed, problems)
+    for split, entries in read_collected(folders[COLLECTED], lowercase, problems).items():
+        first_with_id = {entry.id: entry for entry in splits[split]}
+        for entry in entries:
+            if (first := first_with_id.get(entry.id)) is not None:
+                place = f"{first.file}:{first.line}"
+                problems.add(entry.file, entry.line, "duplicate id", f"id {entry.id!r} is that of {place} too")
+        splits[split] = splits[split] + entries
+    return splits
 
 
 def load_recording(entry: Entry, sample_rate: int) -> np.ndarray | tuple[str, str]:
@@ -169,8 +199,9 @@ def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
     return len(ids) + sum(a == b for a, b in pairwise(ids))
 
 
-def _check_vocabulary(splits: dict[str, list[Entry]], problems: Problems) -> None:
-    known = set().union(*(set(entry.text) for entry in splits["train"]))
+def _check_vocabulary(splits: dict[str, list[Entry]], spoken: list[str], problems: Problems) -> None:
+    """Report texts of dev and test with characters in no text of train; ``spoken``: texts of train beside these."""
+    known = set().union(*spoken, *(entry.text for entry in splits["train"]))
     if not known:
         return
     for split in ("dev", "test"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from diminuendo import checksum
 from diminuendo.files import atomic_file, canonical_json
 
 if TYPE_CHECKING:  # quantization edits shipped files, and must not wait seconds for torch
@@ -48,9 +49,10 @@ def export_model(
 
 
 def write_onnx(path: str | Path, model: onnx.ModelProto) -> None:
-    """Atomically write a model; serialisation is deterministic."""
+    """Atomically write a model, sealed with its checksum; serialisation is deterministic."""
+    replace_metadata(model, **{checksum.KEY.removeprefix(PREFIX): checksum.UNSEALED})
     with atomic_file(path) as temporary:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        temporary.write_bytes(checksum.sealed(model.SerializeToString(deterministic=True)))
 
 
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:

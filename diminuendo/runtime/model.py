@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from diminuendo.checksum import is_damaged
 from diminuendo.errors import UserError
 
 FORMAT = "1"
@@ -93,6 +94,11 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / 'model.onnx'}?")
     if not path.exists():
         raise UserError(f"{path}: there is no such model file; `dvc repro` makes models/<name>/model.onnx")
+    if is_damaged(path):
+        raise UserError(
+            f"{path}: damaged: its content does not match the checksum that it carries; "
+            "`diminuendo verify` says more, and a whole copy is needed"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

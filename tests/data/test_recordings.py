@@ -10,8 +10,9 @@ from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.recordings import ctc_frames, in_order
 from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
 from diminuendo.text import CharacterTokenizer
-from tests.factories.audio import RATE, dummy_corpus, manifest_params, read_manifest, write_manifest
+from tests.factories.audio import RATE, dummy_corpus, manifest_params, read_manifest, spoken, write_manifest
 
 
 @pytest.fixture
@@ -73,7 +74,62 @@ def test_another_rate_and_format_give_the_same_sound(tmp_path):
 def test_a_prepared_corpus_is_itself_a_source(source, tmp_path):
     first, _ = run(source, tmp_path / "first")
     second, _ = run(first.folder, tmp_path / "second", workers=1)
-    assert second.digest == first.digest
+    assert files_but_sources(second) == files_but_sources(first)
+
+
+def files_but_sources(corpus):
+    return {name: digest for name, digest in corpus.summary["files"].items() if name != "sources.json"}
+
+
+def test_every_raw_file_is_named_with_its_digest_and_no_folder_of_this_machine(source, tmp_path):
+    corpus, _ = run(source, tmp_path / "out")
+    shutil.copytree(source, tmp_path / "elsewhere")
+    moved, _ = run(tmp_path / "elsewhere", tmp_path / "moved")
+    assert moved.digest == corpus.digest
+    listed = json.loads((corpus.folder / "sources.json").read_text())["files"]["data.path"]
+    manifests = [f"{split}.jsonl" for split in ("train", "dev", "test")]
+    used = [line["audio_filepath"] for manifest in manifests for line in read_manifest(source / manifest)]
+    assert listed == {name: sha256_of(source / name) for name in [*used, *manifests]}
+
+
+def collect(folder, split, names, **changes):
+    """A folder of collected recordings, none of them in a source."""
+    folder.mkdir(exist_ok=True)
+    lines = []
+    for index, name in enumerate(names):
+        sound = spoken("dad cab", 9, np.random.default_rng([99, index, len(split)]))
+        soundfile.write(folder / name, sound, RATE)
+        keys = {"text": "dad cab", "speaker": f"new {split}", **changes}
+        lines.append({"audio_filepath": name, "duration": len(sound) / RATE, **keys})
+    write_manifest(folder / f"{split}.jsonl", lines)
+    return folder
+
+
+def test_collected_recordings_come_after_those_of_the_source(source, tmp_path):
+    plain, _ = run(source, tmp_path / "plain")
+    folder = collect(tmp_path / "collected", "train", ["a.wav", "b.wav"], batch="week 1")
+    collect(folder, "test", ["c.wav"])
+    changes = {"data.collected": str(folder)}
+    corpus, _ = run(source, tmp_path / "more", **changes)
+    for split, count in (("train", 2), ("dev", 0), ("test", 1)):
+        own = len(plain.split(split))
+        assert [u.id for u in corpus.split(split)[:own]] == [u.id for u in plain.split(split)]
+        assert len(corpus.split(split)) == own + count
+    assert [u.group("batch") for u in corpus.train[-3:]] == [None, "week 1", "week 1"]
+    listed = json.loads((corpus.folder / "sources.json").read_text())["files"]["data.collected"]
+    assert sorted(listed) == ["a.wav", "b.wav", "c.wav", "test.jsonl", "train.jsonl"]
+
+
+def test_collected_recordings_are_checked_against_the_source(source, tmp_path):
+    folder = collect(tmp_path / "collected", "train", ["a.wav", "b.wav"])
+    edit(folder / "train.jsonl", 0, speaker=read_manifest(source / "test.jsonl")[0]["speaker"])
+    edit(folder / "train.jsonl", 1, id=read_manifest(source / "train.jsonl")[0]["id"])
+    message = refused(source, **{"data.collected": str(folder)})
+    assert "1 × speaker in two splits" in message and "1 × duplicate id" in message
+
+
+def test_a_folder_of_collected_recordings_that_is_not_there_is_refused(source, tmp_path):
+    assert "data.collected: there is no folder" in refused(source, **{"data.collected": str(tmp_path / "none")})
 
 
 def test_parts_of_one_recording(source, tmp_path):

@@ -37,6 +37,7 @@ def manifest_params(folder: Path, **changes: Any) -> Params:
     ours = {
         "data.source": "manifest",
         "data.path": str(folder),
+        "data.collected": str(ROOT / "corpora/collected"),
         "data.sample_rate": RATE,
         "data.min_seconds": 0.1,
         "frontend.high_hz": 3800.0,

@@ -67,6 +67,30 @@ def test_output_appears_whole_with_its_lineage(place):
     assert not list(Path("models").glob("*.tmp")) and not list(Path("models").glob(".*.tmp"))
 
 
+def test_the_record_tells_the_whole_descent(place):
+    for stage, member in (("distill", "student"), ("quantize", "student-int8")):
+        with room(stage, member) as r:
+            fill(r)
+    record = lineage.verified_record(Path("models/student-int8"))
+    student, teacher = (sha256_of(f"models/{name}/model.onnx") for name in ("student", "teacher"))
+    assert set(record["ancestors"]) == {student, teacher}
+    assert record["ancestors"][student]["parents"] == {"teacher": teacher}
+    assert set(record["corpora"]) == {"d"}
+
+
+def test_a_report_is_not_made_of_a_damaged_evaluation(place, capsys):
+    edit_params(lambda p: [p[stage].clear() for stage in ("distill", "compress_architecture", "prune", "quantize")])
+    with room("evaluate") as r:
+        (r.out / "metrics.json").write_text("{}")
+    with room("report") as r:
+        assert r.evaluation == Path("evaluation")
+        (r.out / "page.md").write_text("page")
+    Path("evaluation/metrics.json").write_text("{ }")
+    with pytest.raises(SystemExit), room("report") as r:
+        assert r.evaluation
+    assert "evaluation/metrics.json: damaged" in capsys.readouterr().err
+
+
 def test_same_inputs_give_the_same_record(place):
     records = []
     for _ in range(2):

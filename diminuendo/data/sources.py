@@ -1,0 +1,37 @@
+"""Which raw files a corpus was made from: the lower end of every lineage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from diminuendo.files import sha256_of, write_json
+from diminuendo.lineage import RAW
+
+SOURCE, COLLECTED = "data.path", "data.collected"  # the parameters that name the folders
+
+
+class Sources:
+    """Digests of raw files by folder; written as ``sources.json`` beside the prepared corpus.
+
+    ``{"made_by": …, "files": {"data.path": {"train.jsonl": sha256, "clips/0001.flac": sha256}}}``: paths are relative
+    to the folder that the parameter names, so that the same data elsewhere is the same data.
+    """
+
+    def __init__(self) -> None:
+        self.made_by: str | None = None  # what spoke, where nothing was recorded
+        self._files: dict[str, dict[str, str]] = {}
+
+    def add(self, parameter: str, folder: Path, path: Path) -> None:
+        """Take the digest of a file that ``folder`` holds, or names; once."""
+        known = self._files.setdefault(parameter, {})
+        name = Path(os.path.relpath(path, folder)).as_posix()
+        if name not in known:
+            known[name] = sha256_of(path)
+
+    def write(self, corpus: Path) -> None:
+        content: dict[str, Any] = {"files": self._files}
+        if self.made_by:
+            content["made_by"] = self.made_by
+        write_json(corpus / RAW, content)
