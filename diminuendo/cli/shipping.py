@@ -1,9 +1,213 @@
-"""Commands that decide what is shipped: ``gate``, ``promote``, ``rollback`` and ``registry``."""
+"""Commands that decide what is shipped: ``gate``, ``promote``, ``rollback``, ``registry`` and ``fetch``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from diminuendo.cli.errors import plain_errors
+from diminuendo.errors import UserError
+
+if TYPE_CHECKING:
+    from diminuendo.config import Params
+    from diminuendo.registry import Version
+
+CORPUS = "data/prepared"
+NONE = "none"
+NO = 1  # exit status of an answer that is no
+
+_model = click.argument("model", required=False, metavar="[MEMBER|FILE]")
+_tests = click.option(
+    "--test",
+    "tests",
+    multiple=True,
+    type=click.Path(),
+    metavar="FOLDER",
+    default=(CORPUS,),
+    show_default=True,
+    help="Prepared corpus whose test split is judged on; may be repeated, and then every one counts.",
+)
+_teacher = click.option(
+    "--teacher", type=click.Path(path_type=Path), metavar="FILE", help="By default the one that the lineage names."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@_model
+@_tests
+@_teacher
+@click.option(
+    "--champion",
+    metavar="FILE|none",
+    help="What to compare with: a file, or none. By default the champion of the registry.",
+)
+@_json
+def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champion: str | None, as_json: bool) -> None:
+    """Judge a member of the family, or any model file, by the limits in params.yaml (by default ship.member).
+
+    Exit status: 0 it may be shipped, 1 it may not, 2 bad input.
+    """
+    with plain_errors():
+        params, path = _params_and_file(model)
+        decision = _judge(params, path, tests, teacher, _reference(params, champion))
+        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(decision.table())
+    raise SystemExit(0 if decision.passed else NO)
+
+
+@click.command()
+@_model
+@_tests
+@_teacher
+@click.option("--challenger", is_flag=True, help="Register it as challenger and leave the champion where it is.")
+@click.option("--force", is_flag=True, help="Promote what the gate refuses or a rollback withdrew; needs --reason.")
+@click.option("--reason", default="", metavar="TEXT", help="Why it is forced; kept with the version.")
+@click.option("--git-tag", metavar="TAG", help="Git tag of the run that made it; kept with the version.")
+@click.option("--card", type=click.Path(path_type=Path), metavar="FILE", help="Write the model card here, too.")
+def promote(
+    model: str | None,
+    tests: tuple[str, ...],
+    teacher: Path | None,
+    challenger: bool,
+    force: bool,
+    reason: str,
+    git_tag: str | None,
+    card: Path | None,
+) -> None:
+    """Run the gate, register what passes, and make it the champion (by default ship.member).
+
+    Exit status: 0 it is champion now, 1 the gate refused it, 2 bad input.
+    """
+    with plain_errors():
+        if force and not reason.strip():
+            raise UserError("--force needs --reason TEXT: whoever finds the version later must know why")
+        params, path = _params_and_file(model)
+        from diminuendo import registry
+        from diminuendo.gate.inputs import open_model
+
+        file, current = open_model(path), registry.champion(params.ship.model)
+        if current is not None and current.digest == file.digest and card is None:
+            registry.promote(current)  # what a command that was killed left to tidy up
+            click.echo(f"{file.name} is the champion already: {current.address}")
+            return
+        decision = _judge(params, path, tests, teacher, current)
+        click.echo(decision.table())
+        if card is not None:
+            from diminuendo.files import write_text
+            from diminuendo.registry.card import model_card
+
+            write_text(card, model_card(params.ship.model, file, decision))
+        if not decision.passed and not force:
+            raise SystemExit(NO)
+        try:
+            version = registry.register(params, path, decision, git_tag=git_tag, force=force, reason=reason)
+            version = version if challenger else registry.promote(version, force=force, reason=reason)
+        except registry.Refused as error:
+            click.echo(f"refused: {error}", err=True)
+            raise SystemExit(NO) from None
+        click.echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
+
+
+@click.command()
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version that is withdrawn.")
+def rollback(reason: str) -> None:
+    """Make the previous champion champion again; may be repeated."""
+    with plain_errors():
+        from diminuendo import registry
+
+        withdrawn, now = registry.rollback(_ship(_params()).model, reason)
+        click.echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
+        click.echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
+
+
+@click.command("registry")
+@_json
+def show_registry(as_json: bool) -> None:
+    """List the versions of ship.model: aliases, digests, error rates, dates."""
+    with plain_errors():
+        from diminuendo import registry
+        from diminuendo.registry.table import terminal
+
+        name = _ship(_params()).model
+        found = registry.versions(name)
+        if as_json:
+            _print_json([version.as_dict() for version in found])
+        else:
+            click.echo(terminal(found) if found else f"{name}: nothing is registered yet; see `diminuendo promote`")
+
+
+@click.command()
+@click.argument("address", metavar="NAME@ALIAS")
+@click.argument("out", type=click.Path(path_type=Path))
+def fetch(address: str, out: Path) -> None:
+    """Write the registered model NAME@ALIAS (or NAME/VERSION) to OUT, its digest checked.
+
+    `diminuendo fetch commands@champion model.onnx`
+    """
+    with plain_errors():
+        from diminuendo import registry
+
+        if out.is_dir():
+            raise UserError(f"{out}: a folder, expected the name of the file to write")
+        version = registry.fetch(address, out)
+        click.echo(f"{out}: {version.address} ({version.member}), {version.digest}")
 
 
 def add_to(group: click.Group) -> None:
     """Make the commands of this file part of the command line."""
+    for command in (gate, promote, rollback, show_registry, fetch):
+        group.add_command(command)
+
+
+def _params() -> Params:
+    from diminuendo.config import load_params
+
+    return load_params()
+
+
+def _ship(params: Params) -> Any:
+    if params.ship is None:
+        raise UserError("params.yaml: ship: missing; it says which member is shipped and under which name")
+    return params.ship
+
+
+def _params_and_file(model: str | None) -> tuple[Params, Path]:
+    from diminuendo.gate.inputs import member_or_file
+
+    params = _params()
+    ship = _ship(params)
+    return params, member_or_file(model or ship.member, list(params.members))
+
+
+def _reference(params: Params, champion: str | None) -> Version | Path | None:
+    if champion == NONE:
+        return None
+    if champion is not None:
+        return Path(champion)
+    from diminuendo import registry
+
+    return registry.champion(params.ship.model)
+
+
+def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | None, champion: Version | Path | None):
+    from diminuendo.gate import gate as judge
+
+    folders = [Path(folder) for folder in dict.fromkeys(tests)]
+    names = [folder.name for folder in folders]
+    labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders)]
+    return judge(
+        params,
+        path,
+        tests=dict(zip(labels, folders)),
+        champion=champion,
+        teacher=teacher,
+        say=lambda line: click.echo(line, err=True),
+    )
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))

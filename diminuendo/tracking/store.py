@@ -29,17 +29,11 @@ def store_trouble(error: Exception) -> str:
 
 def open_client() -> tuple[MlflowClient, str]:
     """A client and the id of the experiment, both made on first use."""
-    # MLflow's own patience (7 retries with doubling pauses) would outlast any stage; the sender has its own.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    uri, name = tracking_uri(), experiment_name()
     with _one_at_a_time(uri):
-        client = mlflow.MlflowClient(uri)
+        client = _client(uri)
+        from mlflow.exceptions import MlflowException
+
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             database = _sqlite_file(uri)
@@ -53,6 +47,35 @@ def open_client() -> tuple[MlflowClient, str]:
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     return client, experiment.experiment_id
+
+
+def open_existing() -> tuple[MlflowClient, str | None] | None:
+    """A client of a store that is there already and the id of its experiment; nothing is made.
+
+    None where there is no store; the experiment is None where the store has none.
+    """
+    uri = tracking_uri()
+    database = _sqlite_file(uri)
+    if database is not None and not database.is_file():
+        return None
+    with _one_at_a_time(uri):
+        client = _client(uri)
+        experiment = client.get_experiment_by_name(experiment_name())
+    return client, experiment.experiment_id if experiment else None
+
+
+def experiment_name() -> str:
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+
+
+def _client(uri: str) -> MlflowClient:
+    # MLflow's own patience (7 retries with doubling pauses) would outlast any stage; the sender has its own.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
+    return mlflow.MlflowClient(uri)
 
 
 @contextmanager

@@ -59,9 +59,9 @@ class Track:
         if self._journal is not None:
             self._add("model", file=self._journal.keep(Path(path)), digest=digest)
 
-    def wait(self, seconds: float = 30.0) -> None:
-        """Wait until the run is delivered, or say why it was not. Inside a pipeline the pipeline waits."""
-        if self._journal is not None and not self._inside_pipeline:
+    def wait(self, seconds: float = 30.0, inside_pipeline: bool = False) -> None:
+        """Wait until the run is delivered, or say why it was not. Inside a pipeline the pipeline waits, unless told."""
+        if self._journal is not None and (inside_pipeline or not self._inside_pipeline):
             deliver(seconds, only=self._journal.folder)
 
     def _add(self, event: str, **content: Any) -> None:

@@ -1,0 +1,121 @@
+"""What the gate says: one line per rule, and the figures that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from diminuendo.files import digest_of_json
+
+PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
+FILE, TEACHER, CHAMPION = "file", "teacher", "champion"
+PASSED, REFUSED = "passed", "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One limit and what was found.
+
+    Attributes:
+        reference: what the candidate is compared with: ``file`` (with nothing), ``teacher`` or ``champion``.
+        test: label of the test set; None where the rule is not about recognition.
+        name: ``bytes``, ``wer``, ``group_wer``, ``deletions``, ``insertions``, ``real_time_factor``.
+        figure: what was measured. Rates are differences, candidate minus reference, as shares of the reference words;
+            the real-time factor is a ratio, candidate over champion.
+        interval: its bootstrap interval; None where there is none.
+        judged: the number that the limit holds for: ``figure``, or the upper end of ``interval``.
+        verdict: ``pass``, ``refuse`` or ``not judged``.
+        about: which group is the worst and how large it is, or why nothing was judged.
+    """
+
+    reference: str
+    test: str | None
+    name: str
+    limit: float
+    verdict: str
+    figure: float | None = None
+    interval: tuple[float, float] | None = None
+    judged: float | None = None
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A model that took part. ``version``: in the registry, where it comes from there."""
+
+    name: str
+    digest: str
+    bytes: int
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A test set, and what every party reached on it (``figures``: ``candidate``, ``teacher``, ``champion``)."""
+
+    __test__ = False  # pytest takes it for a test
+
+    label: str
+    corpus: str  # digest
+    utterances: int
+    seconds: float
+    words: int
+    speakers: int
+    shortest: float  # seconds
+    longest: float
+    figures: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer of the gate. ``run`` is the MLflow run that records it, None where it is not in MLflow (yet)."""
+
+    candidate: Party
+    teacher: Party
+    champion: Party | None
+    tests: tuple[Test, ...]
+    rules: tuple[Rule, ...]
+    policy: dict[str, Any]
+    confidence: float
+    speed: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    run: str | None = field(default=None, compare=False)
+
+    @property
+    def passed(self) -> bool:
+        return not self.refusals
+
+    @property
+    def refusals(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.rules if rule.verdict == REFUSE)
+
+    @property
+    def word(self) -> str:
+        """``passed`` or ``refused``."""
+        return PASSED if self.passed else REFUSED
+
+    @property
+    def digest(self) -> str:
+        """Of everything but the run; times are in it, so that two decisions are told apart."""
+        return digest_of_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values; the same models, tests and policy give the same but for ``speed`` and what rests on it."""
+        plain = {key: value for key, value in asdict(self).items() if key != "run"}
+        plain["rules"] = [{**rule, "interval": _pair(rule["interval"])} for rule in plain["rules"]]
+        return {"decision": self.word, **plain, "tests": list(plain["tests"]), "notes": list(self.notes)}
+
+    def table(self) -> str:
+        """For a terminal."""
+        from diminuendo.gate.table import terminal
+
+        return terminal(self)
+
+    def markdown(self) -> str:
+        from diminuendo.gate.table import markdown
+
+        return markdown(self)
+
+
+def _pair(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)

@@ -1,0 +1,126 @@
+"""The files that the gate is given: found, checked against their digests, and only then read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.checksum import is_damaged
+from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
+
+MODELS = Path("models")
+TEACHER_STAGE = "train_teacher"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A shipped file whose bytes are what its record, or its own checksum, says they are."""
+
+    path: Path
+    digest: str
+    name: str
+    lineage: dict[str, Any]  # as it stands in the file; see ``diminuendo.lineage.record``
+
+    @property
+    def bytes(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def teachers(self) -> list[str]:
+        """Digests of the teachers that it descends from, as it says itself."""
+        if self.lineage.get("stage") == TEACHER_STAGE:
+            return [self.digest]
+        ancestors = self.lineage.get("ancestors", {})
+        return sorted(digest for digest, record in ancestors.items() if record.get("stage") == TEACHER_STAGE)
+
+
+def open_model(path: Path) -> Model:
+    """Check a ``model.onnx`` and read what it says of itself.
+
+    Raises:
+        UserError: it is missing, damaged, or not one of ours.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / lineage.MODEL}?")
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such model file; `dvc repro` makes models/<name>/model.onnx")
+    if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file():
+        digest = lineage.verified_record(path.parent)["files"][lineage.MODEL]
+    elif is_damaged(path):
+        raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
+    else:
+        digest = sha256_of(path)
+    name, record = _read(path)
+    return Model(path, digest, name, record)
+
+
+def member_or_file(text: str, members: list[str]) -> Path:
+    """The file of a member of the family, or the file that was given as such.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text in members:
+        return MODELS / text / lineage.MODEL
+    path = Path(text)
+    if path.suffix == ".onnx" or len(path.parts) > 1 or path.exists():
+        return path
+    raise UserError(f"{text}: neither a file nor a member of the family; members: {', '.join(members)}")
+
+
+def find_teacher(candidate: Model, work: Path) -> Model:
+    """The teacher that the candidate descends from: beside it, in ``models/``, or in MLflow.
+
+    ``work``: folder for what is downloaded.
+
+    Raises:
+        UserError: the candidate names none, or it is nowhere to be found.
+    """
+    if candidate.digest in candidate.teachers:
+        return candidate
+    if len(candidate.teachers) != 1:
+        found = "no teacher" if not candidate.teachers else f"{len(candidate.teachers)} teachers"
+        raise UserError(f"{candidate.path}: its lineage names {found}, expected one; say which: --teacher FILE")
+    (digest,) = candidate.teachers
+    places = list(dict.fromkeys(_places(candidate.path)))
+    for path in places:
+        if path.is_file() and sha256_of(path) == digest:
+            return open_model(path)
+    from diminuendo.registry.logged import fetch_logged
+
+    path = fetch_logged(digest, work)
+    if path is not None:
+        return open_model(path)
+    looked = ", ".join(str(path) for path in places)
+    raise UserError(
+        f"{candidate.path}: its teacher {digest[:12]}… is not at hand (looked at {looked} and in MLflow); "
+        "`dvc repro` makes the family whole, or say where the teacher is: --teacher FILE"
+    )
+
+
+def _places(path: Path) -> Iterator[Path]:
+    yield path.parent.parent / "teacher" / lineage.MODEL
+    yield MODELS / "teacher" / lineage.MODEL
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    import onnx
+
+    from diminuendo.export.onnx_file import read_metadata
+
+    try:
+        metadata = read_metadata(onnx.load(str(path), load_external_data=False))
+    except Exception as error:  # protobuf has no public base class for what it raises on any bytes
+        raise UserError(f"{path}: cannot be read as an ONNX file ({type(error).__name__}); give a model.onnx") from None
+    try:
+        return metadata["name"], dict(json.loads(metadata["lineage"]))
+    except (KeyError, ValueError, TypeError):
+        raise UserError(
+            f"{path}: an ONNX file, but not a model of diminuendo: it does not say its name and lineage; "
+            "give a models/<name>/model.onnx"
+        ) from None

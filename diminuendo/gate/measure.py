@@ -1,0 +1,168 @@
+"""What the gate needs to know and nobody has measured yet. Every figure comes from the stored file, in a fresh process.
+
+Hypotheses are kept in ``<work>/<model>-<corpus>/``, in the files of ``diminuendo.evaluation``; a result counts as long
+as the model, the corpus and the code that it depends on are the same, so a rerun takes what an earlier one finished.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diminuendo.config.schema import EvaluateConfig
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.errors import UserError
+from diminuendo.evaluation import accuracy
+from diminuendo.evaluation.process import run_module
+from diminuendo.evaluation.scoring import rate
+from diminuendo.evaluation.timing import Request
+from diminuendo.files import write_json
+from diminuendo.gate.decision import Test
+from diminuendo.gate.inputs import Model
+from diminuendo.gate.judge import Counts, Evidence, Groups, Ratio, Resampling, word_errors
+from diminuendo.runtime.model import available_cores
+
+NOT_STATED = "(not stated)"
+
+
+def open_tests(tests: Mapping[str, Path]) -> dict[str, PreparedCorpus]:
+    """Open every test set and check its files.
+
+    Raises:
+        UserError: none is given, one is damaged, or there is nothing to recognise in it.
+    """
+    if not tests:
+        raise UserError("no test set to judge on; give the folder of a prepared corpus")
+    opened = {label: PreparedCorpus.open(folder, verify=True) for label, folder in tests.items()}
+    for corpus in opened.values():
+        if not corpus.test:
+            raise UserError(f"{corpus.folder}: its test split is empty; a gate needs utterances to judge on")
+    return opened
+
+
+def hypotheses(
+    models: list[Model],
+    corpora: list[PreparedCorpus],
+    evaluation: Path | None,
+    work: Path,
+    say: Callable[[str], None],
+) -> dict[tuple[str, str], Path]:
+    """Digests of model and corpus to the folder that holds the hypotheses; what is missing is decoded now.
+
+    ``evaluation``: folder of the pipeline's own results, which are taken where they are current.
+    """
+    code = accuracy.code_digest()
+    wanted = {(model.digest, corpus.digest): (model, corpus) for model in models for corpus in corpora}
+
+    def one(pair: tuple[Model, PreparedCorpus]) -> Path:
+        model, corpus = pair
+        own = work / f"{model.digest[:16]}-{corpus.digest[:16]}"
+        for folder in [*(sorted(evaluation.glob("*/")) if evaluation else []), own]:
+            if accuracy.is_current(folder, model.digest, corpus.digest, code):
+                return folder
+        own.mkdir(parents=True, exist_ok=True)
+        say(f"decoding {len(corpus.test)} utterances of {corpus.folder} with {model.name}")
+        run_module("diminuendo.evaluation.accuracy", [str(model.path), str(corpus.folder), str(own)])
+        if not accuracy.is_current(own, model.digest, corpus.digest, code):
+            shutil.rmtree(own)
+            raise UserError(f"{model.path} or {corpus.folder} was changed while it was measured; run the gate again")
+        return own
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return dict(zip(wanted, pool.map(one, wanted.values())))
+
+
+def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
+    """Manifest key to value to indices of its test utterances; keys that no utterance has are left out."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key in keys:
+        values: dict[str, list[int]] = {}
+        for index, utterance in enumerate(corpus.test):
+            value = utterance.group(key)
+            values.setdefault(NOT_STATED if value is None else value, []).append(index)
+        if set(values) != {NOT_STATED}:
+            found[key] = {value: np.array(values[value]) for value in sorted(values)}
+    return found
+
+
+def describe(label: str, corpus: PreparedCorpus, evidence: Evidence, resampling: Resampling) -> Test:
+    """The test set and what every party reached on it."""
+    seconds = [utterance.duration for utterance in corpus.test]
+    parties = {"candidate": evidence.candidate, "teacher": evidence.teacher}
+    if evidence.champion is not None:
+        parties["champion"] = evidence.champion
+    return Test(
+        label=label,
+        corpus=corpus.digest,
+        utterances=len(seconds),
+        seconds=round(sum(seconds), 3),
+        words=int(evidence.candidate["words"].sum()),
+        speakers=len({utterance.speaker for utterance in corpus.test if utterance.speaker is not None}),
+        shortest=min(seconds),
+        longest=max(seconds),
+        figures={name: _figures(counts, evidence.groups, resampling) for name, counts in parties.items()},
+    )
+
+
+def _figures(counts: Counts, groups: Groups, resampling: Resampling) -> dict[str, Any]:
+    bootstrap = resampling.of(len(counts["words"]))
+    found: dict[str, Any] = {
+        "wer": rate(word_errors(counts), counts["words"]),
+        "wer_interval": asdict(bootstrap.interval(bootstrap.rates(word_errors(counts), counts["words"]))),
+        "cer": rate(counts["character_errors"], counts["characters"]),
+        "cer_interval": asdict(bootstrap.interval(bootstrap.rates(counts["character_errors"], counts["characters"]))),
+        **{key: int(counts[key].sum()) for key in ("substitutions", "deletions", "insertions")},
+        "groups": {},
+    }
+    for key, values in groups.items():
+        for value, indices in values.items():
+            errors, words = word_errors(counts)[indices], counts["words"][indices]
+            own = resampling.of(len(indices))
+            found["groups"].setdefault(key, {})[value] = {
+                "utterances": len(indices),
+                "wer": rate(errors, words),
+                "wer_interval": asdict(own.interval(own.rates(errors, words))),
+            }
+    return found
+
+
+def speed(candidate: Model, other: Model, corpus: PreparedCorpus, config: EvaluateConfig) -> dict[str, Any]:
+    """Time both models on one thread, taking turns; the figures of ``timing.speed_of`` for the candidate.
+
+    ``times_faster`` is the other's work over the candidate's.
+    """
+    asked = Request(
+        # The one called teacher is what the others are compared with.
+        models={"teacher": str(other.path), "candidate": str(candidate.path)},
+        corpus=str(corpus.folder),
+        utterances=config.timing_utterances,
+        repeats=config.timing_repeats,
+        threads=(1,),
+        confidence=config.confidence,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
+        write_json(request, asdict(asked))
+        run_module("diminuendo.evaluation.timing", [str(request), str(answer)])
+        timing = json.loads(answer.read_text(encoding="utf-8"))
+    return {
+        **timing["members"]["candidate"]["1"],
+        "machine": timing["machine"],
+        "utterances": timing["utterances"],
+        "repeats": timing["repeats"],
+        "against": other.digest,
+    }
+
+
+def ratio_of(timed: Mapping[str, Any]) -> Ratio:
+    """Real-time factor over the other's, from the figures of ``speed``."""
+    faster, limits = timed["times_faster"], timed["times_faster_interval"]
+    return Ratio(1 / faster, (1 / limits["high"], 1 / limits["low"]))

@@ -1,0 +1,163 @@
+"""The gate as a whole: check the files, measure, judge, record the decision in MLflow."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diminuendo.errors import UserError
+from diminuendo.gate.decision import Decision, Party, Rule
+
+if TYPE_CHECKING:
+    from diminuendo.config import Params
+    from diminuendo.gate.inputs import Model
+    from diminuendo.registry import Version
+
+WORK = Path(".work/gate")
+DECISION = "decision"  # name of the files that are logged
+DIGEST_TAG = "decision.digest"
+RUN = "gate"
+
+
+def gate(
+    params: Params,
+    candidate: Path,
+    *,
+    tests: Mapping[str, Path],
+    champion: Version | Path | None,
+    teacher: Path | None = None,
+    evaluation: Path | None = Path("evaluation"),
+    work: Path = WORK,
+    say: Callable[[str], None] = print,
+) -> Decision:
+    """Judge a model file by the policy of ``params.yaml``.
+
+    A rerun measures only what is missing (and times anew); the decision is a run of its own each time.
+
+    Args:
+        candidate: its ``model.onnx``.
+        tests: label to folder of a prepared corpus; every rule about recognition holds on each. Speed is taken on the
+            first.
+        champion: what is shipped now: a version of the registry or a file. None where nothing is; the rules about it
+            are then listed without being judged.
+        teacher: by default the one that the candidate's lineage names.
+        evaluation: the pipeline's results, used where they are of the very same file, corpus and code.
+        work: folder of what was measured or downloaded.
+
+    Raises:
+        UserError: a file or test set is missing or damaged, or params.yaml has no section ``gate``.
+    """
+    if params.gate is None:
+        raise UserError("params.yaml: gate: missing, and a gate needs limits; see docs/shipping.md")
+    from diminuendo.evaluation.family import read_counts
+    from diminuendo.gate import inputs, measure
+    from diminuendo.gate.judge import Evidence, Resampling, judge
+
+    model = inputs.open_model(candidate)
+    master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models")
+    reigning, version = _champion(champion, work / "models")
+    corpora = measure.open_tests(tests)
+    models = [model, master, *([reigning] if reigning else [])]
+    folders = measure.hypotheses(models, list(corpora.values()), evaluation, work, say)
+    evidence = {}
+    for label, corpus in corpora.items():
+        counts = [read_counts(folders[one.digest, corpus.digest]) for one in models]
+        by_key = measure.groups_of(corpus, params.evaluate.group_by)
+        evidence[label] = Evidence(counts[0], counts[1], counts[2] if reigning else None, by_key)
+    say(f"timing {model.name} against {(reigning or master).name}, taking turns")
+    timed = measure.speed(model, reigning or master, next(iter(corpora.values())), params.evaluate)
+    resampling = Resampling(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)
+    ratio = measure.ratio_of(timed) if reigning else None
+    decision = Decision(
+        candidate=_party(model),
+        teacher=_party(master),
+        champion=_party(reigning, version) if reigning else None,
+        tests=tuple(measure.describe(label, corpora[label], evidence[label], resampling) for label in corpora),
+        rules=judge(params.gate, model.bytes, evidence, ratio, resampling),
+        policy=params.gate.model_dump(mode="json"),
+        confidence=params.evaluate.confidence,
+        speed=timed,
+        notes=_notes(reigning, corpora),
+    )
+    return replace(decision, run=_record(decision))
+
+
+def _champion(champion: Version | Path | None, folder: Path) -> tuple[Model | None, str | None]:
+    from diminuendo.gate.inputs import open_model
+
+    if champion is None:
+        return None, None
+    if isinstance(champion, Path):
+        return open_model(champion), None
+    return open_model(champion.download(folder)), champion.version
+
+
+def _party(model: Model, version: str | None = None) -> Party:
+    return Party(model.name, model.digest, model.bytes, version)
+
+
+def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
+    if champion is None:
+        return ("There is no champion yet: only the file and what compression cost were judged.",)
+    own = champion.lineage.get("corpus")
+    if own and own not in {corpus.digest for corpus in corpora.values()}:
+        return (f"The champion's own test set (corpus {own[:12]}…) is not among those judged on.",)
+    return ()
+
+
+def _record(decision: Decision) -> str | None:
+    """Log the decision as a run of its own; returns the run's id once MLflow has it."""
+    from diminuendo.files import write_json, write_text
+    from diminuendo.tracking import stage_run
+
+    parties = {"candidate": decision.candidate, "teacher": decision.teacher, "champion": decision.champion}
+    tags = {
+        **{f"input.{name}": party.digest for name, party in parties.items() if party is not None},
+        "member": decision.candidate.name,
+        "decision": decision.word,
+        DIGEST_TAG: decision.digest,
+        "corpora": ", ".join(test.corpus for test in decision.tests),
+    }
+    with stage_run("gate", RUN, {"gate": decision.policy}, tags) as track, tempfile.TemporaryDirectory() as folder:
+        track.metrics(_metrics(decision.rules))
+        write_json(Path(folder, f"{DECISION}.json"), decision.as_dict())
+        write_text(Path(folder, f"{DECISION}.md"), decision.markdown())
+        for name in (f"{DECISION}.json", f"{DECISION}.md"):
+            track.artifact(Path(folder, name))
+    track.wait(inside_pipeline=True)
+    return find_run(decision)
+
+
+def _metrics(rules: tuple[Rule, ...]) -> dict[str, float]:
+    found = {}
+    for rule in rules:
+        if rule.figure is None:
+            continue
+        # MLflow takes these characters in the name of a metric and no others.
+        parts = (rule.reference, rule.name, rule.test)
+        name = "/".join(re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in parts if part)
+        found[name] = rule.figure
+        if rule.judged != rule.figure:
+            found[f"{name}/upper"] = rule.judged
+    return found
+
+
+def find_run(decision: Decision) -> str | None:
+    """The MLflow run that records this decision; None, with a note, if the store does not answer."""
+    from diminuendo.tracking.store import open_existing, store_trouble
+
+    try:
+        store = open_existing()
+        if store is None or store[1] is None:
+            return None
+        client, experiment = store
+        runs = client.search_runs([experiment], f"tags.`{DIGEST_TAG}` = '{decision.digest}'", max_results=1)
+    except Exception as error:  # a decision stands, whatever is wrong with the store that it is to be recorded in
+        print(f"tracking: the run of the gate is not known: {store_trouble(error)}", file=sys.stderr)
+        return None
+    return runs[0].info.run_id if runs else None

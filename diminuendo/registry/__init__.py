@@ -1,0 +1,23 @@
+"""Which model is shipped: versions in the MLflow Model Registry, and the aliases that move between them.
+
+A version is one digest. ``challenger`` is on the version that passed the gate last and waits, ``champion`` on the one
+that is served. The champions so far stand in a tag of the registered model, so that a rollback knows where to.
+"""
+
+from diminuendo.registry.address import fetch
+from diminuendo.registry.promotion import Refused, promote, rollback
+from diminuendo.registry.register import register
+from diminuendo.registry.version import CHALLENGER, CHAMPION, Version, champion, versions
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "Refused",
+    "Version",
+    "champion",
+    "fetch",
+    "promote",
+    "register",
+    "rollback",
+    "versions",
+]

@@ -1,0 +1,76 @@
+"""Names of registered models as people write them: ``commands@champion``, ``commands/3``, ``models:/commands/3``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from diminuendo.errors import UserError
+from diminuendo.registry.store import existing_store, no_store
+from diminuendo.registry.version import Version, aliased, all_versions, numbered, save_model
+
+_ADDRESS = re.compile(
+    r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:@(?P<alias>[A-Za-z0-9._-]+)|/(?P<version>\d+))"
+)
+EXPECTED = "expected NAME@ALIAS or NAME/VERSION, such as commands@champion or commands/3"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Exactly one of ``alias`` and ``version`` is there."""
+
+    name: str
+    alias: str | None
+    version: str | None
+
+
+def is_address(text: str) -> bool:
+    """Whether the text has the form of an address; what it names need not exist."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+def parse(text: str) -> Address:
+    """
+    Raises:
+        UserError: the text is not an address.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise UserError(f"{text}: not a name in the registry; {EXPECTED}")
+    return Address(**match.groupdict())
+
+
+def find(text: str) -> Version:
+    """The version that an address names.
+
+    Raises:
+        UserError: the text is no address; there is no store, or it has no such model, alias or version.
+    """
+    address = parse(text)
+    with existing_store() as client:
+        if client is None:
+            raise no_store()
+        if address.alias:
+            found = aliased(client, address.name, address.alias)
+        else:
+            found = numbered(client, address.name, address.version)
+        if found is None:
+            known = all_versions(client, address.name)
+            there = ", ".join(f"{one.version}{''.join(f' @{alias}' for alias in one.aliases)}" for one in known)
+            raise UserError(f"{text}: not in the registry; versions of {address.name}: {there or 'none'}")
+    if not found.digest:
+        raise UserError(f"{text}: has no tag 'digest': it was not registered by `diminuendo promote`")
+    return found
+
+
+def resolve(text: str) -> str:
+    """The digest (SHA-256 of ``model.onnx``) of the version that an address names; see ``find``."""
+    return find(text).digest
+
+
+def fetch(text: str, out: Path) -> Version:
+    """Write the model that an address names to ``out``, once its bytes are those that were registered."""
+    version = find(text)
+    save_model(version.address, version.digest, out)
+    return version

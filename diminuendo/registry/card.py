@@ -1,0 +1,167 @@
+"""The model card: what a person must know before using a model, all of it from the file and from what was measured.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting".
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo.gate.decision import NOT_JUDGED, Decision
+from diminuendo.report import format as as_text
+
+if TYPE_CHECKING:
+    from diminuendo.gate.inputs import Model
+
+TEMPLATE = Path(__file__).with_name("card.md.j2")
+DESCRIPTION_CHARACTERS = 5000  # what MLflow's databases hold
+CUT = "\n\n… The whole card is `model_card.md` among the artifacts of the model.\n"
+
+
+def model_card(name: str, file: Model, decision: Decision) -> str:
+    """The card as Markdown.
+
+    Args:
+        name: under which it is registered.
+        decision: of the gate about this file.
+    """
+    import jinja2
+
+    metadata = _metadata(file)
+    refused = [f"{rule.name} against the {rule.reference}" for rule in decision.refusals]
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        name=name,
+        file=file,
+        decision=decision,
+        judged=sum(rule.verdict != NOT_JUDGED for rule in decision.rules),
+        refused=", ".join(dict.fromkeys(refused)),
+        sample_rate=metadata["sample_rate"],
+        tokens=metadata["tokens"],
+        corpus=_corpus(file.lineage),
+        facts=_limits(file, decision, metadata),
+        chain=_chain(file),
+        groups=_groups(decision),
+        percent=as_text.percent,
+        size=as_text.size,
+        real_time=as_text.real_time,
+        milliseconds=as_text.milliseconds,
+        limits=_interval,
+    )
+
+
+def description(card: str) -> str:
+    """The card, or as many of its paragraphs as MLflow can hold in the description of a version."""
+    if len(card) <= DESCRIPTION_CHARACTERS:
+        return card
+    room = DESCRIPTION_CHARACTERS - len(CUT)
+    return card[: card.rfind("\n", 0, room)].rstrip() + CUT
+
+
+def _metadata(file: Model) -> dict[str, Any]:
+    import json
+
+    import onnx
+
+    from diminuendo.export.onnx_file import read_metadata
+
+    found = read_metadata(onnx.load(str(file.path), load_external_data=False))
+    tokens = json.loads(found["tokens"])
+    return {"sample_rate": int(found["sample_rate"]), "tokens": len(tokens), "letters": tokens}
+
+
+def _corpus(lineage: dict[str, Any]) -> str:
+    digest = lineage.get("corpus")
+    if not digest:
+        return "Not stated by the file."
+    summary = lineage.get("corpora", {}).get(digest)
+    if not summary:
+        return f"Corpus `{digest}`; the file says no more of it."
+    lines = [f"Source: {summary['source']}, {summary['sample_rate']} Hz; digest `{digest}`.", ""]
+    lines += ["| split | utterances | hours | words | speakers |", "|:---|---:|---:|---:|---:|"]
+    for split, found in summary["splits"].items():
+        hours = f"{found['seconds'] / 3600:.2f}"
+        lines.append(f"| {split} | {found['utterances']} | {hours} | {found['words']} | {found['speakers'] or '?'} |")
+    return "\n".join(lines)
+
+
+def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[str]:
+    """What the figures do not cover, each from something that was counted."""
+    shortest = min(test.shortest for test in decision.tests)
+    longest = max(test.longest for test in decision.tests)
+    speakers = [f"{test.speakers or 'an unknown number of'} speakers ({test.label})" for test in decision.tests]
+    facts = [
+        f"Judged on utterances of {shortest:.1f} to {longest:.1f} s; on none that is shorter or longer.",
+        f"Judged on {', '.join(speakers)}.",
+    ]
+    summary = file.lineage.get("corpora", {}).get(file.lineage.get("corpus"), {})
+    if summary.get("source") == "synthetic":
+        facts.append("Its corpus is synthetic speech: how it does on people was not measured.")
+    if metadata["sample_rate"] < 16000:
+        facts.append(f"It hears nothing above {metadata['sample_rate'] // 2} Hz.")
+    least = decision.policy["min_group_utterances"]
+    small = sorted(
+        {
+            f"{key} {value} ({found['utterances']})"
+            for test in decision.tests
+            for key, values in test.figures["candidate"]["groups"].items()
+            for value, found in values.items()
+            if found["utterances"] < least
+        }
+    )
+    if small:
+        facts.append(f"Groups with fewer than {least} test utterances were not judged: {', '.join(small)}.")
+    if not any(test.figures["candidate"]["groups"] for test in decision.tests):
+        facts.append("The test recordings name no groups: whom it serves worse was not measured.")
+    letters = [token for token in metadata["letters"] if len(token) == 1]
+    if len(letters) > len(metadata["letters"]) / 2 and len(letters) <= 80:
+        facts.append(f"It can write these characters and no others: {' '.join(letters)}")
+    facts.append("Intervals are about the choice of utterances, not of speakers or of recording conditions.")
+    return facts
+
+
+def _chain(file: Model) -> list[str]:
+    """From the model up to its oldest ancestor, nearest first."""
+    records = {file.digest: file.lineage, **file.lineage.get("ancestors", {})}
+    waiting, seen, lines = [file.digest], set(), []
+    while waiting:
+        digest = waiting.pop(0)
+        if digest in seen:
+            continue
+        seen.add(digest)
+        record = records.get(digest, {})
+        parents = record.get("parents", {})
+        made = f" from {', '.join(parents)}" if parents else ""
+        stage = str(record.get("stage", "not stated")).replace("_", " ")
+        lines.append(f"{record.get('name', '?')}: {stage}{_technique(record)}{made}; `{digest}`")
+        waiting += list(parents.values())
+    return lines
+
+
+def _technique(record: dict[str, Any]) -> str:
+    parameters = record.get("parameters", {})
+    if "scheme" in parameters:
+        return f" ({parameters['scheme']}{', aware' if parameters.get('aware') else ''})"
+    kinds = ("structured", "magnitude", "low_rank", "remove_layers")
+    found = [kind.replace("_", " ") for kind in kinds if parameters.get(kind)]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def _groups(decision: Decision) -> list[list[str]]:
+    return [
+        [
+            test.label,
+            f"{key} {value}".replace("|", "&#124;"),
+            str(found["utterances"]),
+            as_text.percent(found["wer"]),
+            _interval(found["wer_interval"]),
+        ]
+        for test in decision.tests
+        for key, values in test.figures["candidate"]["groups"].items()
+        for value, found in values.items()
+    ]
+
+
+def _interval(limits: dict[str, float]) -> str:
+    return as_text.percent_interval((limits["low"], limits["high"]))

@@ -1,0 +1,60 @@
+"""The MLflow model that holds a file of a given digest: found, checked, or logged now."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
+from diminuendo.registry.store import existing_store
+from diminuendo.registry.version import save_model
+
+
+def fetch_logged(digest: str, folder: Path) -> Path | None:
+    """``folder/<digest>.onnx`` from MLflow; None where MLflow has no whole copy."""
+    target = folder / f"{digest}.onnx"
+    if target.is_file() and sha256_of(target) == digest:
+        return target
+    with existing_store() as client:
+        models = list(_models_of(client, digest)) if client else []
+    for model in models:
+        try:
+            save_model(f"models:/{model.model_id}", digest, target)
+        except UserError:
+            continue
+        return target
+    return None
+
+
+def whole_model(client: Any, digest: str) -> Any | None:
+    """The newest MLflow model of this digest whose file has it, None where there is none."""
+    for model in _models_of(client, digest):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                save_model(f"models:/{model.model_id}", digest, Path(folder, "model.onnx"))
+            except UserError:  # its artifacts were removed or damaged; an older copy may be whole
+                continue
+        return model
+    return None
+
+
+def log_now(path: Path, name: str, digest: str, tags: dict[str, str]) -> None:
+    """Bring a file that MLflow does not have there, as the output of a run of its own."""
+    from diminuendo.tracking import stage_run
+
+    with stage_run("register", name, {}, tags) as track:
+        track.output(digest)
+        track.model(path, digest)
+    track.wait(inside_pipeline=True)
+
+
+def _models_of(client: Any, digest: str) -> Iterator[Any]:
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    newest = [{"field_name": "creation_timestamp", "ascending": False}]
+    condition = f"tags.digest = '{digest}'"
+    for model in client.search_logged_models(experiments, condition, order_by=newest) if experiments else []:
+        if str(model.status) == "READY":
+            yield model

@@ -1,0 +1,120 @@
+"""The alias ``champion``: moved forward by a promotion, back by a rollback, and never absent in between.
+
+The alias alone says who is champion. Setting it is one atomic step, the last that matters of both commands: what a
+command that was killed wrote before it is overwritten by the next one. The champions so far stand in a tag of the
+registered model, oldest first. What follows the present champion there comes from a rollback, or from a promotion that
+was killed, and counts no more.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from diminuendo.errors import UserError
+from diminuendo.registry.store import existing_store, no_store, store
+from diminuendo.registry.version import (
+    CHALLENGER,
+    CHAMPION,
+    FORCED,
+    PROMOTED,
+    REASON,
+    REPLACES,
+    WITHDRAWN,
+    Version,
+    aliased,
+    numbered,
+)
+
+HISTORY = "champions"  # tag of the registered model: numbers of versions
+REMEMBERED = 500  # champions; a tag has a limit of 5000 characters in some databases
+
+
+class Refused(UserError):
+    """The answer is no."""
+
+
+def promote(version: Version, *, force: bool = False, reason: str = "") -> Version:
+    """Make the version champion; nothing happens if it is. Returns it as it is now.
+
+    Args:
+        force: promote it although it was withdrawn; ``reason`` says why, and is kept.
+
+    Raises:
+        Refused: it was withdrawn by a rollback.
+        UserError: the registry does not answer, or has no such version.
+    """
+    with store() as (client, _):
+        now = numbered(client, version.name, version.version)
+        if now is None:
+            raise UserError(f"{version.address}: not in the registry any more")
+        current = aliased(client, now.name, CHAMPION)
+        if current is None or current.version != now.version:
+            _advance(client, now, current, force, reason)
+        if CHALLENGER in now.aliases:  # it waits no longer
+            client.delete_registered_model_alias(now.name, CHALLENGER)
+        return numbered(client, now.name, now.version)
+
+
+def _advance(client: Any, version: Version, current: Version | None, force: bool, reason: str) -> None:
+    if version.withdrawn and not force:
+        why = version.tags.get(REASON)
+        raise Refused(
+            f"{version.address} was withdrawn at {version.tags[WITHDRAWN]}{f' ({why})' if why else ''}; "
+            "promote another model, or this one with --force --reason TEXT"
+        )
+    number = current.version if current else ""
+    line = [*_history(client, version.name, current), version.version][-REMEMBERED:]
+    client.set_registered_model_tag(version.name, HISTORY, " ".join(line))
+    tags = {PROMOTED: _now(), REPLACES: number, **({FORCED: reason} if force else {})}
+    for key, value in tags.items():
+        client.set_model_version_tag(version.name, version.version, key, value)
+    for key in (WITHDRAWN, REASON):
+        if key in version.tags:
+            client.delete_model_version_tag(version.name, version.version, key)
+    client.set_registered_model_alias(version.name, CHAMPION, version.version)
+
+
+def rollback(name: str, reason: str = "") -> tuple[Version, Version]:
+    """Make the previous champion champion again; returns the version that was withdrawn and the champion now.
+
+    Raises:
+        UserError: there is no champion, or none before it.
+    """
+    with existing_store() as client:  # a mistyped folder must not leave an empty store behind
+        if client is None:
+            raise no_store()
+    with store() as (client, _):
+        current = aliased(client, name, CHAMPION)
+        if current is None:
+            raise UserError(f"{name}: has no champion in the registry, so there is nothing to roll back")
+        line = _history(client, name, current)
+        previous = None
+        for number in reversed(line[:-1]):
+            if previous := numbered(client, name, number):
+                break
+        if previous is None:
+            raise UserError(
+                f"{name}: version {current.version} is the first champion that is left, there is none before it to "
+                "return to; promote another model instead"
+            )
+        client.set_registered_model_tag(name, HISTORY, " ".join(line))
+        for key, value in {REASON: reason or "no reason given", WITHDRAWN: _now()}.items():
+            client.set_model_version_tag(name, current.version, key, value)
+        client.set_registered_model_alias(name, CHAMPION, previous.version)
+        return numbered(client, name, current.version), numbered(client, name, previous.version)
+
+
+def _history(client: Any, name: str, current: Version | None) -> list[str]:
+    """The champions so far, the present one last."""
+    if current is None:
+        return []
+    line = client.get_registered_model(name).tags.get(HISTORY, "").split()
+    if current.version not in line:  # someone set the alias by hand
+        return [*line, current.version]
+    last = len(line) - 1 - line[::-1].index(current.version)
+    return line[: last + 1]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,142 @@
+"""From a file that passed the gate to a version in the registry."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo.errors import UserError
+from diminuendo.files import write_text
+from diminuendo.registry import logged
+from diminuendo.registry.promotion import Refused
+from diminuendo.registry.store import store
+from diminuendo.registry.version import (
+    BYTES,
+    CHALLENGER,
+    CHAMPION,
+    COMMIT,
+    CORPUS,
+    DECISION,
+    DIGEST,
+    DIRTY,
+    FORCED,
+    GATE_RUN,
+    GIT_TAG,
+    MEMBER,
+    WER,
+    Version,
+    all_versions,
+    numbered,
+)
+
+if TYPE_CHECKING:
+    from diminuendo.config import Params
+    from diminuendo.gate.decision import Decision
+
+CARD = "model_card.md"
+
+
+def register(
+    params: Params,
+    model: Path,
+    decision: Decision,
+    *,
+    git_tag: str | None = None,
+    force: bool = False,
+    reason: str = "",
+) -> Version:
+    """Register the file under ``ship.model`` with the alias ``challenger``; the same file is the same version again.
+
+    The version points at the MLflow model that the pipeline logged for these bytes; where MLflow has no whole copy,
+    the file is logged now. A version that was withdrawn, or is champion, does not become challenger again.
+
+    Args:
+        git_tag: under which the run that made the model can be found again.
+        force: register it although the gate refused it; ``reason`` says why, and is kept.
+
+    Raises:
+        Refused: the gate refused it.
+        UserError: the decision is about another file, or the store does not answer.
+    """
+    from diminuendo.gate.inputs import open_model
+    from diminuendo.registry.card import description, model_card
+
+    if params.ship is None:
+        raise UserError("params.yaml: ship: missing; a registered model needs a name (ship.model)")
+    name, file = params.ship.model, open_model(model)
+    if file.digest != decision.candidate.digest:
+        raise UserError(f"{model}: is not the file that the gate judged ({decision.candidate.digest[:12]}…)")
+    if not decision.passed and not force:
+        raise Refused(f"{model}: the gate refused it; nothing was registered")
+    with store() as (client, _):
+        kept = logged.whole_model(client, file.digest)
+        if kept is None:
+            logged.log_now(model, file.name, file.digest, {"input.corpus": str(file.lineage.get("corpus", ""))})
+            kept = logged.whole_model(client, file.digest)
+        if kept is None:
+            raise UserError(
+                f"{model}: could not be brought to MLflow: the reason stands in .work/tracking-outbox/sender.log "
+                "(or DIMINUENDO_TRACKING is off); run the command again"
+            )
+        tags = {
+            DIGEST: file.digest,
+            MEMBER: file.name,
+            CORPUS: str(file.lineage.get("corpus", "")),
+            WER: f"{decision.tests[0].figures['candidate']['wer']:.6f}",
+            BYTES: str(file.bytes),
+            DECISION: decision.word,
+            **_source(client, kept.source_run_id),
+            **({GATE_RUN: decision.run} if decision.run else {}),
+            **({GIT_TAG: git_tag} if git_tag else {}),
+            **({FORCED: reason} if force and not decision.passed else {}),
+        }
+        _make_registered_model(client, name)
+        found = all_versions(client, name, file.digest)
+        number = found[0].version if found else _create(client, name, kept, tags)
+        card = model_card(name, file, decision)
+        for key, value in tags.items():
+            client.set_model_version_tag(name, number, key, value)
+        client.update_model_version(name, number, description(card))
+        _keep_card(client, kept.model_id, card)
+        version = numbered(client, name, number)
+        if not version.withdrawn and CHAMPION not in version.aliases:
+            client.set_registered_model_alias(name, CHALLENGER, number)
+        return numbered(client, name, number)
+
+
+def _make_registered_model(client: Any, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            raise
+
+
+def _create(client: Any, name: str, kept: Any, tags: dict[str, str]) -> str:
+    made = client.create_model_version(
+        name,
+        source=f"models:/{kept.model_id}",
+        run_id=kept.source_run_id,
+        tags=tags,  # with the version in one step: a version without its digest would never be found again
+        model_id=kept.model_id,
+        await_creation_for=None,
+    )
+    return str(made.version)
+
+
+def _keep_card(client: Any, model_id: str, card: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_text(Path(folder, CARD), card)
+        client.log_model_artifacts(model_id, folder)
+
+
+def _source(client: Any, run: str | None) -> dict[str, str]:
+    """Git commit of the run that made the model, and whether files differed from it."""
+    if not run:
+        return {}
+    tags = client.get_run(run).data.tags
+    names = {COMMIT: "mlflow.source.git.commit", DIRTY: "git.dirty"}
+    return {ours: tags[theirs] for ours, theirs in names.items() if theirs in tags}

@@ -1,0 +1,64 @@
+"""The registry's side of the tracking store, and its failures in the user's words."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diminuendo.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LOCK = Path(".work/registry.lock")
+
+
+@contextmanager
+def existing_store() -> Iterator[MlflowClient | None]:
+    """A client of the store, None where there is none; no store is made.
+
+    Raises:
+        UserError: the store does not answer, or refuses what the block asked of it.
+    """
+    from diminuendo.tracking.store import open_existing
+
+    with _in_plain_words():
+        found = open_existing()
+        yield found[0] if found else None
+
+
+@contextmanager
+def store() -> Iterator[tuple[MlflowClient, str]]:
+    """A client and the id of the experiment, made on first use, for one writer at a time."""
+    from diminuendo.tracking.store import open_client
+
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with open(LOCK, "w") as lock, _in_plain_words():
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield open_client()
+
+
+def no_store() -> UserError:
+    from diminuendo.tracking.store import tracking_uri
+
+    return UserError(
+        f"{tracking_uri()}: there is no tracking store, and so no registry; "
+        "run from the repository's root, or set MLFLOW_TRACKING_URI"
+    )
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("mlflow", "sqlalchemy", "requests", "urllib3")):
+            raise
+        from diminuendo.tracking.store import store_trouble
+
+        raise UserError(f"the registry does not answer: {store_trouble(error)}") from error

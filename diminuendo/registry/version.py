@@ -1,0 +1,191 @@
+"""Versions of a registered model, read from MLflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diminuendo.errors import UserError
+from diminuendo.files import atomic_file, sha256_of
+from diminuendo.lineage import MODEL
+from diminuendo.registry.store import existing_store, no_store
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow says the second of an alias that is not there
+
+# Tags of a version.
+DIGEST, MEMBER, CORPUS, WER, BYTES = "digest", "member", "corpus", "wer", "bytes"
+COMMIT, DIRTY, GIT_TAG = "git.commit", "git.dirty", "git.tag"
+GATE_RUN, DECISION = "gate.run", "gate.decision"
+PROMOTED, REPLACES, FORCED = "promoted", "promoted.replaces", "forced"
+WITHDRAWN, REASON = "withdrawn", "withdrawn.reason"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model. ``created``: milliseconds since the epoch; ``run``: which made the model."""
+
+    name: str
+    version: str
+    digest: str
+    member: str
+    corpus: str
+    created: int
+    aliases: tuple[str, ...] = ()
+    run: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return f"models:/{self.name}/{self.version}"
+
+    @property
+    def gate_run(self) -> str | None:
+        return self.tags.get(GATE_RUN)
+
+    @property
+    def git_commit(self) -> str | None:
+        return self.tags.get(COMMIT)
+
+    @property
+    def git_tag(self) -> str | None:
+        return self.tags.get(GIT_TAG)
+
+    @property
+    def wer(self) -> float | None:
+        return float(self.tags[WER]) if WER in self.tags else None
+
+    @property
+    def withdrawn(self) -> bool:
+        return WITHDRAWN in self.tags
+
+    def as_dict(self) -> dict[str, Any]:
+        own = ("name", "version", "digest", "member", "corpus", "created", "run")
+        return {
+            **{key: getattr(self, key) for key in own},
+            "aliases": list(self.aliases),
+            "address": self.address,
+            "tags": dict(sorted(self.tags.items())),
+        }
+
+    def download(self, folder: Path) -> Path:
+        """``folder/<digest>.onnx``, its bytes checked; a whole copy that is there already is taken.
+
+        Raises:
+            UserError: the store does not answer, or what it keeps is not what was registered.
+        """
+        target = folder / f"{self.digest}.onnx"
+        if not (target.is_file() and sha256_of(target) == self.digest):
+            save_model(self.address, self.digest, target)
+        return target
+
+
+def save_model(address: str, digest: str, target: Path) -> None:
+    """Write the ``model.onnx`` of an MLflow model to ``target`` if its digest is the expected one."""
+    import tempfile
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target: what is large does not belong in /tmp, and the way to its place is a rename.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+        path = _download(address, folder)
+        found = sha256_of(path)
+        if found != digest:
+            raise UserError(
+                f"{address}: damaged in the artifact store: its SHA-256 is {found[:12]}…, registered was "
+                f"{digest[:12]}…; build it again (`diminuendo reproduce {digest[:12]}`) and promote it"
+            )
+        with atomic_file(target) as temporary:
+            os.replace(path, temporary)
+
+
+def _download(address: str, folder: str) -> Path:
+    from diminuendo.tracking.store import store_trouble
+
+    with existing_store() as client:
+        if client is None:
+            raise no_store()
+        from mlflow.artifacts import download_artifacts
+
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        try:
+            return Path(download_artifacts(f"{address}/{MODEL}", dst_path=folder, tracking_uri=client.tracking_uri))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{address}: its artifacts cannot be read: {store_trouble(error)}") from error
+
+
+def champion(name: str) -> Version | None:
+    """The version that is served, None where nothing was promoted yet.
+
+    Raises:
+        UserError: there is a store and it does not answer.
+    """
+    with existing_store() as client:
+        return None if client is None else aliased(client, name, CHAMPION)
+
+
+def versions(name: str) -> list[Version]:
+    """All versions, newest first; empty where the model, or the store, is not there."""
+    with existing_store() as client:
+        return [] if client is None else all_versions(client, name)
+
+
+def aliased(client: Any, name: str, alias: str) -> Version | None:
+    """The version with this alias, None where there is none."""
+    version = _aliases(client, name).get(alias)
+    return None if version is None else numbered(client, name, version)
+
+
+def numbered(client: Any, name: str, version: str) -> Version | None:
+    """The version of this number, None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client.get_model_version(name, version), _aliases(client, name))
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return None
+        raise
+
+
+def all_versions(client: Any, name: str, digest: str | None = None) -> list[Version]:
+    """Newest first; with ``digest`` only those of this file."""
+    condition = f"name = '{name}'" + (f" AND tags.`{DIGEST}` = '{digest}'" if digest else "")
+    found, token = [], None
+    while True:
+        page = client.search_model_versions(condition, page_token=token)
+        found += page
+        if not (token := page.token):
+            break
+    aliases = _aliases(client, name)
+    return [_version(one, aliases) for one in sorted(found, key=lambda one: int(one.version), reverse=True)]
+
+
+def _aliases(client: Any, name: str) -> dict[str, str]:
+    """Alias to number of version; a version that was found by search or number does not tell its own."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return {}
+        raise
+    return {alias: str(version) for alias, version in found.items()}
+
+
+def _version(found: Any, aliases: Mapping[str, str]) -> Version:
+    tags = dict(found.tags)
+    return Version(
+        name=found.name,
+        version=str(found.version),
+        digest=tags.get(DIGEST, ""),
+        member=tags.get(MEMBER, ""),
+        corpus=tags.get(CORPUS, ""),
+        created=int(found.creation_timestamp),
+        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == str(found.version))),
+        run=found.run_id or None,
+        tags=tags,
+    )
