@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from stages.room import room
+from collections.abc import Container
+from pathlib import Path
+
+from stages.room import MODELS, room
 
 
 def main() -> None:
     with room("evaluate") as r:
         from diminuendo.evaluation.family import evaluate_family
 
+        for name in left_over(r.models):
+            print(f"note: {MODELS / name} is no member of params.yaml and is not evaluated; `rm -r` it if it is not needed")
         metrics = evaluate_family(r.models, r.corpus, r.params.evaluate, r.params.seed, r.out, earlier=r.output)
         for found in metrics["members"].values():
             figures = {key: found[key] for key in ("wer", "cer", "delta_wer", "bytes", "parameters", "sparsity")}
@@ -16,6 +21,12 @@ def main() -> None:
         r.track.summary({name: {"wer": found["wer"]} for name, found in metrics["members"].items()})
         r.track.artifact(r.out / "metrics.json")
         r.track.artifact(r.out / "timing.json")
+
+
+def left_over(members: Container[str], models: Path = MODELS) -> list[str]:
+    """Folders of members that were taken out of ``params.yaml`` since: DVC leaves them where they are."""
+    folders = (path.name for path in models.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(name for name in folders if name not in members)
 
 
 if __name__ == "__main__":
