@@ -27,7 +27,10 @@ PACKAGES = ("diminuendo", "stages")
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 
 # What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
-SCAFFOLD = ("diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.errors", "stages.room")
+SCAFFOLD = (
+    "diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.provenance", "diminuendo.errors",
+    "stages.room",
+)  # fmt: skip
 
 
 def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:

@@ -19,6 +19,8 @@ from diminuendo.config import Params, load_params
 from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, fresh_folder
+from diminuendo.provenance.descent import descent_of
+from diminuendo.provenance.picture import write_pictures
 from stages import interruption
 from stages.declared import declared
 
@@ -158,6 +160,9 @@ class Room:
             for part in key.split("."):
                 value = value.get(part)  # a section that is null was left out of the dump
             found |= value if key == own else {key: value}
+        if self.makes_model and not getattr(self.settings, "aware", True):
+            # A quantization that trains nothing.
+            found = {key: value for key, value in found.items() if key not in ("training", "losses")}
         if "training" in found and self.makes_model:
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
         return found
@@ -231,10 +236,13 @@ def _finish(r: Room) -> None:
     if not any(r.out.iterdir()):
         raise RuntimeError(f"stage {r.stage} left {r.out} empty")
     if r.makes_model:
-        files = lineage.write_record(r.out, r.lineage())["files"]
+        whole = lineage.write_record(r.out, r.lineage())
+        files = whole["files"]
         for name in (lineage.RECORD, "summary.json", "history.csv"):
             if (r.out / name).exists():
                 r.track.artifact(r.out / name)
+        for path in write_pictures(descent_of(whole, files[lineage.MODEL]), r.work):
+            r.track.artifact(path)
         r.track.output(files[lineage.MODEL])
         r.track.model(r.out / lineage.MODEL, files[lineage.MODEL])
     elif r.stage != "prepare":

@@ -1,0 +1,118 @@
+"""The ancestry of a model as a tree, from the record that its file carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.checksum import actual_checksum, stated_checksum
+from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
+
+LINEAGE = "diminuendo.lineage"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus: ``facts`` are what a record says of it, see ``lineage.corpus_summary``."""
+
+    digest: str
+    facts: dict[str, Any]
+
+    @property
+    def raw(self) -> str | None:
+        """Digest of the list of its raw files."""
+        return self.facts.get("raw")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and what it was made from. ``record`` holds ``lineage.OWN_KEYS``; None where only the digest is known."""
+
+    digest: str
+    name: str
+    record: dict[str, Any] | None
+    parents: tuple[Model, ...] = ()
+    corpus: Corpus | None = None
+    path: Path | None = field(default=None, compare=False)  # where it was read from
+
+    @property
+    def stage(self) -> str | None:
+        return self.record["stage"] if self.record else None
+
+    def chain(self) -> list[Model]:
+        """All models of the tree, ancestors first, each once."""
+        found: dict[str, Model] = {}
+        for parent in self.parents:
+            found |= {model.digest: model for model in parent.chain()}
+        return [*found.values(), self]
+
+    def corpora(self) -> list[Corpus]:
+        """All corpora of the tree, each once."""
+        return list({m.corpus.digest: m.corpus for m in self.chain() if m.corpus is not None}.values())
+
+
+def read_model(path: Path) -> Model:
+    """The ancestry that a shipped file tells of itself.
+
+    Raises:
+        UserError: there is no such file, it is damaged, or it is not one of ours.
+    """
+    return descent_of(read_record(path), sha256_of(path), path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The lineage in an ONNX file's metadata; the file is parsed only if it matches its own checksum."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / lineage.MODEL}?")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    stated = stated_checksum(content)
+    if stated is not None and stated != actual_checksum(content):
+        raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
+    import onnx
+
+    try:
+        properties = {entry.key: entry.value for entry in onnx.ModelProto.FromString(content).metadata_props}
+        record = json.loads(properties[LINEAGE])
+        if record["format"] != lineage.FORMAT:
+            raise UserError(f"{path}: its lineage has format {record['format']!r}, expected {lineage.FORMAT}")
+        return {**record, "ancestors": dict(record["ancestors"]), "corpora": dict(record["corpora"])}
+    except UserError:
+        raise
+    except Exception as error:  # protocol buffers have no public base class for what they raise
+        reason = f"no metadata {LINEAGE}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: not a model of diminuendo, or a damaged one ({reason})") from None
+
+
+def descent_of(record: dict[str, Any], digest: str, path: Path | None = None) -> Model:
+    """The tree of a whole record (of an ONNX file or a ``lineage.json``)."""
+    known = {**record["ancestors"], digest: {key: record[key] for key in lineage.OWN_KEYS}}
+
+    def model(own: str, name: str, below: frozenset[str]) -> Model:
+        found = known.get(own)
+        if found is None or own in below:  # a record of another making; no digest can be its own ancestor
+            return Model(own, name, None)
+        parents = found["parents"]
+        return Model(
+            own,
+            found["name"],
+            found,
+            tuple(model(parents[parent], parent, below | {own}) for parent in _nearest_first(found)),
+            Corpus(found["corpus"], record["corpora"].get(found["corpus"], {})),
+            path if own == digest else None,
+        )
+
+    return model(digest, record["name"], frozenset())
+
+
+def _nearest_first(record: dict[str, Any]) -> Iterator[str]:
+    """Parents in the order of a family: the one it was made ``from``, then those that taught it."""
+    origin = record["parameters"].get("from")
+    yield from sorted(record["parents"], key=lambda name: (name != origin, name))

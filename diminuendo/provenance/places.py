@@ -1,0 +1,224 @@
+"""What of an ancestry is at hand: in the project's folders, in DVC's cache, in MLflow, in git."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.errors import UserError
+from diminuendo.files import sha256_of
+from diminuendo.provenance.dvc_cache import Cache, Entry
+from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
+
+MODELS, CORPUS = "models", "data/prepared"
+CORPUS_RECORD = "corpus.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run that made a result."""
+
+    id: str
+    name: str
+    status: str
+    commit: str | None
+    dirty: bool  # whether tracked files differed from the commit
+    code: str | None
+    started: int  # ms since the epoch
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result in DVC's cache: ``files`` are its files, relative path to md5."""
+
+    entry: Entry
+    files: dict[str, str]
+
+
+class Places:
+    """Looks digests up. Nothing is made, fetched or loaded; what is not there is None, and ``notes`` say why.
+
+    Args:
+        project: a repository of diminuendo, or None where there is none.
+    """
+
+    def __init__(self, project: Path | None) -> None:
+        self.project = project
+        self.notes: list[str] = []
+        if project is None:
+            self.notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
+        self._digests: dict[Path, str] = {}
+
+    @cached_property
+    def cache(self) -> Cache | None:
+        return Cache(self.project) if self.project is not None else None
+
+    @cached_property
+    def records(self) -> dict[str, tuple[Path, dict[str, Any]]]:
+        """Digest of ``model.onnx`` to folder and ``lineage.json`` of the models in the project."""
+        found = {}
+        for path in sorted(self.project.glob(f"{MODELS}/*/{lineage.RECORD}")) if self.project else []:
+            record = _json(path)
+            digest = record.get("files", {}).get(lineage.MODEL)
+            if digest and record.get("format") == lineage.FORMAT:
+                found[digest] = (path.parent, record)
+        return found
+
+    def model_folder(self, digest: str) -> Path | None:
+        """The folder under ``models/`` whose record names this file."""
+        return self.records[digest][0] if digest in self.records else None
+
+    @cached_property
+    def _corpus(self) -> tuple[str | None, Path]:
+        folder = (self.project or Path()) / CORPUS
+        return _json(folder / CORPUS_RECORD).get("digest"), folder
+
+    def corpus_folder(self, digest: str) -> Path | None:
+        return self._corpus[1] if self._corpus[0] == digest else None
+
+    def stored_model(self, name: str, digest: str) -> Stored | None:
+        """The model in DVC's cache, by ``dvc.lock`` as it is or as it was in any commit."""
+        return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, lambda path: self.digest_of(path) == digest), None)
+
+    def stored_corpus(self, digest: str) -> Stored | None:
+        return next(self._stored(CORPUS, CORPUS_RECORD, lambda path: _json(path).get("digest") == digest), None)
+
+    def stored_files(self) -> Iterator[Path]:
+        """The object of every ``model.onnx`` in the cache that a ``dvc.lock`` ever named."""
+        if self.cache is None:
+            return
+        for entry in self.cache.all_outputs():
+            if entry.path.startswith(f"{MODELS}/"):
+                md5 = (self.cache.listing(entry.md5) or {}).get(lineage.MODEL)
+                if md5 and self.cache.object(md5).is_file():
+                    yield self.cache.object(md5)
+
+    def logged_models(self, beginning: str) -> Iterator[tuple[str, Path]]:
+        """Digest and file of the models in MLflow whose digest begins so; remote ones are fetched."""
+        if self._store is None:
+            return
+        from mlflow.artifacts import download_artifacts
+
+        client, experiment = self._store
+        token, seen = None, set()
+        while True:
+            page = client.search_logged_models([experiment], page_token=token)
+            for model in page:
+                digest = model.tags.get("digest", "")
+                if digest.startswith(beginning) and digest not in seen:
+                    seen.add(digest)
+                    yield digest, Path(download_artifacts(artifact_uri=f"{model.artifact_location}/{lineage.MODEL}"))
+            token = page.token
+            if not token:
+                return
+
+    def digest_of(self, path: Path) -> str:
+        """SHA-256 of a file, taken once."""
+        if path not in self._digests:
+            self._digests[path] = sha256_of(path)
+        return self._digests[path]
+
+    def locked(self, path: str) -> Entry | None:
+        """What the working tree's ``dvc.lock`` says of an output, whether or not its objects are in the cache."""
+        return next(self.cache.outputs(path, history=False), None) if self.cache is not None else None
+
+    def raw_files(self, corpus: str, digest: str | None) -> dict[str, Any] | None:
+        """The list of the raw files of a corpus, from its folder or from the cache; None if it is not at hand."""
+        candidates = [folder / lineage.RAW] if (folder := self.corpus_folder(corpus)) else []
+        if (stored := self.stored_corpus(corpus)) and lineage.RAW in stored.files:
+            candidates.append(self.cache.object(stored.files[lineage.RAW]))
+        for path in candidates:
+            if path.is_file() and sha256_of(path) == digest:
+                return _json(path)
+        return None
+
+    def shown(self, path: Path | None) -> str | None:
+        """A path as a user of the project writes it."""
+        return None if path is None else path.relative_to(self.project).as_posix()
+
+    def _stored(self, path: str, key: str, is_it: Any) -> Iterator[Stored]:
+        if self.cache is None:
+            return
+        for entry in self.cache.outputs(path):
+            files = self.cache.listing(entry.md5) or {}
+            if key in files and self.cache.object(files[key]).is_file() and is_it(self.cache.object(files[key])):
+                yield Stored(entry, files)
+
+    def runs(self, digests: list[str]) -> dict[str, Run]:
+        """Output digest to the newest run that made it; the store is asked, never made."""
+        store = self._store
+        if store is None:
+            return {}
+        client, experiment = store
+        found = {}
+        for digest in digests:
+            newest = ["attributes.start_time DESC"]
+            for run in client.search_runs([experiment], f"tags.output = '{digest}'", max_results=1, order_by=newest):
+                tags = run.data.tags
+                found[digest] = Run(
+                    id=run.info.run_id,
+                    name=run.info.run_name,
+                    status=run.info.status,
+                    commit=tags.get("mlflow.source.git.commit"),
+                    dirty=tags.get("git.dirty") == "true",
+                    code=tags.get("code"),
+                    started=run.info.start_time,
+                )
+        return found
+
+    @cached_property
+    def _store(self) -> Any:
+        try:
+            store = open_existing()
+            if store is None or store[1] is None:
+                reason = "is not there" if store is None else "has no runs of this project"
+                self.notes.append(f"MLflow: {tracking_uri()} {reason}; MLFLOW_TRACKING_URI names another store")
+                return None
+            store[0].search_runs([store[1]], max_results=1)
+            return store
+        except Exception as error:  # whatever is wrong with a store, the file alone still tells its descent
+            self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
+            return None
+
+    @property
+    def available(self) -> frozenset[str]:
+        """Which of ``mlflow`` and ``dvc`` can be asked."""
+        there = {"mlflow": self._store is not None, "dvc": self.project is not None}
+        return frozenset(name for name, is_there in there.items() if is_there)
+
+
+def find_project(start: Path | None = None) -> Path | None:
+    """The nearest folder from ``start`` (or the working directory) upwards that holds a pipeline of diminuendo."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "params.yaml").is_file():
+            return folder
+    return None
+
+
+def project_at(folder: str | None) -> Path | None:
+    """The project that an option names, or the nearest; its MLflow store is the one used, unless another is set.
+
+    Raises:
+        UserError: the option names a folder that is none.
+    """
+    path = find_project() if folder is None else Path(folder).resolve()
+    if folder is not None and not ((path / "dvc.yaml").is_file() and (path / "params.yaml").is_file()):
+        raise UserError(f"--project {folder}: no dvc.yaml and params.yaml there; expected a clone of a project")
+    if path is not None:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{path / 'mlflow.db'}")
+    return path
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}

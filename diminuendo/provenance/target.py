@@ -1,0 +1,77 @@
+"""What a user may call a model: a file, a folder, a digest or its beginning, a name in the registry, a member."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.errors import UserError
+from diminuendo.provenance.descent import Model, descent_of, read_model, read_record
+from diminuendo.provenance.places import MODELS, Places
+
+_DIGEST = re.compile(r"[0-9a-f]{6,64}")
+
+
+def model_of(target: str, places: Places) -> Model:
+    """The model that ``target`` names, with its ancestry.
+
+    Raises:
+        UserError: there is no such thing at hand; the message says where it was looked for.
+    """
+    path = Path(target)
+    if path.is_dir() and (path / lineage.MODEL).is_file():
+        return read_model(path / lineage.MODEL)
+    if path.exists() or path.suffix == ".onnx":
+        return read_model(path)
+    if places.project is not None and (places.project / MODELS / target / lineage.MODEL).is_file():
+        return read_model(places.project / MODELS / target / lineage.MODEL)
+    from diminuendo.registry.address import is_address, resolve
+
+    if is_address(target):
+        return _by_digest(resolve(target), target, places)
+    if _DIGEST.fullmatch(target):
+        return _by_digest(target, target, places)
+    raise UserError(
+        f"{target}: neither a file, nor the digest of a model (six hexadecimal digits or more), nor a name in the "
+        "registry such as commands@champion, nor a member of the project's models/"
+    )
+
+
+def _by_digest(digest: str, target: str, places: Places) -> Model:
+    found = _known(digest, places)
+    if len(found) > 1:
+        names = ", ".join(f"{own[:16]} ({model.name})" for own, model in sorted(found.items()))
+        raise UserError(f"{target}: more than one model begins so: {names}; give more digits")
+    if not found:
+        raise UserError(
+            f"{target}: no model of this digest in models/, as an ancestor of those, in DVC's cache or in MLflow"
+            + "".join(f"\n  {note}" for note in places.notes)
+        )
+    return next(iter(found.values()))
+
+
+def _known(beginning: str, places: Places) -> dict[str, Model]:
+    """Models of the project and their ancestors; else what the cache or MLflow has."""
+    found: dict[str, Model] = {}
+    for digest, (folder, record) in places.records.items():
+        for model in descent_of(record, digest, folder / lineage.MODEL).chain():
+            if model.digest.startswith(beginning) and model.record is not None:
+                kept = found.get(model.digest)
+                found[model.digest] = model if kept is None or model.path else kept
+    if found:
+        return found
+    for path in places.stored_files():
+        record = _record(path)
+        digest = record and places.digest_of(path)
+        if record and digest and digest.startswith(beginning):
+            found[digest] = descent_of(record, digest, path)
+    return found or {digest: read_model(path) for digest, path in places.logged_models(beginning)}
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_record(path)
+    except UserError:
+        return None

@@ -1,0 +1,72 @@
+"""``diminuendo trace``: the whole ancestry of a model, down to the raw data, and what is known of it where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.dvc_cache import Entry
+from diminuendo.provenance.history import commit_with
+from diminuendo.provenance.places import MODELS, Places, Run
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the places say of one digest; None where they say nothing."""
+
+    folder: str | None
+    run: Run | None
+    commit: str | None
+    entry: Entry | None
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model, and what is known of every digest in its ancestry.
+
+    Attributes:
+        raw: digest of a corpus to the content of its ``sources.json``, where that is at hand.
+        looked_at: which of ``mlflow`` and ``dvc`` were there to be asked.
+        notes: what could not be looked at, and why.
+    """
+
+    model: Model
+    found: dict[str, Found]
+    raw: dict[str, dict[str, Any]]
+    looked_at: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def trace(model: Model, places: Places) -> Trace:
+    """Look up everything that the model descends from."""
+    chain, corpora = model.chain(), model.corpora()
+    runs = places.runs([m.digest for m in chain] + [c.digest for c in corpora])
+    found = {m.digest: _found_model(m, places, runs.get(m.digest)) for m in chain}
+    found |= {c.digest: _found_corpus(c, places, runs.get(c.digest)) for c in corpora}
+    raw = {c.digest: content for c in corpora if (content := places.raw_files(c.digest, c.raw)) is not None}
+    return Trace(model, found, raw, places.available, tuple(places.notes))
+
+
+def _found_model(model: Model, places: Places, run: Run | None) -> Found:
+    stored = places.stored_model(model.name, model.digest)
+    folder = places.model_folder(model.digest)
+    entry = stored.entry if stored else places.locked(f"{MODELS}/{model.name}") if folder else None
+    code = {model.stage: model.record["code"]} if model.record else {}
+    return Found(places.shown(folder), run, _commit(places, code, run), entry, stored is not None)
+
+
+def _found_corpus(corpus: Corpus, places: Places, run: Run | None) -> Found:
+    stored = places.stored_corpus(corpus.digest)
+    folder = places.corpus_folder(corpus.digest)
+    code = {"prepare": run.code} if run and run.code else {}
+    return Found(places.shown(folder), run, _commit(places, code, run), stored.entry if stored else None, bool(stored))
+
+
+def _commit(places: Places, code: dict[str, str], run: Run | None) -> str | None:
+    """The commit that the run noted if it has this code; else one that has it; else the run's word, unchecked."""
+    noted = [run.commit] if run and run.commit else []
+    if places.project is None or not code:
+        return noted[0] if noted else None
+    return commit_with(places.project, code, noted) or (noted[0] if noted else None)
