@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container
 from pathlib import Path
 
@@ -13,12 +14,13 @@ def main() -> None:
         from diminuendo.evaluation.family import evaluate_family
 
         for name in left_over(r.models):
-            print(f"note: {MODELS / name} is no member of params.yaml and is not evaluated; `rm -r` it if it is not needed")
+            print(f"note: {MODELS / name} is no member of params.yaml any more and is not evaluated")
         metrics = evaluate_family(r.models, r.corpus, r.params.evaluate, r.params.seed, r.out, earlier=r.output)
-        for found in metrics["members"].values():
+        timing = json.loads((r.out / "timing.json").read_text(encoding="utf-8"))["members"]
+        for name, found in metrics["members"].items():
             figures = {key: found[key] for key in ("wer", "cer", "delta_wer", "bytes", "parameters", "sparsity")}
+            figures["real_time_factor"] = timing[name]["1"]["real_time_factor"]
             r.track.model_metrics(found["digest"], figures)
-        r.track.summary({name: {"wer": found["wer"]} for name, found in metrics["members"].items()})
         r.track.artifact(r.out / "metrics.json")
         r.track.artifact(r.out / "timing.json")
 
