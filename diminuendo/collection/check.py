@@ -1,0 +1,123 @@
+"""Which records of a batch can be used: the checks of ``prepare``, and those that only a newcomer needs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from diminuendo.collection.batches import Batch
+from diminuendo.collection.known import Known, digest_of_samples, split_of
+from diminuendo.config.schema import Params
+from diminuendo.data.manifest import Entry, read_split
+from diminuendo.data.recordings import in_order, load_recording
+from diminuendo.data.validation import Problem, Problems
+from diminuendo.errors import UserError
+from diminuendo.text import describe_characters
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record that can be used: its split and the SHA-256 of its samples."""
+
+    entry: Entry
+    split: str
+    samples: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A batch after the checks; every line that is not empty is in one of the two."""
+
+    batch: Batch
+    good: tuple[Record, ...]
+    bad: tuple[Problem, ...]
+
+    @property
+    def bad_lines(self) -> list[int]:
+        return sorted({problem.line for problem in self.bad})
+
+    @property
+    def share_bad(self) -> float:
+        """Of all records; 1 where there are none."""
+        bad = len(self.bad_lines)
+        return bad / (bad + len(self.good)) if bad + len(self.good) else 1.0
+
+
+class _Listed(Problems):
+    def all(self) -> tuple[Problem, ...]:
+        return tuple(sorted(self._found))
+
+
+def check_batch(batch: Batch, params: Params, known: Known, workers: int | None = None) -> Checked:
+    """Check every record; ``known`` learns what can be used.
+
+    Raises:
+        UserError: params.yaml has no section ``retrain``.
+    """
+    settings = params.retrain
+    if settings is None:
+        raise UserError("params.yaml: retrain: missing, and collecting needs its fractions; see docs/retraining.md")
+    problems = _Listed()
+    try:
+        entries = read_split(batch.manifest, batch.name, params.text.lowercase, problems)
+    except UserError as error:
+        problems.add(batch.manifest, 0, "unreadable manifest", str(error))
+        entries = []
+    inside = []
+    for entry in entries:
+        if _is_inside(entry.path, batch.folder):
+            inside.append(entry)
+        else:
+            problems.add(
+                entry.file,
+                entry.line,
+                "outside the batch",
+                f"audio_filepath: {entry.path} is not in the batch's folder",
+            )
+    heard: list[Record] = []
+    rate = params.data.sample_rate
+    loaded = in_order(lambda entry: load_recording(entry, rate), inside, workers or os.cpu_count() or 1)
+    for entry, samples in zip(inside, loaded):
+        if isinstance(samples, tuple):
+            problems.add(entry.file, entry.line, *samples)
+            continue
+        digest = digest_of_samples(samples)
+        if (where := known.recordings.get(digest)) is not None:
+            problems.add(entry.file, entry.line, "known already", f"{entry.path.name}: the same audio as {where}")
+            continue
+        split = split_of(entry.speaker, known, settings.dev_fraction, settings.test_fraction, params.seed)
+        if split == "train" and (reason := _beyond_limits(entry, params)):
+            problems.add(entry.file, entry.line, "beyond the limits", reason)
+            continue
+        known.recordings[digest] = f"line {entry.line} of {batch.name}"
+        heard.append(Record(entry, split, digest))
+    known.characters |= {c for record in heard if record.split == "train" for c in record.entry.text}
+    good = []
+    for record in heard:
+        entry = record.entry
+        strange = sorted(set(entry.text) - known.characters - {" "})
+        if strange and record.split != "train":
+            problems.add(
+                entry.file,
+                entry.line,
+                "outside the vocabulary",
+                f"text: {describe_characters(strange)} in no text of train, and {entry.speaker} is of {record.split}",
+            )
+            continue
+        if entry.speaker is not None:
+            known.speakers[entry.speaker] = record.split
+        good.append(record)
+    return Checked(batch, tuple(good), problems.all())
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _beyond_limits(entry: Entry, params: Params) -> str | None:
+    if entry.duration < params.data.min_seconds:
+        return f"duration: {entry.duration:g} s is shorter than data.min_seconds ({params.data.min_seconds:g})"
+    if entry.duration > params.data.max_seconds:
+        return f"duration: {entry.duration:g} s is longer than data.max_seconds ({params.data.max_seconds:g})"
+    return None

@@ -1,0 +1,93 @@
+"""What training has already: whose voice is in which split, which recordings, which characters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diminuendo.config.schema import Params
+from diminuendo.data.manifest import read_collected, read_splits
+from diminuendo.data.prepared import SPLITS, PreparedCorpus
+from diminuendo.data.validation import Problems
+
+SAMPLES = "samples"  # key of a collected line: SHA-256 of the recording as 16-bit samples at data.sample_rate
+
+
+@dataclass
+class Known:
+    """Grows while batches are collected.
+
+    Attributes:
+        speakers: speaker to the split that the speaker belongs to.
+        recordings: SHA-256 of 16-bit samples to a few words on where they are.
+        characters: those that occur in the texts of train.
+    """
+
+    speakers: dict[str, str] = field(default_factory=dict)
+    recordings: dict[str, str] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    characters: set[str] = field(default_factory=set)
+
+    def copy(self) -> Known:
+        return Known(dict(self.speakers), dict(self.recordings), set(self.ids), set(self.characters))
+
+
+def digest_of_samples(samples) -> str:
+    """SHA-256 of int16 [N]."""
+    return hashlib.sha256(samples.tobytes()).hexdigest()
+
+
+def read_known(params: Params, prepared: Path) -> Known:
+    """All that the prepared corpus has, and what the manifests it was made from name besides.
+
+    Raises:
+        UserError: the prepared corpus or a manifest is missing or damaged.
+    """
+    import soundfile
+
+    known = Known()
+    corpus = PreparedCorpus.open(prepared)
+    for split in SPLITS:
+        utterances = corpus.split(split)
+        for path in dict.fromkeys(u.audio_filepath for u in utterances):
+            samples, rate = soundfile.read(prepared / path, dtype="int16")
+            for utterance in (u for u in utterances if u.audio_filepath == path):
+                first = round(utterance.offset * rate)
+                piece = samples[first : first + round(utterance.duration * rate)]
+                known.recordings.setdefault(digest_of_samples(piece), f"{utterance.id} in {split}")
+        known.ids |= {u.id for u in utterances}
+        known.speakers |= {u.speaker: split for u in utterances if u.speaker is not None}
+        if split == "train":
+            known.characters |= {character for u in utterances for character in u.text}
+    # Whoever has no utterance left in the prepared corpus still belongs to a split.
+    problems = Problems()  # a source that is bad ends `prepare`, not this
+    lowercase, collected = params.text.lowercase, Path(params.data.collected)
+    named = [read_collected(collected, lowercase, problems)] if collected.is_dir() else []
+    if params.data.source == "manifest":
+        folder = Path(params.data.path)
+        named.append(read_splits(folder, lowercase, params.data.dev_fraction, params.seed, problems))
+    for splits in named:
+        for split, entries in splits.items():
+            known.ids |= {entry.id for entry in entries}
+            known.speakers |= {entry.speaker: split for entry in entries if entry.speaker is not None}
+            for entry in entries:
+                if SAMPLES in entry.keys:
+                    known.recordings.setdefault(entry.keys[SAMPLES], f"{entry.id} in {split}")
+    return known
+
+
+def split_of(speaker: str | None, known: Known, dev: float, test: float, seed: int) -> str:
+    """The split a speaker belongs to; a new one is drawn by a hash of name and seed, so that it stays the same.
+
+    Args:
+        speaker: None is somebody who is heard this once, and goes to train.
+        dev, test: shares of new speakers.
+    """
+    if speaker is None:
+        return "train"
+    if speaker in known.speakers:
+        return known.speakers[speaker]
+    drawn = int.from_bytes(hashlib.sha256(json.dumps([seed, speaker]).encode()).digest()[:8], "big") / 2**64
+    return "test" if drawn < test else "dev" if drawn < test + dev else "train"

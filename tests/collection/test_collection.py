@@ -1,0 +1,253 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from diminuendo.collection.batches import arrived, refuse, unseen
+from diminuendo.collection.collect import collect
+from diminuendo.collection.collected import Collection
+from diminuendo.data.prepare import prepare
+from diminuendo.data.prepared import SPLITS, PreparedCorpus
+from diminuendo.errors import UserError
+from tests.factories.audio import dummy_corpus, manifest_params, read_manifest, write_manifest
+from tests.factories.incoming import make_batch
+
+
+def silent(_line):
+    pass
+
+
+class Place:
+    """A source, its prepared corpus, and the folders of collecting."""
+
+    def __init__(self, folder, **changes):
+        self.incoming, self.quarantine = folder / "incoming", folder / "quarantine"
+        self.collected, self.prepared = folder / "collected", folder / "prepared"
+        source = dummy_corpus(folder / "source")
+        self.params = manifest_params(source, **{"data.collected": str(self.collected), **changes})
+        self.collected.mkdir()
+        self.prepared.mkdir()
+        prepare(self.params, self.prepared, workers=1, say=silent, report=folder / "problems.txt")
+
+    def collect(self):
+        batches = unseen(arrived(self.incoming), Collection(self.collected).batches, self.quarantine)
+        return collect(batches, self.params, self.collected, self.quarantine, self.prepared, silent)
+
+    def lines(self, split):
+        path = self.collected / f"{split}.jsonl"
+        return read_manifest(path) if path.exists() else []
+
+    def everything(self):
+        return {
+            path.relative_to(self.collected): path.read_bytes()
+            for path in sorted(self.collected.rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path)
+
+
+def edit(batch, change):
+    lines = read_manifest(batch / "manifest.jsonl")
+    change(lines)
+    write_manifest(batch / "manifest.jsonl", lines)
+
+
+def problems_of(place, batch):
+    path = place.quarantine / batch / "records" / "problems.jsonl"
+    return {problem["line"]: problem for problem in read_manifest(path)}
+
+
+def test_good_records_are_added_and_prepare_takes_them(place, tmp_path):
+    make_batch(place.incoming / "week1", 12, ("new-1", "new-2", "new-3"))
+    outcome = place.collect()
+    lines = {split: place.lines(split) for split in SPLITS}
+    assert sum(map(len, lines.values())) == 12 and not outcome.set_aside and not place.quarantine.exists()
+    assert outcome.added[0]["records"] == {split: len(found) for split, found in lines.items()}
+    assert {line["batch"] for found in lines.values() for line in found} == {"week1"}
+
+    again = tmp_path / "again"
+    again.mkdir()
+    prepare(place.params, again, workers=1, say=silent, report=tmp_path / "problems.txt")
+    before, after = PreparedCorpus.open(place.prepared), PreparedCorpus.open(again)
+    for split in SPLITS:
+        assert len(after.split(split)) == len(before.split(split)) + len(lines[split])
+    assert {u.group("batch") for u in after.train} == {None, "week1"}
+
+
+def test_the_same_batches_give_the_same_bytes(place):
+    make_batch(place.incoming / "week1")
+    make_batch(place.incoming / "week2", seed=2)
+    place.collect()
+    first = place.everything()
+    shutil.rmtree(place.collected)
+    place.collected.mkdir()
+    place.collect()
+    assert place.everything() == first
+
+
+def test_a_batch_is_collected_once_and_another_of_its_name_too(place):
+    make_batch(place.incoming / "week1", 4)
+    place.collect()
+    first = place.everything()
+    assert not place.collect().added and place.everything() == first
+    shutil.rmtree(place.incoming / "week1")
+    make_batch(place.incoming / "week1", 4, seed=5)
+    assert sum(place.collect().added[0]["records"].values()) == 4
+    ids = [line["id"] for split in SPLITS for line in place.lines(split)]
+    assert len(ids) == len(set(ids)) == 8
+
+
+def test_every_kind_of_bad_record_is_set_apart_with_its_reason(place):
+    batch = make_batch(place.incoming / "week1", 20)
+    source = place.params.data.path
+
+    def damage(lines):
+        lines[0]["text"] = ""
+        lines[1]["duration"] = "long"
+        lines[2]["audio_filepath"] = "clips/none.wav"
+        lines[3]["duration"] += 1.0
+        lines[4]["audio_filepath"] = f"{source}/train-000.wav"
+        lines[6]["audio_filepath"] = lines[7]["audio_filepath"]
+        lines[6]["duration"] = lines[7]["duration"]
+
+    edit(batch, damage)
+    (batch / "clips/005.wav").write_bytes(b"RIFF, but no more")
+    shutil.copy(f"{source}/test-001.wav", batch / "clips/008.wav")
+    edit(batch, lambda lines: lines[8].update(duration=read_manifest(Path(source) / "test.jsonl")[1]["duration"]))
+    with open(batch / "manifest.jsonl", "ab") as file:
+        file.write(b'{"audio_filepath": \n')
+
+    outcome = place.collect()
+    found = problems_of(place, "week1")
+    assert {line: problem["kind"] for line, problem in found.items()} == {
+        1: "empty text",
+        2: "wrong type or value",
+        3: "missing file",
+        4: "wrong duration",
+        5: "outside the batch",
+        6: "not audio",
+        8: "known already",
+        9: "known already",
+        21: "bad JSON",
+    }
+    assert "line 7 of week1" in found[8]["message"] and "test-001 in test" in found[9]["message"]
+    assert sum(outcome.added[0]["records"].values()) == 12
+
+    records = place.quarantine / "week1" / "records"
+    raw = (batch / "manifest.jsonl").read_bytes().split(b"\n")
+    kept = (records / "manifest.jsonl").read_bytes().split(b"\n")[:-1]
+    assert kept == [raw[line - 1] for line in sorted(found)]
+    assert (records / "clips/005.wav").read_bytes() == b"RIFF, but no more"
+    assert not (records / "clips/010.wav").exists()
+    assert "9 of 21 records cannot be used (43 %)" in (records / "report.md").read_text()
+    assert found[21]["line_here"] == 9
+
+
+def test_corrected_records_can_be_given_again(place):
+    batch = make_batch(place.incoming / "week1", 6)
+    edit(batch, lambda lines: lines[2].update(text=""))
+    place.collect()
+    shutil.move(place.quarantine / "week1" / "records", place.incoming / "week1-corrected")
+    edit(place.incoming / "week1-corrected", lambda lines: lines[0].update(text="ab ba"))
+    assert sum(place.collect().added[0]["records"].values()) == 1
+
+
+def test_a_batch_with_too_much_wrong_is_set_aside_whole(tmp_path):
+    place = Place(tmp_path, **{"retrain.quarantine_limit": 0.2})
+    batch = make_batch(place.incoming / "week1", 10, ("stranger",))
+    edit(batch, lambda lines: [line.update(text="") for line in lines[:3]])
+    (place.incoming / "empty").mkdir()
+    (place.incoming / "empty/manifest.jsonl").write_text("\n")
+    outcome = place.collect()
+    assert [aside["name"] for aside in outcome.set_aside] == ["empty", "week1"] and not outcome.added
+    assert not place.everything() and not batch.exists()
+    refused = place.quarantine / "week1" / "refused"
+    assert "3 of 10" in json.loads((refused / "decision.json").read_text())["reason"]
+    assert len(list(refused.glob("clips/*.wav"))) == 10
+    # The good ones were not used, so that their recordings are not known.
+    edit(refused, lambda lines: [line.update(text="ab") for line in lines[:3]])
+    shutil.move(refused, place.incoming / "week1")
+    assert sum(place.collect().added[0]["records"].values()) == 10
+
+
+def test_speakers_stay_where_they_are_and_new_ones_are_drawn(tmp_path):
+    place = Place(tmp_path, **{"retrain.dev_fraction": 0.2, "retrain.test_fraction": 0.3})
+    new = tuple(f"new-{i}" for i in range(60))
+    make_batch(place.incoming / "week1", 120, (*new, "speaker1", "speaker4", "speaker5"), words=1)
+    nameless = make_batch(place.incoming / "week2", 5, words=2, seed=3)
+    edit(nameless, lambda lines: [line.pop("speaker") for line in lines])
+    place.collect()
+    where = {split: {line.get("speaker") for line in place.lines(split)} for split in SPLITS}
+    assert "speaker1" in where["train"] and "speaker4" in where["dev"] and "speaker5" in where["test"]
+    assert None in where["train"] and None not in where["dev"] | where["test"]
+    assert not where["train"] & where["test"] and not where["train"] & where["dev"] and not where["dev"] & where["test"]
+    counts = {split: len(found & set(new)) for split, found in where.items()}
+    assert sum(counts.values()) == 60 and 6 <= counts["dev"] <= 18 and 10 <= counts["test"] <= 26
+
+
+def test_a_new_speaker_is_drawn_alike_every_time(tmp_path):
+    """The second batch of a speaker goes where the first went, though the corpus was not prepared in between."""
+    place = Place(tmp_path, **{"retrain.dev_fraction": 0.3, "retrain.test_fraction": 0.3})
+    for week in (1, 2):
+        make_batch(place.incoming / f"week{week}", 12, tuple(f"new-{i}" for i in range(6)), seed=week)
+        place.collect()
+    where = [{line["speaker"] for line in place.lines(split)} for split in SPLITS]
+    assert len(set.union(*where)) == sum(map(len, where)) == 6
+
+
+def test_test_holds_no_character_that_train_has_not(tmp_path):
+    place = Place(tmp_path, **{"retrain.test_fraction": 1.0, "retrain.dev_fraction": 0.0})
+    batch = make_batch(place.incoming / "week1", 4)
+    edit(batch, lambda lines: lines[3].update(text="ab xyz"))
+    place.collect()
+    assert problems_of(place, "week1")[4]["kind"] == "outside the vocabulary"
+    assert len(place.lines("test")) == 3
+
+
+def test_limits_of_training_are_told_of(place):
+    batch = make_batch(place.incoming / "week1", 4, ("speaker1",))
+    edit(batch, lambda lines: lines[0].update(offset=0.0, duration=0.05))
+    place.collect()
+    assert problems_of(place, "week1")[1]["kind"] == "beyond the limits"
+
+
+def test_parts_of_one_file_are_stored_once(place):
+    batch = make_batch(place.incoming / "week1", 1, ("speaker1",), words=4)
+
+    def cut(lines):
+        whole = lines.pop()
+        for start in (0.0, 0.5):
+            lines.append({**whole, "offset": start, "duration": 0.4, "text": "ab"})
+
+    edit(batch, cut)
+    place.collect()
+    lines = place.lines("train")
+    assert [line["offset"] for line in lines] == [0.0, 0.5]
+    assert len({line["audio_filepath"] for line in lines}) == 1 == len(list(place.collected.rglob("*.wav")))
+
+
+def test_a_batch_that_is_still_copied_has_not_arrived(place):
+    make_batch(place.incoming / ".week1", 2)
+    (place.incoming / "week2").mkdir()
+    assert arrived(place.incoming) == [] == arrived(place.incoming / "nowhere")
+    make_batch(place.incoming / "a|b", 1)
+    with pytest.raises(UserError, match=r"a\|b: name a batch"):
+        arrived(place.incoming)
+
+
+def test_a_refused_batch_comes_back_only_when_it_is_taken_out_of_quarantine(place, tmp_path):
+    batch = make_batch(place.incoming / "week1", 3)
+    shutil.copytree(batch, tmp_path / "remote")
+    target = refuse(arrived(place.incoming)[0], place.quarantine, {"reason": "worse"}, "worse\n")
+    assert not batch.exists() and (target / "decision.md").read_text() == "worse\n"
+    shutil.copytree(tmp_path / "remote", batch)  # as an update of an import would do
+    assert unseen(arrived(place.incoming), {}, place.quarantine) == []
+    refuse(arrived(place.incoming)[0], place.quarantine, {"reason": "worse"}, "worse\n")
+    assert not batch.exists() and len(list((place.quarantine / "week1").iterdir())) == 1
+    shutil.move(target, batch)
+    assert [b.name for b in unseen(arrived(place.incoming), {}, place.quarantine)] == ["week1"]
