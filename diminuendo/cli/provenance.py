@@ -14,7 +14,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The same as JSON."
 
 def add_to(group: click.Group) -> None:
     """Make the commands of this file part of the command line."""
-    for command in (trace,):
+    for command in (trace, verify, reproduce):
         group.add_command(command)
 
 
@@ -55,3 +55,88 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
         click.echo(terminal.draw(tree))
         for note in traced.notes:
             click.echo(f"note: {note}", err=True)
+
+
+@click.command()
+@click.argument("models", nargs=-1)
+@_JSON
+@_PROJECT
+def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
+    """Check that MODELS and all that they descend from are as they were; without MODELS, the whole project.
+
+    Files are hashed, never loaded. The exit status is 1 if anything is damaged or missing. What is not at hand (an
+    ancestor of a file that was copied elsewhere) is named, and is no error.
+    """
+    with plain_errors():
+        import json
+        from collections import Counter
+        from pathlib import Path
+
+        from diminuendo.errors import UserError
+        from diminuendo.provenance.places import Places, project_at
+        from diminuendo.provenance.target import model_of
+        from diminuendo.provenance.verify import verify_descent, verify_file, verify_project
+
+        places = Places(project_at(project))
+        if not models and places.project is None:
+            raise UserError("no project here or above; name the files to verify, or a clone with --project")
+        findings = {} if models else dict.fromkeys(verify_project(places))
+        for model in models:
+            is_file = Path(model).is_file() or model.endswith(".onnx")
+            found = verify_file(Path(model), places) if is_file else verify_descent(model_of(model, places), places)
+            findings |= dict.fromkeys(found)
+        if as_json:
+            click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+        else:
+            for finding in findings:
+                where = f"  {finding.where}" if finding.where else ""
+                detail = f": {finding.detail}" if finding.detail else ""
+                click.echo(f"{finding.status:<12}{finding.what}{where}{detail}")
+            for note in places.notes:
+                click.echo(f"note: {note}", err=True)
+            counts = Counter(finding.status for finding in findings)
+            click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+        raise SystemExit(int(any(finding.is_bad for finding in findings)))
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@click.option(
+    "--environment",
+    type=click.Choice(["locked", "this"]),
+    default="locked",
+    show_default=True,
+    help="Install what the commit's requirements.lock names, or use the environment that runs this.",
+)
+@click.option("--folder", type=click.Path(), help="Where to build; .work/reproduce by default.")
+@click.option("--keep", is_flag=True, help="Leave the clone there.")
+@_JSON
+@_PROJECT
+def reproduce(
+    models: tuple[str, ...], environment: str, folder: str | None, keep: bool, as_json: bool, project: str | None
+) -> None:
+    """Build MODELS again in a clean clone at their commit, and compare the bytes.
+
+    The exit status is 1 if they differ; then it says how far apart their outputs, words and error rates are.
+    Interrupted, the same command goes on where it was.
+    """
+    with plain_errors():
+        import json
+        from pathlib import Path
+
+        from diminuendo.provenance.places import Places, project_at
+        from diminuendo.provenance.reproduce import reproduce as build_again
+        from diminuendo.provenance.target import model_of
+
+        places = Places(project_at(project))
+        found = list({model.digest: model for model in (model_of(target, places) for target in models)}.values())
+
+        def say(line: str) -> None:
+            click.echo(line, err=True)
+
+        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say)
+        if as_json:
+            click.echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
+        for outcome in outcomes if not as_json else []:
+            click.echo(str(outcome))
+        raise SystemExit(int(not all(outcome.is_same for outcome in outcomes)))

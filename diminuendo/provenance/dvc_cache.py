@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 LOCK = "dvc.lock"
+WHOLE, DAMAGED, MISSING = "whole", "damaged", "missing"  # states of a file against its digest
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,14 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def is_whole(self, md5: str) -> bool:
-        """Whether an object has the bytes that its name says. Raises OSError where it cannot be read."""
-        with open(self.object(md5), "rb") as file:
-            return hashlib.file_digest(file, _md5).hexdigest() == md5.removesuffix(".dir")
+    def state(self, md5: str) -> str:
+        """Whether an object is there with the bytes that its name says."""
+        try:
+            with open(self.object(md5), "rb") as file:
+                found = hashlib.file_digest(file, _md5).hexdigest()
+        except OSError:
+            return MISSING
+        return WHOLE if found == md5.removesuffix(".dir") else DAMAGED
 
     def outputs(self, path: str, history: bool = True) -> Iterator[Entry]:
         """What ``dvc.lock`` says of the output ``path``: now, then in commits from the newest on, each md5 once."""

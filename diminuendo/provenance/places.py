@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 
 from diminuendo import lineage
 from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.files import digest_of_json, sha256_of
+from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 MODELS, CORPUS = "models", "data/prepared"
 CORPUS_RECORD = "corpus.json"
+_VERSIONS = ("python", "torch", "onnxruntime", "cpus")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Run:
     dirty: bool  # whether tracked files differed from the commit
     code: str | None
     started: int  # ms since the epoch
+    made_with: tuple[tuple[str, str], ...]  # versions, and how many processors
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,10 @@ class Places:
 
     def stored_model(self, name: str, digest: str) -> Stored | None:
         """The model in DVC's cache, by ``dvc.lock`` as it is or as it was in any commit."""
-        return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, lambda path: self.digest_of(path) == digest), None)
+        return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, self.has_digest(digest)), None)
 
     def stored_corpus(self, digest: str) -> Stored | None:
-        return next(self._stored(CORPUS, CORPUS_RECORD, lambda path: _json(path).get("digest") == digest), None)
+        return next(self._stored(CORPUS, CORPUS_RECORD, self.is_corpus(digest)), None)
 
     def stored_files(self) -> Iterator[Path]:
         """The object of every ``model.onnx`` in the cache that a ``dvc.lock`` ever named."""
@@ -113,7 +116,11 @@ class Places:
                 digest = model.tags.get("digest", "")
                 if digest.startswith(beginning) and digest not in seen:
                     seen.add(digest)
-                    yield digest, Path(download_artifacts(artifact_uri=f"{model.artifact_location}/{lineage.MODEL}"))
+                    address = f"{model.artifact_location}/{lineage.MODEL}"
+                    try:
+                        yield digest, Path(download_artifacts(artifact_uri=address))
+                    except Exception:  # each kind of store raises its own
+                        yield digest, Path(address.removeprefix("file://"))
             token = page.token
             if not token:
                 return
@@ -123,6 +130,64 @@ class Places:
         if path not in self._digests:
             self._digests[path] = sha256_of(path)
         return self._digests[path]
+
+    def has_digest(self, digest: str) -> Callable[[Path], bool]:
+        return lambda path: self.digest_of(path) == digest
+
+    def is_corpus(self, digest: str) -> Callable[[Path], bool]:
+        return lambda path: _json(path).get("digest") == digest
+
+    def outputs(self, path: str) -> Iterator[Entry]:
+        """Every entry for an output, of the working tree and of all commits."""
+        return self.cache.outputs(path) if self.cache is not None else iter(())
+
+    def unreadable_record(self, path: str, name: str = lineage.RECORD) -> Path | None:
+        """A folder of the project whose record does not match its own digest: of what it is cannot be told."""
+        folder = self.project / path if self.project is not None else None
+        if folder is None or not folder.is_dir():
+            return None
+        record = _json(folder / name)
+        stated = record.pop("digest", None)
+        return folder if stated is None or stated != digest_of_json(record) else None
+
+    def is_current(self, corpus: str) -> bool:
+        """Whether ``params.yaml`` leads to the raw data of this corpus."""
+        return self.corpus_folder(corpus) is not None
+
+    def raw_folder(self, parameter: str) -> Path | None:
+        """The folder that a parameter such as ``data.path`` names, seen from the project."""
+        import yaml
+
+        try:
+            value = yaml.safe_load((self.project / "params.yaml").read_text(encoding="utf-8"))
+            for key in parameter.split("."):
+                value = value[key]
+            return self.project / value
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            return None
+
+    def tracked(self, folder: Path) -> dict[str, str] | None:
+        """Relative path to md5 of a folder that DVC tracks by a ``.dvc`` file; None where none does, or no cache."""
+        import yaml
+
+        try:
+            out = yaml.safe_load(folder.with_name(f"{folder.name}.dvc").read_text(encoding="utf-8"))["outs"][0]
+            return self.cache.listing(out["md5"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError, IndexError):
+            return None
+
+    def file_of(self, model: Model) -> Path | None:
+        """Any whole copy of a model's file."""
+        candidates = [model.path] if model.path else []
+        candidates += [folder / lineage.MODEL] if (folder := self.model_folder(model.digest)) else []
+        if stored := self.stored_model(model.name, model.digest):
+            candidates.append(self.cache.object(stored.files[lineage.MODEL]))
+        candidates += self.logged_files(model.digest)
+        return next((path for path in candidates if path.is_file() and sha256_of(path) == model.digest), None)
+
+    def logged_files(self, digest: str) -> list[Path]:
+        """Where MLflow says that the models of this digest are; files that cannot be had are named all the same."""
+        return [path for _, path in self.logged_models(digest)]
 
     def locked(self, path: str) -> Entry | None:
         """What the working tree's ``dvc.lock`` says of an output, whether or not its objects are in the cache."""
@@ -142,7 +207,7 @@ class Places:
         """A path as a user of the project writes it."""
         return None if path is None else path.relative_to(self.project).as_posix()
 
-    def _stored(self, path: str, key: str, is_it: Any) -> Iterator[Stored]:
+    def _stored(self, path: str, key: str, is_it: Callable[[Path], bool]) -> Iterator[Stored]:
         if self.cache is None:
             return
         for entry in self.cache.outputs(path):
@@ -169,6 +234,7 @@ class Places:
                     dirty=tags.get("git.dirty") == "true",
                     code=tags.get("code"),
                     started=run.info.start_time,
+                    made_with=tuple((key, tags[key]) for key in _VERSIONS if key in tags),
                 )
         return found
 

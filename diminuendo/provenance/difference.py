@@ -1,0 +1,74 @@
+"""How far apart two files are that should be one: in their outputs, their words and their error rates."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.evaluation import accuracy
+from diminuendo.evaluation.scoring import Bootstrap, Interval, rate
+
+HEARD = 50  # test utterances whose outputs are compared number by number
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``log_probs``: the largest difference of a natural-log posterior; ``same_words``: share of test utterances."""
+
+    log_probs: float | None  # None where the outputs have not one shape
+    same_words: float
+    utterances: int
+    wer: tuple[float, float]  # of the original, of the copy
+    delta_wer: Interval  # paired, copy minus original
+
+    def __str__(self) -> str:
+        far = "not of one shape" if self.log_probs is None else f"at most {self.log_probs:.2g} apart"
+        return (
+            f"log-probabilities {far}; {self.same_words:.1%} of {self.utterances} test utterances in the same words; "
+            f"WER {100 * self.wer[0]:.2f} % then, {100 * self.wer[1]:.2f} % now, "
+            f"difference [{100 * self.delta_wer.low:+.2f}, {100 * self.delta_wer.high:+.2f}] points"
+        )
+
+
+def measure_difference(original: Path, copy: Path, corpus: PreparedCorpus, seed: int = 0) -> Difference:
+    """Decode the test split with both files."""
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        for name, path in (("original", original), ("copy", copy)):
+            out = Path(place, name)
+            out.mkdir()
+            accuracy.measure_accuracy(path, corpus, out)
+            lines = (out / accuracy.HYPOTHESES).read_text(encoding="utf-8").splitlines()
+            rows.append([json.loads(line) for line in lines])
+    errors = [np.array([r["substitutions"] + r["deletions"] + r["insertions"] for r in own]) for own in rows]
+    words = np.array([r["words"] for r in rows[0]])
+    bootstrap = Bootstrap(len(words), 1000, 0.95, seed)
+    delta = bootstrap.rates(errors[1], words) - bootstrap.rates(errors[0], words)
+    return Difference(
+        log_probs=_largest(original, copy, corpus),
+        same_words=float(np.mean([a["hypothesis"] == b["hypothesis"] for a, b in zip(*rows, strict=True)])),
+        utterances=len(words),
+        wer=(rate(errors[0], words), rate(errors[1], words)),
+        delta_wer=bootstrap.interval(delta),
+    )
+
+
+def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None:
+    from diminuendo.runtime.model import AcousticModel
+
+    one, other = AcousticModel(original, threads=1), AcousticModel(copy, threads=1)
+    largest = 0.0
+    for utterance in corpus.test[:HEARD]:
+        waveform = corpus.audio(utterance)[None]
+        lengths = np.array([waveform.shape[1]], dtype=np.int64)
+        (a, _), (b, _) = one.log_probs(waveform, lengths), other.log_probs(waveform, lengths)
+        if a.shape != b.shape:
+            return None
+        largest = max(largest, float(np.abs(a - b).max(initial=0.0)))
+    return largest
+

@@ -1,0 +1,221 @@
+"""``diminuendo verify``: are a file and all that it descends from as they were?
+
+Every copy at hand is hashed: the file, the folders of the project, the objects of DVC's cache, MLflow's artifacts, the
+raw data. Nothing is loaded: bytes are compared with the digests that the records state, and the records with theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.checksum import actual_checksum, stated_checksum
+from diminuendo.errors import UserError
+from diminuendo.files import digest_of_json, sha256_of
+from diminuendo.provenance.descent import Corpus, Model, read_model
+from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
+from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
+
+UNSEEN = "not at hand"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one thing: ``what`` it is, ``where`` it was looked at."""
+
+    status: str
+    what: str
+    where: str
+    detail: str = ""
+
+    @property
+    def is_bad(self) -> bool:
+        return self.status in (DAMAGED, MISSING)
+
+
+def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
+    """A shipped file, and everything it descends from that is at hand; ``done``: digests that need no second look."""
+    what = f"file {path.name}"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        yield Finding(MISSING, what, str(path), f"cannot be read: {error.strerror}")
+        return
+    stated = stated_checksum(content)
+    if stated is None or stated != actual_checksum(content):
+        reason = "it carries no checksum" if stated is None else "it does not match its own checksum"
+        yield Finding(DAMAGED, what, str(path), f"{reason}: not a file of diminuendo, or a damaged one")
+        return
+    yield Finding(WHOLE, what, str(path), f"sha256 {sha256_of(path)[:12]}")
+    is_in_project = places.model_folder(sha256_of(path)) == path.parent.resolve()
+    if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file() and not is_in_project:
+        yield from _folder(path.parent, f"model {path.parent.name}")
+    try:
+        model = read_model(path)
+    except UserError as error:
+        yield Finding(DAMAGED, what, str(path), str(error))
+        return
+    yield from verify_descent(model, places, done)
+
+
+def verify_descent(model: Model, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
+    """The models and corpora of a tree, the model itself among them."""
+    done = set() if done is None else done
+    for corpus in model.corpora():
+        if corpus.digest not in done:
+            done.add(corpus.digest)
+            yield from _corpus(corpus, places)
+    for ancestor in model.chain():
+        if ancestor.digest not in done:
+            done.add(ancestor.digest)
+            yield from _model(ancestor, places, is_given=ancestor is model and model.path is not None)
+
+
+def verify_project(places: Places) -> Iterator[Finding]:
+    """Every model of the project with all that it descends from, the evaluation and the reports."""
+    done: set[str] = set()
+    for folder in sorted(path for path in (places.project / MODELS).glob("*") if path.is_dir()):
+        path = folder / lineage.MODEL
+        yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
+    for name in ("evaluation", "reports"):
+        if (places.project / name).is_dir():
+            yield from _folder(places.project / name, name)
+
+
+def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
+    what = f"model {model.name} {model.digest[:12]}"
+    seen = False
+    # By name too: a record that was damaged no longer says which digest it is of.
+    folder = places.model_folder(model.digest) or places.unreadable_record(f"{MODELS}/{model.name}")
+    if folder is not None:
+        seen = True
+        yield from _folder(folder, what, model.digest)
+    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, places.has_digest(model.digest), what, places):
+        seen = True
+        yield finding
+    for path in places.logged_files(model.digest):
+        seen = True
+        if not path.is_file():
+            yield Finding(MISSING, what, str(path), "MLflow names it")
+        elif sha256_of(path) != model.digest:
+            yield Finding(DAMAGED, what, str(path), "MLflow's artifact has another digest")
+        else:
+            yield Finding(WHOLE, what, str(path), "MLflow")
+    if not seen:
+        detail = "nothing but its own checksum vouches for it" if is_given else "no copy of it"
+        yield Finding(UNSEEN, what, "", f"{detail}: not in the project, DVC's cache or MLflow")
+
+
+def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
+    what = f"corpus {corpus.digest[:12]}"
+    folder = places.corpus_folder(corpus.digest) or places.unreadable_record(CORPUS, CORPUS_RECORD)
+    if folder is not None:
+        yield from _prepared(folder, corpus, what)
+    cached = list(_cached(CORPUS, CORPUS_RECORD, places.is_corpus(corpus.digest), what, places))
+    yield from cached
+    if folder is None and not cached:
+        yield Finding(UNSEEN, what, "", "no copy of it: not in the project or DVC's cache")
+    content = places.raw_files(corpus.digest, corpus.raw)
+    if content is None:
+        yield Finding(UNSEEN, f"raw data of {what}", "", f"their list ({lineage.RAW}) is not at hand, or damaged")
+    elif not places.is_current(corpus.digest):
+        yield Finding(UNSEEN, f"raw data of {what}", "", "another corpus is the project's now; reproduce checks them")
+    else:
+        yield from _raw(content, what, places)
+
+
+def _folder(folder: Path, what: str, digest: str | None = None) -> Iterator[Finding]:
+    """A folder with a ``lineage.json``: the record, and every file that it names."""
+    path = folder / lineage.RECORD
+    record = _record(path)
+    if isinstance(record, str):
+        yield Finding(MISSING if not path.exists() else DAMAGED, what, str(path), record)
+        return
+    if digest is not None and record["files"].get(lineage.MODEL) != digest:
+        yield Finding(DAMAGED, what, str(path), "it names another model")
+        return
+    yield from _files(folder, record["files"], what, f"{folder} ({len(record['files'])} files and their record)")
+
+
+def _prepared(folder: Path, corpus: Corpus, what: str) -> Iterator[Finding]:
+    path = folder / CORPUS_RECORD
+    record = _record(path)
+    if isinstance(record, str):
+        yield Finding(DAMAGED, what, str(path), record)
+        return
+    if record["digest"] != corpus.digest:
+        yield Finding(DAMAGED, what, str(path), "it describes another corpus")
+        return
+    yield from _files(folder, record["files"], what, f"{folder} ({len(record['files'])} files and their record)")
+
+
+def _record(path: Path) -> dict[str, Any] | str:
+    """A record whose digest fits it, or what is wrong with it."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rest = {key: value for key, value in record.items() if key != "digest"}
+        if record["digest"] != digest_of_json(rest) or not isinstance(record["files"], dict):
+            return "it does not match its own digest"
+        return record
+    except FileNotFoundError:
+        return "it is not there"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"not readable as a record ({type(error).__name__}: {error})"
+
+
+def _files(folder: Path, files: dict[str, str], what: str, all_of_them: str) -> Iterator[Finding]:
+    bad = []
+    for name, expected in sorted(files.items()):
+        path = folder / name
+        if not path.is_file():
+            bad.append(Finding(MISSING, what, str(path), "its record names it"))
+        elif (found := sha256_of(path)) != expected:
+            detail = f"its SHA-256 is {found[:12]}, its record says {expected[:12]}; {path.stat().st_size} bytes"
+            bad.append(Finding(DAMAGED, what, str(path), detail))
+    yield from bad or [Finding(WHOLE, what, all_of_them)]
+
+
+def _cached(path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places) -> Iterator[Finding]:
+    """An output in DVC's cache, which checks a damaged object out without a word.
+
+    Objects too damaged to tell what they belonged to are reported if a ``dvc.lock`` names them for this output.
+    """
+    for entry in places.outputs(path):
+        place = f"DVC's cache, {entry.stage}" + (f" of commit {entry.commit[:12]}" if entry.commit else "")
+        objects, files = places.cache, places.cache.listing(entry.md5)
+        if files is None:
+            if objects.object(entry.md5).exists():
+                yield Finding(DAMAGED, what, str(objects.object(entry.md5)), f"the list of files of {place}")
+            continue
+        own = objects.object(files[key]) if key in files else None
+        if own is not None and own.is_file() and is_it(own):
+            yield from _objects(files, what, place, places)
+        elif own is not None and (own.is_file() or entry.commit is None) and objects.state(files[key]) != WHOLE:
+            yield Finding(objects.state(files[key]), what, str(own), f"{key} of {place}")
+
+
+def _objects(files: dict[str, str], what: str, place: str, places: Places) -> Iterator[Finding]:
+    states = {name: places.cache.state(md5) for name, md5 in sorted(files.items())}
+    bad = [
+        Finding(state, what, str(places.cache.object(files[name])), f"{name} of {place}")
+        for name, state in states.items()
+        if state != WHOLE
+    ]
+    yield from bad or [Finding(WHOLE, what, f"{place} ({len(files)} objects)")]
+
+
+def _raw(content: dict[str, Any], what: str, places: Places) -> Iterator[Finding]:
+    for parameter, files in content["files"].items():
+        folder = places.raw_folder(parameter)
+        label = f"raw data of {what}"
+        if folder is None or not folder.is_dir():
+            place = f"{parameter} ({len(files)} files)"
+            yield Finding(UNSEEN, label, place, "the folder that params.yaml names is not there")
+            continue
+        yield from _files(folder, files, label, f"{folder} ({len(files)} files)")
+        if (tracked := places.tracked(folder)) is not None:
+            yield from _objects(tracked, label, f"DVC's cache, {folder.name}.dvc", places)
