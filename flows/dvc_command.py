@@ -18,7 +18,7 @@ from pathlib import Path
 
 from stages.interruption import end_with_ancestor
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path()  # like stages and tracking, commands work where the process does: in a repository's root
 SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
 SECONDS_BETWEEN_BARS = 10.0
 

@@ -1,0 +1,350 @@
+"""Scheduled retraining: new batches in, the pipeline, the gate, and a new champion or the old one.
+
+``python -m flows.with_server flows.retrain [--only-if-new]``, or without the first where a Prefect API is configured.
+docs/retraining.md tells what happens to data and models; ``prefect.yaml`` says when.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+
+from diminuendo import tracking
+from diminuendo.collection.batches import Batch, arrived, refuse, unseen
+from diminuendo.collection.collect import Outcome, collect
+from diminuendo.collection.collected import Collection
+from diminuendo.config import Params, load_params
+from diminuendo.errors import UserError
+from diminuendo.gate.decision import Decision
+from flows import dvc_command
+from flows.pipeline import StageFailed, pipeline
+from flows.repro import INTERRUPTED
+from flows.retraining import page
+from flows.retraining.champion import PREPARED, corpus_of
+from flows.retraining.memory import Memory, alone
+from flows.retraining.notification import notify
+from flows.retraining.workspace import COLLECTED, Workspace, working_in
+
+PROMOTED, REFUSED, UNCHANGED, NO_NEW_DATA, SKIPPED = "Promoted", "Refused", "Unchanged", "NoNewData", "Skipped"
+DRIFT = Path(".work/drift")
+TRY_AGAIN = 75  # exit status of a run that found another one
+
+
+class Run:
+    """What the tasks of one run share. Paths are relative to the worktree, in which they all work."""
+
+    def __init__(self, params: Params, workspace: Workspace, memory: Memory) -> None:
+        self.params, self.workspace, self.memory = params, workspace, memory
+        self.batches: list[Batch] = []
+        self.incoming_files: tuple[str, ...] = ()
+
+    @property
+    def quarantine(self) -> Path:
+        return self.workspace.root / self.params.retrain.quarantine
+
+    @property
+    def model(self) -> Path:
+        return Path("models") / self.params.ship.member / "model.onnx"
+
+    @property
+    def tag(self) -> str:
+        return f"retraining/{self.memory['run']}"
+
+    def reload(self) -> None:
+        self.params = checked_params()
+
+
+def checked_params() -> Params:
+    """``params.yaml`` of the current folder, with all that retraining needs.
+
+    Raises:
+        UserError: a section is missing.
+    """
+    params = load_params()
+    for section in ("ship", "gate", "retrain"):
+        if getattr(params, section) is None:
+            raise UserError(f"params.yaml: {section}: missing, and retraining needs it; see docs/retraining.md")
+    if params.ship.member not in params.members:
+        raise UserError(f"params.yaml: ship.member: there is no member {params.ship.member!r}")
+    return params
+
+
+@flow(name="retraining")
+def retraining(only_if_new: bool = False, jobs: int | None = None) -> State:
+    """Train again with what has arrived, and ship the result if the gate lets it pass.
+
+    Args:
+        only_if_new: end at once where no new batch has arrived.
+        jobs: stages that run side by side, see the flow of the pipeline.
+    """
+    root, params = Path.cwd(), checked_params()
+    logger = get_run_logger()
+    with alone(root) as other:
+        if other is not None:
+            message = f"retraining runs already ({other}); this run did nothing"
+            logger.warning(message)
+            return Completed(name=SKIPPED, message=message)
+        place = Path(params.retrain.workspace.format(repository=root.name))
+        workspace = Workspace(root, (root / place).resolve(), logger.info)
+        run = Run(params, workspace, Memory(workspace.folder))
+        try:
+            workspace.open()
+            with working_in(workspace):
+                return _within(run, only_if_new, jobs)
+        except BaseException as error:
+            _tell_of_failure(run, error)
+            raise
+
+
+def _within(run: Run, only_if_new: bool, jobs: int | None) -> State:
+    logger = get_run_logger()
+    close_orphans()
+    if "decision" not in run.memory:
+        goes_on = "outcome" in run.memory and run.memory["main"] == run.workspace.main_head
+        if goes_on:
+            logger.info("run %s was interrupted; it goes on", run.memory["run"])
+            run.reload()
+            run.batches = _those_of(run.memory, _incoming(run))
+        elif not _begin(run, only_if_new):
+            message = "no new batch has arrived"
+            logger.info(message)
+            return Completed(name=NO_NEW_DATA, message=message)
+        if "outcome" not in run.memory:
+            run.memory.note(outcome=collect_batches(run).as_dict())
+            if only_if_new and run.batches and not run.memory["outcome"]["added"]:
+                return _finish(run, NO_NEW_DATA, "nothing of what has arrived can be used", None)
+        pipeline(jobs=jobs)
+        dvc_command.begin()
+        verdict = judge(run)
+        if verdict is None:
+            return _finish(run, UNCHANGED, "the champion is up to date", None)
+        run.memory.note(decision=verdict.as_dict(), gate_run=verdict.run)
+    else:
+        logger.info("run %s was interrupted after the gate; it is ended now", run.memory["run"])
+        run.reload()
+        run.batches = _those_of(run.memory, _incoming(run))
+    verdict = page.decision_of(run.memory["decision"], run.memory.facts.get("gate_run"))
+    if verdict.passed:
+        return _finish(run, PROMOTED, promote(run, verdict), verdict)
+    return _finish(run, REFUSED, keep(run, verdict), verdict)
+
+
+def _begin(run: Run, only_if_new: bool) -> bool:
+    """Put the worktree in order and see what has arrived; whether there is anything to do."""
+    if run.memory.facts:  # killed, or failed, before or beside the point from which it could go on
+        run.workspace.reset()
+    merged = bring_up_to_date(run)
+    run.reload()
+    batches = _incoming(run)
+    known = Collection(run.workspace.folder / COLLECTED).batches
+    run.batches = unseen(batches, known, run.quarantine)
+    if only_if_new and not run.batches:
+        run.memory.end()
+        return False
+    get_run_logger().info(
+        "%s%s", f"new: {', '.join(b.name for b in run.batches) or 'no batch'}", "; new commits merged" if merged else ""
+    )
+    run.memory.begin(run.workspace.main_head, run.batches)
+    return True
+
+
+def _incoming(run: Run) -> list[Batch]:
+    folder, run.incoming_files = run.workspace.take_incoming(run.params.retrain.incoming)
+    return arrived(folder)
+
+
+def _those_of(memory: Memory, batches: list[Batch]) -> list[Batch]:
+    names = [tuple(pair) for pair in memory["batches"]]
+    return [batch for batch in batches if (batch.name, batch.digest) in names]
+
+
+@task(cache_policy=NO_CACHE)
+def close_orphans() -> None:
+    """End the MLflow runs that a killed retraining left open, with the reason."""
+    if os.environ.get(tracking.track.SWITCH) == "off":
+        return
+    tracking.track.deliver(30.0)
+    from diminuendo.tracking.delivery import Delivery
+    from diminuendo.tracking.store import open_existing, store_trouble
+
+    try:
+        if open_existing() is not None:
+            Delivery()  # reconciles
+    except Exception as error:
+        get_run_logger().warning("MLflow is away; runs that were killed are closed later: %s", store_trouble(error))
+
+
+@task(cache_policy=NO_CACHE)
+def bring_up_to_date(run: Run) -> bool:
+    """Merge what the checkout has committed since."""
+    return run.workspace.merge_main()
+
+
+@task(cache_policy=NO_CACHE)
+def collect_batches(run: Run) -> Outcome:
+    """Check every record, add the good ones as a new version of the collection, set the others apart."""
+    if not run.batches:
+        return Outcome()
+    # As it is without the batches: who is in which split, which recordings are known.
+    run.workspace.dvc("repro", "--quiet", "prepare")
+    logger, folder = get_run_logger(), run.workspace.folder
+    outcome = collect(run.batches, run.params, folder / COLLECTED, run.quarantine, folder / PREPARED, logger.info)
+    if outcome.added:
+        run.workspace.add_collection()
+        run.reload()
+    return outcome
+
+
+@task(cache_policy=NO_CACHE)
+def judge(run: Run) -> Decision | None:
+    """Drift and the gate, against the champion; None where the champion is the very model."""
+    from diminuendo import registry
+    from diminuendo.files import sha256_of
+    from diminuendo.gate import gate
+
+    champion = registry.champion(run.params.ship.model)
+    if champion is not None and champion.digest == sha256_of(run.model):
+        return None
+    tests = {"new": PREPARED}
+    if champion is not None:
+        corpus = corpus_of(champion, run.workspace)
+        if corpus.resolve() != PREPARED.resolve():
+            tests["champion"] = corpus
+        report_drift(run, corpus)
+    decision = gate(run.params, run.model, tests=tests, champion=champion, say=get_run_logger().info)
+    get_run_logger().info("gate: %s\n%s", decision.word, decision.table())
+    return decision
+
+
+def report_drift(run: Run, reference: Path) -> None:
+    """Compare the new recordings with what the champion was trained on; into ``.work/drift``."""
+    from diminuendo.files import fresh_folder, write_text
+
+    added = {facts["name"] for facts in run.memory["outcome"]["added"]}
+    if not added or run.params.drift is None:
+        return
+    from diminuendo.drift import compare, statistics_of
+
+    lines = []
+    for split in ("train", "dev", "test"):
+        path = COLLECTED / f"{split}.jsonl"
+        for raw in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            line = json.loads(raw)
+            if line["batch"] in added:
+                line["audio_filepath"] = str((COLLECTED / line["audio_filepath"]).resolve())
+                lines.append(json.dumps(line, ensure_ascii=False))
+    with fresh_folder(DRIFT) as folder:
+        manifest = folder / "new.jsonl"
+        write_text(manifest, "".join(f"{line}\n" for line in lines))
+        lowercase = run.params.text.lowercase
+        old = statistics_of(reference, lowercase, splits=("train",))
+        report = compare(old, statistics_of(manifest, lowercase), run.params.drift)
+        report.write(folder)
+        manifest.unlink()
+    for warning in report.warnings:
+        get_run_logger().warning("drift: %s", warning)
+    run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})
+
+
+@task(cache_policy=NO_CACHE)
+def promote(run: Run, verdict: Decision) -> str:
+    """Commit, register, promote, and only then let the branch advance: the champion always has a commit."""
+    from diminuendo import registry
+
+    commit = run.workspace.commit(_message(run, "promoted"), run.tag, run.incoming_files)
+    version = registry.register(run.params, run.model, verdict, git_tag=run.tag)
+    registry.promote(version, reason=f"scheduled retraining {run.memory['run']}")
+    run.workspace.advance(commit)
+    return f"{version.address} is the champion now"
+
+
+@task(cache_policy=NO_CACHE)
+def keep(run: Run, verdict: Decision) -> str:
+    """The champion stays. The commit is kept under a tag, the batches go to quarantine, the worktree goes back."""
+    run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
+    for batch in run.batches:
+        refuse(batch, run.quarantine, verdict.as_dict(), f"{page.refusals(verdict)}\n\n{verdict.markdown()}")
+    run.workspace.reset()
+    return "the gate refused the new model; the champion stays"
+
+
+def _message(run: Run, word: str) -> str:
+    names = ", ".join(name for name, _ in run.memory["batches"]) or "no new batch"
+    return f"Retraining {run.memory['run']}: {word}\n\nBatches: {names}\nCheckout: {run.memory['main']}\n"
+
+
+def _finish(run: Run, name: str, message: str, verdict: Decision | None) -> State:
+    """Publish the page, tell people, and forget the run."""
+    memory, logger = run.memory, get_run_logger()
+    drift = memory.facts.get("drift", {"warnings": [], "page": ""})
+    tag = {PROMOTED: run.tag, REFUSED: f"{run.tag}-refused"}.get(name, "")
+    facts = [
+        ("outcome", message),
+        ("run", memory["run"]),
+        ("git tag", f"`{tag}`" if tag else ""),
+        ("checkout", f"`{memory['main'][:12]}`"),
+        ("gate run in MLflow", f"`{verdict.run}`" if verdict is not None and verdict.run else ""),
+    ]
+    parts = [
+        ("Batches", page.batches_page(memory["outcome"])),
+        ("Gate", verdict.markdown() if verdict is not None else ""),
+        ("Drift", drift["page"]),
+    ]
+    create_markdown_artifact(page.whole_page(f"Retraining: {name}", facts, parts), key="retraining")
+    told = [message, *(f"drift: {warning}" for warning in drift["warnings"])]
+    if verdict is not None and not verdict.passed:
+        told.append(page.refusals(verdict))
+    told += [f"{batch}: bad records in {place}" for batch, place in memory["outcome"]["quarantined"].items()]
+    told += [f"{aside['name']}: set aside, {aside['reason']}" for aside in memory["outcome"]["set_aside"]]
+    content = {"run": memory["run"], "outcome": name, "message": message, "tag": tag, **memory["outcome"]}
+    content["drift"] = drift["warnings"]
+    notify(f"Retraining: {name}", "\n".join(told), content, run.params.retrain.notify, logger.warning)
+    if name in (UNCHANGED, NO_NEW_DATA):
+        run.workspace.reset()
+    memory.end()
+    logger.info(message)
+    return Completed(name=name, message=message)
+
+
+def _tell_of_failure(run: Run, error: BaseException) -> None:
+    if not isinstance(error, Exception):
+        return  # somebody ended the run and knows
+    name = run.memory.facts.get("run", "")
+    subject, body = "Retraining: failed", f"{error}\nThe champion is still served; the next run goes on from here."
+    content = {"run": name, "outcome": "Failed", "message": str(error)}
+    notify(subject, body, content, run.params.retrain.notify, get_run_logger().warning)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="flows.retrain", description=retraining.__doc__.splitlines()[0])
+    parser.add_argument("--only-if-new", action="store_true", help="end at once where no new batch has arrived")
+    parser.add_argument("--jobs", type=int, help="stages side by side (default: one per two cores)")
+    arguments = parser.parse_args()
+    dvc_command.end_on_signals()
+    try:
+        checked_params()
+        state = retraining(only_if_new=arguments.only_if_new, jobs=arguments.jobs, return_state=True)
+        if not state.is_completed():
+            state.result()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except StageFailed as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    print(f"{state.name}: {state.message}")
+    sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))
+
+
+if __name__ == "__main__":
+    main()

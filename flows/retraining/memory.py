@@ -1,0 +1,77 @@
+"""What a run remembers while it lasts, so that the next one goes on where it was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from diminuendo.collection.batches import Batch
+from diminuendo.files import write_json
+
+MEMORY = Path(".work/retraining.json")  # in the worktree
+LOCK = Path(".work/retraining.lock")  # in the checkout
+
+
+class Memory:
+    """The file of a run that is not done. Its keys:
+
+    ``run``       the run's name, from the time it began
+    ``main``      the checkout's commit that it works on
+    ``batches``   [[name, digest of the manifest], …]
+    ``outcome``   what collecting them gave; from then on the worktree holds what the pipeline is to work on
+    ``decision``  what the gate said; from then on only the ending is left
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / MEMORY
+        try:
+            self.facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self.facts = {}
+
+    def __getitem__(self, key: str) -> Any:
+        return self.facts[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.facts
+
+    def begin(self, main: str, batches: list[Batch]) -> None:
+        """Begin a run; one that was killed before goes on under its name, as far as this is the same work."""
+        run = self.facts.get("run") or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.facts = {"run": run, "main": main, "batches": [[batch.name, batch.digest] for batch in batches]}
+        self._write()
+
+    def note(self, **facts: Any) -> None:
+        self.facts |= facts
+        self._write()
+
+    def end(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.facts = {}
+
+    def _write(self) -> None:
+        write_json(self.path, self.facts)
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[str | None]:
+    """Hold the lock of all retraining of a checkout; yields who holds it if somebody else does."""
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            yield lock.read().strip() or "another process"
+            return
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+        lock.flush()
+        yield None
