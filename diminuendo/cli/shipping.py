@@ -88,7 +88,7 @@ def promote(
         from diminuendo.gate.inputs import open_model
 
         file, current = open_model(path), registry.champion(params.ship.model)
-        if current is not None and current.digest == file.digest and card is None:
+        if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
             registry.promote(current)  # what a command that was killed left to tidy up
             click.echo(f"{file.name} is the champion already: {current.address}")
             return
@@ -98,7 +98,7 @@ def promote(
             from diminuendo.files import write_text
             from diminuendo.registry.card import model_card
 
-            write_text(card, model_card(params.ship.model, file, decision))
+            write_text(card, model_card(params.ship.model, file, decision, "" if decision.passed else reason))
         if not decision.passed and not force:
             raise SystemExit(NO)
         try:

@@ -34,7 +34,7 @@ NOT_STATED = "(not stated)"
 
 
 def open_tests(tests: Mapping[str, Path]) -> dict[str, PreparedCorpus]:
-    """Open every test set and check its files.
+    """Open every test set and check its files; one that is there under another label already is left out.
 
     Raises:
         UserError: none is given, one is damaged, or there is nothing to recognise in it.
@@ -45,7 +45,11 @@ def open_tests(tests: Mapping[str, Path]) -> dict[str, PreparedCorpus]:
     for corpus in opened.values():
         if not corpus.test:
             raise UserError(f"{corpus.folder}: its test split is empty; a gate needs utterances to judge on")
-    return opened
+    once: dict[str, PreparedCorpus] = {}
+    for label, corpus in opened.items():
+        if corpus.digest not in {other.digest for other in once.values()}:
+            once[label] = corpus
+    return once
 
 
 def hypotheses(
@@ -73,7 +77,10 @@ def hypotheses(
         run_module("diminuendo.evaluation.accuracy", [str(model.path), str(corpus.folder), str(own)])
         if not accuracy.is_current(own, model.digest, corpus.digest, code):
             shutil.rmtree(own)
-            raise UserError(f"{model.path} or {corpus.folder} was changed while it was measured; run the gate again")
+            raise UserError(
+                f"{model.path}, {corpus.folder} or the code was changed while it was measured, or the code in this "
+                "folder is not the installed one; run the gate again (`python -m diminuendo gate` takes this folder's)"
+            )
         return own
 
     with ThreadPoolExecutor(available_cores()) as pool:

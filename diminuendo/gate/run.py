@@ -60,7 +60,7 @@ def gate(
 
     model = inputs.open_model(candidate)
     master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models")
-    reigning, version = _champion(champion, work / "models")
+    reigning, version = _champion(champion, model, work / "models")
     corpora = measure.open_tests(tests)
     models = [model, master, *([reigning] if reigning else [])]
     folders = measure.hypotheses(models, list(corpora.values()), evaluation, work, say)
@@ -87,13 +87,15 @@ def gate(
     return replace(decision, run=_record(decision))
 
 
-def _champion(champion: Version | Path | None, folder: Path) -> tuple[Model | None, str | None]:
+def _champion(champion: Version | Path | None, candidate: Model, folder: Path) -> tuple[Model | None, str | None]:
     from diminuendo.gate.inputs import open_model
 
     if champion is None:
         return None, None
     if isinstance(champion, Path):
         return open_model(champion), None
+    if champion.digest == candidate.digest:  # a copy in the registry may be damaged, and is to be replaced by this one
+        return candidate, champion.version
     return open_model(champion.download(folder)), champion.version
 
 

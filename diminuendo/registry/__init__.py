@@ -7,15 +7,17 @@ that is served. The champions so far stand in a tag of the registered model, so 
 from diminuendo.registry.address import fetch
 from diminuendo.registry.promotion import Refused, promote, rollback
 from diminuendo.registry.register import register
-from diminuendo.registry.version import CHALLENGER, CHAMPION, Version, champion, versions
+from diminuendo.registry.version import CHALLENGER, CHAMPION, NotWhole, Version, champion, is_whole, versions
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "NotWhole",
     "Refused",
     "Version",
     "champion",
     "fetch",
+    "is_whole",
     "promote",
     "register",
     "rollback",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo.gate.decision import NOT_JUDGED, Decision
 from diminuendo.report import format as as_text
+from diminuendo.text import SPACE
 
 if TYPE_CHECKING:
     from diminuendo.gate.inputs import Model
@@ -19,12 +20,13 @@ DESCRIPTION_CHARACTERS = 5000  # what MLflow's databases hold
 CUT = "\n\n… The whole card is `model_card.md` among the artifacts of the model.\n"
 
 
-def model_card(name: str, file: Model, decision: Decision) -> str:
+def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> str:
     """The card as Markdown.
 
     Args:
         name: under which it is registered.
         decision: of the gate about this file.
+        forced: why it was registered although the gate refused it.
     """
     import jinja2
 
@@ -36,6 +38,7 @@ def model_card(name: str, file: Model, decision: Decision) -> str:
         file=file,
         decision=decision,
         judged=sum(rule.verdict != NOT_JUDGED for rule in decision.rules),
+        forced=forced,
         refused=", ".join(dict.fromkeys(refused)),
         sample_rate=metadata["sample_rate"],
         tokens=metadata["tokens"],
@@ -114,9 +117,9 @@ def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[s
         facts.append(f"Groups with fewer than {least} test utterances were not judged: {', '.join(small)}.")
     if not any(test.figures["candidate"]["groups"] for test in decision.tests):
         facts.append("The test recordings name no groups: whom it serves worse was not measured.")
-    letters = [token for token in metadata["letters"] if len(token) == 1]
+    letters = [token for token in metadata["letters"] if len(token) == 1 and token != SPACE]
     if len(letters) > len(metadata["letters"]) / 2 and len(letters) <= 80:
-        facts.append(f"It can write these characters and no others: {' '.join(letters)}")
+        facts.append(f"It can write these characters and no others: space {' '.join(letters)}")
     facts.append("Intervals are about the choice of utterances, not of speakers or of recording conditions.")
     return facts
 

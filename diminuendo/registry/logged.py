@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
 from diminuendo.registry.store import existing_store
-from diminuendo.registry.version import save_model
+from diminuendo.registry.version import NotWhole, save_model
 
 
 def fetch_logged(digest: str, folder: Path) -> Path | None:
@@ -23,7 +22,7 @@ def fetch_logged(digest: str, folder: Path) -> Path | None:
     for model in models:
         try:
             save_model(f"models:/{model.model_id}", digest, target)
-        except UserError:
+        except NotWhole:
             continue
         return target
     return None
@@ -35,7 +34,7 @@ def whole_model(client: Any, digest: str) -> Any | None:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 save_model(f"models:/{model.model_id}", digest, Path(folder, "model.onnx"))
-            except UserError:  # its artifacts were removed or damaged; an older copy may be whole
+            except NotWhole:  # its artifacts were removed or damaged; an older copy may be whole
                 continue
         return model
     return None

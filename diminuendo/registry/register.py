@@ -27,14 +27,17 @@ from diminuendo.registry.version import (
     WER,
     Version,
     all_versions,
+    is_whole,
     numbered,
 )
 
 if TYPE_CHECKING:
     from diminuendo.config import Params
     from diminuendo.gate.decision import Decision
+    from diminuendo.gate.inputs import Model
 
 CARD = "model_card.md"
+LOGGED = "models:/"  # then the id of a logged model: the source of our versions
 
 
 def register(
@@ -70,39 +73,45 @@ def register(
     if not decision.passed and not force:
         raise Refused(f"{model}: the gate refused it; nothing was registered")
     with store() as (client, _):
-        kept = logged.whole_model(client, file.digest)
-        if kept is None:
-            logged.log_now(model, file.name, file.digest, {"input.corpus": str(file.lineage.get("corpus", ""))})
-            kept = logged.whole_model(client, file.digest)
-        if kept is None:
-            raise UserError(
-                f"{model}: could not be brought to MLflow: the reason stands in .work/tracking-outbox/sender.log "
-                "(or DIMINUENDO_TRACKING is off); run the command again"
-            )
-        tags = {
+        own = {
             DIGEST: file.digest,
             MEMBER: file.name,
             CORPUS: str(file.lineage.get("corpus", "")),
             WER: f"{decision.tests[0].figures['candidate']['wer']:.6f}",
             BYTES: str(file.bytes),
             DECISION: decision.word,
-            **_source(client, kept.source_run_id),
             **({GATE_RUN: decision.run} if decision.run else {}),
             **({GIT_TAG: git_tag} if git_tag else {}),
             **({FORCED: reason} if force and not decision.passed else {}),
         }
         _make_registered_model(client, name)
-        found = all_versions(client, name, file.digest)
-        number = found[0].version if found else _create(client, name, kept, tags)
-        card = model_card(name, file, decision)
-        for key, value in tags.items():
-            client.set_model_version_tag(name, number, key, value)
-        client.update_model_version(name, number, description(card))
-        _keep_card(client, kept.model_id, card)
-        version = numbered(client, name, number)
+        known = all_versions(client, name, file.digest)
+        # One whose file was lost or damaged since stays as a record; its place is taken by a new one.
+        version = next((one for one in known if is_whole(one)), None)
+        if version is None:
+            version = numbered(client, name, _create(client, name, _logged(client, model, file), own))
+        for key, value in (own | _source(client, version.run)).items():
+            client.set_model_version_tag(name, version.version, key, value)
+        card = model_card(name, file, decision, own.get(FORCED, ""))
+        client.update_model_version(name, version.version, description(card))
+        _keep_card(client, client.get_model_version(name, version.version).source.removeprefix(LOGGED), card)
         if not version.withdrawn and CHAMPION not in version.aliases:
-            client.set_registered_model_alias(name, CHALLENGER, number)
-        return numbered(client, name, number)
+            client.set_registered_model_alias(name, CHALLENGER, version.version)
+        return numbered(client, name, version.version)
+
+
+def _logged(client: Any, path: Path, file: Model) -> Any:
+    """The MLflow model that holds the file; logged now where MLflow has no whole copy."""
+    kept = logged.whole_model(client, file.digest)
+    if kept is None:
+        logged.log_now(path, file.name, file.digest, {"input.corpus": str(file.lineage.get("corpus", ""))})
+        kept = logged.whole_model(client, file.digest)
+    if kept is None:
+        raise UserError(
+            f"{path}: could not be brought to MLflow: the reason stands in .work/tracking-outbox/sender.log "
+            "(or DIMINUENDO_TRACKING is off); run the command again"
+        )
+    return kept
 
 
 def _make_registered_model(client: Any, name: str) -> None:
@@ -118,7 +127,7 @@ def _make_registered_model(client: Any, name: str) -> None:
 def _create(client: Any, name: str, kept: Any, tags: dict[str, str]) -> str:
     made = client.create_model_version(
         name,
-        source=f"models:/{kept.model_id}",
+        source=f"{LOGGED}{kept.model_id}",
         run_id=kept.source_run_id,
         tags=tags,  # with the version in one step: a version without its digest would never be found again
         model_id=kept.model_id,

@@ -24,6 +24,10 @@ PROMOTED, REPLACES, FORCED = "promoted", "promoted.replaces", "forced"
 WITHDRAWN, REASON = "withdrawn", "withdrawn.reason"
 
 
+class NotWhole(UserError):
+    """The artifact store has lost or damaged a file that MLflow knows of."""
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of a registered model. ``created``: milliseconds since the epoch; ``run``: which made the model."""
@@ -75,7 +79,8 @@ class Version:
         """``folder/<digest>.onnx``, its bytes checked; a whole copy that is there already is taken.
 
         Raises:
-            UserError: the store does not answer, or what it keeps is not what was registered.
+            NotWhole: what the store keeps is not what was registered.
+            UserError: the store does not answer.
         """
         target = folder / f"{self.digest}.onnx"
         if not (target.is_file() and sha256_of(target) == self.digest):
@@ -93,7 +98,7 @@ def save_model(address: str, digest: str, target: Path) -> None:
         path = _download(address, folder)
         found = sha256_of(path)
         if found != digest:
-            raise UserError(
+            raise NotWhole(
                 f"{address}: damaged in the artifact store: its SHA-256 is {found[:12]}…, registered was "
                 f"{digest[:12]}…; build it again (`diminuendo reproduce {digest[:12]}`) and promote it"
             )
@@ -101,19 +106,30 @@ def save_model(address: str, digest: str, target: Path) -> None:
             os.replace(path, temporary)
 
 
-def _download(address: str, folder: str) -> Path:
-    from diminuendo.tracking.store import store_trouble
+def is_whole(version: Version) -> bool:
+    """Whether the artifact store still has the bytes that were registered."""
+    import tempfile
 
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            version.download(Path(folder))
+        except NotWhole:
+            return False
+    return True
+
+
+def _download(address: str, folder: str) -> Path:
     with existing_store() as client:
         if client is None:
             raise no_store()
-        from mlflow.artifacts import download_artifacts
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        repository = get_artifact_repository(address, tracking_uri=client.tracking_uri)
         try:
-            return Path(download_artifacts(f"{address}/{MODEL}", dst_path=folder, tracking_uri=client.tracking_uri))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{address}: its artifacts cannot be read: {store_trouble(error)}") from error
+            return Path(repository.download_artifacts(MODEL, dst_path=folder))
+        except OSError as error:  # of local folders and of HTTP alike
+            raise NotWhole(f"{address}: its file cannot be read from the artifact store ({error})") from error
 
 
 def champion(name: str) -> Version | None:
