@@ -1,7 +1,26 @@
 """What every test relies on."""
 
+import pytest
 from hypothesis import settings
+
+from tests.factories.minute import run_minute_pipelines
 
 # The same examples every time, and no clock: other work may share the machine.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def minute_projects(tmp_path_factory):
+    """The whole pipeline, real, at the size of a minute: ``repro`` and ``flow`` in one folder; change copies only."""
+    return run_minute_pipelines(tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory):
+    """An empty MLflow database, made once: its migrations take seconds."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

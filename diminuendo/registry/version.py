@@ -122,14 +122,16 @@ def _download(address: str, folder: str) -> Path:
     with existing_store() as client:
         if client is None:
             raise no_store()
+        from mlflow.exceptions import MlflowException
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         repository = get_artifact_repository(address, tracking_uri=client.tracking_uri)
         try:
             return Path(repository.download_artifacts(MODEL, dst_path=folder))
-        except OSError as error:  # of local folders and of HTTP alike
-            raise NotWhole(f"{address}: its file cannot be read from the artifact store ({error})") from error
+        except (OSError, MlflowException) as error:
+            reason = str(error).splitlines()[0][:300]
+            raise NotWhole(f"{address}: its file cannot be read from the artifact store ({reason})") from error
 
 
 def champion(name: str) -> Version | None:

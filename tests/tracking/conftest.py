@@ -3,16 +3,6 @@ import shutil
 import pytest
 
 
-@pytest.fixture(scope="session")
-def fresh_store(tmp_path_factory):
-    """An empty MLflow database, made once: its migrations take seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def place(tmp_path, monkeypatch, fresh_store):
     """A working directory with a store of its own, where no sender is started but the test's."""

@@ -1,0 +1,1 @@
+from tests.factories.shipping import shop, shop_template  # noqa: F401
