@@ -1,9 +1,6 @@
 """The whole pipeline, real, at the size of a minute: under DVC and under Prefect."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,41 +8,17 @@ import yaml
 
 from diminuendo.files import sha256_of
 from diminuendo.lineage import verified_record
-from tests.factories.minute import minute_params, write_minute_params
-from tests.factories.project import ROOT, environment, make_project, run
+from tests.factories.minute import DVC, minute_params
+from tests.factories.project import run
 
 pytestmark = pytest.mark.timeout(900)  # two pipelines and a half
 
-DVC = (sys.executable, "-m", "dvc")
-FLOW = (sys.executable, "-m", "flows.with_server", "flows.pipeline", "--jobs", "1")
 MEMBERS = ["teacher", "student", "teacher-lowrank", "student-slim", "teacher-int8", "student-slim-int8"]
 
 
-def make_minute_project(folder):
-    shutil.copytree(ROOT / "corpora", folder / "corpora")
-    write_minute_params(folder / "params.yaml")
-    return make_project(folder, (ROOT / "dvc.yaml").read_text())
-
-
-@pytest.fixture(scope="module")
-def projects(tmp_path_factory):
-    """Two clones brought up to date side by side: one by `dvc repro`, one by the flow."""
-    place = tmp_path_factory.mktemp("pipeline")
-    commands = {"repro": (*DVC, "repro"), "flow": FLOW}
-    processes = {}
-    for name, command in commands.items():
-        project = make_minute_project(place / name)
-        env = environment(PREFECT_HOME=str(place / "prefect"))
-        env.pop("PREFECT_API_URL", None)
-        output = open(place / f"{name}.txt", "w")  # noqa: SIM115  the process writes to it
-        processes[name] = subprocess.Popen(command, cwd=project, env=env, stdout=output, stderr=output)
-    try:
-        for name, process in processes.items():
-            assert process.wait() == 0, (place / f"{name}.txt").read_text()[-4000:]
-    finally:
-        for process in processes.values():
-            process.terminate()  # its stages end with it
-    return place
+@pytest.fixture
+def projects(minute_projects):
+    return minute_projects
 
 
 def digests(project):

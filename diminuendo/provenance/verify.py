@@ -15,7 +15,7 @@ from typing import Any
 from diminuendo import lineage
 from diminuendo.checksum import actual_checksum, stated_checksum
 from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, sha256_of
+from diminuendo.files import digest_of_json, json_text, sha256_of
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
@@ -156,11 +156,12 @@ def _prepared(folder: Path, corpus: Corpus, what: str) -> Iterator[Finding]:
 def _record(path: Path) -> dict[str, Any] | str:
     """A record whose digest fits it, or what is wrong with it."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
         rest = {key: value for key, value in record.items() if key != "digest"}
         if record["digest"] != digest_of_json(rest) or not isinstance(record["files"], dict):
             return "it does not match its own digest"
-        return record
+        return record if text == json_text(record) else "it is not as it was written, though it says the same"
     except FileNotFoundError:
         return "it is not there"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.factories.project import ROOT, environment, make_project
+
+DVC = (sys.executable, "-m", "dvc")
+FLOW = (sys.executable, "-m", "flows.with_server", "flows.pipeline", "--jobs", "1")
 
 TINY = {
     "layers": 2,
@@ -59,3 +65,29 @@ def write_minute_params(path: Path, params: dict | None = None) -> None:
     # By way of JSON, so that no two sections are one object: YAML would write an alias, which `-S` cannot change.
     plain = json.loads(json.dumps(params or minute_params()))
     path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def make_minute_project(folder: Path) -> Path:
+    """A repository whose pipeline takes less than a minute; nothing is run yet."""
+    shutil.copytree(ROOT / "corpora", folder / "corpora")
+    write_minute_params(folder / "params.yaml")
+    return make_project(folder, (ROOT / "dvc.yaml").read_text())
+
+
+def run_minute_pipelines(place: Path) -> Path:
+    """Two such repositories in ``place`` brought up to date side by side: by ``dvc repro``, and by the flow."""
+    processes = {}
+    for name, command in {"repro": (*DVC, "repro"), "flow": FLOW}.items():
+        project = make_minute_project(place / name)
+        env = environment(PREFECT_HOME=str(place / "prefect"))
+        for inherited in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+            env.pop(inherited, None)
+        output = open(place / f"{name}.txt", "w")  # noqa: SIM115  the process writes to it
+        processes[name] = subprocess.Popen(command, cwd=project, env=env, stdout=output, stderr=output)
+    try:
+        for name, process in processes.items():
+            assert process.wait() == 0, (place / f"{name}.txt").read_text()[-4000:]
+    finally:
+        for process in processes.values():
+            process.terminate()  # its stages end with it
+    return place

@@ -1,0 +1,97 @@
+import pytest
+
+from diminuendo import lineage
+from diminuendo.provenance.clean_clone import with_parameters
+from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache
+from diminuendo.provenance.history import commit_with, differing_stages
+from tests.factories.project import run
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Three commits: one of the code, one of something else, one of other code; the digest of the first."""
+    root = tmp_path_factory.mktemp("history")
+    run(root, "git", "init", "-q")
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.org")):
+        run(root, "git", "config", key, value)
+    (root / "diminuendo").mkdir()
+    (root / "stages").mkdir()
+    (root / "stages/train.py").write_text("import diminuendo.model\n")
+    (root / "diminuendo/model.py").write_text("width = 1\n")
+    digest, commits = lineage.code_digest("train", root), []
+    for name, text in (("README", "one"), ("README", "two"), ("diminuendo/model.py", "width = 2\n")):
+        (root / name).write_text(text)
+        run(root, "git", "add", "-A")
+        run(root, "git", "commit", "-qm", text)
+        commits.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
+    return root, digest, commits
+
+
+def test_code_is_found_in_the_newest_commit_that_has_it(repository):
+    root, digest, commits = repository
+    assert commit_with(root, {"train": digest}) == commits[1]
+
+
+def test_a_commit_that_a_run_noted_comes_first_if_it_has_the_code(repository):
+    root, digest, commits = repository
+    assert commit_with(root, {"train": digest}, [commits[0]]) == commits[0]
+    assert commit_with(root, {"train": digest}, [commits[2]]) == commits[1]
+    assert differing_stages(root, commits[2], {"train": digest}) == ["train"]
+
+
+def test_code_that_no_commit_has_is_not_found(repository, tmp_path):
+    root, digest, _ = repository
+    assert commit_with(root, {"train": "0" * 64}) is None
+    assert commit_with(tmp_path, {"train": digest}) is None  # no repository
+
+
+def test_outputs_are_found_in_the_lock_file_of_any_commit(repository):
+    root, _, commits = repository
+    for md5 in ("1" * 32, "2" * 32):
+        (root / "dvc.lock").write_text(f"stages:\n  s:\n    outs:\n    - path: models/a\n      md5: {md5}.dir\n")
+        run(root, "git", "add", "-A")
+        run(root, "git", "commit", "-qm", md5)
+    (root / "dvc.lock").write_text("stages:\n  s:\n    outs:\n    - {path: models/a, md5: 3333.dir}\n")
+    found = list(Cache(root).outputs("models/a"))
+    assert [entry.md5[0] for entry in found] == ["3", "2", "1"]
+    assert found[0].commit is None and found[1].commit not in (None, *commits)
+    assert list(Cache(root).outputs("models/b")) == []
+
+
+def test_objects_of_the_cache_have_a_state(tmp_path):
+    cache = Cache(tmp_path)
+    (tmp_path / ".dvc/cache/files/md5/90").mkdir(parents=True)
+    path = cache.object("900150983cd24fb0d6963f7d28e17f72")
+    path.write_text("abc")
+    assert cache.state("900150983cd24fb0d6963f7d28e17f72") == WHOLE
+    path.write_text("abd")
+    assert cache.state("900150983cd24fb0d6963f7d28e17f72") == DAMAGED
+    assert cache.state("0" * 32) == MISSING
+
+
+def test_the_cache_is_where_dvc_is_told_to_have_it(tmp_path):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config.local").write_text("[cache]\n    dir = ../elsewhere\n")
+    assert cache_folder(tmp_path) == (tmp_path / "elsewhere/files/md5").resolve()
+
+
+def cache_folder(root):
+    return Cache(root).folder.resolve()
+
+
+def test_parameters_of_a_chain_become_a_params_file_with_no_other_member():
+    raw = {
+        "seed": 1, "data": {"path": "x", "min_seconds": 9}, "text": {}, "frontend": {}, "teacher": {},
+        "distill": {"other": {}}, "compress_architecture": {}, "prune": {"other": {}}, "quantize": {},
+    }  # fmt: skip
+    corpus = Corpus("c", {"parameters": {"seed": 5, "data": {"min_seconds": 2}, "text": {"units": "characters"}}})
+    own = {"seed": 5, "training": {"epochs": 2}}
+    trained = {"stage": "train_teacher", "parameters": {**own, "frontend": {"mels": 3}, "losses": {}}}
+    teacher = Model("t", "teacher", trained)
+    student = Model("s", "student", {"stage": "distill", "parameters": {**own, "from": "teacher"}}, (teacher,), corpus)
+    found = with_parameters(raw, student.chain(), [corpus])
+    assert found["seed"] == 5 and found["data"] == {"path": "x", "min_seconds": 2} and found["frontend"] == {"mels": 3}
+    assert found["teacher"] == {"losses": {}, "training": {"epochs": 2}}
+    assert found["distill"] == {"student": {"from": "teacher", "training": {"epochs": 2}}} and found["prune"] == {}
+    assert raw["distill"] == {"other": {}}
