@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.errors import UserError
+from diminuendo.files import digest_of_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-LOCK = Path(".work/registry.lock")
-
 
 @contextmanager
 def existing_store() -> Iterator[MlflowClient | None]:
@@ -35,10 +35,17 @@ def store() -> Iterator[tuple[MlflowClient, str]]:
     """A client and the id of the experiment, made on first use, for one writer at a time."""
     from diminuendo.tracking.store import open_client
 
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with open(LOCK, "w") as lock, _in_plain_words():
+    with open(lock_of_store(), "w") as lock, _in_plain_words():
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield open_client()
+
+
+def lock_of_store() -> Path:
+    """Held by whoever writes to the registry: one file per store and user of this machine, whatever the folder."""
+    from diminuendo.tracking.store import tracking_uri
+
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir(), f"diminuendo-registry-{user}-{digest_of_json(tracking_uri())[:16]}.lock")
 
 
 def no_store() -> UserError:

@@ -265,7 +265,7 @@ def test_a_store_that_is_away_is_one_message_without_its_password(tmp_path, monk
 def test_only_one_writes_at_a_time(shop):
     import fcntl
 
-    with store.store(), open(store.LOCK) as lock, pytest.raises(BlockingIOError):
+    with store.store(), open(store.lock_of_store()) as lock, pytest.raises(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
