@@ -1,0 +1,65 @@
+import sys
+
+import pytest
+
+from diminuendo.errors import UserError
+from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.places import Places
+from tests.factories.project import run
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Raw data beside the repository, and collected data that DVC tracks; the commit of the first version."""
+    root = tmp_path / "home/project"
+    (tmp_path / "shared/speech").mkdir(parents=True)
+    (tmp_path / "shared/speech/train.jsonl").write_text("speech")
+    (root / "data/collected").mkdir(parents=True)
+    (root / "data/collected/train.jsonl").write_text("first")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "params.yaml").write_text("data: {path: ../../shared/speech, collected: data/collected}\n")
+    run(root, "git", "init", "-q")
+    for key, value in (("user.name", "Test"), ("user.email", "test@example.org")):
+        run(root, "git", "config", key, value)
+    run(root, sys.executable, "-m", "dvc", "init", "-q")
+    commits = []
+    for text in ("first", "second"):
+        (root / "data/collected/train.jsonl").write_text(text)
+        run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
+        run(root, "git", "add", "-A")
+        run(root, "git", "commit", "-qm", text)
+        commits.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
+    return root, commits
+
+
+def clone_of(root, commit, folder):
+    return CleanClone(Places(root), commit, folder, THIS)
+
+
+def test_raw_data_are_where_the_parameters_say_in_the_version_of_the_commit(project, tmp_path):
+    root, commits = project
+    for commit, text in zip(commits, ("first", "second")):
+        clone = clone_of(root, commit, tmp_path / "again" / commit)
+        clone.make(say=lambda _line: None)
+        assert (clone.root / "../../shared/speech/train.jsonl").read_text() == "speech"
+        assert (clone.root / "data/collected/train.jsonl").read_text() == text
+        assert (tmp_path / "again") in clone.root.parents  # nothing is put beside the folder that was asked for
+        assert not (root / "again").exists()
+
+
+def test_a_clone_that_was_interrupted_goes_on(project, tmp_path):
+    root, commits = project
+    clone = clone_of(root, commits[0], tmp_path / "again")
+    clone.root.mkdir(parents=True)
+    (clone.root / "half").write_text("cloned")
+    clone.make(say=lambda _line: None)
+    (clone.root / "models").mkdir()
+    clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)
+    assert (clone.root / "models").is_dir() and not (clone.root / "half").exists()
+
+
+def test_raw_data_that_are_gone_are_asked_for(project, tmp_path):
+    root, commits = project
+    (tmp_path / "shared/speech").rename(tmp_path / "shared/moved")
+    with pytest.raises(UserError, match=r"data.path: the raw data in ../../shared/speech are not at hand"):
+        clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)
