@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro flow test ui lint
+.PHONY: help repro flow serve test ui lint
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make repro   set up, run the whole pipeline, print the leaderboard (a second time: only what changed)"
 	@echo "make flow    the same through Prefect"
+	@echo "make serve   keep the schedules of retraining: Prefect on http://127.0.0.1:4200 and a worker"
 	@echo "make test    set up and run the tests"
 	@echo "make ui      open MLflow on http://127.0.0.1:5000"
 	@echo "make lint    check style"
@@ -39,6 +40,9 @@ repro: $(INSTALLED)
 
 flow: $(INSTALLED)
 	@$(BIN)/python -m flows.with_server flows.pipeline $(ARGS)
+
+serve: $(INSTALLED)
+	@exec $(BIN)/python -m flows.serve $(ARGS)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest $(ARGS)

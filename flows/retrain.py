@@ -35,7 +35,7 @@ from flows.retraining.notification import notify
 from flows.retraining.workspace import COLLECTED, Workspace, working_in
 
 PROMOTED, REFUSED, UNCHANGED, NO_NEW_DATA, SKIPPED = "Promoted", "Refused", "Unchanged", "NoNewData", "Skipped"
-DRIFT = Path(".work/drift")
+DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
 TRY_AGAIN = 75  # exit status of a run that found another one
 
 
@@ -227,7 +227,7 @@ def judge(run: Run) -> Decision | None:
 
 def report_drift(run: Run, reference: Path) -> None:
     """Compare the new recordings with what the champion was trained on; into ``.work/drift``."""
-    from diminuendo.files import fresh_folder, write_text
+    from diminuendo.files import write_text
 
     added = {facts["name"] for facts in run.memory["outcome"]["added"]}
     if not added or run.params.drift is None:
@@ -242,14 +242,11 @@ def report_drift(run: Run, reference: Path) -> None:
             if line["batch"] in added:
                 line["audio_filepath"] = str((COLLECTED / line["audio_filepath"]).resolve())
                 lines.append(json.dumps(line, ensure_ascii=False))
-    with fresh_folder(DRIFT) as folder:
-        manifest = folder / "new.jsonl"
-        write_text(manifest, "".join(f"{line}\n" for line in lines))
-        lowercase = run.params.text.lowercase
-        old = statistics_of(reference, lowercase, splits=("train",))
-        report = compare(old, statistics_of(manifest, lowercase), run.params.drift)
-        report.write(folder)
-        manifest.unlink()
+    write_text(NEW, "".join(f"{line}\n" for line in lines))
+    lowercase = run.params.text.lowercase
+    old = statistics_of(reference, lowercase, splits=("train",))
+    report = compare(old, statistics_of(NEW, lowercase), run.params.drift)
+    report.write(DRIFT)
     for warning in report.warnings:
         get_run_logger().warning("drift: %s", warning)
     run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})

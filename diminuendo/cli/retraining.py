@@ -4,6 +4,63 @@ from __future__ import annotations
 
 import click
 
+from diminuendo.cli.errors import plain_errors
+
 
 def add_to(group: click.Group) -> None:
     """Make the commands of this file part of the command line."""
+    for command in (drift, retrain):
+        group.add_command(command)
+
+
+@click.command()
+@click.argument("new", type=click.Path())
+@click.option(
+    "--reference",
+    type=click.Path(),
+    default="data/prepared",
+    show_default=True,
+    help="What training had: a prepared corpus, manifests, or statistics that were saved (.json).",
+)
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--out", type=click.Path(), help="Also write drift.json, drift.md and drift.png to this folder.")
+def drift(new: str, reference: str, as_json: bool, out: str | None) -> None:
+    """Say how NEW data differs from what a model was trained on.
+
+    NEW is a manifest, a folder of manifests or a prepared corpus. Limits are those of `drift` in params.yaml. Shifted
+    data is no error: the exit status is 0.
+    """
+    with plain_errors():
+        import json
+        from pathlib import Path
+
+        from diminuendo.config import load_params
+        from diminuendo.drift import compare, statistics_of
+        from diminuendo.errors import UserError
+
+        params = load_params()
+        if params.drift is None:
+            raise UserError("params.yaml: drift: missing; add stability_index and out_of_vocabulary")
+        trained = statistics_of(Path(reference), params.text.lowercase, splits=("train",))
+        report = compare(trained, statistics_of(Path(new), params.text.lowercase), params.drift)
+        if out:
+            report.write(out)
+        as_text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else report.markdown().rstrip()
+        click.echo(as_text)
+
+
+@click.command()
+@click.option("--only-if-new", is_flag=True, help="End at once where no new batch has arrived.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Stages side by side; by default one per two cores.")
+def retrain(only_if_new: bool, jobs: int | None) -> None:
+    """Train again with the batches that have arrived, and ship the result if the gate lets it pass.
+
+    Works in a git worktree of its own (`retrain.workspace`). The exit status is 1 if the gate refused the new model,
+    75 if another retraining is running.
+    """
+    import os
+    import sys
+
+    options = ["--only-if-new"] * only_if_new + (["--jobs", str(jobs)] if jobs else [])
+    # In place of this process: signals reach the flow, and its exit status is ours.
+    os.execv(sys.executable, [sys.executable, "-m", "flows.with_server", "flows.retrain", *options])

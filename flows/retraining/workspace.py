@@ -204,7 +204,7 @@ class Workspace:
             self.folder / ".dvc" / "config.local", settings.read_text(encoding="utf-8") if settings.exists() else ""
         )
         with Repo(self.root) as repo, Config(str(self.folder / ".dvc")).edit("local") as config:
-            config.setdefault("cache", {})["dir"] = repo.cache.local.path
+            config.setdefault("cache", {})["dir"] = repo.cache.local_cache_dir
 
 
 def _common(folder: Path) -> Path:

@@ -1,6 +1,9 @@
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -24,3 +27,37 @@ def prefect(tmp_path_factory):
     process.wait()
     process.stdout.close()
     assert "PREFECT_API_URL" not in os.environ
+
+
+class Webhook:
+    """A server on the loopback that keeps what is posted to it; ``answers`` are the statuses it gives first."""
+
+    def __init__(self):
+        self.messages, self.answers = [], []
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                status = webhook.answers.pop(0) if webhook.answers else 200
+                if status == 200:
+                    webhook.messages.append(json.loads(content))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/secret-path"
+
+
+@pytest.fixture
+def webhook():
+    one = Webhook()
+    thread = threading.Thread(target=one.server.serve_forever, daemon=True)
+    thread.start()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+    thread.join()
