@@ -56,7 +56,7 @@ def test_a_shifted_sample_is_named(reference, name, speakers, each):
 
 
 def test_other_words_are_named(reference):
-    report = compare(reference, dummy_statistics(8, 10, 5, words=[*WORDS[20:], "kumquat", "你"]), LIMITS)
+    report = compare(reference, dummy_statistics(8, 10, 5, words=["kumquat", "你", *WORDS[20:]]), LIMITS)
     assert {feature.name for feature in report.features if feature.shifted} == {"characters", "words"}
     unknown = report.out_of_vocabulary
     assert unknown.shifted and set(unknown.words) == {"kumquat", "你"} and unknown.characters == "akmqtu你"
