@@ -9,6 +9,7 @@ from diminuendo.config.shipping import GateConfig
 from diminuendo.evaluation.scoring import Bootstrap
 from diminuendo.gate.decision import NOT_JUDGED, PASS, REFUSE
 from diminuendo.gate.judge import Evidence, Ratio, Resampling, judge
+from diminuendo.gate.measure import ratio_of
 from tests.factories.shipping import counts
 
 RESAMPLING = Resampling(200, 0.9, 3)
@@ -22,7 +23,10 @@ SAME = counts([1] * 20)
 GROUPS = {"accent": {"coast": np.arange(12), "hills": np.arange(12, 20)}, "age": {"old": np.arange(3)}}
 
 
-def rules(candidate=SAME, teacher=SAME, champion=SAME, groups=GROUPS, size=900, ratio=1.0, **policy):
+def rules(
+    candidate=SAME, teacher=SAME, champion=SAME, groups=GROUPS, size=900, ratio=1.0, teacher_limits=None, **policy
+):
+    policy |= {"teacher": teacher_limits} if teacher_limits else {}
     ratio = Ratio(ratio, (ratio - 0.1, ratio + 0.1)) if champion is not None else None
     tests = {"test": Evidence(candidate, teacher, champion, groups)}
     found = judge(GateConfig(**{**POLICY, **policy}), size, tests, ratio, RESAMPLING)
@@ -116,9 +120,13 @@ def test_every_test_set_counts():
 
 
 def test_what_is_the_limit_on_paper_passes():
-    policy = GateConfig(**{**POLICY, "teacher": {**POLICY["teacher"], "wer": 0.3 - 0.1}})
-    tests = {"test": Evidence(counts([3] * 20), SAME, None, {})}  # 0.3 − 0.1 is not 0.2 in binary
-    (rule,) = [
-        rule for rule in judge(policy, 1, tests, None, RESAMPLING) if (rule.reference, rule.name) == ("teacher", "wer")
-    ]
-    assert rule.verdict == PASS and rule.figure == pytest.approx(0.2)
+    found = rules(candidate=counts([8] * 20), teacher=counts([7] * 20), champion=None, groups={})
+    assert found["teacher", "wer"].figure > 0.1  # 0.8 − 0.7 in binary
+    limits = {**POLICY["teacher"], "wer": 0.1}
+    found = rules(candidate=counts([8] * 20), teacher=counts([7] * 20), champion=None, groups={}, teacher_limits=limits)
+    assert found["teacher", "wer"].verdict == PASS
+
+
+def test_a_ratio_is_over_the_other_and_its_limits_change_places():
+    ratio = ratio_of({"times_faster": 4.0, "times_faster_interval": {"low": 2.0, "high": 5.0}})
+    assert (ratio.figure, ratio.interval) == (0.25, (0.2, 0.5))
