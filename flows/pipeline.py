@@ -28,6 +28,7 @@ from diminuendo.errors import UserError
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
 from flows.repro import INTERRUPTED, REPORTS, leaderboard
+from flows.results import record_results
 
 MOST_JOBS = 64
 DVC_ADVICE = ("To track the changes", "git add ", "To enable auto staging", "dvc config ", "Use `dvc push`")
@@ -81,12 +82,13 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         jobs: stages that run side by side. By default one per two cores: a training uses all it finds.
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
-    load_params()
+    params = load_params()
     dvc_command.begin()
     graph, before = read_graph(), locked_names()
-    with tracking.pipeline_run("flow"):
+    with tracking.pipeline_run("flow") as track:
         try:
             _run(graph, jobs or max(1, (os.cpu_count() or 1) // 2), retries)
+            record_results(track, params, REPORTS)
         finally:
             dvc_command.end_all()
             order_lock_file(graph, before)

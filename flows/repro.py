@@ -14,6 +14,7 @@ from diminuendo.config import load_params
 from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows.dvc_command import end_on_signals, run_dvc
+from flows.results import record_results
 
 REPORTS = Path("reports")
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
@@ -38,13 +39,15 @@ def main() -> None:
     begin = time.monotonic()
     end_on_signals()
     try:
-        load_params()
+        params = load_params()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     try:
-        with tracking.pipeline_run("repro"):
+        with tracking.pipeline_run("repro") as track:
             status = run_dvc(["repro", *sys.argv[1:]])
+            if not status:
+                record_results(track, params, REPORTS)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     if status:

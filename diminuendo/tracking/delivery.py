@@ -18,10 +18,13 @@ from mlflow.exceptions import MlflowException
 from diminuendo.files import write_json
 from diminuendo.tracking.journal import EVENTS, OUTBOX, SENT, is_live, journals
 from diminuendo.tracking.mlflow_model import write_mlflow_model
+from diminuendo.tracking.readable import NOTE, description, shown_tags
 from diminuendo.tracking.store import open_client
 
-JOURNAL_TAG = "diminuendo.journal"
-WORKSPACE_TAG = "diminuendo.workspace"
+# For this file alone: MLflow's pages hide tags of its own prefix.
+JOURNAL_TAG = "mlflow.diminuendo.journal"
+WORKSPACE_TAG = "mlflow.diminuendo.workspace"
+OF_PIPELINES = ("metrics", "summary", "artifact", "tags")
 BATCH = 900  # MLflow takes 1000 metrics at once
 # Refusals that no retry changes: the event is reported and left out.
 PERMANENT = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -94,9 +97,10 @@ class Delivery:
         state["summary"] = {**state.get("summary", {}), **event["values"]}
 
     def _model_metrics(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
+        # On the run that made the model too: there the columns of all members can be compared.
         model = self._model_of(event["digest"])
         if model is not None:
-            self._link(state["run"], model.model_id, event["values"], event["time"])
+            self._link(model.source_run_id or state["run"], model.model_id, event["values"], event["time"])
 
     def _artifact(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
         path = folder / event["file"]
@@ -107,8 +111,10 @@ class Delivery:
             self.client.log_artifact(state["run"], str(path), event["folder"])
 
     def _tags(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        tags = [RunTag(key, value) for key, value in event["values"].items()]
-        self.client.log_batch(state["run"], tags=tags)
+        values = event["values"]
+        if "output" in values and NOTE not in values:
+            values = {**values, NOTE: description(_start_of(folder), values["output"])}
+        self.client.log_batch(state["run"], tags=[RunTag(key, value) for key, value in values.items()])
 
     def _model(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
         start, digest = _start_of(folder), event["digest"]
@@ -149,7 +155,8 @@ class Delivery:
         if "run" not in state:
             write_json(folder / SENT, {**state, "making": True})
             tags = {
-                **start["tags"],
+                **shown_tags(start["tags"]),
+                **({NOTE: description(start)} if "stage" in start["tags"] else {}),
                 JOURNAL_TAG: folder.name,
                 WORKSPACE_TAG: self.workspace,
                 "mlflow.user": getpass.getuser(),
@@ -165,7 +172,10 @@ class Delivery:
         if any(_start_of(other)["parent"] == folder.name for other in journals()):
             return  # its stages come first
         if "run" in state:
-            last = [event for batch, _ in _batches(folder / EVENTS, 0) for event in batch][-1]
+            for batch, _ in _batches(folder / EVENTS, 0):
+                last = batch[-1]
+                if batch[0]["event"] in OF_PIPELINES:
+                    self._send(folder, state, batch)
             self._terminate(state["run"], last if last["event"] == "end" else _killed(last))
         shutil.rmtree(folder)
 

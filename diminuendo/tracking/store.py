@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "diminuendo"
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # otherwise the pages open as those of an agent
+    "mlflow.note.content": (
+        "Families of small speech recognition models. A run `repro` or `flow` is one pipeline; below it is a run for "
+        "each stage that really ran. A member's run has its parameters, its curves, and how it was scored; its model "
+        "is among the models, the ones that are shipped are in the registry."
+    ),
+}
 
 
 def tracking_uri() -> str:
@@ -39,7 +47,7 @@ def open_client() -> tuple[MlflowClient, str]:
             database = _sqlite_file(uri)
             location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
             try:
-                return client, client.create_experiment(name, artifact_location=location)
+                return client, client.create_experiment(name, location, EXPERIMENT_TAGS)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise

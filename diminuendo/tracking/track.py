@@ -14,6 +14,7 @@ from typing import Any
 
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, Journal, is_live, journals
 from diminuendo.tracking.origin import source_state, versions
+from diminuendo.tracking.readable import NOTE, acting, flat
 
 PIPELINE = "DIMINUENDO_PIPELINE"  # id of the journal of the pipeline that the stage belongs to
 SWITCH = "DIMINUENDO_TRACKING"  # "off": nothing is recorded
@@ -50,6 +51,10 @@ class Track:
     def tags(self, values: Mapping[str, str]) -> None:
         self._add("tags", values={name: str(value) for name, value in values.items()})
 
+    def describe(self, markdown: str) -> None:
+        """What the run's page says first."""
+        self.tags({NOTE: markdown})
+
     def output(self, digest: str) -> None:
         """Digest of the stage's result: the key by which its run is found again."""
         self._add("tags", values={"output": digest})
@@ -81,24 +86,25 @@ def stage_run(
     if pipeline and not is_live(OUTBOX / pipeline):
         pipeline = None
     all_tags = {"stage": stage, "member": name, **tags, **source_state(), **versions()}
-    journal = Journal(name, {"kind": "stage", "parent": pipeline, "params": flat(parameters), "tags": all_tags})
+    params = flat(acting(stage, parameters))
+    journal = Journal(name, {"kind": "stage", "parent": pipeline, "params": params, "tags": all_tags})
     start_sender()
     with _ended(journal):
         yield Track(journal, inside_pipeline=pipeline is not None)
 
 
 @contextmanager
-def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[str]:
-    """The run that stages below nest in; MLflow sees it only once a stage has really run. Yields its id."""
+def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
+    """The run that stages below nest in; MLflow sees it only once a stage has really run."""
     if os.environ.get(SWITCH) == "off":
-        yield ""
+        yield Track()
         return
     tags = {**source_state(), **versions()}
     journal = Journal(name, {"kind": "pipeline", "parent": None, "params": {}, "tags": tags})
     os.environ[PIPELINE] = journal.id
     try:
         with _ended(journal):
-            yield journal.id
+            yield Track(journal)
     except BaseException:
         seconds = min(seconds, SECONDS_AFTER_FAILURE)  # whoever ends a run does not wait to be told about records
         raise
@@ -168,18 +174,6 @@ def deliver(seconds: float, only: Path | None = None) -> None:
             file=sys.stderr,
             flush=True,
         )
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested parameters as MLflow's flat ones: ``training.learning_rate``; lists as JSON; None left out."""
-    found: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            as_json = isinstance(value, (list, tuple, bool))
-            found[f"{prefix}{key}"] = json.dumps(value) if as_json else str(value)
-    return found
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

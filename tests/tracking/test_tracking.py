@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,7 +13,9 @@ from diminuendo import tracking
 from diminuendo.files import sha256_of
 from diminuendo.tracking import lookup, sender
 from diminuendo.tracking.journal import journals
-from diminuendo.tracking.track import deliver, flat
+from diminuendo.tracking.readable import NOTE, acting, flat
+from diminuendo.tracking.track import deliver
+from flows.results import record_results
 from tests.factories.project import ROOT, environment
 
 
@@ -137,6 +140,38 @@ def test_stages_nest_below_a_pipeline_and_one_without_stages_leaves_nothing(plac
     assert pipeline.info.status == "FINISHED" and not journals()
 
 
+def test_a_pipeline_is_described_by_its_results(place):
+    params = SimpleNamespace(ship=SimpleNamespace(member="student"))
+    Path("reports").mkdir()
+    columns = "wer,bytes,times_smaller,real_time_factor,times_faster,digest"
+    lines = [f"member,{columns}", "teacher,0.08,12000000,1,0.003,1,aa", "student,0.1,1000000,12,0.001,3,bb"]
+    Path("reports/leaderboard.csv").write_text("\n".join(lines) + "\n")
+    with tracking.pipeline_run("repro", seconds=0) as track:
+        record_stage()
+        record_results(track, params, Path("reports"))
+    sender.serve()
+    (pipeline,) = runs("tags.`mlflow.runName` = 'repro'")
+    assert pipeline.data.metrics["teacher/wer"] == 0.08 and pipeline.data.metrics["shipped/bytes"] == 1e6
+    assert "| **student** (shipped) | 10.00 | 1.00 MB | 12.0× |" in pipeline.data.tags[NOTE]
+    assert [file.path for file in client().list_artifacts(pipeline.info.run_id)] == ["leaderboard.csv"]
+
+
+def test_a_member_s_run_has_what_was_measured_of_it_and_evaluation_has_none(place):
+    digest = record_stage()
+    with tracking.stage_run("evaluate", "evaluate", {}, {"input.student": digest, "input.corpus": "cc"}) as track:
+        track.model_metrics(digest, {"wer": 0.2})
+    sender.serve()
+    (student,) = runs("tags.stage = 'distill'")
+    (evaluate,) = runs("tags.stage = 'evaluate'")
+    assert student.data.metrics["wer"] == 0.2 and evaluate.data.metrics == {}
+    assert "input.corpus" in evaluate.data.tags and "input.student" not in evaluate.data.tags
+    found = client().get_run(evaluate.info.run_id)
+    assert len(found.inputs.model_inputs) == 1
+    assert "`student` from `teacher`" in student.data.tags[NOTE] and digest in student.data.tags[NOTE]
+    shown = {key for key in student.data.tags if not key.startswith("mlflow.")}
+    assert shown == {"stage", "member", "output", "python", "cpus", "torch", "onnxruntime"} | shown & {"git.dirty"}
+
+
 def test_failure_and_interruption_are_recorded(place):
     for problem in (ValueError("no such voice"), KeyboardInterrupt()):
         with pytest.raises(type(problem)), tracking.stage_run("prepare", "prepare", {}, {}):
@@ -259,6 +294,21 @@ def test_parameters_are_flat_and_without_noise():
     nested = {"a": {"b": 1, "none": None}, "mels": [5, 30.0], "on": True, "empty": {}}
     assert flat(nested) == {"a.b": "1", "mels": "[5, 30.0]", "on": "true"}
     assert os.environ.get("DIMINUENDO_PIPELINE") is None
+
+
+def test_only_parameters_that_act_are_shown():
+    given = {
+        "seed": 1,
+        "training": {"epochs": 3, "checkpoint_every": 100},
+        "losses": {"ctc": 1.0, "kl": 0.0, "temperature": 2.0, "hidden": 0.0},
+        "aware": False,
+    }
+    assert acting("quantize", given) == {"seed": 1, "aware": False}
+    aware = acting("quantize", {**given, "aware": True})
+    assert aware == {"seed": 1, "aware": True, "training": {"epochs": 3}, "losses": {"ctc": 1.0}}
+    taught = acting("distill", {**given, "losses": {"kl": 0.5, "temperature": 2.0}})
+    assert taught["losses"] == {"kl": 0.5, "temperature": 2.0}
+    assert given["training"]["checkpoint_every"] == 100
 
 
 def test_a_damaged_journal_is_set_aside(place, capsys):

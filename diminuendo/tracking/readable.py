@@ -1,0 +1,85 @@
+"""What a person sees first on a run's page: parameters that acted, and a description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NOTE = "mlflow.note.content"  # MLflow shows it as the run's description
+READS_FAMILY = ("evaluate", "report")  # their inputs are all members, which MLflow lists as their models
+SHORT = 12
+
+_DONE = {
+    "train_teacher": "Training of",
+    "distill": "Distillation of",
+    "compress_architecture": "A smaller architecture:",
+    "prune": "Pruning of",
+    "quantize": "Quantization of",
+    "register": "A file brought to MLflow:",
+}
+_WITHOUT_MODEL = {
+    "prepare": "The corpus that all members are trained and tested on.",
+    "evaluate": "Every member scored from its stored file; the figures stand on the members' own runs and models.",
+    "report": "Leaderboard, tables and plots of the family.",
+    "gate": "Whether a member is good enough to be shipped.",
+}
+
+
+def acting(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that could shape the result; ``lineage.json`` has all of them.
+
+    Losses without weight are left out, and what only a stage that trains would use where it does not train.
+    """
+    found = dict(parameters)
+    if stage == "quantize" and not found.get("aware"):
+        for key in ("training", "losses"):
+            found.pop(key, None)
+    losses = found.get("losses")
+    if isinstance(losses, Mapping):
+        kept = {name: weight for name, weight in losses.items() if weight}
+        if not losses.get("kl"):
+            kept.pop("temperature", None)
+        found["losses"] = kept
+    if isinstance(found.get("training"), Mapping):
+        found["training"] = {key: value for key, value in found["training"].items() if key != "checkpoint_every"}
+    return found
+
+
+def description(start: Mapping[str, Any], output: str | None = None) -> str:
+    """Markdown for a stage's run, from the first event of its journal and the digest of what it made."""
+    tags, params = start["tags"], start["params"]
+    stage, name = tags["stage"], tags["member"]
+    if stage in _WITHOUT_MODEL:
+        text = _WITHOUT_MODEL[stage]
+    else:
+        origin = f" from `{params['from']}`" if "from" in params else ""
+        text = f"{_DONE.get(stage, stage)} `{name}`{origin}."
+    rows = [("made", name, output)] if output else []
+    read = {key.removeprefix("input."): digest for key, digest in tags.items() if key.startswith("input.")}
+    rows += [("read", source, digest) for source, digest in read.items() if stage not in READS_FAMILY]
+    if rows:
+        text += "\n\n| | | SHA-256 |\n|---|---|---|\n"
+        text += "\n".join(f"| {what} | {source} | `{digest}` |" for what, source, digest in rows)
+    if output and stage not in _WITHOUT_MODEL:
+        text += f"\n\n`diminuendo trace {output[:SHORT]}` prints its whole ancestry."
+    return text
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a run; those that would name every member of the family are left to MLflow's list of models."""
+    if tags.get("stage") not in READS_FAMILY:
+        return dict(tags)
+    return {key: value for key, value in tags.items() if not key.startswith("input.") or key == "input.corpus"}
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested parameters as MLflow's flat ones: ``training.learning_rate``; lists as JSON; None left out."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            as_json = isinstance(value, (list, tuple, bool))
+            found[f"{prefix}{key}"] = json.dumps(value) if as_json else str(value)
+    return found

@@ -1,0 +1,45 @@
+"""What a pipeline's own run in MLflow says: the family in a table, and the figures of what is shipped."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from diminuendo.config.schema import TEACHER, Params
+from diminuendo.report import format as as_text
+from diminuendo.tracking import Track
+
+COLUMNS = ("wer", "bytes", "times_smaller", "real_time_factor", "times_faster")
+
+
+def record_results(track: Track, params: Params, reports: Path) -> None:
+    """Describe the run by the leaderboard in ``reports``, if the pipeline made one, and keep its page with it."""
+    path = reports / "leaderboard.csv"
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = {row["member"]: row for row in csv.DictReader(file)}
+    shipped = params.ship.member if params.ship else None
+    for role, member in (("teacher", TEACHER), ("shipped", shipped)):
+        if member in rows:
+            track.summary({role: {column: float(rows[member][column]) for column in COLUMNS}})
+    track.describe(_table(rows, shipped))
+    for page in (path, reports / "leaderboard.md", reports / "leaderboard.html"):
+        if page.is_file():
+            track.artifact(page)
+
+
+def _table(rows: dict[str, dict[str, str]], shipped: str | None) -> str:
+    lines = ["| member | WER % | size | smaller | RTF | faster | digest |", "|:--|--:|--:|--:|--:|--:|:--|"]
+    for member, row in rows.items():
+        cells = (
+            f"**{member}** (shipped)" if member == shipped else member,
+            f"{100 * float(row['wer']):.2f}",
+            as_text.size(float(row["bytes"])),
+            as_text.times(float(row["times_smaller"])),
+            as_text.real_time(float(row["real_time_factor"])),
+            as_text.times(float(row["times_faster"])),
+            f"`{row['digest'][:12]}`",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
