@@ -9,11 +9,11 @@ from diminuendo.report.format import NONE, percent, percent_interval, points, po
 
 NAMES = {
     "bytes": "size",
-    "wer": "ΔWER, upper bound",
-    "group_wer": "ΔWER of the worst group, upper bound",
-    "deletions": "growth of deletions",
-    "insertions": "growth of insertions",
-    "real_time_factor": "real-time factor, ratio",
+    "wer": "ΔWER",
+    "group_wer": "ΔWER, worst group",
+    "deletions": "deletions",
+    "insertions": "insertions",
+    "real_time_factor": "real-time factor",
 }
 AGAINST = {FILE: "", TEACHER: "teacher", CHAMPION: "champion"}
 MARKS = {"pass": "ok", REFUSE: "TOO MUCH", NOT_JUDGED: "not judged"}
@@ -70,7 +70,7 @@ def markdown(decision: Decision) -> str:
             "",
             _github(rule_rows(decision), TITLES, _ALIGN),
             "",
-            _legend(decision),
+            *_legend(decision),
             *(f"\n{note}" for note in decision.notes),
             "",
             _github(parties, ("", "member", "version", "size", "digest"), ("left", "left", "left", right, "left")),
@@ -113,11 +113,13 @@ def _verdict(decision: Decision) -> str:
     return f"{decision.candidate.name} is refused: {'; '.join(dict.fromkeys(broken))}"
 
 
-def _legend(decision: Decision) -> str:
-    return (
+def _legend(decision: Decision) -> list[str]:
+    share = f"{100 * decision.confidence:g} %"
+    return [
         "Differences are percentage points of the reference words, candidate minus the other; intervals are paired "
-        f"bootstraps of {100 * decision.confidence:g} %."
-    )
+        f"bootstraps of {share}.",
+        "The limit of a ΔWER holds for the upper end of its interval, every other limit for the figure.",
+    ]
 
 
 def _figure(rule: Rule, value: float | None) -> str:

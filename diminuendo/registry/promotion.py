@@ -20,6 +20,7 @@ from diminuendo.registry.version import (
     PROMOTED,
     REASON,
     REPLACES,
+    WHY,
     WITHDRAWN,
     Version,
     aliased,
@@ -38,7 +39,8 @@ def promote(version: Version, *, force: bool = False, reason: str = "") -> Versi
     """Make the version champion; nothing happens if it is. Returns it as it is now.
 
     Args:
-        force: promote it although it was withdrawn; ``reason`` says why, and is kept.
+        force: promote it although it was withdrawn.
+        reason: kept with the version.
 
     Raises:
         Refused: it was withdrawn by a rollback.
@@ -66,11 +68,11 @@ def _advance(client: Any, version: Version, current: Version | None, force: bool
     number = current.version if current else ""
     line = [*_history(client, version.name, current), version.version][-REMEMBERED:]
     client.set_registered_model_tag(version.name, HISTORY, " ".join(line))
-    tags = {PROMOTED: _now(), REPLACES: number, **({FORCED: reason} if force else {})}
+    tags = {PROMOTED: _now(), REPLACES: number, **({FORCED if force else WHY: reason} if reason else {})}
     for key, value in tags.items():
         client.set_model_version_tag(version.name, version.version, key, value)
-    for key in (WITHDRAWN, REASON):
-        if key in version.tags:
+    for key in (WITHDRAWN, REASON, WHY):  # of earlier times
+        if key in version.tags.keys() - tags.keys():
             client.delete_model_version_tag(version.name, version.version, key)
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 

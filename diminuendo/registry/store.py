@@ -16,6 +16,7 @@ from diminuendo.files import digest_of_json
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
 @contextmanager
 def existing_store() -> Iterator[MlflowClient | None]:
     """A client of the store, None where there is none; no store is made.

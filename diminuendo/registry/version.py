@@ -20,7 +20,7 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow says t
 DIGEST, MEMBER, CORPUS, WER, BYTES = "digest", "member", "corpus", "wer", "bytes"
 COMMIT, DIRTY, GIT_TAG = "git.commit", "git.dirty", "git.tag"
 GATE_RUN, DECISION = "gate.run", "gate.decision"
-PROMOTED, REPLACES, FORCED = "promoted", "promoted.replaces", "forced"
+PROMOTED, REPLACES, WHY, FORCED = "promoted", "promoted.replaces", "promoted.reason", "forced"
 WITHDRAWN, REASON = "withdrawn", "withdrawn.reason"
 
 

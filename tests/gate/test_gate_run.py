@@ -82,7 +82,7 @@ def test_a_decision_rests_on_measured_files_is_recorded_and_a_rerun_measures_not
     stored = Path(client.download_artifacts(run.info.run_id, "decision.json", str(tmp_path)))
     assert json.loads(stored.read_text()) == json.loads(json.dumps(first.as_dict()))
     page = Path(client.download_artifacts(run.info.run_id, "decision.md", str(tmp_path))).read_text()
-    assert page.startswith("# slim is refused: ") and "| ΔWER, upper bound" in page
+    assert page.startswith("# slim is refused: ") and "| ΔWER, worst group" in page
 
     started.clear()
     second = judged("models/slim/model.onnx", tests, champion=Path("models/student-int8/model.onnx"))

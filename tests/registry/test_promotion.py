@@ -106,7 +106,7 @@ def test_promotions_and_the_whole_way_back(shop):
     for member in ("teacher", "student", "slim"):
         version = promoted(member)
         assert version.aliases == ("champion",) and registry.champion("commands") == version
-    assert version.tags["promoted.replaces"] == "2"
+    assert version.tags["promoted.replaces"] == "2" and "promoted.reason" not in version.tags
     withdrawn, now = registry.rollback("commands", "too slow in the field")
     assert (withdrawn.version, now.version) == ("3", "2") and registry.champion("commands").digest == now.digest
     assert withdrawn.tags["withdrawn.reason"] == "too slow in the field" and withdrawn.withdrawn
