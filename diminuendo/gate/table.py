@@ -46,7 +46,7 @@ def terminal(decision: Decision) -> str:
         rates = ", ".join(f"{name} {percent(found['wer'])} %" for name, found in test.figures.items())
         lines.append(f"{test.label}: {test.utterances} utterances of {test.speakers} speakers, WER: {rates}")
     table = tabulate(rule_rows(decision), TITLES, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
-    return "\n".join([*lines, "", table, "", _legend(decision), *decision.notes, "", _verdict(decision)])
+    return "\n".join([*lines, "", table, "", *_legend(decision), *decision.notes, "", _verdict(decision)])
 
 
 def markdown(decision: Decision) -> str:
