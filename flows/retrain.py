@@ -7,7 +7,6 @@ docs/retraining.md tells what happens to data and models; ``prefect.yaml`` says 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -22,60 +21,22 @@ from diminuendo import tracking
 from diminuendo.collection.batches import Batch, arrived, refuse, unseen
 from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
-from diminuendo.config import Params, load_params
 from diminuendo.errors import UserError
+from diminuendo.files import write_text
 from diminuendo.gate.decision import Decision
 from flows import dvc_command
 from flows.pipeline import StageFailed, pipeline
 from flows.repro import INTERRUPTED
 from flows.retraining import page
-from flows.retraining.champion import PREPARED, corpus_of
+from flows.retraining.champion import PREPARED
+from flows.retraining.judging import DRIFT, judge, withdrawn
 from flows.retraining.memory import Memory, alone
 from flows.retraining.notification import notify
+from flows.retraining.run import NO_NEW_DATA, PROMOTED, REFUSED, SKIPPED, UNCHANGED, Run, checked_params
 from flows.retraining.workspace import COLLECTED, Workspace, working_in
 
-PROMOTED, REFUSED, UNCHANGED, NO_NEW_DATA, SKIPPED = "Promoted", "Refused", "Unchanged", "NoNewData", "Skipped"
-DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
+PAGE = Path(".work/retraining.md")
 TRY_AGAIN = 75  # exit status of a run that found another one
-
-
-class Run:
-    """What the tasks of one run share. Paths are relative to the worktree, in which they all work."""
-
-    def __init__(self, params: Params, workspace: Workspace, memory: Memory) -> None:
-        self.params, self.workspace, self.memory = params, workspace, memory
-        self.batches: list[Batch] = []
-        self.incoming_files: tuple[str, ...] = ()
-
-    @property
-    def quarantine(self) -> Path:
-        return self.workspace.root / self.params.retrain.quarantine
-
-    @property
-    def model(self) -> Path:
-        return Path("models") / self.params.ship.member / "model.onnx"
-
-    @property
-    def tag(self) -> str:
-        return f"retraining/{self.memory['run']}"
-
-    def reload(self) -> None:
-        self.params = checked_params()
-
-
-def checked_params() -> Params:
-    """``params.yaml`` of the current folder, with all that retraining needs.
-
-    Raises:
-        UserError: a section is missing.
-    """
-    params = load_params()
-    for section in ("ship", "gate", "retrain"):
-        if getattr(params, section) is None:
-            raise UserError(f"params.yaml: {section}: missing, and retraining needs it; see docs/retraining.md")
-    if params.ship.member not in params.members:
-        raise UserError(f"params.yaml: ship.member: there is no member {params.ship.member!r}")
-    return params
 
 
 @flow(name="retraining")
@@ -124,7 +85,7 @@ def _within(run: Run, only_if_new: bool, jobs: int | None) -> State:
                 return _finish(run, NO_NEW_DATA, "nothing of what has arrived can be used", None)
         pipeline(jobs=jobs)
         dvc_command.begin()
-        verdict = judge(run)
+        verdict = judge_candidate(run)
         if verdict is None:
             return _finish(run, UNCHANGED, "the champion is up to date", None)
         run.memory.note(decision=verdict.as_dict(), gate_run=verdict.run)
@@ -133,9 +94,11 @@ def _within(run: Run, only_if_new: bool, jobs: int | None) -> State:
         run.reload()
         run.batches = _those_of(run.memory, _incoming(run))
     verdict = page.decision_of(run.memory["decision"], run.memory.facts.get("gate_run"))
-    if verdict.passed:
-        return _finish(run, PROMOTED, promote(run, verdict), verdict)
-    return _finish(run, REFUSED, keep(run, verdict), verdict)
+    if not verdict.passed:
+        return _finish(run, REFUSED, keep(run, verdict, "the gate refused the new model"), verdict)
+    if (version := withdrawn(run, verdict)) is not None:
+        return _finish(run, REFUSED, keep(run, verdict, f"the new model is {version}, which was withdrawn"), verdict)
+    return _finish(run, PROMOTED, promote(run, verdict), verdict)
 
 
 def _begin(run: Run, only_if_new: bool) -> bool:
@@ -204,52 +167,10 @@ def collect_batches(run: Run) -> Outcome:
     return outcome
 
 
-@task(cache_policy=NO_CACHE)
-def judge(run: Run) -> Decision | None:
+@task(cache_policy=NO_CACHE, name="judge")
+def judge_candidate(run: Run) -> Decision | None:
     """Drift and the gate, against the champion; None where the champion is the very model."""
-    from diminuendo import registry
-    from diminuendo.files import sha256_of
-    from diminuendo.gate import gate
-
-    champion = registry.champion(run.params.ship.model)
-    if champion is not None and champion.digest == sha256_of(run.model):
-        return None
-    tests = {"new": PREPARED}
-    if champion is not None:
-        corpus = corpus_of(champion, run.workspace)
-        if corpus.resolve() != PREPARED.resolve():
-            tests["champion"] = corpus
-        report_drift(run, corpus)
-    decision = gate(run.params, run.model, tests=tests, champion=champion, say=get_run_logger().info)
-    get_run_logger().info("gate: %s\n%s", decision.word, decision.table())
-    return decision
-
-
-def report_drift(run: Run, reference: Path) -> None:
-    """Compare the new recordings with what the champion was trained on; into ``.work/drift``."""
-    from diminuendo.files import write_text
-
-    added = {facts["name"] for facts in run.memory["outcome"]["added"]}
-    if not added or run.params.drift is None:
-        return
-    from diminuendo.drift import compare, statistics_of
-
-    lines = []
-    for split in ("train", "dev", "test"):
-        path = COLLECTED / f"{split}.jsonl"
-        for raw in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            line = json.loads(raw)
-            if line["batch"] in added:
-                line["audio_filepath"] = str((COLLECTED / line["audio_filepath"]).resolve())
-                lines.append(json.dumps(line, ensure_ascii=False))
-    write_text(NEW, "".join(f"{line}\n" for line in lines))
-    lowercase = run.params.text.lowercase
-    old = statistics_of(reference, lowercase, splits=("train",))
-    report = compare(old, statistics_of(NEW, lowercase), run.params.drift)
-    report.write(DRIFT)
-    for warning in report.warnings:
-        get_run_logger().warning("drift: %s", warning)
-    run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})
+    return judge(run, get_run_logger())
 
 
 @task(cache_policy=NO_CACHE)
@@ -265,13 +186,14 @@ def promote(run: Run, verdict: Decision) -> str:
 
 
 @task(cache_policy=NO_CACHE)
-def keep(run: Run, verdict: Decision) -> str:
+def keep(run: Run, verdict: Decision, reason: str) -> str:
     """The champion stays. The commit is kept under a tag, the batches go to quarantine, the worktree goes back."""
     run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
     for batch in run.batches:
-        refuse(batch, run.quarantine, verdict.as_dict(), f"{page.refusals(verdict)}\n\n{verdict.markdown()}")
+        told = f"{reason}\n\n{page.refusals(verdict)}\n\n{verdict.markdown()}"
+        refuse(batch, run.quarantine, {"reason": reason, **verdict.as_dict()}, told)
     run.workspace.reset()
-    return "the gate refused the new model; the champion stays"
+    return f"{reason}; the champion stays"
 
 
 def _message(run: Run, word: str) -> str:
@@ -280,31 +202,14 @@ def _message(run: Run, word: str) -> str:
 
 
 def _finish(run: Run, name: str, message: str, verdict: Decision | None) -> State:
-    """Publish the page, tell people, and forget the run."""
+    """Publish the page, record it in MLflow, tell people, and forget the run."""
     memory, logger = run.memory, get_run_logger()
-    drift = memory.facts.get("drift", {"warnings": [], "page": ""})
-    tag = {PROMOTED: run.tag, REFUSED: f"{run.tag}-refused"}.get(name, "")
-    facts = [
-        ("outcome", message),
-        ("run", memory["run"]),
-        ("git tag", f"`{tag}`" if tag else ""),
-        ("checkout", f"`{memory['main'][:12]}`"),
-        ("gate run in MLflow", f"`{verdict.run}`" if verdict is not None and verdict.run else ""),
-    ]
-    parts = [
-        ("Batches", page.batches_page(memory["outcome"])),
-        ("Gate", verdict.markdown() if verdict is not None else ""),
-        ("Drift", drift["page"]),
-    ]
-    create_markdown_artifact(page.whole_page(f"Retraining: {name}", facts, parts), key="retraining")
-    told = [message, *(f"drift: {warning}" for warning in drift["warnings"])]
-    if verdict is not None and not verdict.passed:
-        told.append(page.refusals(verdict))
-    told += [f"{batch}: bad records in {place}" for batch, place in memory["outcome"]["quarantined"].items()]
-    told += [f"{aside['name']}: set aside, {aside['reason']}" for aside in memory["outcome"]["set_aside"]]
-    content = {"run": memory["run"], "outcome": name, "message": message, "tag": tag, **memory["outcome"]}
-    content["drift"] = drift["warnings"]
-    notify(f"Retraining: {name}", "\n".join(told), content, run.params.retrain.notify, logger.warning)
+    text = page.page_of(run, name, message, verdict)
+    create_markdown_artifact(text, key="retraining", description=f"{name}: {message}")
+    record(run, name, text)
+    content = page.content_of(run, name, message)
+    subject, body = f"Retraining: {name}", page.message_of(run, message, verdict)
+    notify(subject, body, content, run.params.retrain.notify, logger.warning)
     if name in (UNCHANGED, NO_NEW_DATA):
         run.workspace.reset()
     memory.end()
@@ -312,12 +217,28 @@ def _finish(run: Run, name: str, message: str, verdict: Decision | None) -> Stat
     return Completed(name=name, message=message)
 
 
+def record(run: Run, name: str, text: str) -> None:
+    """The run in MLflow: how it ended, the page, and the report on drift."""
+    facts = run.memory["outcome"]["added"]
+    parameters = {"batches": [batch for batch, _ in run.memory["batches"]], "checkout": run.memory["main"]}
+    write_text(PAGE, text)
+    with tracking.stage_run("retraining", run.memory["run"], parameters, {"outcome": name}) as track:
+        track.metrics({"records_used": sum(sum(batch["records"].values()) for batch in facts)})
+        track.metrics({"records_in_quarantine": sum(sum(batch["quarantined"].values()) for batch in facts)})
+        track.artifact(PAGE)
+        if "drift" in run.memory:
+            track.artifact(DRIFT)
+    track.wait()
+
+
 def _tell_of_failure(run: Run, error: BaseException) -> None:
-    if not isinstance(error, Exception):
-        return  # somebody ended the run and knows
-    name = run.memory.facts.get("run", "")
+    memory = run.memory
+    if not isinstance(error, Exception) or memory.facts.get("failure") == str(error):
+        return  # whoever ended it knows; and the same failure every ten minutes is told once
+    if (run.workspace.folder / ".git").exists():
+        memory.note(failure=str(error))
     subject, body = "Retraining: failed", f"{error}\nThe champion is still served; the next run goes on from here."
-    content = {"run": name, "outcome": "Failed", "message": str(error)}
+    content = {"run": memory.facts.get("run", ""), "outcome": "Failed", "message": str(error)}
     notify(subject, body, content, run.params.retrain.notify, get_run_logger().warning)
 
 

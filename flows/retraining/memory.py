@@ -25,7 +25,9 @@ class Memory:
     ``main``      the checkout's commit that it works on
     ``batches``   [[name, digest of the manifest], …]
     ``outcome``   what collecting them gave; from then on the worktree holds what the pipeline is to work on
-    ``decision``  what the gate said; from then on only the ending is left
+    ``decision``  what the gate said, ``gate_run`` its MLflow run; from then on only the ending is left
+    ``drift``     warnings and page of the report
+    ``failure``   what people were told of
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,6 +36,8 @@ class Memory:
             self.facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             self.facts = {}
+        except ValueError:
+            self.facts = {"damaged": True}  # something was under way: the worktree has to be put in order
 
     def __getitem__(self, key: str) -> Any:
         return self.facts[key]
@@ -44,7 +48,9 @@ class Memory:
     def begin(self, main: str, batches: list[Batch]) -> None:
         """Begin a run; one that was killed before goes on under its name, as far as this is the same work."""
         run = self.facts.get("run") or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.facts = {"run": run, "main": main, "batches": [[batch.name, batch.digest] for batch in batches]}
+        told = {key: self.facts[key] for key in ("failure",) if key in self.facts}
+        names = [[batch.name, batch.digest] for batch in batches]
+        self.facts = {"run": run, "main": main, "batches": names, **told}
         self._write()
 
     def note(self, **facts: Any) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from diminuendo.gate.decision import Decision, Party, Rule, Test
+from flows.retraining.run import PROMOTED, REFUSED
+
+if TYPE_CHECKING:
+    from flows.retraining.run import Run
 
 
 def batches_page(outcome: dict[str, Any]) -> str:
@@ -27,10 +31,55 @@ def batches_page(outcome: dict[str, Any]) -> str:
     return head + "\n".join(rows) + "\n" + where
 
 
-def whole_page(title: str, facts: Sequence[tuple[str, str]], parts: Sequence[tuple[str, str]]) -> str:
-    """A page with a list of facts and headed parts, as Markdown."""
-    told = "".join(f"- {name}: {value}\n" for name, value in facts if value)
-    return f"# {title}\n\n{told}" + "".join(f"\n## {heading}\n\n{text.strip()}\n" for heading, text in parts if text)
+def page_of(run: Run, name: str, message: str, verdict: Decision | None) -> str:
+    """The whole run, as Markdown."""
+    tag = tag_of(run, name)
+    facts = [
+        ("outcome", message),
+        ("run", run.memory["run"]),
+        ("git tag", f"`{tag}`" if tag else ""),
+        ("checkout", f"`{run.memory['main'][:12]}`"),
+        ("gate run in MLflow", f"`{verdict.run}`" if verdict is not None and verdict.run else ""),
+    ]
+    parts = [
+        ("Batches", batches_page(run.memory["outcome"])),
+        ("Gate", verdict.markdown() if verdict is not None else ""),
+        ("Drift", _drift(run)["page"]),
+    ]
+    told = "".join(f"- {key}: {value}\n" for key, value in facts if value)
+    headed = "".join(f"\n## {heading}\n\n{_lower(text)}\n" for heading, text in parts if text)
+    return f"# Retraining: {name}\n\n{told}{headed}"
+
+
+def message_of(run: Run, message: str, verdict: Decision | None) -> str:
+    """The run in a few lines, for a chat."""
+    outcome = run.memory["outcome"]
+    lines = [message, *(f"drift: {warning}" for warning in _drift(run)["warnings"])]
+    if verdict is not None and not verdict.passed:
+        lines.append(refusals(verdict))
+    lines += [f"{batch}: bad records in {place}" for batch, place in outcome["quarantined"].items()]
+    lines += [f"{aside['name']}: set aside, {aside['reason']}" for aside in outcome["set_aside"]]
+    return "\n".join(lines)
+
+
+def content_of(run: Run, name: str, message: str) -> dict[str, Any]:
+    """The run in figures, for a program."""
+    facts = {"run": run.memory["run"], "outcome": name, "message": message, "tag": tag_of(run, name)}
+    return {**facts, **run.memory["outcome"], "drift": _drift(run)["warnings"]}
+
+
+def tag_of(run: Run, name: str) -> str:
+    """The git tag of a run that ended so; empty where it has none."""
+    return {PROMOTED: run.tag, REFUSED: f"{run.tag}-refused"}.get(name, "")
+
+
+def _drift(run: Run) -> dict[str, Any]:
+    return run.memory.facts.get("drift", {"warnings": [], "page": ""})
+
+
+def _lower(text: str) -> str:
+    """Headings below those of the page."""
+    return re.sub(r"^#+ ", "### ", text.strip(), flags=re.MULTILINE)
 
 
 def refusals(decision: Decision) -> str:

@@ -134,6 +134,8 @@ def test_incoming_batches_may_be_imported_by_dvc(workspace, tmp_path):
     folder, changed = workspace.take_incoming("incoming")
     assert changed == ("incoming.dvc",) and folder == workspace.folder / "incoming"
     assert sorted(path.name for path in folder.iterdir()) == ["week1", "week2"]
+    shutil.rmtree(folder / "week1")  # moved to quarantine
+    assert workspace.take_incoming("incoming")[0] == folder
     assert not (root / "incoming/week2").exists()  # the checkout keeps its version
     assert workspace.commit("promoted", "retraining/one", changed)
     assert "incoming.dvc" in git(workspace.folder, "diff", "--name-only", "HEAD", "retraining/one")

@@ -1,0 +1,69 @@
+"""The new model against the champion: drift of the data, and the gate on both test sets."""
+
+from __future__ import annotations
+
+import json
+from logging import Logger
+from pathlib import Path
+
+from diminuendo.gate.decision import Decision
+from flows.retraining.champion import PREPARED, corpus_of
+from flows.retraining.run import Run
+from flows.retraining.workspace import COLLECTED
+
+DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
+
+
+def judge(run: Run, logger: Logger) -> Decision | None:
+    """Drift and the gate, against the champion; None where the champion is the very model."""
+    from diminuendo import registry
+    from diminuendo.files import sha256_of
+    from diminuendo.gate import gate
+
+    champion = registry.champion(run.params.ship.model)
+    if champion is not None and champion.digest == sha256_of(run.model):
+        return None
+    tests = {"new": PREPARED}
+    if champion is not None:
+        corpus = corpus_of(champion, run.workspace)
+        if corpus.resolve() != PREPARED.resolve():
+            tests["champion"] = corpus
+        report_drift(run, corpus, logger)
+    decision = gate(run.params, run.model, tests=tests, champion=champion, say=logger.info)
+    logger.info("gate: %s\n%s", decision.word, decision.table())
+    return decision
+
+
+def report_drift(run: Run, reference: Path, logger: Logger) -> None:
+    """Compare the new recordings with what the champion was trained on; into ``.work/drift``."""
+    from diminuendo.files import write_text
+
+    added = {facts["name"] for facts in run.memory["outcome"]["added"]}
+    if not added or run.params.drift is None:
+        return
+    from diminuendo.drift import compare, statistics_of
+
+    lines = []
+    for split in ("train", "dev", "test"):
+        path = COLLECTED / f"{split}.jsonl"
+        for raw in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            line = json.loads(raw)
+            if line["batch"] in added:
+                line["audio_filepath"] = str((COLLECTED / line["audio_filepath"]).resolve())
+                lines.append(json.dumps(line, ensure_ascii=False))
+    write_text(NEW, "".join(f"{line}\n" for line in lines))
+    lowercase = run.params.text.lowercase
+    old = statistics_of(reference, lowercase, splits=("train",))
+    report = compare(old, statistics_of(NEW, lowercase), run.params.drift)
+    report.write(DRIFT)
+    for warning in report.warnings:
+        logger.warning("drift: %s", warning)
+    run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})
+
+
+def withdrawn(run: Run, verdict: Decision) -> str | None:
+    """The version that is this very model and was taken back by a person, if there is one."""
+    from diminuendo import registry
+
+    versions = registry.versions(run.params.ship.model)
+    return next((v.address for v in versions if v.digest == verdict.candidate.digest and v.withdrawn), None)
