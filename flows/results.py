@@ -9,7 +9,8 @@ from diminuendo.config.schema import TEACHER, Params
 from diminuendo.report import format as as_text
 from diminuendo.tracking import Track
 
-COLUMNS = ("wer", "bytes", "times_smaller", "real_time_factor", "times_faster")
+ABSOLUTE = ("wer", "bytes", "real_time_factor")
+AGAINST_TEACHER = ("times_smaller", "times_faster")
 
 
 def record_results(track: Track, params: Params, reports: Path) -> None:
@@ -20,9 +21,12 @@ def record_results(track: Track, params: Params, reports: Path) -> None:
     with open(path, encoding="utf-8", newline="") as file:
         rows = {row["member"]: row for row in csv.DictReader(file)}
     shipped = params.ship.member if params.ship else None
-    for role, member in (("teacher", TEACHER), ("shipped", shipped)):
+    for role, member, columns in (
+        ("teacher", TEACHER, ABSOLUTE),
+        ("shipped", shipped, ABSOLUTE + AGAINST_TEACHER),
+    ):
         if member in rows:
-            track.summary({role: {column: float(rows[member][column]) for column in COLUMNS}})
+            track.summary({role: {column: float(rows[member][column]) for column in columns}})
     track.describe(_table(rows, shipped))
     for page in (path, reports / "leaderboard.md", reports / "leaderboard.html"):
         if page.is_file():

@@ -55,12 +55,11 @@ def description(start: Mapping[str, Any], output: str | None = None) -> str:
     else:
         origin = f" from `{params['from']}`" if "from" in params else ""
         text = f"{_DONE.get(stage, stage)} `{name}`{origin}."
-    rows = [("made", name, output)] if output else []
+    rows = [("made", "corpus" if stage == "prepare" else name, output)] if output else []
     read = {key.removeprefix("input."): digest for key, digest in tags.items() if key.startswith("input.")}
     rows += [("read", source, digest) for source, digest in read.items() if stage not in READS_FAMILY]
     if rows:
-        text += "\n\n| | | SHA-256 |\n|---|---|---|\n"
-        text += "\n".join(f"| {what} | {source} | `{digest}` |" for what, source, digest in rows)
+        text += "\n\n" + "\n".join(f"- {what} {name}, `{digest[:SHORT]}`" for what, name, digest in rows)
     if output and stage not in _WITHOUT_MODEL:
         text += f"\n\n`diminuendo trace {output[:SHORT]}` prints its whole ancestry."
     return text

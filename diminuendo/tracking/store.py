@@ -10,18 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diminuendo.tracking.views import EXPERIMENT_TAGS, KIND
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "diminuendo"
-EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # otherwise the pages open as those of an agent
-    "mlflow.note.content": (
-        "Families of small speech recognition models. A run `repro` or `flow` is one pipeline; below it is a run for "
-        "each stage that really ran. A member's run has its parameters, its curves, and how it was scored; its model "
-        "is among the models, the ones that are shipped are in the registry."
-    ),
-}
 
 
 def tracking_uri() -> str:
@@ -54,6 +48,8 @@ def open_client() -> tuple[MlflowClient, str]:
                 experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
+    for key in EXPERIMENT_TAGS if KIND not in experiment.tags else ():
+        client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
     return client, experiment.experiment_id
 
 

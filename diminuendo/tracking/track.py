@@ -182,5 +182,6 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, Mapping):
             found |= _numbers(value, f"{prefix}{key}/")
         elif isinstance(value, (int, float)):
-            found[f"{prefix}{key}"] = float(value)
+            # In a column of MLflow's tables 0.09974569087312800 is nothing but its beginning; files have all digits.
+            found[f"{prefix}{key}"] = float(value) if float(value).is_integer() else float(f"{value:.4g}")
     return found

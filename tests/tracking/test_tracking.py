@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from diminuendo.tracking import lookup, sender
 from diminuendo.tracking.journal import journals
 from diminuendo.tracking.readable import NOTE, acting, flat
 from diminuendo.tracking.track import deliver
+from diminuendo.tracking.views import EXPERIMENT_TAGS
 from flows.results import record_results
 from tests.factories.project import ROOT, environment
 
@@ -167,7 +169,7 @@ def test_a_member_s_run_has_what_was_measured_of_it_and_evaluation_has_none(plac
     assert "input.corpus" in evaluate.data.tags and "input.student" not in evaluate.data.tags
     found = client().get_run(evaluate.info.run_id)
     assert len(found.inputs.model_inputs) == 1
-    assert "`student` from `teacher`" in student.data.tags[NOTE] and digest in student.data.tags[NOTE]
+    assert "`student` from `teacher`" in student.data.tags[NOTE] and digest[:12] in student.data.tags[NOTE]
     shown = {key for key in student.data.tags if not key.startswith("mlflow.")}
     assert shown == {"stage", "member", "output", "python", "cpus", "torch", "onnxruntime"} | shown & {"git.dirty"}
 
@@ -294,6 +296,28 @@ def test_parameters_are_flat_and_without_noise():
     nested = {"a": {"b": 1, "none": None}, "mels": [5, 30.0], "on": True, "empty": {}}
     assert flat(nested) == {"a.b": "1", "mels": "[5, 30.0]", "on": "true"}
     assert os.environ.get("DIMINUENDO_PIPELINE") is None
+
+
+def test_the_experiment_has_a_description_and_views_that_pages_can_read(place):
+    record_stage()
+    sender.serve()
+    experiment = client().get_experiment_by_name("diminuendo")
+    assert EXPERIMENT_TAGS.items() <= experiment.tags.items()
+    views = [json.loads(tag) for key, tag in experiment.tags.items() if "sharedViewState" in key]
+    assert {view["name"] for view in views} == {"Members", "Pipelines"}
+    assert all("metrics.`" in json.loads(view["state"])["selectedColumns"][2] for view in views)
+
+
+def test_an_experiment_made_elsewhere_gets_them_once(place):
+    client().create_experiment("diminuendo")
+    record_stage()
+    sender.serve()
+    experiment = client().get_experiment_by_name("diminuendo")
+    assert EXPERIMENT_TAGS.items() <= experiment.tags.items()
+    client().set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
+    record_stage("other")
+    sender.serve()
+    assert client().get_experiment_by_name("diminuendo").tags["mlflow.note.content"] == "mine"
 
 
 def test_only_parameters_that_act_are_shown():
