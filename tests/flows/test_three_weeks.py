@@ -21,6 +21,18 @@ TEAM = """
 from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block
 Block(name="team", url="{url}", json_data={{"subject": "{{{{subject}}}}", "team": "{{{{body}}}}"}}).save("team")
 """
+# Kill the process when it calls a function, as a power cut would.
+CUT = """
+import importlib, os, signal, sys
+module, _, name = {place!r}.partition(":")
+owner = importlib.import_module(module)
+*path, last = name.split(".")
+for part in path:
+    owner = getattr(owner, part)
+setattr(owner, last, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+import flows.retrain
+flows.retrain.main()
+"""
 RETRAIN = (sys.executable, "-m", "flows.with_server", "flows.retrain")
 
 
@@ -35,6 +47,11 @@ class Weeks:
         done = run(self.project, *RETRAIN, *arguments, check=False, **self.env)
         assert done.returncode == status, f"{done.stdout}\n{done.stderr}"
         return done
+
+    def retrain_until(self, place):
+        """Run until a function is called, and die there."""
+        done = run(self.project, sys.executable, "-c", CUT.format(place=place), check=False, **self.env)
+        assert done.returncode == -signal.SIGKILL, f"{done.stdout}\n{done.stderr}"
 
     def start(self):
         return subprocess.Popen(
@@ -81,8 +98,13 @@ def test_three_weeks(tmp_path, prefect, webhook):
 
     # Week 1: a good batch. There is no champion yet; the result becomes it.
     week(weeks.incoming / "week1", 1, 36)
+    # The process dies between the promotion and the branch's advance; the next one ends its work.
+    weeks.retrain_until("flows.retraining.workspace:Workspace.advance")
+    assert int(weeks.champion.version) == 1 and weeks.git("rev-parse", "retraining") == main
     done = weeks.retrain("--only-if-new")
+    assert not stages_run(done.stderr)
     first = weeks.champion
+    assert int(first.version) == 1
     tag = first.tags["git.tag"]
     assert weeks.tags == [tag] and weeks.git("rev-parse", "retraining") == weeks.git("rev-parse", f"{tag}^{{commit}}")
     assert not weeks.quarantine.exists()
@@ -134,7 +156,10 @@ def test_three_weeks(tmp_path, prefect, webhook):
     # Week 3: whoever transcribed the coast was wrong. Its recognition suffers, and the champion stays.
     mistaken = week(weeks.incoming / "week3", 3, 120)
     mistranscribe(mistaken, "coast")
+    weeks.retrain_until("flows.retrain:refuse")
+    assert weeks.champion.version == second.version and mistaken.exists()
     refused = weeks.retrain(status=1)
+    assert not stages_run(refused.stderr)
     assert weeks.champion.version == second.version
     assert weeks.git("rev-parse", "retraining") == weeks.git("rev-parse", f"{weeks.tags[1]}^{{commit}}")
     assert weeks.tags[2].endswith("-refused") and "Refused" in refused.stdout
