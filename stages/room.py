@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from diminuendo import lineage, tracking
 from diminuendo.config import Params, load_params
 from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
@@ -164,8 +166,18 @@ class Room:
             # A quantization that trains nothing.
             found = {key: value for key, value in found.items() if key not in ("training", "losses")}
         if "training" in found and self.makes_model:
+            found["threads"] = self.threads  # sums are taken in as many parts, and rounded accordingly
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
         return found
+
+    @cached_property
+    def threads(self) -> int:
+        """Threads that a training uses: ``OMP_NUM_THREADS``, or the cores that this process may use."""
+        stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        if stated.isdecimal() and int(stated) > 0:
+            return int(stated)
+        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
     @cached_property
     def code(self) -> str:
@@ -212,6 +224,8 @@ def room(stage: str, member: str | None = None) -> Iterator[Room]:
     try:
         with interruption.prompt_death():
             r = Room(stage, member, load_params())
+            if "threads" in r.parameters:  # before torch is loaded, which reads it then
+                os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(r.threads)
             home = WORK / stage / r.name
             with _alone(home, label), tracking.stage_run(stage, r.name, r.parameters, _inputs(r)) as r.track:
                 r.work = home / r.fingerprint[:16]

@@ -1,5 +1,10 @@
 """What every test relies on."""
 
+import os
+
+# One thread, whatever the machine has: tests are small, and as many threads as before give the bytes of before.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+
 import pytest
 from hypothesis import settings
 

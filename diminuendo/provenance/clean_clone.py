@@ -18,7 +18,7 @@ from diminuendo.provenance.dvc_cache import git
 from diminuendo.provenance.places import Places
 
 LOCKED, THIS = "locked", "this"
-_REPEATED = ("seed", "frontend", "training")  # sections that stand at the top of params.yaml, not in a member's own
+_REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
 
 # Run with the clone's own code: what its stages would write down as their parameters.
 _PARAMETERS = """
@@ -36,10 +36,13 @@ class CleanClone:
     Args:
         folder: of this clone alone.
         environment: ``locked`` installs what the commit's lock file names; ``this`` uses the one that runs now.
+        threads: that trainings use, whatever this machine has; its own by default.
     """
 
-    def __init__(self, places: Places, commit: str, folder: Path, environment: str) -> None:
-        self.places, self.commit, self.environment = places, commit, environment
+    def __init__(
+        self, places: Places, commit: str, folder: Path, environment: str, threads: int | None = None
+    ) -> None:
+        self.places, self.commit, self.environment, self.threads = places, commit, environment, threads
         # As deep as `..` in the paths of raw data reach, so that they stay within the folder.
         depth = max((Path(value).parts.count("..") for value in self._data_folders().values()), default=0)
         self.root = folder.joinpath(*["level"] * depth, "clone")
@@ -133,7 +136,8 @@ class CleanClone:
     def surroundings(self) -> dict[str, str]:
         path = str(Path(self.python).parent) + os.pathsep + os.environ.get("PATH", "")
         inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV")}
-        return {**inherited, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
+        as_then = {"OMP_NUM_THREADS": str(self.threads)} if self.threads else {}
+        return {**inherited, **as_then, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
 
     def _dvc(self, *arguments: str) -> None:
         self._run(self.python, "-m", "dvc", *arguments, cwd=self.root)

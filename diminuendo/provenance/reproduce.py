@@ -89,13 +89,13 @@ def reproduce(
     if places.project is None:
         raise UserError("no project here or above; give a clone of the repository with --project")
     runs = places.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
-    by_commit: dict[str, list[Model]] = {}
+    alike: dict[tuple[str, int | None], list[Model]] = {}
     for model in models:
-        by_commit.setdefault(commit_of(model, places, runs, say), []).append(model)
+        alike.setdefault((commit_of(model, places, runs, say), threads_of(model)), []).append(model)
     outcomes = []
-    for commit, own in by_commit.items():
-        place = (folder or places.project / WORK).resolve() / commit[:12]
-        clone = CleanClone(places, commit, place, environment)
+    for (commit, threads), own in alike.items():
+        place = (folder or places.project / WORK).resolve() / f"{commit[:12]}-{threads or 'any'}"
+        clone = CleanClone(places, commit, place, environment, threads)
         say(f"commit {commit[:12]}: {', '.join(model.name for model in own)} in {clone.root}")
         clone.make(say)
         chain = list({m.digest: m for model in own for m in model.chain()}.values())
@@ -110,6 +110,11 @@ def reproduce(
 def stage_of(model: Model) -> str:
     """The DVC stage that makes a model."""
     return model.stage if model.stage == "train_teacher" else f"{model.stage}@{model.name}"
+
+
+def threads_of(model: Model) -> int | None:
+    """Threads that the model's ancestors were trained with; None where nothing was trained."""
+    return next((m.record["parameters"]["threads"] for m in model.chain() if "threads" in m.record["parameters"]), None)
 
 
 def commit_of(model: Model, places: Places, runs: dict[str, Run], say: Callable[[str], None] = print) -> str:
