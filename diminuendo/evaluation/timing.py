@@ -12,6 +12,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,20 +54,29 @@ def time_models(
     from diminuendo.runtime.ctc import decode_text
     from diminuendo.runtime.recognizer import Recognizer
 
-    recognizers = {name: Recognizer(path, threads) for name, path in paths.items()}
-    names = list(recognizers)
+    def transcriber(recognizer: Recognizer) -> Callable[[np.ndarray], str]:
+        return lambda waveform: decode_text(recognizer.greedy_path(waveform), recognizer.model.tokens)
+
+    transcribers = {name: transcriber(Recognizer(path, threads)) for name, path in paths.items()}
+    return take_turns(transcribers, waveforms, repeats)
+
+
+def take_turns(
+    transcribers: dict[str, Callable[[np.ndarray], str]], waveforms: list[np.ndarray], repeats: int
+) -> dict[str, np.ndarray]:
+    """Name to seconds float64 [repeats, utterances] of anything that turns a waveform float32 [N] into text."""
+    names = list(transcribers)
     longest = max(waveforms, key=len)
-    for recognizer in recognizers.values():  # the first run of a session allocates its memory
+    for transcribe in transcribers.values():  # the first run of a session allocates its memory
         for waveform in (longest, waveforms[0]):
-            recognizer.greedy_path(waveform)
+            transcribe(waveform)
     taken = {name: np.zeros((repeats, len(waveforms))) for name in names}
     rng = np.random.default_rng(SEED)
     for repeat in range(repeats):
         for utterance in rng.permutation(len(waveforms)):
             for turn in rng.permutation(len(names)):
-                recognizer = recognizers[names[turn]]
                 begin = time.perf_counter()
-                decode_text(recognizer.greedy_path(waveforms[utterance]), recognizer.model.tokens)
+                transcribers[names[turn]](waveforms[utterance])
                 taken[names[turn]][repeat, utterance] = time.perf_counter() - begin
     return taken
 

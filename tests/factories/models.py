@@ -114,16 +114,21 @@ class Tones:
     id: str
     text: str
     duration: float
+    speaker: str | None = None
 
 
 class ToneCorpus:
-    """As much of ``PreparedCorpus`` as training needs, without a disk."""
+    """As much of ``PreparedCorpus`` as training and scoring need, without a disk."""
 
-    def __init__(self, train: tuple[str, ...] = TEXTS, dev: tuple[str, ...] = TEXTS[:3]):
+    def __init__(
+        self, train: tuple[str, ...] = TEXTS, dev: tuple[str, ...] = TEXTS[:3], test: tuple[str, ...] = TEXTS[3:6]
+    ):
         self.sample_rate = SAMPLE_RATE
         self.tokenizer = CharacterTokenizer.train(["".join(TONES)])
         self.tokens = self.tokenizer.tokens
-        self.train, self.dev = self._split("train", train), self._split("dev", dev)
+        self.train, self.dev, self.test = (
+            self._split(*split) for split in (("train", train), ("dev", dev), ("test", test))
+        )
 
     @staticmethod
     def _split(name: str, texts: tuple[str, ...]) -> list[Tones]:

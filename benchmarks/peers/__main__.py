@@ -1,0 +1,65 @@
+"""``python -m benchmarks.peers``: see the package."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.peers import __doc__ as about
+from benchmarks.peers import onnx_tools, torch_tools
+from benchmarks.peers.measure import measure
+from benchmarks.peers.table import markdown
+from diminuendo.cli.errors import plain_errors
+from diminuendo.config import load_params
+from diminuendo.config.schema import TEACHER
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.errors import UserError
+from diminuendo.export.onnx_file import MODEL
+from diminuendo.files import write_json, write_text
+
+
+def members_in(folder: Path) -> dict[str, Path]:
+    """Name to folder of the members, the teacher first.
+
+    Raises:
+        UserError: there is no teacher among them.
+    """
+    found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MODEL}"))}
+    if TEACHER not in found:
+        raise UserError(f"{folder}: holds no {TEACHER}/{MODEL}; run `dvc repro`, or name the folder with --models")
+    return {TEACHER: found.pop(TEACHER), **found}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.peers", description=about.splitlines()[0])
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the family")
+    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--out", type=Path, default=Path("reports/peers"), help="folder of table.md and rows.json")
+    parser.add_argument("--only", default="", help="settings or tools that have this in their name")
+    parser.add_argument("--calibration-utterances", type=int, default=64)
+    given = parser.parse_args(arguments)
+    with plain_errors():
+        if given.calibration_utterances < 1:
+            raise UserError(f"--calibration-utterances: {given.calibration_utterances}, expected at least 1")
+        params, corpus, members = load_params(), PreparedCorpus.open(given.corpus), members_in(given.models)
+        peers = tuple(peer for peer in onnx_tools.PEERS + torch_tools.PEERS if given.only in peer.name)
+        if not peers:
+            raise UserError(f"--only: no peer has {given.only!r} in its name")
+        rows = measure(
+            peers,
+            members,
+            corpus,
+            params.evaluate,
+            seed=params.seed,
+            calibration_utterances=given.calibration_utterances,
+        )
+        given.out.mkdir(parents=True, exist_ok=True)
+        table = markdown(rows)
+        write_text(given.out / "table.md", f"{table}\n")
+        write_json(given.out / "rows.json", [asdict(row) for row in rows])
+        print(f"\n{table}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Tools that turn an ONNX file into a smaller one, which ONNX Runtime then runs.
+
+Each is called first as a user would who reads no more than its example, then as its guide recommends, and then with
+the frontend left out, which no guide says but a user would find who compares layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from benchmarks.peers.peer import Made, Peer, Source
+from diminuendo.export.onnx_file import MODEL, PREFIX
+from diminuendo.quantization.graph import FRONTEND
+from diminuendo.runtime.recognizer import Recognizer
+
+ENCODER = ("subsampling", "layers", "out")  # first parts of the names of the trained nodes
+GROUP = 16  # divides every width of the family, as NNCF demands; block of MatMulNBits
+
+
+def feeds(waveforms: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Inputs of the shipped graph, one utterance at a time."""
+    for waveform in waveforms:
+        samples = waveform[None].astype(np.float32)
+        yield {"waveform": samples, "waveform_lengths": np.array([samples.shape[1]], np.int64)}
+
+
+def equal_pieces(waveforms: list[np.ndarray]) -> list[np.ndarray]:
+    """The same audio in pieces of one length, for tools that average over it: the median of the utterances' lengths."""
+    everything = np.concatenate(waveforms)
+    length = int(np.median([w.size for w in waveforms]))
+    return [everything[start : start + length] for start in range(0, everything.size - length + 1, length)]
+
+
+def _file_peer(distribution: str, settings: str, write: Callable[[Source, Path], None]) -> Peer:
+    def make(source: Source) -> Made:
+        path = source.work / MODEL
+        write(source, path)
+        _describe(path, source.folder / MODEL)
+        return Made(Recognizer(path, threads=1), path.stat().st_size)
+
+    return Peer(distribution, settings, make)
+
+
+def _describe(path: Path, teacher: Path) -> None:
+    """Give a file the teacher's metadata, which some tools drop, so that it is decoded as any other."""
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    known = [prop for prop in onnx.load(teacher).metadata_props if prop.key.startswith(PREFIX)]
+    model.metadata_props.extend(known)
+    onnx.save(model, path)
+
+
+def _frontend(path: Path) -> list[str]:
+    return [node.name for node in onnx.load(path).graph.node if node.name.startswith(FRONTEND)]
+
+
+def _linear_only(path: Path):
+    """What NNCF leaves alone, so that ONNX Runtime can run its file.
+
+    Beyond the encoder it would quantize integers, which count frames; the scales that it gives depthwise convolutions
+    have a shape that ONNX Runtime refuses.
+    """
+    import nncf
+
+    others = [node.name for node in onnx.load(path).graph.node if not node.name.startswith(ENCODER)]
+    return nncf.IgnoredScope(names=others, types=["Conv"], validate=False)
+
+
+def _prepared(source: Source) -> Path:
+    """The teacher after the optimisation that ONNX Runtime's guide asks for.
+
+    Its symbolic shape inference gives up on the shapes of the frontend, and the guide's remedy is to leave it out.
+    """
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    path = source.work / "prepared.onnx"
+    quant_pre_process(str(source.folder / MODEL), str(path), skip_symbolic_shape=True)
+    return path
+
+
+def _dynamic(recommended: bool, **chosen) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from onnxruntime.quantization import quantize_dynamic
+
+        taken = _prepared(source) if recommended else source.folder / MODEL
+        quantize_dynamic(taken, path, per_channel=recommended, **chosen)
+
+    return write
+
+
+def _static(recommended: bool, without_frontend: bool) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+        class Reader(CalibrationDataReader):
+            def __init__(self):
+                self._feeds = feeds(source.calibration)
+
+            def get_next(self) -> dict | None:
+                return next(self._feeds, None)
+
+        taken = _prepared(source) if recommended else source.folder / MODEL
+        options = {"per_channel": True} if recommended else {}
+        if without_frontend:
+            options["nodes_to_exclude"] = _frontend(taken)
+        quantize_static(taken, path, Reader(), **options)
+
+    return write
+
+
+def _four_bits(source: Source, path: Path) -> None:
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    frontend = _frontend(source.folder / MODEL)
+    quantizer = MatMulNBitsQuantizer(
+        onnx.load(source.folder / MODEL), block_size=GROUP, is_symmetric=True, nodes_to_exclude=frontend
+    )
+    quantizer.process()
+    onnx.save(quantizer.model.model, path)
+
+
+def _nncf_quantize(recommended: bool) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        import nncf
+
+        pieces = list(feeds(equal_pieces(source.calibration)))
+        options = {}
+        if recommended:
+            options = {
+                "model_type": nncf.ModelType.TRANSFORMER,
+                "preset": nncf.QuantizationPreset.MIXED,
+                "ignored_scope": _linear_only(source.folder / MODEL),
+            }
+        model = onnx.load(source.folder / MODEL)
+        onnx.save(nncf.quantize(model, nncf.Dataset(pieces), subset_size=len(pieces), **options), path)
+
+    return write
+
+
+def _nncf_weights(mode: str, corrected: bool = False, **options) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        import nncf
+
+        chosen = {"mode": nncf.CompressWeightsMode[mode], "ignored_scope": _linear_only(source.folder / MODEL)}
+        if corrected:
+            pieces = list(feeds(equal_pieces(source.calibration)))
+            chosen |= {"dataset": nncf.Dataset(pieces), "scale_estimation": True}
+        model = onnx.load(source.folder / MODEL)
+        onnx.save(nncf.compress_weights(model, **chosen, **options), path)
+
+    return write
+
+
+PEERS = (
+    _file_peer("onnxruntime", "dynamic int8, defaults", _dynamic(False)),
+    _file_peer("onnxruntime", "dynamic int8, pre-processed, per channel", _dynamic(True)),
+    _file_peer(
+        "onnxruntime",
+        "dynamic int8, pre-processed, per channel, MatMul only",
+        _dynamic(True, op_types_to_quantize=["MatMul"]),
+    ),
+    _file_peer("onnxruntime", "static int8, defaults", _static(False, False)),
+    _file_peer("onnxruntime", "static int8, pre-processed, per channel, without the frontend", _static(True, True)),
+    _file_peer("onnxruntime", f"MatMulNBits, 4 bits, blocks of {GROUP}, without the frontend", _four_bits),
+    _file_peer("nncf", "quantize, defaults", _nncf_quantize(False)),
+    _file_peer("nncf", "quantize, transformer, mixed, linear layers", _nncf_quantize(True)),
+    _file_peer("nncf", "compress_weights INT8_ASYM, linear layers", _nncf_weights("INT8_ASYM")),
+    _file_peer(
+        "nncf",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}",
+        _nncf_weights("INT4_SYM", group_size=GROUP, ratio=1.0),
+    ),
+    _file_peer(
+        "nncf",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio",
+        _nncf_weights("INT4_SYM", corrected=True, group_size=GROUP, ratio=1.0),
+    ),
+)
