@@ -16,6 +16,8 @@ class AugmentationConfig(Section):
     time_mask_fraction: Fraction  # of the utterance, the widest one mask may be
     mel_masks: int
     mel_mask_bands: int
+    joined: Fraction = 0.0  # share of an epoch's utterances that are heard in pairs, of one speaker where one is named
+    silence_seconds: Weight = 0.0  # the longest near-silence before, between and after them, uniform from 0
 
 
 class TrainingConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -14,6 +14,7 @@ from diminuendo.config.training import AugmentationConfig
 
 # Amplitude falls with frequency to these powers: white, pink and brown noise.
 COLOURS = (0.0, 0.5, 1.0)
+SILENCE_DB = (-90.0, -45.0)  # of full scale: from digital silence to a quiet room
 SILENCE_POWER = 1e-10
 
 
@@ -52,6 +53,22 @@ def add_noise(waveform: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndar
     if signal_power < SILENCE_POWER or noise_power < SILENCE_POWER:
         return waveform
     return waveform + noise * np.float32(np.sqrt(signal_power / noise_power / 10 ** (snr_db / 10)))
+
+
+def near_silence(samples: int, rng: np.random.Generator) -> np.ndarray:
+    """What a microphone hears when nobody speaks: faint white noise, ``[samples]``."""
+    level = np.float32(10 ** (rng.uniform(*SILENCE_DB) / 20))
+    return level * rng.standard_normal(samples, dtype=np.float32)
+
+
+def between_silences(
+    waveforms: Sequence[np.ndarray], longest: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Waveforms one after the other, with up to ``longest`` samples of near-silence before, between and after them."""
+    parts = [near_silence(int(rng.integers(longest + 1)), rng)]
+    for waveform in waveforms:
+        parts += [waveform, near_silence(int(rng.integers(longest + 1)), rng)]
+    return np.concatenate(parts)
 
 
 def augment_waveform(

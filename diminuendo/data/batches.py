@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diminuendo.config.training import AugmentationConfig
-from diminuendo.data.augment import augment_waveform
+from diminuendo.data.augment import augment_waveform, between_silences
 
 PREFETCHED = 3  # batches prepared ahead while the model trains
 
@@ -22,6 +22,7 @@ class Spoken(Protocol):
 
     duration: float
     text: str
+    speaker: str | None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,25 @@ def batch_plan(durations: Sequence[float], batch_seconds: float, seed: int | Non
     if rng is not None:
         rng.shuffle(batches)
     return batches
+
+
+def in_pairs(speakers: Sequence[str | None], share: float, seed: int, epoch: int) -> list[tuple[int, ...]]:
+    """Every index once, about ``share`` of them in pairs of one speaker, drawn anew in every epoch.
+
+    Where no speaker is named, anyone may follow anyone.
+    """
+    rng = np.random.default_rng([seed, epoch, len(speakers)])
+    waiting: dict[str | None, int] = {}
+    groups: list[tuple[int, ...]] = []
+    for index in rng.permutation(len(speakers)).tolist():
+        speaker = speakers[index]
+        if speaker in waiting:
+            groups.append((waiting.pop(speaker), index))
+        elif rng.random() < share / (2 - share):  # whom the next of this speaker joins without a draw of its own
+            waiting[speaker] = index
+        else:
+            groups.append((index,))
+    return groups + [(index,) for index in waiting.values()]
 
 
 def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]], sample_rate: int) -> Batch:
@@ -92,11 +112,17 @@ class BatchSource:
     ):
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation
-        self.durations = [u.duration for u in split]
-        self.targets = [corpus.tokenizer.encode(u.text) for u in split]
+        self.joined = augmentation.joined if augmentation else 0.0
+        self.silence = round((augmentation.silence_seconds if augmentation else 0.0) * corpus.sample_rate)  # samples
 
-    def plan(self, epoch: int) -> list[list[int]]:
-        return batch_plan(self.durations, self.batch_seconds, self.seed if self.augmentation else None, epoch)
+    def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
+        """Batches of what is heard in one piece: an utterance, or two that are joined."""
+        heard: list[tuple[int, ...]] = [(index,) for index in range(len(self.split))]
+        if self.joined:
+            heard = in_pairs([u.speaker for u in self.split], self.joined, self.seed, epoch)
+        durations = [sum(self.split[index].duration for index in indices) for indices in heard]
+        plan = batch_plan(durations, self.batch_seconds, self.seed if self.augmentation else None, epoch)
+        return [[heard[place] for place in batch] for batch in plan]
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number ``start`` on."""
@@ -110,15 +136,17 @@ class BatchSource:
                     waiting.append(reader.submit(self._batch, indices, epoch))
                 yield batch
 
-    def _batch(self, indices: list[int], epoch: int) -> Batch:
-        waveforms = [self._waveform(index, epoch) for index in indices]
-        return collate(waveforms, [self.targets[index] for index in indices], self.corpus.sample_rate)
+    def _batch(self, heard: list[tuple[int, ...]], epoch: int) -> Batch:
+        waveforms = [self._waveform(indices, epoch) for indices in heard]
+        texts = [" ".join(self.split[index].text for index in indices) for indices in heard]
+        return collate(waveforms, [self.corpus.tokenizer.encode(text) for text in texts], self.corpus.sample_rate)
 
-    def _waveform(self, index: int, epoch: int) -> np.ndarray:
-        waveform = self.corpus.audio(self.split[index])
+    def _waveform(self, indices: tuple[int, ...], epoch: int) -> np.ndarray:
+        waveforms = [self.corpus.audio(self.split[index]) for index in indices]
         if self.augmentation is None:
-            return waveform
-        rng = np.random.default_rng([self.seed, epoch, index])
+            return waveforms[0]
+        rng = np.random.default_rng([self.seed, epoch, indices[0]])
+        waveform = between_silences(waveforms, self.silence, rng) if self.silence else np.concatenate(waveforms)
 
         def babble(length: int) -> np.ndarray:
             other = self.corpus.audio(self.split[int(rng.integers(len(self.split)))])

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.data.batches import BatchSource, batch_plan, collate, spread
+from diminuendo.data.batches import BatchSource, batch_plan, collate, in_pairs, spread
 from tests.factories.models import AUGMENTATION, NO_AUGMENTATION, ToneCorpus
 
 DURATIONS = st.lists(st.floats(0.1, 20.0), min_size=1, max_size=60)
@@ -103,3 +103,36 @@ def test_a_part_is_spread_evenly_over_its_split():
     assert [u.id for u in spread(dev, seconds=2.0)] == [f"dev-{i}" for i in range(0, 100, 10)]
     assert spread(dev[:2], seconds=0.01) == dev[:1]
     assert spread(dev, seconds=1e6) == dev
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["ann", "bob", None]), max_size=80), st.floats(0, 1), st.integers(0, 99))
+def test_everyone_is_heard_once_and_pairs_are_of_one_speaker(speakers, share, epoch):
+    groups = in_pairs(speakers, share, 7, epoch)
+    assert sorted(index for group in groups for index in group) == list(range(len(speakers)))
+    assert all(len(group) <= 2 and len({speakers[index] for index in group}) == 1 for group in groups)
+    assert groups == in_pairs(speakers, share, 7, epoch)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])
+def test_as_many_are_joined_as_asked(share):
+    groups = in_pairs([None] * 4000, share, 1, 0)
+    assert sum(len(group) for group in groups if len(group) == 2) / 4000 == pytest.approx(share, abs=0.05)
+
+
+def test_joined_utterances_have_both_texts_and_silence_around_them():
+    corpus = ToneCorpus()
+    joined = NO_AUGMENTATION.model_copy(update={"joined": 1.0, "silence_seconds": 0.2})
+    heard = [text for batch in source(joined).epoch(0) for text in texts_and_seconds(corpus, batch)]
+    assert len(heard) == len(corpus.train) / 2
+    assert sorted(word for text, _ in heard for word in text.split()) == sorted(
+        word for utterance in corpus.train for word in utterance.text.split()
+    )
+    letters = [seconds - 0.1 * (len(text) - 1) for text, seconds in heard]  # the space between two texts is no tone
+    assert all(-1e-6 < silence <= 0.6 for silence in letters) and max(letters) > 0.1
+
+
+def texts_and_seconds(corpus, batch):
+    targets = batch.targets.split(batch.target_lengths.tolist())
+    seconds = (batch.lengths / corpus.sample_rate).tolist()
+    return [(corpus.tokenizer.decode(ids.tolist()), length) for ids, length in zip(targets, seconds)]
