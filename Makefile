@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help repro flow serve test ui lint
+.PHONY: help repro flow serve test bench ui lint
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make flow    the same through Prefect"
 	@echo "make serve   keep the schedules of retraining: Prefect on http://127.0.0.1:4200 and a worker"
 	@echo "make test    set up and run the tests"
+	@echo "make bench   the family beside other tools' output (those of the extra 'peers' that are installed)"
 	@echo "make ui      open MLflow on http://127.0.0.1:5000"
 	@echo "make lint    check style"
 
@@ -46,6 +47,9 @@ serve: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 ui: $(INSTALLED)
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "MLflow is at $$MLFLOW_TRACKING_URI"; exit;; esac; \

@@ -3,5 +3,5 @@
     python -m benchmarks.peers --models models --corpus data/prepared --out reports/peers
 
 One process decodes the test split with every model, then times all of them in turns. A tool that is not installed is
-named as such, and so is one that fails: `pip install nncf torchao neural-compressor[pt] accelerate`.
+named as such, and so is one that fails; `pip install -e .[peers]` installs them all.
 """
