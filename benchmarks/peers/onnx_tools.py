@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from benchmarks.peers.peer import Made, Peer, Source
-from diminuendo.export.onnx_file import MODEL, PREFIX
+from diminuendo.export.onnx_file import MODEL, PREFIX, write_onnx
 from diminuendo.quantization.graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
 
@@ -46,12 +46,12 @@ def _file_peer(distribution: str, settings: str, write: Callable[[Source, Path],
 
 
 def _describe(path: Path, teacher: Path) -> None:
-    """Give a file the teacher's metadata, which some tools drop, so that it is decoded as any other."""
+    """Give a file the teacher's metadata, which some tools drop, and a checksum: it is then opened as any other."""
     model = onnx.load(path)
     del model.metadata_props[:]
     known = [prop for prop in onnx.load(teacher).metadata_props if prop.key.startswith(PREFIX)]
     model.metadata_props.extend(known)
-    onnx.save(model, path)
+    write_onnx(path, model)
 
 
 def _frontend(path: Path) -> list[str]:
