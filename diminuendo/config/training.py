@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from diminuendo.config.base import Fraction, OpenFraction, Positive, PositiveInt, Section, Weight, overrides_of
 
 
@@ -34,6 +38,8 @@ class TrainingConfig(Section):
     dev_every: PositiveInt  # epochs between evaluations on dev
     checkpoint_every: PositiveInt  # steps between saved states
     augmentation: AugmentationConfig
+    # First epoch (from 0) with joined and silence_seconds: a model that has not begun to align learns nothing from them.
+    joined_from_epoch: Annotated[int, Field(ge=0)] = 0
 
 
 TrainingOverrides = overrides_of(TrainingConfig)

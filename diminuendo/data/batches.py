@@ -109,16 +109,18 @@ class BatchSource:
         batch_seconds: float,
         seed: int,
         augmentation: AugmentationConfig | None = None,
+        joined_from_epoch: int = 0,
     ):
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation
         self.joined = augmentation.joined if augmentation else 0.0
         self.silence = round((augmentation.silence_seconds if augmentation else 0.0) * corpus.sample_rate)  # samples
+        self.joined_from_epoch = joined_from_epoch
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Batches of what is heard in one piece: an utterance, or two that are joined."""
         heard: list[tuple[int, ...]] = [(index,) for index in range(len(self.split))]
-        if self.joined:
+        if self.joined and epoch >= self.joined_from_epoch:
             heard = in_pairs([u.speaker for u in self.split], self.joined, self.seed, epoch)
         durations = [sum(self.split[index].duration for index in indices) for indices in heard]
         plan = batch_plan(durations, self.batch_seconds, self.seed if self.augmentation else None, epoch)
@@ -146,7 +148,8 @@ class BatchSource:
         if self.augmentation is None:
             return waveforms[0]
         rng = np.random.default_rng([self.seed, epoch, indices[0]])
-        waveform = between_silences(waveforms, self.silence, rng) if self.silence else np.concatenate(waveforms)
+        silent = self.silence and epoch >= self.joined_from_epoch
+        waveform = between_silences(waveforms, self.silence, rng) if silent else np.concatenate(waveforms)
 
         def babble(length: int) -> np.ndarray:
             other = self.corpus.audio(self.split[int(rng.integers(len(self.split)))])

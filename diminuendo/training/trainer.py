@@ -106,7 +106,9 @@ def train(
     optimiser = optimiser_for(model, objective, config)
     average = MovingAverage(model, config.ema_decay)
     parts = {"model": model, "objective": objective, "optimiser": optimiser, "average": average.model}
-    source = BatchSource(corpus, corpus.train, config.batch_seconds, seed, config.augmentation)
+    source = BatchSource(
+        corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch
+    )
     dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
 
     plans = [len(source.plan(epoch)) for epoch in range(config.epochs)]

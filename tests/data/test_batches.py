@@ -132,6 +132,15 @@ def test_joined_utterances_have_both_texts_and_silence_around_them():
     assert all(-1e-6 < silence <= 0.6 for silence in letters) and max(letters) > 0.1
 
 
+def test_joining_begins_at_its_epoch():
+    corpus = ToneCorpus()
+    joined = NO_AUGMENTATION.model_copy(update={"joined": 1.0, "silence_seconds": 0.2})
+    later = BatchSource(corpus, corpus.train, 1.5, 3, joined, joined_from_epoch=2)
+    plain = BatchSource(corpus, corpus.train, 1.5, 3, NO_AUGMENTATION)
+    assert later.plan(1) == plain.plan(1) and all(same(*pair) for pair in zip(later.epoch(1), plain.epoch(1)))
+    assert all(len(heard) == 2 for batch in later.plan(2) for heard in batch)
+
+
 def texts_and_seconds(corpus, batch):
     targets = batch.targets.split(batch.target_lengths.tolist())
     seconds = (batch.lengths / corpus.sample_rate).tolist()
