@@ -38,7 +38,7 @@ class TrainingConfig(Section):
     dev_every: PositiveInt  # epochs between evaluations on dev
     checkpoint_every: PositiveInt  # steps between saved states
     augmentation: AugmentationConfig
-    # First epoch (from 0) with joined and silence_seconds: a model that has not begun to align learns nothing from them.
+    # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
 
 
