@@ -21,7 +21,7 @@ INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
 make ui                                  every run, curve and model, in MLflow
-.venv/bin/diminuendo transcribe models/student/model.onnx FILE...
+.venv/bin/diminuendo transcribe models/{member}/model.onnx FILE...
 .venv/bin/dvc dag, dvc metrics show      the pipeline and its figures, in DVC
 params.yaml                              change a value and run again: only what depends on it is made anew
 """
@@ -58,7 +58,7 @@ def main() -> None:
         )
         sys.exit(status)
     print(f"\n{leaderboard()}")
-    print(WHERE_TO_LOOK)
+    print(WHERE_TO_LOOK.format(member=params.ship.member if params.ship else "teacher"))
     print(f"done in {time.monotonic() - begin:.0f} s")
 
 

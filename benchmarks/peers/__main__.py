@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=about.splitlines()[0])
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the family")
     parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--out", type=Path, default=Path("reports/peers"), help="folder of table.md and rows.json")
+    parser.add_argument("--out", type=Path, default=Path(".work/peers"), help="folder of table.md and rows.json")
     parser.add_argument("--only", default="", help="settings or tools that have this in their name")
     parser.add_argument("--calibration-utterances", type=int, default=64)
     given = parser.parse_args(arguments)

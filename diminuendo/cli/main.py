@@ -89,7 +89,7 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
 
         put_in_place(Path(params_file), Path(PARAMS), changes, force)
         click.echo(f"{PARAMS} is now {params_file}" + "".join(f", {change}" for change in changes))
-        click.echo("next: dvc repro (only what this changes is computed again)")
+        click.echo("next: make repro (only what this changes is computed again)")
 
 
 for _commands in (provenance, shipping, retraining):
