@@ -8,6 +8,7 @@ import re
 import shutil
 import uuid
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def refuse(batch: Batch, quarantine: Path, decision: dict[str, Any], page: str) 
         decision: written as ``decision.json``; ``page``: the same to read, as ``decision.md``.
     """
     target = place_in(quarantine, batch, REFUSED)
-    if not target.exists():
+    if not target.exists():  # else it is this very batch
         making = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         for stale in target.parent.glob(f".{target.name}.*.tmp"):
             shutil.rmtree(stale)
@@ -99,9 +100,14 @@ def refuse(batch: Batch, quarantine: Path, decision: dict[str, Any], page: str) 
 
 
 def place_in(quarantine: Path, batch: Batch, kind: str) -> Path:
-    """Folder for what is kept of a batch; another batch of the same name has one of its own."""
-    folder = quarantine / batch.name / kind
-    return folder if _digest_of(folder) in (None, batch.digest) else folder.with_name(f"{kind}-{batch.digest[:8]}")
+    """Folder for what is kept of a batch: one that has it already, or a name that is free.
+
+    A folder without a manifest is somebody's as well: what was in it may have been moved back to the incoming folder.
+    """
+    own = f"{kind}-{batch.digest[:8]}"
+    names = chain((kind, own), (f"{own}-{number}" for number in count(2)))
+    folders = (quarantine / batch.name / name for name in names)
+    return next(folder for folder in folders if not folder.exists() or _digest_of(folder) == batch.digest)
 
 
 def _digest_of(folder: Path) -> str | None:

@@ -250,3 +250,19 @@ def test_a_refused_batch_comes_back_only_when_it_is_taken_out_of_quarantine(plac
     assert not batch.exists() and len(list((place.quarantine / "week1").iterdir())) == 1
     shutil.move(target, batch)
     assert [b.name for b in unseen(arrived(place.incoming), {}, place.quarantine)] == ["week1"]
+
+
+def test_a_batch_is_not_removed_where_only_an_empty_folder_says_that_it_was_kept(place):
+    """Its recordings were moved back with `mv refused/* …`, twice, and refused again each time."""
+    batch = make_batch(place.incoming / "week1", 3)
+    kept = []
+    for _ in range(3):
+        kept.append(refuse(arrived(place.incoming)[0], place.quarantine, {"reason": "worse"}, "worse\n"))
+        assert not batch.exists() and len(list(kept[-1].glob("clips/*.wav"))) == 3
+        assert json.loads((kept[-1] / "decision.json").read_text()) == {"reason": "worse"}
+        batch.mkdir()
+        for path in kept[-1].iterdir():
+            if not path.name.startswith("decision."):
+                shutil.move(path, batch)
+        assert [b.name for b in unseen(arrived(place.incoming), {}, place.quarantine)] == ["week1"]
+    assert len(set(kept)) == 3 and kept[1].name == f"refused-{arrived(place.incoming)[0].digest[:8]}"
