@@ -15,10 +15,10 @@ from pathlib import Path
 
 from diminuendo.errors import UserError
 from diminuendo.files import write_text
-from diminuendo.switch import put_in_place
 from diminuendo.tracking.store import tracking_uri
 from flows import dvc_command
 from flows.retraining.git import git
+from flows.retraining.parameters import differs_in_collected_alone, with_collected
 
 BRANCH = "retraining"
 COLLECTED = Path("data/collected")
@@ -94,7 +94,8 @@ class Workspace:
         """Merge the checkout's last commit; returns whether there was anything to merge.
 
         ``dvc.lock`` is never merged line by line: the dependencies of one side beside the outputs of the other would
-        be a lie. The branch's own is kept, and ``dvc repro`` brings it up to date.
+        be a lie. The branch's own is kept, and ``dvc repro`` brings it up to date. Of ``params.yaml`` the checkout's
+        is taken, and the collection named in it.
 
         Raises:
             UserError: the two sides changed the same lines of another file.
@@ -111,12 +112,18 @@ class Workspace:
         return True
 
     def _true_merge(self, main: str) -> None:
+        base = git(self.folder, "merge-base", main, "HEAD", check=False)
+        sides = [git(self.folder, "show", f"{side}:{PARAMS}", check=False) or "" for side in (base, "HEAD", main)]
         merged = git(self.folder, "merge", "--no-ff", "--no-commit", "--quiet", main, check=False) is not None
         for path in (LOCK, str(COLLECTED_DVC)):
             if self._committed(path):
                 git(self.folder, "checkout", "HEAD", "--", path)
-        left = git(self.folder, "diff", "--name-only", "--diff-filter=U").splitlines()
         under_way = git(self.folder, "rev-parse", "--verify", "--quiet", "MERGE_HEAD", check=False)
+        if under_way and differs_in_collected_alone(*sides, str(COLLECTED)):
+            git(self.folder, "checkout", main, "--", PARAMS)
+            self._name_collection()
+            git(self.folder, "add", "--", PARAMS)
+        left = git(self.folder, "diff", "--name-only", "--diff-filter=U").splitlines()
         if left or not (merged or under_way):
             git(self.folder, "merge", "--abort", check=False)
             names = ", ".join(left) or "a file that git does not track is in the way"
@@ -189,11 +196,13 @@ class Workspace:
         return self.folder / incoming, (name,) if imported else ()
 
     def add_collection(self) -> None:
-        """Give the collection its new version, and let ``params.yaml`` name it. Comments of the file are kept."""
+        """Give the collection its new version, and let ``params.yaml`` name it."""
         self.dvc("add", "--quiet", str(COLLECTED))
+        self._name_collection()
+
+    def _name_collection(self) -> None:
         path = self.folder / PARAMS
-        with chdir(self.folder):
-            put_in_place(path, path, [f"data.collected={COLLECTED}"], force=True)
+        write_text(path, with_collected(path.read_text(encoding="utf-8"), str(COLLECTED)))
 
     def _share_cache(self) -> None:
         from dvc.config import Config

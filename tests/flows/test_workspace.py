@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from diminuendo.errors import UserError
+from flows.retraining.parameters import with_collected
 from flows.retraining.workspace import COLLECTED, Workspace
 from tests.factories.incoming import make_batch
 from tests.factories.project import make_project, run
@@ -48,8 +49,9 @@ def test_the_worktree_has_a_branch_of_its_own_and_the_cache_of_the_checkout(work
     (folder / COLLECTED / "train.jsonl").write_text("{}\n")
     workspace.add_collection()
     assert "collected: data/collected" in (folder / "params.yaml").read_text()
-    comments = [line for line in (root / "params.yaml").read_text().splitlines() if line.startswith("#")]
-    assert comments == [line for line in (folder / "params.yaml").read_text().splitlines() if line.startswith("#")]
+    lines = zip((root / "params.yaml").read_text().splitlines(), (folder / "params.yaml").read_text().splitlines())
+    (changed,) = ((old, new) for old, new in lines if old != new)
+    assert changed[1] == changed[0].replace("corpora/collected", "data/collected")
     assert not (folder / ".dvc/cache").exists() and list((root / ".dvc/cache/files/md5").rglob("*.dir"))
 
     first = workspace.commit("promoted", "retraining/one")
@@ -99,6 +101,48 @@ def test_a_lock_that_git_could_merge_line_by_line_is_not_merged_either(workspace
     commit(root, dvc__lock=LOCKED.format("old") + far + "    outs: []\n")
     workspace.merge_main()
     assert (folder / "dvc.lock").read_text() == mine
+
+
+def test_an_edit_of_params_in_the_checkout_is_taken_and_the_collection_stays_named(workspace):
+    root, folder = workspace.root, workspace.folder
+    text = (root / "params.yaml").read_text()
+    rewrapped = with_collected(text, "data/collected").replace("architecture:\n    {layers", "architecture: {layers")
+    assert rewrapped.count("\n") < text.count("\n")
+    commit(folder, params__yaml=rewrapped, dvc__lock=LOCKED.format("mine"))
+    edited = text.replace("layers: 6", "layers: 5").replace("  path: corpora/commands ", "  path: corpora/others ")
+    edited = edited.replace("retraining adds", "somebody adds")  # on the very line
+    commit(root, params__yaml=edited)
+    workspace.merge_main()
+    assert (folder / "params.yaml").read_text() == with_collected(edited, "data/collected")
+    assert not git(folder, "status", "--porcelain")
+
+
+def test_a_third_folder_of_collected_recordings_is_a_conflict(workspace):
+    root, folder = workspace.root, workspace.folder
+    text = (root / "params.yaml").read_text()
+    commit(folder, params__yaml=with_collected(text, "data/collected"))
+    commit(root, params__yaml=with_collected(text, "corpora/mine"))
+    with pytest.raises(UserError, match=r"cannot be merged into the branch retraining: params\.yaml"):
+        workspace.merge_main()
+    assert not git(folder, "status", "--porcelain")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data:\n  collected: a/b # c\nx: {y: 1}\n", "data:\n  collected: new # c\nx: {y: 1}\n"),
+        ('data: {collected: "a", path: b}', "data: {collected: new, path: b}"),
+        ("# é\ndata:\n    path: b\n", "# é\ndata:\n    collected: new\n    path: b\n"),
+        ("data: {path: b}\n", "data: {collected: new, path: b}\n"),
+    ],
+)
+def test_only_the_name_of_the_collection_changes(text, expected):
+    assert with_collected(text, "new") == expected
+
+
+def test_a_section_that_is_shared_is_not_edited():
+    with pytest.raises(UserError, match="commit it as `collected: new`"):
+        with_collected("other: &it {path: b}\ndata: *it\n", "new")
 
 
 def test_another_conflict_is_told_and_nothing_is_left_half_done(workspace):
