@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,33 +21,70 @@ KEPT = Path(".work/champion")
 def corpus_of(version: Version, workspace: Workspace) -> Path:
     """The prepared corpus of a champion, by its digest: still at hand, or as DVC had it at the champion's commit.
 
+    Every file of it is checked; what is damaged is passed by, and replaced where it is ours.
+
     Raises:
-        UserError: neither has it.
+        UserError: nothing has it.
     """
     kept = workspace.folder / KEPT / version.corpus
-    for folder in (workspace.folder / PREPARED, workspace.root / PREPARED, kept):
-        if _digest(folder) == version.corpus:
+    for folder in (workspace.folder / PREPARED, kept):
+        if trouble_with(folder, version.corpus) is None:
             return folder
-    shutil.rmtree(workspace.folder / KEPT, ignore_errors=True)  # that of the champion before
+    shutil.rmtree(workspace.folder / KEPT, ignore_errors=True)  # that of the champion before, or a damaged one
     kept.parent.mkdir(parents=True)
+    making = kept.with_name("making.tmp")  # a killed copy must not be taken for a whole one
     found = []
-    for revision in filter(None, (version.git_tag, version.git_commit)):
-        # A temporary name: a killed copy must not be taken for a whole one.
-        making = kept.with_name("making.tmp")
+    for origin, bring in _sources(version, workspace, making):
         shutil.rmtree(making, ignore_errors=True)
-        if workspace.dvc("get", "--quiet", "--rev", revision, "-o", str(making), ".", str(PREPARED), check=False):
-            found.append(f"{revision[:20]}: DVC does not have it")
-        elif _digest(making) != version.corpus:
-            found.append(f"{revision[:20]}: another corpus, {(_digest(making) or 'unknown')[:12]}")
-        else:
+        trouble = bring() or trouble_with(making, version.corpus)
+        if trouble is None:
             making.rename(kept)
             return kept
+        found.append(f"{origin}: {trouble}")
     shutil.rmtree(workspace.folder / KEPT, ignore_errors=True)
     raise UserError(
         f"{version.address}: its corpus {version.corpus[:12]} cannot be restored ({'; '.join(found) or 'no commit'}), "
         "and without its test set a candidate cannot be compared with it. Bring the corpus back (`dvc pull` at the "
         "champion's commit, or `dvc repro prepare` there), or promote a model whose corpus DVC has"
     )
+
+
+def _sources(
+    version: Version, workspace: Workspace, making: Path
+) -> Iterator[tuple[str, Callable[[], str | None]]]:
+    """Where the corpus may be, and what brings it to ``making`` and says why it could not."""
+    prepared = workspace.root / PREPARED
+    if _digest(prepared) == version.corpus:
+        # A copy: a person may prepare another corpus there at any time.
+        yield str(prepared), lambda: _copy(prepared, making)
+    for revision in dict.fromkeys(filter(None, (version.git_tag, version.git_commit))):
+        yield revision[:20], lambda revision=revision: _get(workspace, revision, making)
+
+
+def _copy(source: Path, target: Path) -> str | None:
+    try:
+        shutil.copytree(source, target)
+    except OSError as error:  # it is being replaced; shutil.Error is one of these
+        return f"cannot be copied ({type(error).__name__})"
+    return None
+
+
+def _get(workspace: Workspace, revision: str, target: Path) -> str | None:
+    status = workspace.dvc("get", "--quiet", "--rev", revision, "-o", str(target), ".", str(PREPARED), check=False)
+    return "DVC does not have it" if status else None
+
+
+def trouble_with(corpus: Path, digest: str) -> str | None:
+    """Why a folder is not the whole corpus of this digest; None if it is."""
+    if (found := _digest(corpus)) != digest:
+        return f"another corpus, {(found or 'unknown')[:12]}"
+    from diminuendo.data.prepared import PreparedCorpus
+
+    try:
+        PreparedCorpus.open(corpus)
+    except (OSError, UserError) as error:
+        return str(error)
+    return None
 
 
 def _digest(corpus: Path) -> str | None:
