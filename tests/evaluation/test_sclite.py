@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from diminuendo.evaluation.scoring import count_errors, normalise
 
-NEEDED = "DIMINUENDO_NEEDS_SCLITE"  # set by .ci/run once it has installed the package
+NEEDED = "DIMINUENDO_NEEDS_SCLITE"  # set by .ci/run where the package can be installed
 SCTK = shutil.which("sctk")
 if SCTK is None:
     if os.environ.get(NEEDED):
