@@ -92,8 +92,8 @@ class Room:
             digest = found["digest"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
-        if not isinstance(digest, str):
-            raise UserError(f"{path}: digest: expected text, found {digest!r}; run `dvc repro -f prepare`")
+        if digest != digest_of_json({key: value for key, value in found.items() if key != "digest"}):
+            raise UserError(f"{path}: does not match its own digest: edited or damaged; run `dvc repro -f prepare`")
         return found
 
     @property

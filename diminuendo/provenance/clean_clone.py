@@ -14,8 +14,8 @@ from typing import Any
 from diminuendo.errors import UserError
 from diminuendo.files import write_text
 from diminuendo.provenance.descent import Corpus, Model
-from diminuendo.provenance.dvc_cache import git
-from diminuendo.provenance.places import Places
+from diminuendo.provenance.history import data_folders
+from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
 
 LOCKED, THIS = "locked", "this"
 _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
@@ -24,9 +24,11 @@ _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand i
 _PARAMETERS = """
 import json, sys
 from diminuendo.config import load_params
+from diminuendo.data.prepare import _parameters as corpus_parameters
 from stages.room import Room
 params = load_params()
-print(json.dumps([Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]))
+models = [Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]
+print(json.dumps([models, corpus_parameters(params)]))
 """
 
 
@@ -36,23 +38,14 @@ class CleanClone:
     Args:
         folder: of this clone alone.
         environment: ``locked`` installs what the commit's lock file names; ``this`` uses the one that runs now.
-        threads: that trainings use, whatever this machine has; its own by default.
     """
 
-    def __init__(
-        self, places: Places, commit: str, folder: Path, environment: str, threads: int | None = None
-    ) -> None:
-        self.places, self.commit, self.environment, self.threads = places, commit, environment, threads
+    def __init__(self, places: Places, commit: str, folder: Path, environment: str) -> None:
+        self.places, self.commit, self.environment = places, commit, environment
+        self._data = data_folders(places.project, commit)
         # As deep as `..` in the paths of raw data reach, so that they stay within the folder.
-        depth = max((Path(value).parts.count("..") for value in self._data_folders().values()), default=0)
+        depth = max((Path(value).parts.count("..") for value in self._data.values()), default=0)
         self.root = folder.joinpath(*["level"] * depth, "clone")
-
-    def _data_folders(self) -> dict[str, str]:
-        import yaml
-
-        params = yaml.safe_load(git(self.places.project, "show", f"{self.commit}:params.yaml") or "{}")
-        data = params.get("data") or {}
-        return {f"data.{key}": data[key] for key in ("path", "collected") if data.get(key)}
 
     @property
     def python(self) -> str:
@@ -64,34 +57,51 @@ class CleanClone:
         Raises:
             UserError: git, the installation or the raw data failed.
         """
-        if git(self.root, "rev-parse", "HEAD").strip() != self.commit or not (self.root / ".git").is_dir():
-            shutil.rmtree(self.root, ignore_errors=True)
-            self.root.parent.mkdir(parents=True, exist_ok=True)
+        if not self.root.is_dir():
+            making = self.root.with_name("making.tmp")
+            shutil.rmtree(making, ignore_errors=True)
+            making.parent.mkdir(parents=True, exist_ok=True)
             # --no-hardlinks: the clone shares nothing that could be damaged with the original.
-            places = str(self.places.project), str(self.root)
+            places = str(self.places.project), str(making)
             self._run("git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", *places)
-            self._run("git", "-C", str(self.root), "checkout", "--quiet", "--detach", self.commit)
+            self._run("git", "-C", str(making), "checkout", "--quiet", "--detach", self.commit)
+            # A cache that the configuration shares between projects has the results that are to be made again.
+            write_text(making / ".dvc" / "config.local", "[cache]\n    dir = cache\n")
+            making.rename(self.root)
         if self.environment == LOCKED:
             say("installing what requirements.lock of that commit names")
             self._run("make", "--silent", ".venv/.installed", cwd=self.root)
-        for parameter, value in self._data_folders().items():
+        for parameter, value in self._data.items():
             self._bring(parameter, value, say)
 
     def _bring(self, parameter: str, value: str, say: Callable[[str], None]) -> None:
         there = self.root / value
-        if there.exists() or Path(value).is_absolute():
-            return
         if there.with_name(f"{there.name}.dvc").is_file():
-            say(f"{parameter}: {value} of that version, from DVC's cache")
-            cache = str(self.places.cache.folder.parents[1])
-            self._dvc("remote", "add", "--local", "--force", "cache-of-origin", cache)
-            self._dvc("pull", "--quiet", "--remote", "cache-of-origin", f"{value}.dvc")
+            say(f"{parameter}: {value} of that version, from DVC")
+            self._pull(value)
+            return
+        if there.exists() or Path(value).is_absolute():
             return
         original = (self.places.project / value).resolve()
         if not original.exists():
             raise UserError(f"{parameter}: the raw data in {value} are not at hand; put them there and run this again")
         there.parent.mkdir(parents=True, exist_ok=True)
         there.symlink_to(original)
+
+    def _pull(self, value: str) -> None:
+        """Data that DVC tracks, from the project's cache or else from its remote."""
+        cache = str(self.places.cache.folder.parents[1])
+        self._dvc("remote", "add", "--local", "--force", "cache-of-origin", cache)
+        try:
+            self._dvc("pull", "--quiet", "--remote", "cache-of-origin", f"{value}.dvc")
+        except UserError:
+            try:
+                self._dvc("pull", "--quiet", f"{value}.dvc")
+            except UserError as error:
+                raise UserError(
+                    f"{value}: neither DVC's cache nor a remote has it as of commit {self.commit[:12]}; bring it into "
+                    f"the cache of {self.places.project} (`dvc fetch --all-commits`) and run this again\n{error}"
+                ) from None
 
     def check_parameters(self, models: list[Model], corpora: list[Corpus], say: Callable[[str], None]) -> None:
         """Make ``params.yaml`` say what the models were made with, if the commit's does not.
@@ -101,43 +111,52 @@ class CleanClone:
         """
         import yaml
 
-        if self._differing(models) == []:
+        if self._differing(models, corpora) == []:
             return
         say("params.yaml of that commit says otherwise; the parameters are taken from the file's lineage")
         path = self.root / "params.yaml"
         raw = with_parameters(yaml.safe_load(path.read_text(encoding="utf-8")), models, corpora)
         write_text(path, yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False, allow_unicode=True))
-        if differing := self._differing(models):
+        if differing := self._differing(models, corpora):
             raise UserError(
                 f"the parameters of {', '.join(differing)} cannot be given to the code of commit {self.commit[:12]}; "
                 f"compare `diminuendo trace --json` with {path}"
             )
 
-    def _differing(self, models: list[Model]) -> list[str]:
+    def _differing(self, models: list[Model], corpora: list[Corpus]) -> list[str]:
         asked = json.dumps([[model.stage, model.name] for model in models])
         command = [self.python, "-c", _PARAMETERS, asked]
         done = subprocess.run(command, cwd=self.root, env=self.surroundings(), capture_output=True, text=True)
         if done.returncode:  # such as a member that is not in the commit's params.yaml
             return [model.name for model in models]
-        found = json.loads(done.stdout)
-        return [m.name for m, parameters in zip(models, found, strict=True) if parameters != m.record["parameters"]]
+        found, prepared = json.loads(done.stdout)
+        wrong = [m.name for m, own in zip(models, found, strict=True) if _own(own) != _own(m.record["parameters"])]
+        return wrong + ["corpus" for c in corpora if c.facts.get("parameters", prepared) != prepared]
 
-    def build(self, stages: list[str]) -> None:
-        """``dvc repro`` of some stages and all that they need, with an empty cache.
+    def prepare(self) -> str:
+        """Make the corpus; returns its digest."""
+        self.build("prepare")
+        return json.loads((self.root / CORPUS / CORPUS_RECORD).read_text(encoding="utf-8"))["digest"]
+
+    def build(self, stage: str, threads: int | None = None) -> None:
+        """Run one stage whose inputs are there, with an empty cache.
+
+        Args:
+            threads: that it uses, whatever this machine has.
 
         Raises:
-            UserError: a stage failed; what it said stands above.
+            UserError: it failed; what it said stands above.
         """
-        command = [self.python, "-m", "flows.dvc_command", "repro", *stages]
-        if subprocess.run(command, cwd=self.root, env=self.surroundings(), stdin=subprocess.DEVNULL).returncode:
-            reason = f"dvc repro {' '.join(stages)} failed, for the reason above"
+        command = [self.python, "-m", "flows.dvc_command", "repro", "--single-item", stage]
+        environment = self.surroundings() | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        if subprocess.run(command, cwd=self.root, env=environment, stdin=subprocess.DEVNULL).returncode:
+            reason = f"dvc repro {stage} failed, for the reason above"
             raise UserError(f"{self.root}: {reason}; run this again and it goes on from there")
 
     def surroundings(self) -> dict[str, str]:
         path = str(Path(self.python).parent) + os.pathsep + os.environ.get("PATH", "")
         inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV")}
-        as_then = {"OMP_NUM_THREADS": str(self.threads)} if self.threads else {}
-        return {**inherited, **as_then, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
+        return {**inherited, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
 
     def _dvc(self, *arguments: str) -> None:
         self._run(self.python, "-m", "dvc", *arguments, cwd=self.root)
@@ -147,6 +166,11 @@ class CleanClone:
         done = subprocess.run(command, cwd=cwd, env=self.surroundings(), **quietly)
         if done.returncode:
             raise UserError(f"{' '.join(command)}\n{done.stdout}{done.stderr}".rstrip())
+
+
+def _own(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Without the threads, which are the machine's and not the file's."""
+    return {key: value for key, value in parameters.items() if key != "threads"}
 
 
 def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corpus]) -> dict[str, Any]:

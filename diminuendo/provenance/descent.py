@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo import lineage
-from diminuendo.checksum import actual_checksum, stated_checksum
+from diminuendo.checksum import KEY, actual_checksum, stated_checksum
 from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
 
@@ -65,6 +65,14 @@ def read_model(path: Path) -> Model:
     return descent_of(read_record(path), sha256_of(path), path)
 
 
+def is_contradicted(content: bytes) -> bool:
+    """Whether a file of ours does not match its checksum, or has lost it: both mean damage."""
+    stated = stated_checksum(content)
+    if stated is None:
+        return KEY.encode() in content  # a checksum that cannot be read any more
+    return stated != actual_checksum(content)
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The lineage in an ONNX file's metadata; the file is parsed only if it matches its own checksum."""
     if path.is_dir():
@@ -73,8 +81,7 @@ def read_record(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    stated = stated_checksum(content)
-    if stated is not None and stated != actual_checksum(content):
+    if is_contradicted(content):
         raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
     import onnx
 

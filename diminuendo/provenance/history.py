@@ -19,19 +19,42 @@ MOST_COMMITS = 2000  # looked through, from the newest on
 
 def commit_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> str | None:
     """The commit whose sources have these digests (stage to digest), ``first`` tried first, then the newest."""
+    return next(commits_with(root, code, first), None)
+
+
+def commits_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> Iterator[str]:
+    """All commits whose sources have these digests and that differ in raw data or parameters, as ``commit_with``."""
     if not code:
-        return None
+        return
     every = git(root, "rev-list", "--all", "--date-order", f"--max-count={MOST_COMMITS}").split()
     head = git(root, "rev-parse", "HEAD").split()
-    tried = set()
+    seen = set()
     for commit in dict.fromkeys([*first, *head, *every]):
-        sources = _sources(root, commit)
-        if sources in tried:
+        if differing_stages(root, commit, code):
             continue
-        tried.add(sources)
-        if not differing_stages(root, commit, code):
-            return commit
-    return None
+        inputs = _inputs(root, commit)
+        if inputs not in seen:
+            seen.add(inputs)
+            yield commit
+
+
+def _inputs(root: Path, commit: str) -> tuple[str, ...]:
+    """What git has of the parameters and the raw data at a commit."""
+    names = ["params.yaml"]
+    for folder in data_folders(root, commit).values():
+        names += [folder, f"{folder}.dvc"]
+    return tuple(git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{name}").strip() for name in names)
+
+
+def data_folders(root: Path, commit: str) -> dict[str, str]:
+    """Parameter to folder of the raw data, as ``params.yaml`` of a commit says."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(git(root, "show", f"{commit}:params.yaml"))["data"]
+        return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]:

@@ -14,26 +14,12 @@ from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
-from diminuendo.provenance.dvc_cache import Cache, Entry
-from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
+from diminuendo.provenance.dvc_cache import Cache, Entry, git
+from diminuendo.provenance.history import data_folders
+from diminuendo.provenance.store import Store
 
 MODELS, CORPUS = "models", "data/prepared"
 CORPUS_RECORD = "corpus.json"
-_VERSIONS = ("python", "torch", "onnxruntime", "cpus")
-
-
-@dataclass(frozen=True)
-class Run:
-    """An MLflow run that made a result."""
-
-    id: str
-    name: str
-    status: str
-    commit: str | None
-    dirty: bool  # whether tracked files differed from the commit
-    code: str | None
-    started: int  # ms since the epoch
-    made_with: tuple[tuple[str, str], ...]  # versions, and how many processors
 
 
 @dataclass(frozen=True)
@@ -56,6 +42,7 @@ class Places:
         self.notes: list[str] = []
         if project is None:
             self.notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
+        self.store = Store(self.notes)
         self._digests: dict[Path, str] = {}
 
     @cached_property
@@ -102,29 +89,6 @@ class Places:
                 if md5 and self.cache.object(md5).is_file():
                     yield self.cache.object(md5)
 
-    def logged_models(self, beginning: str) -> Iterator[tuple[str, Path]]:
-        """Digest and file of the models in MLflow whose digest begins so; remote ones are fetched."""
-        if self._store is None:
-            return
-        from mlflow.artifacts import download_artifacts
-
-        client, experiment = self._store
-        token, seen = None, set()
-        while True:
-            page = client.search_logged_models([experiment], page_token=token)
-            for model in page:
-                digest = model.tags.get("digest", "")
-                if digest.startswith(beginning) and digest not in seen:
-                    seen.add(digest)
-                    address = f"{model.artifact_location}/{lineage.MODEL}"
-                    try:
-                        yield digest, Path(download_artifacts(artifact_uri=address))
-                    except Exception:  # each kind of store raises its own
-                        yield digest, Path(address.removeprefix("file://"))
-            token = page.token
-            if not token:
-                return
-
     def digest_of(self, path: Path) -> str:
         """SHA-256 of a file, taken once."""
         if path not in self._digests:
@@ -150,10 +114,6 @@ class Places:
         stated = record.pop("digest", None)
         return folder if stated is None or stated != digest_of_json(record) else None
 
-    def is_current(self, corpus: str) -> bool:
-        """Whether ``params.yaml`` leads to the raw data of this corpus."""
-        return self.corpus_folder(corpus) is not None
-
     def raw_folder(self, parameter: str) -> Path | None:
         """The folder that a parameter such as ``data.path`` names, seen from the project."""
         import yaml
@@ -166,15 +126,43 @@ class Places:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             return None
 
-    def tracked(self, folder: Path) -> dict[str, str] | None:
-        """Relative path to md5 of a folder that DVC tracks by a ``.dvc`` file; None where none does, or no cache."""
+    def tracked(self, parameter: str, commit: str | None) -> dict[str, Path] | None:
+        """Relative path to object of a folder of raw data that DVC tracks by a ``.dvc`` file.
+
+        Args:
+            commit: whose ``params.yaml`` names the folder and whose ``.dvc`` file is read; the working tree's if None.
+
+        Returns:
+            None where DVC does not track it; empty where it does, but its list of files is not in the cache or the
+            ``.dvc`` file cannot be read.
+        """
         import yaml
 
-        try:
-            out = yaml.safe_load(folder.with_name(f"{folder.name}.dvc").read_text(encoding="utf-8"))["outs"][0]
-            return self.cache.listing(out["md5"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError, IndexError):
+        if commit is None:
+            folder = self.raw_folder(parameter)
+            path = folder.with_name(f"{folder.name}.dvc") if folder else None
+            text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
+        else:
+            folder = data_folders(self.project, commit).get(parameter)
+            text = git(self.project, "show", f"{commit}:{folder}.dvc") if folder else ""
+        if not text:
             return None
+        try:
+            listing = self.cache.listing(yaml.safe_load(text)["outs"][0]["md5"])
+        except (yaml.YAMLError, KeyError, TypeError, IndexError):
+            listing = None
+        return {name: self.cache.object(md5) for name, md5 in (listing or {}).items()}
+
+    def unreadable_files(self) -> Iterator[Path]:
+        """Those of DVC's files in the project that are no YAML."""
+        import yaml
+
+        for path in [self.project / "dvc.lock", *sorted(self.project.glob("data/*.dvc"))] if self.project else []:
+            try:
+                if path.is_file() and not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
+                    yield path
+            except (yaml.YAMLError, UnicodeDecodeError):
+                yield path
 
     def file_of(self, model: Model) -> Path | None:
         """Any whole copy of a model's file."""
@@ -187,11 +175,15 @@ class Places:
 
     def logged_files(self, digest: str) -> list[Path]:
         """Where MLflow says that the models of this digest are; files that cannot be had are named all the same."""
-        return [path for _, path in self.logged_models(digest)]
+        return [path for _, path in self.store.logged_models(digest)]
 
     def locked(self, path: str) -> Entry | None:
         """What the working tree's ``dvc.lock`` says of an output, whether or not its objects are in the cache."""
         return next(self.cache.outputs(path, history=False), None) if self.cache is not None else None
+
+    def locked_now(self) -> dict[str, Entry]:
+        """Path of every output that the working tree's ``dvc.lock`` names, to its entry."""
+        return {entry.path: entry for entry in self.cache.all_outputs(history=False)} if self.cache else {}
 
     def raw_files(self, corpus: str, digest: str | None) -> dict[str, Any] | None:
         """The list of the raw files of a corpus, from its folder or from the cache; None if it is not at hand."""
@@ -215,47 +207,10 @@ class Places:
             if key in files and self.cache.object(files[key]).is_file() and is_it(self.cache.object(files[key])):
                 yield Stored(entry, files)
 
-    def runs(self, digests: list[str]) -> dict[str, Run]:
-        """Output digest to the newest run that made it; the store is asked, never made."""
-        store = self._store
-        if store is None:
-            return {}
-        client, experiment = store
-        found = {}
-        for digest in digests:
-            newest = ["attributes.start_time DESC"]
-            for run in client.search_runs([experiment], f"tags.output = '{digest}'", max_results=1, order_by=newest):
-                tags = run.data.tags
-                found[digest] = Run(
-                    id=run.info.run_id,
-                    name=run.info.run_name,
-                    status=run.info.status,
-                    commit=tags.get("mlflow.source.git.commit"),
-                    dirty=tags.get("git.dirty") == "true",
-                    code=tags.get("code"),
-                    started=run.info.start_time,
-                    made_with=tuple((key, tags[key]) for key in _VERSIONS if key in tags),
-                )
-        return found
-
-    @cached_property
-    def _store(self) -> Any:
-        try:
-            store = open_existing()
-            if store is None or store[1] is None:
-                reason = "is not there" if store is None else "has no runs of this project"
-                self.notes.append(f"MLflow: {tracking_uri()} {reason}; MLFLOW_TRACKING_URI names another store")
-                return None
-            store[0].search_runs([store[1]], max_results=1)
-            return store
-        except Exception as error:  # whatever is wrong with a store, the file alone still tells its descent
-            self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
-            return None
-
     @property
     def available(self) -> frozenset[str]:
         """Which of ``mlflow`` and ``dvc`` can be asked."""
-        there = {"mlflow": self._store is not None, "dvc": self.project is not None}
+        there = {"mlflow": self.store.is_there, "dvc": self.project is not None}
         return frozenset(name for name, is_there in there.items() if is_there)
 
 

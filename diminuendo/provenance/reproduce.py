@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,16 @@ from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
 from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Model
-from diminuendo.provenance.history import commit_with, differing_stages
-from diminuendo.provenance.places import CORPUS, MODELS, Places, Run
+from diminuendo.provenance.history import commits_with, differing_stages
+from diminuendo.provenance.places import CORPUS, MODELS, Places
+from diminuendo.provenance.store import Run
 from diminuendo.tracking.origin import versions
 
 if TYPE_CHECKING:
     from diminuendo.provenance.difference import Difference
 
 WORK = Path(".work/reproduce")
+MOST_CLONES = 5  # commits whose corpus is tried
 
 
 @dataclass(frozen=True)
@@ -88,23 +91,71 @@ def reproduce(
     """
     if places.project is None:
         raise UserError("no project here or above; give a clone of the repository with --project")
-    runs = places.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
-    alike: dict[tuple[str, int | None], list[Model]] = {}
-    for model in models:
-        alike.setdefault((commit_of(model, places, runs, say), threads_of(model)), []).append(model)
+    if unknown := [m.name for model in models for m in model.chain() if m.record is None]:
+        raise UserError(f"no file at hand says how {', '.join(unknown)} was made")
+    runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
-    for (commit, threads), own in alike.items():
-        place = (folder or places.project / WORK).resolve() / f"{commit[:12]}-{threads or 'any'}"
-        clone = CleanClone(places, commit, place, environment, threads)
-        say(f"commit {commit[:12]}: {', '.join(model.name for model in own)} in {clone.root}")
-        clone.make(say)
-        chain = list({m.digest: m for model in own for m in model.chain()}.values())
-        clone.check_parameters(chain, [c for model in own for c in model.corpora()], say)
-        clone.build([stage_of(model) for model in own])
-        outcomes += [_compare(model, commit, clone.root, places, runs.get(model.digest)) for model in own]
+    for own in together(models):
+        clone, place = _clone_of(own, places, runs, environment, (folder or places.project / WORK).resolve(), say)
+        chain = {m.digest: m for model in own for m in model.chain()}
+        for made in chain.values():
+            clone.build(stage_of(made), made.record["parameters"].get("threads"))
+        outcomes += [_compare(model, clone.commit, clone.root, places, runs.get(model.digest)) for model in own]
         if not keep:
             shutil.rmtree(place)
     return outcomes
+
+
+def together(models: list[Model]) -> list[list[Model]]:
+    """Groups that can be built in one clone: of one corpus, with no name for two different models."""
+    groups: list[tuple[set[str], dict[str, str], list[Model]]] = []
+    for model in models:
+        corpora = {corpus.digest for corpus in model.corpora()}
+        names = {m.name: m.digest for m in model.chain()}
+        for known_corpora, known, own in groups:
+            if known_corpora == corpora and all(known.get(name, digest) == digest for name, digest in names.items()):
+                known |= names
+                own.append(model)
+                break
+        else:
+            groups.append((corpora, names, [model]))
+    return [own for _, _, own in groups]
+
+
+def _clone_of(
+    models: list[Model],
+    places: Places,
+    runs: dict[str, Run],
+    environment: str,
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[CleanClone, Path]:
+    """A clone with the corpus that the models were made from, and the folder that is all of it.
+
+    Several commits may have the code and differ in the data; the first whose corpus comes out the same is taken. If
+    there is none, the first commit: the models will differ, and by how much is measured.
+    """
+    chain = list({m.digest: m for model in models for m in model.chain()}.values())
+    corpora = list({c.digest: c for model in models for c in model.corpora()}.values())
+    wanted = models[0].corpus.digest
+    clones: list[tuple[CleanClone, Path]] = []
+    for commit in islice(commits_of(models, places, runs, say), MOST_CLONES):
+        place = folder / f"{commit[:12]}-{models[0].digest[:8]}-{environment}"
+        clone = CleanClone(places, commit, place, environment)
+        say(f"commit {commit[:12]}: {', '.join(model.name for model in models)} in {clone.root}")
+        clone.make(say)
+        clone.check_parameters(chain, corpora, say)
+        clones.append((clone, place))
+        found = clone.prepare()
+        if found == wanted:
+            break
+        say(f"the corpus of this commit is {found[:12]}, not {wanted[:12]}")
+    else:
+        say("no commit gives the same corpus here; going on with the first, to say how far the models are apart")
+        clones.append(clones.pop(0))
+    for _, place in clones[:-1]:
+        shutil.rmtree(place)
+    return clones[-1]
 
 
 def stage_of(model: Model) -> str:
@@ -112,36 +163,41 @@ def stage_of(model: Model) -> str:
     return model.stage if model.stage == "train_teacher" else f"{model.stage}@{model.name}"
 
 
-def threads_of(model: Model) -> int | None:
-    """Threads that the model's ancestors were trained with; None where nothing was trained."""
-    return next((m.record["parameters"]["threads"] for m in model.chain() if "threads" in m.record["parameters"]), None)
+def commits_of(
+    models: list[Model], places: Places, runs: dict[str, Run], say: Callable[[str], None] = print
+) -> Iterator[str]:
+    """The commits that have the code of the models and of their ancestors, the likeliest first.
 
-
-def commit_of(model: Model, places: Places, runs: dict[str, Run], say: Callable[[str], None] = print) -> str:
-    """The commit that has the code of the model and of its ancestors.
+    Those whose ``dvc.lock`` names the model or its corpus come before the ones that a run noted: retraining commits
+    what it has made after it has made it.
 
     Raises:
         UserError: there is none in this repository.
     """
-    if unknown := [m.name for m in model.chain() if m.record is None]:
-        raise UserError(f"{model.name}: its file does not say how {', '.join(unknown)} was made")
-    own = {model.stage: model.record["code"]}
-    code = {m.stage: m.record["code"] for m in model.chain()} | own
-    made = runs.get(model.corpus.digest)
+    target = models[0]
+    own = {model.stage: model.record["code"] for model in models}
+    code = {m.stage: m.record["code"] for model in models for m in model.chain()} | own
+    made = runs.get(target.corpus.digest)
     everything = {**code, **({"prepare": made.code} if made and made.code else {})}
-    run = runs.get(model.digest)
-    noted = [run.commit] if run and run.commit else []
-    if commit := commit_with(places.project, everything, noted):
-        return commit
-    commit = commit_with(places.project, code, noted) or commit_with(places.project, own, noted)
-    if commit is None:
-        raise UserError(
-            f"{model.name} {model.digest[:12]}: no commit of {places.project} has the code that made it "
-            f"({model.stage}: {model.record['code'][:12]}); fetch the branch or tag that it was made from"
-        )
-    others = ", ".join(differing_stages(places.project, commit, everything))
-    say(f"note: {model.name}: the code of {others} is not that of commit {commit[:12]}, the nearest there is")
-    return commit
+    stored = (places.stored_model(target.name, target.digest), places.stored_corpus(target.corpus.digest))
+    noted = [found.entry.commit for found in stored if found and found.entry.commit]
+    made_by = (runs.get(target.digest), runs.get(target.corpus.digest))
+    noted += [run.commit for run in made_by if run and run.commit]
+    for wanted in (everything, code, own):
+        found = commits_with(places.project, wanted, noted)
+        first = next(found, None)
+        if first is None:
+            continue
+        if wanted is not everything:
+            others = ", ".join(differing_stages(places.project, first, everything))
+            say(f"note: the code of {others} is not that of commit {first[:12]}, the nearest there is")
+        yield first
+        yield from found
+        return
+    raise UserError(
+        f"{target.name} {target.digest[:12]}: no commit of {places.project} has the code that made it "
+        f"({target.stage}: {target.record['code'][:12]}); fetch the branch or tag that it was made from"
+    )
 
 
 def _compare(model: Model, commit: str, root: Path, places: Places, run: Run | None) -> Outcome:

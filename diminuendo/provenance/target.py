@@ -67,7 +67,8 @@ def _known(beginning: str, places: Places) -> dict[str, Model]:
         digest = record and places.digest_of(path)
         if record and digest and digest.startswith(beginning):
             found[digest] = descent_of(record, digest, path)
-    return found or {digest: read_model(path) for digest, path in places.logged_models(beginning)}
+    logged = places.store.logged_models(beginning) if not found else ()
+    return found or {digest: read_model(path) for digest, path in logged if places.digest_of(path) == digest}
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ from typing import Any
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.history import commit_with
-from diminuendo.provenance.places import MODELS, Places, Run
+from diminuendo.provenance.places import MODELS, Places
+from diminuendo.provenance.store import Run
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Trace:
 def trace(model: Model, places: Places) -> Trace:
     """Look up everything that the model descends from."""
     chain, corpora = model.chain(), model.corpora()
-    runs = places.runs([m.digest for m in chain] + [c.digest for c in corpora])
+    runs = places.store.runs([m.digest for m in chain] + [c.digest for c in corpora])
     found = {m.digest: _found_model(m, places, runs.get(m.digest)) for m in chain}
     found |= {c.digest: _found_corpus(c, places, runs.get(c.digest)) for c in corpora}
     raw = {c.digest: content for c in corpora if (content := places.raw_files(c.digest, c.raw)) is not None}
@@ -54,19 +55,23 @@ def _found_model(model: Model, places: Places, run: Run | None) -> Found:
     folder = places.model_folder(model.digest)
     entry = stored.entry if stored else places.locked(f"{MODELS}/{model.name}") if folder else None
     code = {model.stage: model.record["code"]} if model.record else {}
-    return Found(places.shown(folder), run, _commit(places, code, run), entry, stored is not None)
+    return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 
 
 def _found_corpus(corpus: Corpus, places: Places, run: Run | None) -> Found:
     stored = places.stored_corpus(corpus.digest)
     folder = places.corpus_folder(corpus.digest)
     code = {"prepare": run.code} if run and run.code else {}
-    return Found(places.shown(folder), run, _commit(places, code, run), stored.entry if stored else None, bool(stored))
+    entry = stored.entry if stored else None
+    return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 
 
-def _commit(places: Places, code: dict[str, str], run: Run | None) -> str | None:
-    """The commit that the run noted if it has this code; else one that has it; else the run's word, unchecked."""
-    noted = [run.commit] if run and run.commit else []
+def _commit(places: Places, code: dict[str, str], run: Run | None, entry: Entry | None) -> str | None:
+    """The commit whose ``dvc.lock`` names the result, or that the run noted, if it has this code; else one that has.
+
+    Where no commit has the code it is the run's word, unchecked.
+    """
+    noted = [commit for commit in (entry and entry.commit, run and run.commit) if commit]
     if places.project is None or not code:
         return noted[0] if noted else None
     return commit_with(places.project, code, noted) or (noted[0] if noted else None)

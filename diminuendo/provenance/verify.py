@@ -78,12 +78,25 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
 def verify_project(places: Places) -> Iterator[Finding]:
     """Every model of the project with all that it descends from, the evaluation and the reports."""
     done: set[str] = set()
-    for folder in sorted(path for path in (places.project / MODELS).glob("*") if path.is_dir()):
+    folders = sorted(path for path in (places.project / MODELS).glob("*") if path.is_dir())
+    if not folders:
+        raise UserError(f"{places.project / MODELS}: no models; run `make repro`, or `dvc checkout` if they were made")
+    for path in places.unreadable_files():
+        yield Finding(DAMAGED, "DVC's file", str(path), "not readable as YAML; `git checkout` it")
+    for folder in folders:
         path = folder / lineage.MODEL
         yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
-    for name in ("evaluation", "reports"):
-        if (places.project / name).is_dir():
-            yield from _folder(places.project / name, name)
+    for path, entry in places.locked_now().items():
+        if not (places.project / path).is_dir() and not path.startswith("data/"):
+            yield Finding(MISSING, path, str(places.project / path), "dvc.lock names it; `dvc checkout` brings it back")
+        elif path in ("evaluation", "reports"):
+            yield from _folder(places.project / path, path)
+            files = places.cache.listing(entry.md5)
+            if files is None:
+                state = places.cache.state(entry.md5)
+                yield Finding(state, path, str(places.cache.object(entry.md5)), "the list of files in DVC's cache")
+            else:
+                yield from _objects(files, path, f"DVC's cache, {entry.stage}", places)
 
 
 def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
@@ -94,7 +107,8 @@ def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
     if folder is not None:
         seen = True
         yield from _folder(folder, what, model.digest)
-    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, places.has_digest(model.digest), what, places):
+    is_it, is_here = places.has_digest(model.digest), folder is not None
+    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, is_it, what, places, is_here):
         seen = True
         yield finding
     for path in places.logged_files(model.digest):
@@ -115,17 +129,17 @@ def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
     folder = places.corpus_folder(corpus.digest) or places.unreadable_record(CORPUS, CORPUS_RECORD)
     if folder is not None:
         yield from _prepared(folder, corpus, what)
-    cached = list(_cached(CORPUS, CORPUS_RECORD, places.is_corpus(corpus.digest), what, places))
+    is_it, is_here = places.is_corpus(corpus.digest), folder is not None
+    cached = list(_cached(CORPUS, CORPUS_RECORD, is_it, what, places, is_here))
     yield from cached
     if folder is None and not cached:
         yield Finding(UNSEEN, what, "", "no copy of it: not in the project or DVC's cache")
     content = places.raw_files(corpus.digest, corpus.raw)
     if content is None:
         yield Finding(UNSEEN, f"raw data of {what}", "", f"their list ({lineage.RAW}) is not at hand, or damaged")
-    elif not places.is_current(corpus.digest):
-        yield Finding(UNSEEN, f"raw data of {what}", "", "another corpus is the project's now; reproduce checks them")
     else:
-        yield from _raw(content, what, places)
+        stored = places.stored_corpus(corpus.digest)
+        yield from _raw(content, what, places, folder is not None, stored.entry.commit if stored else None)
 
 
 def _folder(folder: Path, what: str, digest: str | None = None) -> Iterator[Finding]:
@@ -180,7 +194,9 @@ def _files(folder: Path, files: dict[str, str], what: str, all_of_them: str) -> 
     yield from bad or [Finding(WHOLE, what, all_of_them)]
 
 
-def _cached(path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places) -> Iterator[Finding]:
+def _cached(
+    path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places, is_here: bool
+) -> Iterator[Finding]:
     """An output in DVC's cache, which checks a damaged object out without a word.
 
     Objects too damaged to tell what they belonged to are reported if a ``dvc.lock`` names them for this output.
@@ -189,8 +205,10 @@ def _cached(path: str, key: str, is_it: Callable[[Path], bool], what: str, place
         place = f"DVC's cache, {entry.stage}" + (f" of commit {entry.commit[:12]}" if entry.commit else "")
         objects, files = places.cache, places.cache.listing(entry.md5)
         if files is None:
-            if objects.object(entry.md5).exists():
-                yield Finding(DAMAGED, what, str(objects.object(entry.md5)), f"the list of files of {place}")
+            # A list that is gone, or is named wrongly by a damaged dvc.lock, though its output is in the project.
+            if objects.object(entry.md5).exists() or (entry.commit is None and is_here):
+                state, where = objects.state(entry.md5), str(objects.object(entry.md5))
+                yield Finding(state, what, where, f"the list of files of {place}")
             continue
         own = objects.object(files[key]) if key in files else None
         if own is not None and own.is_file() and is_it(own):
@@ -209,14 +227,38 @@ def _objects(files: dict[str, str], what: str, place: str, places: Places) -> It
     yield from bad or [Finding(WHOLE, what, f"{place} ({len(files)} objects)")]
 
 
-def _raw(content: dict[str, Any], what: str, places: Places) -> Iterator[Finding]:
+def _raw(
+    content: dict[str, Any], what: str, places: Places, is_current: bool, commit: str | None
+) -> Iterator[Finding]:
+    """The raw files of a corpus: in their folders, if the project's corpus is this one, and in DVC's cache.
+
+    ``commit``: whose ``dvc.lock`` names the corpus; None for the working tree's.
+    """
+    label = f"raw data of {what}"
     for parameter, files in content["files"].items():
-        folder = places.raw_folder(parameter)
-        label = f"raw data of {what}"
-        if folder is None or not folder.is_dir():
-            place = f"{parameter} ({len(files)} files)"
-            yield Finding(UNSEEN, label, place, "the folder that params.yaml names is not there")
-            continue
-        yield from _files(folder, files, label, f"{folder} ({len(files)} files)")
-        if (tracked := places.tracked(folder)) is not None:
-            yield from _objects(tracked, label, f"DVC's cache, {folder.name}.dvc", places)
+        place, looked = f"{parameter} ({len(files)} files)", False
+        folder = places.raw_folder(parameter) if is_current else None
+        # Not one of them there: params.yaml names another source now, or the folder is elsewhere.
+        if folder is not None and any((folder / name).exists() for name in files):
+            looked = True
+            yield from _files(folder, files, label, f"{folder} ({len(files)} files)")
+        tracked = places.tracked(parameter, commit) if places.project else None
+        if tracked:
+            looked = True
+            yield from _tracked(files, tracked, label, f"DVC's cache, {place}")
+        elif tracked is not None and commit is None and is_current:
+            looked = True
+            yield Finding(MISSING, label, place, "the list of files that its .dvc file names is not in DVC's cache")
+        if not looked:
+            yield Finding(UNSEEN, label, place, "not where params.yaml says now, nor in DVC's cache")
+
+
+def _tracked(files: dict[str, str], objects: dict[str, Path], label: str, all_of_them: str) -> Iterator[Finding]:
+    bad = []
+    for name, expected in sorted(files.items()):
+        path = objects.get(name)
+        if path is None or not path.is_file():
+            bad.append(Finding(MISSING, label, str(path or name), f"DVC's copy of {name}"))
+        elif sha256_of(path) != expected:
+            bad.append(Finding(DAMAGED, label, str(path), f"DVC's copy of {name} is not what the corpus was made from"))
+    yield from bad or [Finding(WHOLE, label, all_of_them)]

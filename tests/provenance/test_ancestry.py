@@ -179,6 +179,33 @@ def test_every_object_of_the_cache_is_looked_at(project, command):
         assert status == 1 and str(path.name) in said, (path, objects[path])
 
 
+def test_a_list_that_dvc_cannot_find_any_more_is_reported(project, command):
+    lock = project / "dvc.lock"
+    entry = yaml.safe_load(lock.read_text())["stages"]["distill@student"]["outs"][0]["md5"]
+    for text, expected in ((lock.read_text().replace(entry, "f" * 32 + ".dir"), "missing"), ("stages: [", "damaged")):
+        before = lock.read_text()
+        lock.write_text(text)
+        try:
+            status, said = command("verify")
+        finally:
+            lock.write_text(before)
+        assert status == 1 and expected in said
+
+
+def test_a_folder_that_is_gone_is_missing_and_no_models_are_an_error(project, command, tmp_path):
+    shutil.move(project / "evaluation", tmp_path)
+    try:
+        status, said = command("verify")
+        assert status == 1 and "`dvc checkout` brings it back" in said
+        shutil.move(project / "models", tmp_path)
+        status, said = command("verify")
+        assert status == 2 and "no models; run `make repro`" in said
+    finally:
+        for name in ("evaluation", "models"):
+            if (tmp_path / name).exists():
+                shutil.move(tmp_path / name, project)
+
+
 class damaged:
     """Harm a file, and put it back."""
 

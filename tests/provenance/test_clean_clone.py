@@ -1,9 +1,13 @@
+import shutil
 import sys
 
 import pytest
 
+from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.dvc_cache import Cache
+from diminuendo.provenance.history import commits_with
 from diminuendo.provenance.places import Places
 from tests.factories.project import run
 
@@ -47,11 +51,52 @@ def test_raw_data_are_where_the_parameters_say_in_the_version_of_the_commit(proj
         assert not (root / "again").exists()
 
 
+def test_results_are_not_taken_from_a_cache_that_the_project_shares(project, tmp_path):
+    root, _ = project
+    (root / ".dvc/config").write_text(f"[cache]\n    dir = {tmp_path / 'shared-cache'}\n")
+    run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
+    run(root, "git", "commit", "-qam", "a cache for all")
+    commit = run(root, "git", "rev-parse", "HEAD").stdout.strip()
+    clone = clone_of(root, commit, tmp_path / "again")
+    clone.make(say=lambda _line: None)
+    assert Cache(root).folder == tmp_path / "shared-cache/files/md5"
+    assert Cache(clone.root).folder.resolve() == (clone.root / ".dvc/cache/files/md5").resolve()
+    assert (clone.root / "data/collected/train.jsonl").read_text() == "second"
+
+
+def test_collected_data_that_no_cache_has_are_asked_for(project, tmp_path):
+    root, commits = project
+    shutil.rmtree(root / ".dvc/cache")
+    with pytest.raises(UserError, match=r"data/collected: neither DVC's cache nor a remote has it"):
+        clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)
+
+
+def test_commits_of_one_code_and_other_data_are_told_apart(project):
+    root, _ = project
+    (root / "diminuendo").mkdir()
+    (root / "stages").mkdir()
+    (root / "stages/train.py").write_text("width = 1\n")
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", "code")
+    (root / "diminuendo/x.py").write_text("")
+    found = []
+    for text in ("third", "fourth"):
+        (root / "data/collected/train.jsonl").write_text(text)
+        run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
+        run(root, "git", "add", "-A")
+        run(root, "git", "commit", "-qm", text)
+        run(root, "git", "commit", "-qm", "nothing new", "--allow-empty")
+        found.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
+    code = {"train": lineage.code_digest("train", root)}
+    assert list(commits_with(root, code)) == found[::-1]
+    assert list(commits_with(root, code, first=[found[0]])) == found
+
+
 def test_a_clone_that_was_interrupted_goes_on(project, tmp_path):
     root, commits = project
     clone = clone_of(root, commits[0], tmp_path / "again")
-    clone.root.mkdir(parents=True)
-    (clone.root / "half").write_text("cloned")
+    clone.root.with_name("making.tmp").mkdir(parents=True)
+    (clone.root.with_name("making.tmp") / "half").write_text("cloned")
     clone.make(say=lambda _line: None)
     (clone.root / "models").mkdir()
     clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)

@@ -7,6 +7,7 @@ from diminuendo.export.onnx_file import write_onnx
 from diminuendo.files import canonical_json
 from diminuendo.provenance.branches import branches_of
 from diminuendo.provenance.descent import descent_of, read_model, read_record
+from diminuendo.provenance.reproduce import together
 from diminuendo.provenance.terminal import draw
 from diminuendo.provenance.trace import Trace
 from tests.factories.onnx_models import write_model
@@ -73,6 +74,23 @@ def test_a_file_is_read_only_if_it_matches_its_checksum(tmp_path, family):
     path.write_bytes(content[:place] + b'"epochs":4' + content[place + 10 :])
     with pytest.raises(UserError, match="damaged: its content does not match"):
         read_record(path)
+
+
+def test_a_checksum_that_was_lost_is_damage(tmp_path, family):
+    path = write_model(tmp_path / "model.onnx", metadata={"lineage": canonical_json(family[0])})
+    write_onnx(path, onnx.load(path))
+    content = path.read_bytes()
+    place = content.index(b"diminuendo.checksum") + len(b"diminuendo.checksum") + 10
+    path.write_bytes(content[:place] + b"x" + content[place + 1 :])
+    with pytest.raises(UserError, match="damaged: its content does not match"):
+        read_record(path)
+
+
+def test_models_are_built_together_unless_a_name_or_the_corpus_is_another(family):
+    teacher, student, last = (descent_of(one, one["files"]["model.onnx"]) for one in family)
+    other = descent_of(family[1], "0" * 64)  # another student
+    assert together([last, teacher, student]) == [[last, teacher, student]]
+    assert together([last, other]) == [[last], [other]]
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import yaml
 
 from diminuendo import lineage
 from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.files import digest_of_json, sha256_of
 from stages import room as room_module
 from stages.room import TRY_AGAIN, USER_ERROR, room
 from tests.factories.project import ROOT, environment
+
+CORPUS = digest_of_json({})
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
     Path("data/prepared").mkdir(parents=True)
-    Path("data/prepared/corpus.json").write_text('{"digest": "d"}')
+    Path("data/prepared/corpus.json").write_text(json.dumps({"digest": CORPUS}))
     make_model("train_teacher", "teacher")
     return tmp_path
 
@@ -38,7 +40,7 @@ def make_model(stage, name):
 
 
 def make_record(stage, name):
-    record = lineage.record(stage, name, {}, code="c", corpus="d", parents={})
+    record = lineage.record(stage, name, {}, code="c", corpus=CORPUS, parents={})
     lineage.write_record(Path("models") / name, record)
 
 
@@ -75,7 +77,26 @@ def test_the_record_tells_the_whole_descent(place):
     student, teacher = (sha256_of(f"models/{name}/model.onnx") for name in ("student", "teacher"))
     assert set(record["ancestors"]) == {student, teacher}
     assert record["ancestors"][student]["parents"] == {"teacher": teacher}
-    assert set(record["corpora"]) == {"d"}
+    assert set(record["corpora"]) == {CORPUS}
+
+
+def test_a_corpus_that_was_edited_does_not_get_into_a_record(place, capsys):
+    Path("data/prepared/corpus.json").write_text(json.dumps({"digest": CORPUS, "source": "elsewhere"}))
+    with pytest.raises(SystemExit), room("distill", "student") as r:
+        fill(r)
+    assert "corpus.json: does not match its own digest" in capsys.readouterr().err
+
+
+def test_a_training_notes_its_threads_and_what_trains_nothing_does_not(place, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    with room("distill", "student") as r:
+        assert r.parameters["threads"] == 3
+        assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "3"
+        fill(r)
+    with room("quantize", "student-int8") as r:
+        assert not {"threads", "training", "losses"} & set(r.parameters)
+        fill(r)
 
 
 def test_a_report_is_not_made_of_a_damaged_evaluation(place, capsys):

@@ -1,0 +1,98 @@
+"""MLflow's side of an ancestry: which run made a digest, and where its models are. A store is asked, never made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diminuendo import lineage
+from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
+
+_VERSIONS = ("python", "torch", "onnxruntime", "cpus")
+
+
+@dataclass(frozen=True)
+class Run:
+    """An MLflow run that made a result."""
+
+    id: str
+    name: str
+    status: str
+    commit: str | None
+    dirty: bool  # whether tracked files differed from the commit
+    code: str | None
+    started: int  # ms since the epoch
+    made_with: tuple[tuple[str, str], ...]  # versions, and how many processors
+
+
+class Store:
+    """The tracking store, if there is one; ``notes`` receives why it cannot be asked."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    @property
+    def is_there(self) -> bool:
+        return self._store is not None
+
+    def runs(self, digests: list[str]) -> dict[str, Run]:
+        """Output digest to the newest run that made it; the store is asked, never made."""
+        store = self._store
+        if store is None:
+            return {}
+        client, experiment = store
+        found = {}
+        for digest in digests:
+            newest = ["attributes.start_time DESC"]
+            for run in client.search_runs([experiment], f"tags.output = '{digest}'", max_results=1, order_by=newest):
+                tags = run.data.tags
+                found[digest] = Run(
+                    id=run.info.run_id,
+                    name=run.info.run_name,
+                    status=run.info.status,
+                    commit=tags.get("mlflow.source.git.commit"),
+                    dirty=tags.get("git.dirty") == "true",
+                    code=tags.get("code"),
+                    started=run.info.start_time,
+                    made_with=tuple((key, tags[key]) for key in _VERSIONS if key in tags),
+                )
+        return found
+
+    def logged_models(self, beginning: str) -> Iterator[tuple[str, Path]]:
+        """Digest and file of the models in MLflow whose digest begins so, every copy; remote ones are fetched."""
+        if self._store is None:
+            return
+        from mlflow.artifacts import download_artifacts
+
+        client, experiment = self._store
+        token = None
+        while True:
+            page = client.search_logged_models([experiment], page_token=token)
+            for model in page:
+                digest = model.tags.get("digest", "")
+                if digest.startswith(beginning):
+                    address = f"{model.artifact_location}/{lineage.MODEL}"
+                    try:
+                        yield digest, Path(download_artifacts(artifact_uri=address))
+                    except Exception:  # each kind of store raises its own
+                        yield digest, Path(address.removeprefix("file://"))
+            token = page.token
+            if not token:
+                return
+
+    @cached_property
+    def _store(self) -> Any:
+        try:
+            store = open_existing()
+            if store is None or store[1] is None:
+                reason = "is not there" if store is None else "has no runs of this project"
+                self.notes.append(f"MLflow: {tracking_uri()} {reason}; MLFLOW_TRACKING_URI names another store")
+                return None
+            store[0].search_runs([store[1]], max_results=1)
+            return store
+        except Exception as error:  # whatever is wrong with a store, the file alone still tells its descent
+            self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
+            return None
