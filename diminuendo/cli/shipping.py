@@ -89,7 +89,7 @@ def promote(
 
         file, current = open_model(path), registry.champion(params.ship.model)
         if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
-            registry.promote(current)  # what a command that was killed left to tidy up
+            registry.promote(current, git_tag=git_tag)  # and tidy up what a command that was killed left
             click.echo(f"{file.name} is the champion already: {current.address}")
             return
         decision = _judge(params, path, tests, teacher, current)
@@ -103,7 +103,9 @@ def promote(
             raise SystemExit(NO)
         try:
             version = registry.register(params, path, decision, git_tag=git_tag, force=force, reason=reason)
-            version = version if challenger else registry.promote(version, force=force, reason=reason)
+            if not challenger:
+                judged_against = decision.champion.digest if decision.champion else None
+                version = registry.promote(version, judged_against=judged_against, force=force, reason=reason)
         except registry.Refused as error:
             click.echo(f"refused: {error}", err=True)
             raise SystemExit(NO) from None

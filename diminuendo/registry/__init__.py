@@ -5,13 +5,14 @@ that is served. The champions so far stand in a tag of the registered model, so 
 """
 
 from diminuendo.registry.address import fetch
-from diminuendo.registry.promotion import Refused, promote, rollback
+from diminuendo.registry.promotion import ChampionChanged, Refused, promote, rollback, still_holds
 from diminuendo.registry.register import register
 from diminuendo.registry.version import CHALLENGER, CHAMPION, NotWhole, Version, champion, is_whole, versions
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "ChampionChanged",
     "NotWhole",
     "Refused",
     "Version",
@@ -21,5 +22,6 @@ __all__ = [
     "promote",
     "register",
     "rollback",
+    "still_holds",
     "versions",
 ]

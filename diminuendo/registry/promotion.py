@@ -9,6 +9,7 @@ was killed, and counts no more.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import EllipsisType
 from typing import Any
 
 from diminuendo.errors import UserError
@@ -17,6 +18,7 @@ from diminuendo.registry.version import (
     CHALLENGER,
     CHAMPION,
     FORCED,
+    GIT_TAG,
     PROMOTED,
     REASON,
     REPLACES,
@@ -35,14 +37,32 @@ class Refused(UserError):
     """The answer is no."""
 
 
-def promote(version: Version, *, force: bool = False, reason: str = "") -> Version:
-    """Make the version champion; nothing happens if it is. Returns it as it is now.
+class ChampionChanged(Refused):
+    """The decision was about another champion than the one there is."""
+
+
+def promote(
+    version: Version,
+    *,
+    judged_against: str | EllipsisType | None = ...,
+    force: bool = False,
+    reason: str = "",
+    git_tag: str | None = None,
+) -> Version:
+    """Make the version champion; if it is, only what a command that was killed left behind is done.
 
     Args:
+        judged_against: digest of the champion that the decision is about, None where there was none; by default
+            whoever is champion is replaced.
         force: promote it although it was withdrawn.
         reason: kept with the version.
+        git_tag: under which the run that made the model can be found; replaces what ``register`` was given.
+
+    Returns:
+        The version as it is now.
 
     Raises:
+        ChampionChanged: the champion is neither ``judged_against`` nor this model.
         Refused: it was withdrawn by a rollback.
         UserError: the registry does not answer, or has no such version.
     """
@@ -51,11 +71,31 @@ def promote(version: Version, *, force: bool = False, reason: str = "") -> Versi
         if now is None:
             raise UserError(f"{version.address}: not in the registry any more")
         current = aliased(client, now.name, CHAMPION)
+        if judged_against is not ... and not still_holds(judged_against, now.digest, current):
+            then = judged_against[:12] if judged_against else "none"
+            there = f"{current.digest[:12]} ({current.address})" if current else "none"
+            raise ChampionChanged(
+                f"{version.address}: was judged when the champion was {then}, and now it is {there}; "
+                "run the command again, so that it is judged against that one"
+            )
+        if git_tag and now.git_tag != git_tag:
+            client.set_model_version_tag(now.name, now.version, GIT_TAG, git_tag)
         if current is None or current.version != now.version:
             _advance(client, now, current, force, reason)
         if CHALLENGER in now.aliases:  # it waits no longer
             client.delete_registered_model_alias(now.name, CHALLENGER)
         return numbered(client, now.name, now.version)
+
+
+def still_holds(judged_against: str | None, candidate: str, champion: Version | None) -> bool:
+    """Whether a decision counts beside the champion there is: it is about that one, or was carried out already.
+
+    Args:
+        judged_against: digest of the champion at the time, None where there was none.
+        candidate: digest of the model that was judged.
+    """
+    current = champion.digest if champion else None
+    return current in (judged_against, candidate)
 
 
 def _advance(client: Any, version: Version, current: Version | None, force: bool, reason: str) -> None:

@@ -14,6 +14,7 @@ from diminuendo.lineage import MODEL
 from diminuendo.registry.store import existing_store, no_store
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+CLONES = ".work/reproduce"  # where `diminuendo reproduce --keep` leaves them
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow says the second of an alias that is not there
 
 # Tags of a version.
@@ -100,7 +101,8 @@ def save_model(address: str, digest: str, target: Path) -> None:
         if found != digest:
             raise NotWhole(
                 f"{address}: damaged in the artifact store: its SHA-256 is {found[:12]}…, registered was "
-                f"{digest[:12]}…; build it again (`diminuendo reproduce {digest[:12]}`) and promote it"
+                f"{digest[:12]}…; build it again (`diminuendo reproduce --keep {digest[:12]}` names a clone below "
+                f"{CLONES} and leaves the file there, as models/NAME/{MODEL}) and promote that file"
             )
         with atomic_file(target) as temporary:
             os.replace(path, temporary)

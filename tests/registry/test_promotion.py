@@ -133,6 +133,37 @@ def test_a_version_may_be_champion_again_and_the_way_back_stays_right(shop):
     assert registry.rollback("commands")[1].version == "1"
 
 
+def test_a_decision_does_not_outlive_the_champion_that_it_is_about(shop):
+    one, two, three = registered("teacher"), registered("student"), registered("slim")
+    assert registry.promote(one, judged_against=None).aliases == ("champion",)
+    for old in (None, three.digest):  # another was promoted since, or this one was rolled back to
+        with pytest.raises(registry.ChampionChanged, match=f"now it is {one.digest[:12]}.*judged against that one"):
+            registry.promote(two, judged_against=old)
+    assert registry.champion("commands").version == one.version
+    assert registry.promote(two, judged_against=one.digest).aliases == ("champion",)
+    # What was killed after the alias was set is ended, and so is what only has to be put in place of a damaged copy.
+    assert registry.promote(two, judged_against=one.digest).aliases == ("champion",)
+    assert registry.promote(two, judged_against=two.digest).aliases == ("champion",)
+
+
+def test_the_champion_is_looked_at_with_the_door_closed(shop, monkeypatch):
+    """Else another could take its place between the look and the promotion."""
+    import fcntl
+
+    from diminuendo.registry import promotion
+
+    def look(*arguments):
+        with open(store.lock_of_store()) as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looked.append(arguments)
+        return True
+
+    looked = []
+    monkeypatch.setattr(promotion, "still_holds", look)
+    registry.promote(registered("student"), judged_against=None)
+    assert len(looked) == 1
+
+
 def test_an_alias_set_by_hand_and_a_version_that_was_deleted(shop):
     for member in ("teacher", "student", "slim"):
         promoted(member)
@@ -160,6 +191,22 @@ class Mortal:
             if self.left < 0:
                 raise Killed
         return getattr(self.real, name)
+
+
+def test_the_command_does_not_promote_over_a_champion_that_the_gate_did_not_see(shop, monkeypatch):
+    promoted("teacher")
+    other = registered("slim")
+
+    def meanwhile(*arguments, **options):
+        version = register(*arguments, **options)
+        registry.promote(other)
+        return version
+
+    register = registry.register
+    monkeypatch.setattr(registry, "register", meanwhile)
+    result = CliRunner().invoke(main, ["promote"])
+    assert result.exit_code == 1 and "was judged when the champion was" in result.stderr
+    assert registry.champion("commands").version == other.version
 
 
 @pytest.fixture
@@ -221,7 +268,7 @@ def test_a_copy_that_was_damaged_is_noticed_and_replaced(shop):
     promoted("student")
     (copy,) = Path("mlartifacts").rglob("model.onnx")
     copy.write_bytes(copy.read_bytes()[:-1] + b"\0")
-    with pytest.raises(UserError, match="damaged in the artifact store"):
+    with pytest.raises(UserError, match=r"damaged in the artifact store.*reproduce --keep .* below \.work/reproduce"):
         registry.fetch("commands@champion", Path("out.onnx"))
     assert not Path("out.onnx").exists() and not list(Path().glob(".*download*"))
     version = promoted("student")
@@ -280,7 +327,9 @@ def test_the_commands_as_a_user_types_them(shop):
     status, out, _ = run("promote", "--card", "card.md")
     assert status == 0 and out.endswith("models:/commands/1 (student) is now champion\n")
     assert Path("card.md").read_text().startswith("# commands: student")
-    assert run("promote")[1] == "student is the champion already: models:/commands/1\n"
+    assert run("promote", "--git-tag", "week-1")[1] == "student is the champion already: models:/commands/1\n"
+    assert registry.champion("commands").git_tag == "week-1"
+    assert run("promote")[0] == 0 and registry.champion("commands").git_tag == "week-1"
     status, out, _ = run("promote", "slim")
     assert status == 1 and "slim is refused" in out and len(registry.versions("commands")) == 1
     assert run("promote", "slim", "--force")[0] == 2  # without a reason
