@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from prefect import flow, task
@@ -29,14 +31,14 @@ from flows.pipeline import StageFailed, pipeline
 from flows.repro import INTERRUPTED
 from flows.retraining import page
 from flows.retraining.champion import PREPARED
-from flows.retraining.judging import DRIFT, judge, withdrawn
+from flows.retraining.judging import DRIFT, champion_then, judge, outdated, why_not
 from flows.retraining.memory import Memory, alone
 from flows.retraining.notification import notify
 from flows.retraining.run import NO_NEW_DATA, PROMOTED, REFUSED, SKIPPED, UNCHANGED, Run, checked_params
 from flows.retraining.workspace import COLLECTED, Workspace, working_in
 
 PAGE = Path(".work/retraining.md")
-TRY_AGAIN = 75  # exit status of a run that found another one
+FAILED, TRY_AGAIN, STOPPED = 70, 75, 130  # exit statuses; 1 is the gate's, 2 the user's
 
 
 @flow(name="retraining")
@@ -85,20 +87,39 @@ def _within(run: Run, only_if_new: bool, jobs: int | None) -> State:
                 return _finish(run, NO_NEW_DATA, "nothing of what has arrived can be used", None)
         pipeline(jobs=jobs)
         dvc_command.begin()
-        verdict = judge_candidate(run)
-        if verdict is None:
+        if not _judge(run):
             return _finish(run, UNCHANGED, "the champion is up to date", None)
-        run.memory.note(decision=verdict.as_dict(), gate_run=verdict.run)
     else:
         logger.info("run %s was interrupted after the gate; it is ended now", run.memory["run"])
         run.reload()
         run.batches = _those_of(run.memory, _incoming(run))
-    verdict = page.decision_of(run.memory["decision"], run.memory.facts.get("gate_run"))
-    if not verdict.passed:
-        return _finish(run, REFUSED, keep(run, verdict, "the gate refused the new model"), verdict)
-    if (version := withdrawn(run, verdict)) is not None:
-        return _finish(run, REFUSED, keep(run, verdict, f"the new model is {version}, which was withdrawn"), verdict)
-    return _finish(run, PROMOTED, promote(run, verdict), verdict)
+    return _carry_out(run)
+
+
+def _judge(run: Run) -> bool:
+    """Ask the gate and remember what it says; False where the champion is the very model."""
+    if (verdict := judge_candidate(run)) is not None:
+        run.memory.note(decision=verdict.as_dict(), gate_run=verdict.run)
+    return verdict is not None
+
+
+def _carry_out(run: Run) -> State:
+    """Do what the gate said. It is asked again if a person has changed the champion since."""
+    from diminuendo.registry import ChampionChanged
+
+    while True:
+        verdict = page.decision_of(run.memory["decision"], run.memory.facts.get("gate_run"))
+        if "promoted" in run.memory:
+            return _finish(run, PROMOTED, promote(run, verdict), verdict)
+        if "kept" in run.memory:
+            return _finish(run, REFUSED, keep(run, verdict, run.memory["kept"]), verdict)
+        if not outdated(run, verdict):
+            if (reason := why_not(run, verdict)) is not None:
+                return _finish(run, REFUSED, keep(run, verdict, reason), verdict)
+            with suppress(ChampionChanged):
+                return _finish(run, PROMOTED, promote(run, verdict), verdict)
+        get_run_logger().warning("the champion is not the one that the gate compared with; it is asked again")
+        _judge(run)
 
 
 def _begin(run: Run, only_if_new: bool) -> bool:
@@ -178,17 +199,22 @@ def promote(run: Run, verdict: Decision) -> str:
     """Commit, register, promote, and only then let the branch advance: the champion always has a commit."""
     from diminuendo import registry
 
-    commit = run.workspace.commit(_message(run, "promoted"), run.tag, run.incoming_files)
-    version = registry.register(run.params, run.model, verdict, git_tag=run.tag)
-    registry.promote(version, reason=f"scheduled retraining {run.memory['run']}")
-    run.workspace.advance(commit)
-    return f"{version.address} is the champion now"
+    if "promoted" not in run.memory:
+        commit = run.workspace.commit(_message(run, "promoted"), run.tag, run.incoming_files)
+        version = registry.register(run.params, run.model, verdict, git_tag=run.tag)
+        reason = f"scheduled retraining {run.memory['run']}"
+        registry.promote(version, judged_against=champion_then(verdict), reason=reason)
+        run.memory.note(promoted={"version": version.address, "commit": commit})
+    run.workspace.advance(run.memory["promoted"]["commit"])
+    return f"{run.memory['promoted']['version']} is the champion now"
 
 
 @task(cache_policy=NO_CACHE)
 def keep(run: Run, verdict: Decision, reason: str) -> str:
     """The champion stays. The commit is kept under a tag, the batches go to quarantine, the worktree goes back."""
-    run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
+    if "kept" not in run.memory:  # else the worktree may have gone back already, and is not what was refused
+        run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
+        run.memory.note(kept=reason)
     for batch in run.batches:
         told = f"{reason}\n\n{page.refusals(verdict)}\n\n{verdict.markdown()}"
         refuse(batch, run.quarantine, {"reason": reason, **verdict.as_dict()}, told)
@@ -257,9 +283,14 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except StageFailed as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        print(INTERRUPTED, file=sys.stderr)
+        sys.exit(STOPPED)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(FAILED)
     print(f"{state.name}: {state.message}")
     sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))
 

@@ -56,7 +56,8 @@ def retrain(only_if_new: bool, jobs: int | None) -> None:
     """Train again with the batches that have arrived, and ship the result if the gate lets it pass.
 
     Works in a git worktree of its own (`retrain.workspace`). The exit status is 1 if the gate refused the new model,
-    75 if another retraining is running.
+    2 if something in your hands is wrong, 70 if a stage failed, 75 if another retraining is running, 130 if it was
+    interrupted.
     """
     import os
     import sys

@@ -61,9 +61,25 @@ def report_drift(run: Run, reference: Path, logger: Logger) -> None:
     run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})
 
 
-def withdrawn(run: Run, verdict: Decision) -> str | None:
-    """The version that is this very model and was taken back by a person, if there is one."""
+def champion_then(verdict: Decision) -> str | None:
+    """Digest of the champion that a decision is about; None where there was none."""
+    return verdict.champion.digest if verdict.champion else None
+
+
+def outdated(run: Run, verdict: Decision) -> bool:
+    """Whether another model than the two that were compared is champion by now."""
     from diminuendo import registry
 
+    champion = registry.champion(run.params.ship.model)
+    return not registry.still_holds(champion_then(verdict), verdict.candidate.digest, champion)
+
+
+def why_not(run: Run, verdict: Decision) -> str | None:
+    """Why the new model is not to be promoted: the gate, or a person who took this very model back. None if it is."""
+    from diminuendo import registry
+
+    if not verdict.passed:
+        return "the gate refused the new model"
     versions = registry.versions(run.params.ship.model)
-    return next((v.address for v in versions if v.digest == verdict.candidate.digest and v.withdrawn), None)
+    withdrawn = next((v.address for v in versions if v.digest == verdict.candidate.digest and v.withdrawn), None)
+    return f"the new model is {withdrawn}, which was withdrawn" if withdrawn else None

@@ -26,6 +26,8 @@ class Memory:
     ``batches``   [[name, digest of the manifest], …]
     ``outcome``   what collecting them gave; from then on the worktree holds what the pipeline is to work on
     ``decision``  what the gate said, ``gate_run`` its MLflow run; from then on only the ending is left
+    ``promoted``  the version, and the commit that the branch is to advance to
+    ``kept``      why the champion stays, once what was refused has its commit
     ``drift``     warnings and page of the report
     ``failure``   what people were told of
     """
