@@ -191,9 +191,24 @@ flows.retrain.main()
 """
 ENDINGS = {
     "raise StageFailed('train_teacher', 1, ['no room'])": (70, "error: train_teacher failed with exit status 1"),
-    "raise RuntimeError('a mistake of ours')": (70, "RuntimeError: a mistake of ours"),
     f"os.kill(os.getpid(), {int(signal.SIGINT)}); import time; time.sleep(60)": (130, "interrupted; run it again"),
 }
+
+
+def test_a_mistake_of_ours_does_not_look_like_a_refusal(monkeypatch, capsys):
+    from flows import retrain
+
+    def retraining(**_):
+        """Fail."""
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(retrain, "retraining", retraining)
+    monkeypatch.setattr(retrain, "checked_params", lambda: None)
+    monkeypatch.setattr(retrain.dvc_command, "end_on_signals", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["flows.retrain"])
+    with pytest.raises(SystemExit) as ended:
+        retrain.main()
+    assert ended.value.code == 70 and "RuntimeError: a mistake of ours" in capsys.readouterr().err
 
 
 def test_exit_statuses_tell_a_failure_from_a_refusal(template, tmp_path, prefect):
