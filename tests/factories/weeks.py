@@ -22,7 +22,14 @@ ARCHITECTURE = {
     "subsampling_channels": 8,
     "dropout": 0.0,
 }
-AUGMENTATION = {"noise_probability": 0.0, "gain_db": [0.0, 0.0], "time_masks": 0, "mel_masks": 0}
+AUGMENTATION = {
+    "noise_probability": 0.0,
+    "gain_db": [0.0, 0.0],
+    "time_masks": 0,
+    "mel_masks": 0,
+    "joined": 0.0,
+    "silence_seconds": 0.0,
+}
 ACCENTS = {"hills": 0, "coast": 7}  # how much higher their voices are: a model hears which it is
 SPEAKERS = {"train": 4, "dev": 2, "test": 4}
 RECORDS = {"train": 96, "dev": 12, "test": 48}
