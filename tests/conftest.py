@@ -15,6 +15,15 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
 
+@pytest.fixture(autouse=True)
+def same_environment():
+    """What a test, or a flow that runs in it, leaves in the environment does not reach the next."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def minute_projects(tmp_path_factory):
     """The whole pipeline, real, at the size of a minute: ``repro`` and ``flow`` in one folder; change copies only."""
