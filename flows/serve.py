@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diminuendo.errors import UserError
+from flows.lock import only_one
 
 PORT = 4200
 POOL = "retraining"
@@ -80,20 +80,13 @@ def _only_one(port: int) -> Iterator[None]:
         UserError: something else is at the port.
         SystemExit: it is served already; told in a line.
     """
-    path = Path(os.environ["PREFECT_HOME"]) / "serve.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            print(f"served already: {lock.read().strip()}")
+    words = f"Prefect on http://127.0.0.1:{port}, process {os.getpid()}"
+    with only_one(Path(os.environ["PREFECT_HOME"]) / "serve.lock", words) as other:
+        if other is not None:
+            print(f"served already: {other}")
             sys.exit(0)
         if _answers(f"http://127.0.0.1:{port}"):
             raise UserError(f"port {port} is taken by another program; give another: make serve ARGS='--port 4201'")
-        lock.truncate(0)
-        lock.write(f"Prefect on http://127.0.0.1:{port}, process {os.getpid()}")
-        lock.flush()
         yield
 
 

@@ -23,6 +23,7 @@ from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, fresh_folder
 from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
+from diminuendo.tracking.origin import cpus
 from stages import interruption
 from stages.declared import declared
 
@@ -176,8 +177,7 @@ class Room:
         stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
         if stated.isdecimal() and int(stated) > 0:
             return int(stated)
-        allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(allowed, psutil.cpu_count(logical=False) or allowed)
+        return min(cpus(), psutil.cpu_count(logical=False) or cpus())
 
     @cached_property
     def code(self) -> str:

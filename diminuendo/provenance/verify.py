@@ -65,6 +65,9 @@ def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Ite
 def verify_descent(model: Model, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
     """The models and corpora of a tree, the model itself among them."""
     done = set() if done is None else done
+    if not done:  # what DVC has cannot be found through them
+        for path in places.unreadable_files():
+            yield Finding(DAMAGED, "DVC's file", str(path), "not readable as YAML; `git checkout` it")
     for corpus in model.corpora():
         if corpus.digest not in done:
             done.add(corpus.digest)
@@ -81,13 +84,11 @@ def verify_project(places: Places) -> Iterator[Finding]:
     folders = sorted(path for path in (places.project / MODELS).glob("*") if path.is_dir())
     if not folders:
         raise UserError(f"{places.project / MODELS}: no models; run `make repro`, or `dvc checkout` if they were made")
-    for path in places.unreadable_files():
-        yield Finding(DAMAGED, "DVC's file", str(path), "not readable as YAML; `git checkout` it")
     for folder in folders:
         path = folder / lineage.MODEL
         yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
     for path, entry in places.locked_now().items():
-        if not (places.project / path).is_dir() and not path.startswith("data/"):
+        if not (places.project / path).is_dir():
             yield Finding(MISSING, path, str(places.project / path), "dvc.lock names it; `dvc checkout` brings it back")
         elif path in ("evaluation", "reports"):
             yield from _folder(places.project / path, path)

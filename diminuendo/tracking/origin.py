@@ -17,9 +17,13 @@ def source_state() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "git.dirty": "true" if changed else "false"}
 
 
+def cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def versions() -> dict[str, str]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {"python": platform.python_version(), "cpus": str(cpus)}
+    found = {"python": platform.python_version(), "cpus": str(cpus())}
     for name in ("torch", "onnxruntime"):
         try:
             found[name] = metadata.version(name)

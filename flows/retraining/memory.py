@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from diminuendo.collection.batches import Batch
 from diminuendo.files import write_json
+from flows.lock import only_one
 
 MEMORY = Path(".work/retraining.json")  # in the worktree
 LOCK = Path(".work/retraining.lock")  # in the checkout
@@ -67,19 +66,6 @@ class Memory:
         write_json(self.path, self.facts)
 
 
-@contextmanager
-def alone(root: Path) -> Iterator[str | None]:
-    """Hold the lock of all retraining of a checkout; yields who holds it if somebody else does."""
-    path = root / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            yield lock.read().strip() or "another process"
-            return
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        lock.flush()
-        yield None
+def alone(root: Path) -> AbstractContextManager[str | None]:
+    """Hold the lock of all retraining of a checkout; gives who holds it if somebody else does."""
+    return only_one(root / LOCK, f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")

@@ -10,18 +10,10 @@ import yaml
 
 from tests.factories.audio import RATE, read_manifest, write_manifest
 from tests.factories.incoming import make_batch
+from tests.factories.minute import TINY
 from tests.factories.project import ROOT, make_project
 
-ARCHITECTURE = {
-    "layers": 1,
-    "width": 16,
-    "heads": 2,
-    "feed_forward": 32,
-    "conv_kernel": 7,
-    "subsampling": 4,
-    "subsampling_channels": 8,
-    "dropout": 0.0,
-}
+ARCHITECTURE = TINY | {"layers": 1}
 AUGMENTATION = {
     "noise_probability": 0.0,
     "gain_db": [0.0, 0.0],

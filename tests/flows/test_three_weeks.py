@@ -33,6 +33,7 @@ setattr(owner, last, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 import flows.retrain
 flows.retrain.main()
 """
+REPRODUCE = ("reproduce", "tones@champion", "--environment", "this")
 RETRAIN = (sys.executable, "-m", "flows.with_server", "flows.retrain")
 
 
@@ -182,6 +183,10 @@ def test_three_weeks(tmp_path, prefect, webhook):
     served = project / "served.onnx"
     run(project, sys.executable, "-m", "diminuendo.cli", "fetch", "tones@champion", str(served))
     assert sha256_of(served) == second.tags["digest"] != decision["candidate"]["digest"]
+
+    # What retraining promoted is built again from the checkout, with the data version that it was trained on.
+    again = run(project, sys.executable, "-m", "diminuendo.cli", *REPRODUCE, OMP_NUM_THREADS="2", check=False)
+    assert "the same bytes again" in again.stdout, again.stdout + again.stderr
 
 
 def wait_for_the_dead(folder, seconds=20):

@@ -12,6 +12,15 @@ from diminuendo.provenance.places import Places
 from tests.factories.project import run
 
 
+def collect(root, text):
+    """Commit another version of the collected data; returns the commit."""
+    (root / "data/collected/train.jsonl").write_text(text)
+    run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", text)
+    return run(root, "git", "rev-parse", "HEAD").stdout.strip()
+
+
 @pytest.fixture
 def project(tmp_path):
     """Raw data beside the repository, and collected data that DVC tracks; the commit of the first version."""
@@ -26,13 +35,7 @@ def project(tmp_path):
     for key, value in (("user.name", "Test"), ("user.email", "test@example.org")):
         run(root, "git", "config", key, value)
     run(root, sys.executable, "-m", "dvc", "init", "-q")
-    commits = []
-    for text in ("first", "second"):
-        (root / "data/collected/train.jsonl").write_text(text)
-        run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
-        run(root, "git", "add", "-A")
-        run(root, "git", "commit", "-qm", text)
-        commits.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
+    commits = [collect(root, text) for text in ("first", "second")]
     return root, commits
 
 
@@ -81,10 +84,7 @@ def test_commits_of_one_code_and_other_data_are_told_apart(project):
     (root / "diminuendo/x.py").write_text("")
     found = []
     for text in ("third", "fourth"):
-        (root / "data/collected/train.jsonl").write_text(text)
-        run(root, sys.executable, "-m", "dvc", "add", "-q", "data/collected")
-        run(root, "git", "add", "-A")
-        run(root, "git", "commit", "-qm", text)
+        collect(root, text)
         run(root, "git", "commit", "-qm", "nothing new", "--allow-empty")
         found.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
     code = {"train": lineage.code_digest("train", root)}
