@@ -58,4 +58,4 @@ ui: $(INSTALLED)
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root ./mlartifacts
 
 lint: $(INSTALLED)
-	@$(BIN)/ruff check
+	@$(BIN)/ruff check && $(BIN)/ruff format --check

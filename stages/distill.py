@@ -24,7 +24,9 @@ def main() -> None:
         torch.manual_seed(params.seed)
         record = record_of(settings.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
         student = ConformerCTC(record)
-        filled = initialise_from_teacher(student, teacher) if settings.initialise == "teacher" else []
+        filled = []
+        if settings.initialise == "teacher":
+            filled = initialise_from_teacher(student, teacher, settings.teacher_layers)
         history = train(
             student,
             corpus,

@@ -70,7 +70,7 @@ class Spectrum:
 
 def linear_paths(model: ConformerCTC) -> list[str]:
     """All linear layers but the last, which makes the tokens."""
-    paths = [SUBSAMPLING]
+    paths = [SUBSAMPLING] if model.record.subsampling_channels else []  # a convolution over time is none
     for index, layer in enumerate(model.layers):
         paths += [f"layers.{index}.{name}" for name in LINEARS if getattr(layer, name.split(".")[0]) is not None]
     return paths

@@ -80,16 +80,17 @@ class ArchitectureConfig(Section):
 
     layers: PositiveInt
     width: PositiveInt
-    heads: PositiveInt
+    heads: Annotated[int, Field(ge=0)]  # 0: layers without attention
     feed_forward: PositiveInt  # inner width
+    macaron: bool = True  # a half feed-forward before attention as well as after the convolution (Lu et al. 2019)
     conv_kernel: PositiveInt
     subsampling: Literal[2, 4, 6, 8]  # feature frames per encoder frame
-    subsampling_channels: PositiveInt
+    subsampling_channels: Annotated[int, Field(ge=0)]  # 0: one convolution over time alone, the fastest
     dropout: Fraction
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
-        if self.width % self.heads or (self.width // self.heads) % 2:
+        if self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
             raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads})")
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
@@ -124,6 +125,17 @@ class DistillConfig(TrainedMember):
 
     architecture: ArchitectureConfig
     initialise: Literal["teacher", "random"] = "teacher"  # teacher: slices of its layers where shapes allow
+    teacher_layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # which, from 0; null: evenly spread
+
+    @model_validator(mode="after")
+    def _a_layer_for_every_layer(self):
+        given = self.teacher_layers
+        if given is not None and (len(given) != self.architecture.layers or self.initialise == "random"):
+            raise ValueError(
+                f"teacher_layers: {list(given)}; give one for each of the {self.architecture.layers} layers, and "
+                "initialise: teacher"
+            )
+        return self
 
 
 class LowRankConfig(Section):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
+from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC
 
 
@@ -15,13 +18,25 @@ def layer_map(student_layers: int, teacher_layers: int) -> list[int]:
 
 
 @torch.no_grad()
-def initialise_from_teacher(student: ConformerCTC, teacher: ConformerCTC) -> list[str]:
+def initialise_from_teacher(
+    student: ConformerCTC, teacher: ConformerCTC, layers: Sequence[int] | None = None
+) -> list[str]:
     """Copy what fits, in place; returns the names of the student's tensors that were filled.
 
     Tensors of equal shape are copied whole, narrower ones take the leading slice of every axis. Tensors with an axis
     that is wider than the teacher's, or that the teacher lacks, keep their random start.
+
+    Args:
+        layers: the teacher's layer, from 0, for every layer of the student; :func:`layer_map` if there are none.
+    Raises:
+        UserError: not one for every layer of the student, or the teacher does not have them.
     """
-    mapping = layer_map(len(student.layers), len(teacher.layers))
+    mapping = layer_map(len(student.layers), len(teacher.layers)) if layers is None else list(layers)
+    if len(mapping) != len(student.layers) or max(mapping) >= len(teacher.layers):
+        raise UserError(
+            f"teacher_layers: {mapping} for a student of {len(student.layers)} layers and a teacher of "
+            f"{len(teacher.layers)}; give one index from 0 to {len(teacher.layers) - 1} for every layer of the student"
+        )
     source = teacher.state_dict()
     filled = []
     for name, tensor in student.state_dict().items():

@@ -25,6 +25,7 @@ from diminuendo.models.conformer import (
     FactorisedLinear,
     FeedForward,
     Subsampling,
+    TimeConvolution,
 )
 
 MASKED = 1e4  # subtracted from scores of padded frames
@@ -69,7 +70,16 @@ class _Encoder:
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
 
-    def subsampling(self, module: Subsampling, features: str, frames: str) -> tuple[str, str]:
+    def time_convolution(self, module: TimeConvolution, features: str, frames: str) -> tuple[str, str]:
+        g = self.g
+        x = self.convolution(module.out, "subsampling.out", features)
+        less, stride = g.op("Sub", frames, g.constant(1, np.int64)), g.constant(module.out.stride[0], np.int64)
+        valid = g.op("Add", g.op("Div", less, stride), g.constant(1, np.int64))
+        return g.op("Transpose", x, perm=[0, 2, 1]), valid
+
+    def subsampling(self, module: Subsampling | TimeConvolution, features: str, frames: str) -> tuple[str, str]:
+        if isinstance(module, TimeConvolution):
+            return self.time_convolution(module, features, frames)
         g = self.g
         x, valid = g.op("Unsqueeze", features, g.ints(1)), frames
         for index, stride in enumerate(module.strides):

@@ -55,6 +55,21 @@ def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
+class TimeConvolution(nn.Module):
+    """Fewer frames in one product: each output frame sees twice the frames that it stands for, with all their bands.
+
+    Low frame rates by stacking (Sak et al. 2015); a strided convolution is the same product, with overlap.
+    """
+
+    def __init__(self, record: ConformerRecord):
+        super().__init__()
+        stride = record.subsampling
+        self.out = nn.Conv1d(record.frontend.mels, record.width, 2 * stride + 1, stride=stride, padding=stride)
+
+    def forward(self, features_BMT: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self.out(features_BMT).transpose(1, 2), (lengths - 1) // self.out.stride[0] + 1
+
+
 class Subsampling(nn.Module):
     """Strided convolutions over time and frequency; all but the first are depthwise separable."""
 
@@ -177,7 +192,7 @@ class ConformerCTC(nn.Module):
         super().__init__()
         self.record = record
         self.frontend = LogMel(record.frontend, record.sample_rate)
-        self.subsampling = Subsampling(record)
+        self.subsampling = Subsampling(record) if record.subsampling_channels else TimeConvolution(record)
         self.dropout = nn.Dropout(record.dropout)
         self.layers = nn.ModuleList(ConformerLayer(record.width, layer, record.dropout) for layer in record.layers)
         self.out = nn.Linear(record.width, record.vocabulary)

@@ -30,7 +30,7 @@ class ConformerRecord(Section):
     sample_rate: PositiveInt
     frontend: FrontendConfig
     subsampling: PositiveInt
-    subsampling_channels: PositiveInt
+    subsampling_channels: Width  # 0: one convolution over time in place of convolutions over time and frequency
     width: PositiveInt
     dropout: Fraction
     vocabulary: PositiveInt
@@ -50,8 +50,8 @@ def record_of(
     """The record of a uniform Conformer."""
     layer = LayerRecord(
         heads=config.heads,
-        head_width=config.width // config.heads,
-        feed_forward_1=config.feed_forward,
+        head_width=config.width // max(1, config.heads),
+        feed_forward_1=config.feed_forward if config.macaron else 0,
         feed_forward_2=config.feed_forward,
         convolution=config.width,
         kernel=config.conv_kernel,

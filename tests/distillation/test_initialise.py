@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from diminuendo.distillation.initialise import initialise_from_teacher, layer_map
+from diminuendo.errors import UserError
 from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
 
 
@@ -40,3 +41,16 @@ def test_what_is_wider_or_absent_keeps_its_own_start():
         assert name not in filled
         assert torch.equal(student.state_dict()[name], before.state_dict()[name])
     assert "layers.0.attention.key.weight" in filled
+
+
+def test_layers_may_be_chosen():
+    student, teacher = tiny_model(2, seed=1), tiny_model(4)
+    initialise_from_teacher(student, teacher, [0, 1])
+    assert torch.equal(student.layers[1].norm.weight, teacher.layers[1].norm.weight)
+    assert torch.equal(student.layers[1].feed_forward_2.up.weight, teacher.layers[1].feed_forward_2.up.weight)
+
+
+@pytest.mark.parametrize("layers", [[0], [0, 4], [0, 1, 2]])
+def test_layers_that_are_not_there_are_refused(layers):
+    with pytest.raises(UserError, match="from 0 to 3 for every layer"):
+        initialise_from_teacher(tiny_model(2), tiny_model(4), layers)

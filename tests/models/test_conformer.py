@@ -5,14 +5,15 @@ import torch
 from torch.nn import functional as F
 
 from diminuendo.config.schema import ArchitectureConfig
-from diminuendo.models.conformer import FactorisedLinear, frame_mask, rotary_tables, rotate
+from diminuendo.models.conformer import ConformerCTC, FactorisedLinear, frame_mask, rotary_tables, rotate
 from diminuendo.models.record import record_of
 from tests.factories.models import FRONTEND, SAMPLE_RATE, speech_batch, tiny_layer, tiny_model
 
 
+@pytest.mark.parametrize("channels", [3, 0])
 @pytest.mark.parametrize("subsampling", [2, 4, 6, 8])
-def test_frames_and_log_probabilities(subsampling):
-    model = tiny_model(subsampling=subsampling)
+def test_frames_and_log_probabilities(subsampling, channels):
+    model = tiny_model(subsampling=subsampling, subsampling_channels=channels)
     waveform, lengths = speech_batch(seconds=(1.0, 0.61, 0.05))
     log_probs, frames = model(waveform, lengths)
     assert log_probs.shape == (3, int(frames.max()), model.record.vocabulary)
@@ -23,9 +24,10 @@ def test_frames_and_log_probabilities(subsampling):
     assert model.record.frame_seconds == pytest.approx(0.016 * subsampling)
 
 
+@pytest.mark.parametrize("channels", [3, 0])
 @pytest.mark.parametrize("subsampling", [2, 4, 6, 8])
-def test_a_padded_batch_equals_its_utterances(subsampling):
-    model = tiny_model(subsampling=subsampling)
+def test_a_padded_batch_equals_its_utterances(subsampling, channels):
+    model = tiny_model(subsampling=subsampling, subsampling_channels=channels)
     waveform, lengths = speech_batch(seconds=(1.0, 0.61, 0.05))
     with torch.inference_mode():
         log_probs, frames = model(waveform, lengths)
@@ -99,3 +101,21 @@ def test_the_record_of_a_uniform_conformer():
     assert (layer.heads, layer.head_width, layer.feed_forward_1, layer.feed_forward_2) == (2, 8, 32, 32)
     assert (layer.convolution, layer.kernel) == (16, 7)
     assert math.isclose(record.frame_seconds, 0.064)
+
+
+def test_a_record_without_attention_and_with_one_feed_forward():
+    config = ArchitectureConfig(
+        layers=1,
+        width=16,
+        heads=0,
+        feed_forward=32,
+        macaron=False,
+        conv_kernel=7,
+        subsampling=4,
+        subsampling_channels=0,
+        dropout=0.0,
+    )
+    model = ConformerCTC(record_of(config, FRONTEND, SAMPLE_RATE, 11))
+    assert model.layers[0].attention is None and model.layers[0].feed_forward_1 is None
+    assert model.layers[0].feed_forward_2.up.weight.shape == (32, 16)
+    assert model.subsampling.out.weight.shape == (16, FRONTEND.mels, 9)

@@ -1,0 +1,130 @@
+"""What each part of distillation is worth: one student, trained again with one thing changed.
+
+    python -m benchmarks.distillation student --corpus data/prepared --out .work/distillation [--only NAME …]
+
+The student is that of ``params.yaml``; every row changes one thing of it and is trained with the same seed, and scored
+on dev and test from a stored file. Rows that are done already are not trained again, and a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from diminuendo.config import load_params
+from diminuendo.config.schema import DistillConfig
+from diminuendo.config.training import TrainingConfig
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.distillation.initialise import initialise_from_teacher
+from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
+from diminuendo.evaluation.scoring import Bootstrap, rate
+from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.files import write_json
+from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.record import record_of
+from diminuendo.models.store import load_model
+from diminuendo.training.trainer import train
+
+
+def variants(member: DistillConfig, epochs: int) -> dict[str, dict]:
+    """Row to what it changes of the member; ``epochs``: of the member as it is."""
+    layers = member.architecture.layers
+    return {
+        "as it is": {},
+        "alone (CTC only, random start)": {"initialise": "random", "losses": {"kl": 0.0, "hidden": 0.0}},
+        "random start": {"initialise": "random"},
+        "start from the teacher's first layers": {"teacher_layers": list(range(layers))},
+        "without hidden states": {"losses": {"hidden": 0.0}},
+        "without frame posteriors": {"losses": {"kl": 0.0}},
+        "without CTC": {"losses": {"ctc": 0.0}},
+        "frame posteriors × 4": {"losses": {"kl": 4.0}},
+        "temperature 2": {"losses": {"temperature": 2.0}},
+        "the teacher's transcript too": {"losses": {"sequence": 0.5}},
+        "CTC on the middle layer": {"losses": {"intermediate": 0.3}},
+        "twice the epochs": {"training": {"epochs": 2 * epochs, "dev_every": 2 * epochs}},
+        "four times the epochs": {"training": {"epochs": 4 * epochs, "dev_every": 4 * epochs}},
+    }
+
+
+def changed(settings: dict, change: dict) -> dict:
+    """Settings with some keys of their sections replaced."""
+    merged = dict(settings)
+    for key, value in change.items():
+        merged[key] = {**(merged[key] or {}), **value} if isinstance(value, dict) else value
+    return merged
+
+
+def train_row(params, member: str, change: dict, corpus, teacher: ConformerCTC, out: Path) -> dict:
+    """Train one student and score its stored file; returns dev WER and test errors per utterance."""
+    settings = changed(params.distill[member].model_dump(by_alias=True, exclude_none=True), change)
+    config = DistillConfig(**settings)
+    own = config.training.model_dump(exclude_none=True)
+    training = TrainingConfig(**{**params.training.model_dump(), **own})
+    torch.manual_seed(params.seed)
+    record = record_of(config.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
+    student = ConformerCTC(record)
+    if config.initialise == "teacher":
+        initialise_from_teacher(student, teacher, config.teacher_layers)
+    work = out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    taught = teacher if config.losses.needs_teacher else None
+    history = train(
+        student, corpus, training, config.losses, seed=params.seed, work=work, teacher=taught, name=out.name
+    )
+    export_model(out / MODEL, student, name="student", tokens=corpus.tokens, lineage={})
+    measure_accuracy(out / MODEL, corpus, out)
+    dev = [row["dev_wer"] for row in history if "dev_wer" in row][-1]
+    return {"dev": dev, "seconds": time.monotonic() - begin}
+
+
+def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Word errors and reference words of every test utterance."""
+    lines = [json.loads(line) for line in (folder / HYPOTHESES).read_text(encoding="utf-8").splitlines()]
+    wrong = [line["substitutions"] + line["deletions"] + line["insertions"] for line in lines]
+    return np.array(wrong), np.array([line["words"] for line in lines])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("member", help="a student of params.yaml's section distill")
+    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--out", type=Path, default=Path(".work/distillation"))
+    parser.add_argument("--only", nargs="*", help="rows, by their names")
+    options = parser.parse_args()
+    params = load_params()
+    corpus = PreparedCorpus.open(options.corpus)
+    member = params.distill[options.member]
+    teacher = load_model(options.models / member.parent).model
+    first: np.ndarray | None = None
+    print(f"| {options.member} | dev WER % | test WER % | interval | difference | interval | seconds |")
+    print("|:---|---:|---:|---:|---:|---:|---:|", flush=True)
+    for name, change in variants(member, params.training_of(options.member).epochs).items():
+        if options.only and name not in options.only and name != "as it is":
+            continue
+        out = options.out / options.member / "".join(c if c.isalnum() else "-" for c in name)
+        done = out / "row.json"
+        if not done.exists():
+            write_json(done, train_row(params, options.member, change, corpus, teacher, out))
+        row = json.loads(done.read_text())
+        errors, words = errors_of(out)
+        bootstrap = Bootstrap(len(errors), params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)
+        rates = bootstrap.rates(errors, words)
+        first = rates if first is None else first
+        wer, difference = bootstrap.interval(rates), bootstrap.interval(rates - first)
+        print(
+            f"| {name} | {row['dev']:.1%} | {100 * rate(errors, words):.1f} | "
+            f"[{100 * wer.low:.1f}, {100 * wer.high:.1f}] | {100 * float(np.mean(rates - first)):+.1f} | "
+            f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] | {row['seconds']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
