@@ -59,7 +59,7 @@ def prepare(
         params.text.units, [line["text"] for line in writers["train"].lines], params.text.vocab_size
     )
     sources.write(out)
-    summary = write_corpus(out, writers, tokenizer, params.data.source, _parameters(params))
+    summary = write_corpus(out, writers, tokenizer, params.data.source, corpus_parameters(params))
     for split, facts in summary["splits"].items():
         dropped = "".join(f", {n} left out: {reason}" for reason, n in facts["dropped"].items())
         size = f"{facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers"
@@ -72,7 +72,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _parameters(params: Params) -> dict[str, Any]:
+def corpus_parameters(params: Params) -> dict[str, Any]:
     """What of the parameters shaped the corpus. Not where it came from: the same data elsewhere is the same data."""
     dumped = params.model_dump(mode="json", exclude_none=True)
     data = {key: value for key, value in dumped["data"].items() if key not in ("path", "collected")}

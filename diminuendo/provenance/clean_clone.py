@@ -24,7 +24,7 @@ _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand i
 _PARAMETERS = """
 import json, sys
 from diminuendo.config import load_params
-from diminuendo.data.prepare import _parameters as corpus_parameters
+from diminuendo.data.prepare import corpus_parameters
 from stages.room import Room
 params = load_params()
 models = [Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]
