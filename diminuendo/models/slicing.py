@@ -7,6 +7,15 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
+# The linear layers of each module that write its units, and the one that reads them.
+WRITERS = {
+    "feed_forward_1": ("up",),
+    "attention": ("query", "key", "value"),
+    "convolution": ("value", "gate"),
+    "feed_forward_2": ("up",),
+}
+READERS = {"feed_forward_1": "down", "attention": "out", "convolution": "out", "feed_forward_2": "down"}
+
 
 def is_factorised(state: State, path: str) -> bool:
     """Whether the linear layer at ``path`` is a pair of ``down`` and ``up``."""

@@ -22,11 +22,11 @@ def test_a_student_of_the_same_shape_becomes_its_teacher():
 
 
 def test_a_narrower_student_takes_leading_slices_of_the_layers_it_follows():
-    student, teacher = tiny_model((tiny_layer(feed_forward_1=6),) * 2, width=6, seed=1), tiny_model(4)
+    student, teacher = tiny_model(2, width=6, seed=1), tiny_model(4)
     teacher_before = digest_of_weights(teacher)
     initialise_from_teacher(student, teacher)
     ours, theirs = student.layers[1].feed_forward_1.up, teacher.layers[3].feed_forward_1.up
-    assert torch.equal(ours.weight, theirs.weight[:6, :6]) and torch.equal(ours.bias, theirs.bias[:6])
+    assert torch.equal(ours.weight, theirs.weight[:, :6]) and torch.equal(ours.bias, theirs.bias)
     assert torch.equal(student.layers[0].norm.weight, teacher.layers[0].norm.weight[:6])
     assert torch.equal(student.out.weight, teacher.out.weight[:, :6])
     assert digest_of_weights(teacher) == teacher_before
@@ -54,3 +54,20 @@ def test_layers_may_be_chosen():
 def test_layers_that_are_not_there_are_refused(layers):
     with pytest.raises(UserError, match="from 0 to 3 for every layer"):
         initialise_from_teacher(tiny_model(2), tiny_model(4), layers)
+
+
+def test_units_with_weight_are_taken_before_units_without():
+    """A teacher of whose units half do nothing is the same model as a student of half the units."""
+    teacher, gone = tiny_model(3), {"feed_forward_1": 5, "feed_forward_2": 4, "convolution": 3}
+    with torch.no_grad():
+        for layer in teacher.layers:
+            for module, count in gone.items():
+                part = getattr(layer, module)
+                reader = part.out if module == "convolution" else part.down
+                reader.weight[:, torch.randperm(reader.weight.shape[1])[:count]] = 0
+            layer.attention.out.weight[:, :4] = 0  # the first of two heads
+    halves = tiny_layer(heads=1, feed_forward_1=7, feed_forward_2=6, convolution=5)
+    student = tiny_model((halves,) * 3, seed=1)
+    assert set(initialise_from_teacher(student, teacher)) == set(student.state_dict())
+    heard = speech_batch()
+    assert torch.allclose(student.eval()(*heard)[0], teacher.eval()(*heard)[0], atol=1e-5)
