@@ -81,17 +81,21 @@ class ArchitectureConfig(Section):
     layers: PositiveInt
     width: PositiveInt
     heads: Annotated[int, Field(ge=0)]  # 0: layers without attention
+    head_width: PositiveInt | None = None  # null: width / heads; to start from a teacher's heads it must be theirs
     feed_forward: PositiveInt  # inner width
     macaron: bool = True  # a half feed-forward before attention as well as after the convolution (Lu et al. 2019)
     conv_kernel: PositiveInt
+    conv_channels: PositiveInt | None = None  # null: width
     subsampling: Literal[2, 4, 6, 8]  # feature frames per encoder frame
     subsampling_channels: Annotated[int, Field(ge=0)]  # 0: one convolution over time alone, the fastest
     dropout: Fraction
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
-        if self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
-            raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads})")
+        if self.head_width is not None and self.head_width % 2:
+            raise ValueError(f"head_width must be even, found {self.head_width}")
+        if self.head_width is None and self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
+            raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads}), or give head_width")
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
         return self

@@ -1,7 +1,7 @@
 """Start a student from its teacher's layers (Sanh et al. 2019), cut to the student's widths.
 
 Of heads, feed-forward channels and convolution channels the student takes those with the largest weights: the norm of
-what writes a unit times the norm of what reads it (after Li et al. 2017, who judge filters by the norm of their weights).
+what writes a unit times the norm of what reads it (Li et al. 2017 judge filters by the norm of their weights).
 """
 
 from __future__ import annotations

@@ -50,10 +50,10 @@ def record_of(
     """The record of a uniform Conformer."""
     layer = LayerRecord(
         heads=config.heads,
-        head_width=config.width // max(1, config.heads),
+        head_width=config.head_width or config.width // max(1, config.heads),
         feed_forward_1=config.feed_forward if config.macaron else 0,
         feed_forward_2=config.feed_forward,
-        convolution=config.width,
+        convolution=config.conv_channels or config.width,
         kernel=config.conv_kernel,
     )
     return ConformerRecord(

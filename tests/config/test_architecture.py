@@ -17,10 +17,13 @@ KEYS = {
 }
 
 
-def test_any_width_will_do_without_attention():
+def test_any_width_will_do_without_attention_or_with_heads_of_their_own_width():
     with pytest.raises(ValidationError, match=r"width 13 must be a multiple of 2 × heads \(2\)"):
         ArchitectureConfig(**KEYS | {"width": 13})
     assert ArchitectureConfig(**KEYS | {"width": 13, "heads": 0}).width == 13
+    assert ArchitectureConfig(**KEYS | {"width": 13, "head_width": 4}).width == 13
+    with pytest.raises(ValidationError, match="head_width must be even, found 5"):
+        ArchitectureConfig(**KEYS | {"head_width": 5})
 
 
 @pytest.mark.parametrize("change", [{"teacher_layers": [0]}, {"teacher_layers": [0, 1], "initialise": "random"}])

@@ -101,6 +101,8 @@ def test_the_record_of_a_uniform_conformer():
     assert (layer.heads, layer.head_width, layer.feed_forward_1, layer.feed_forward_2) == (2, 8, 32, 32)
     assert (layer.convolution, layer.kernel) == (16, 7)
     assert math.isclose(record.frame_seconds, 0.064)
+    own = record_of(config.model_copy(update={"head_width": 6, "conv_channels": 10}), FRONTEND, SAMPLE_RATE, 11)
+    assert (own.layers[0].head_width, own.layers[0].convolution) == (6, 10)
 
 
 def test_a_record_without_attention_and_with_one_feed_forward():
