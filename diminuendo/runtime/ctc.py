@@ -32,13 +32,12 @@ class Word:
 
 def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:
     """The text of a greedy path int [T]: repeats merged, blanks dropped, words joined by one space."""
-    firsts = path[np.flatnonzero(np.diff(path, prepend=-1))] if len(path) else path
-    return " ".join("".join(tokens[t] for t in firsts if t != BLANK).replace(SPACE, " ").split())
+    emitted = path != BLANK
+    emitted[1:] &= path[1:] != path[:-1]
+    return " ".join("".join([tokens[t] for t in path[emitted].tolist()]).replace(SPACE, " ").split())
 
 
-def decode_words(
-    path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float
-) -> list[Word]:
+def decode_words(path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float) -> list[Word]:
     """The words of a greedy path.
 
     Args:

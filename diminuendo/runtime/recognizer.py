@@ -79,7 +79,12 @@ class Recognizer:
 
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int32 [T], of float32 [N] at the model's sample rate."""
-        return self._decode([waveform])[0]
+        if len(waveform) > round(self._window * self.model.frame_seconds * self.model.sample_rate):
+            return self._decode([waveform])[0]
+        # A small model hears a command in less than a millisecond, and what surrounds the session would be felt.
+        if is_silent(waveform):
+            return self._best_path(waveform)[0]
+        return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1).astype(np.int32)
 
     def _recognise(self, blocks: Iterable[np.ndarray]) -> Transcript:
         path, scores, seconds = self._decode(blocks)
@@ -111,13 +116,19 @@ class Recognizer:
         return np.concatenate(paths), np.concatenate(scores), samples / self.model.sample_rate
 
     def _best_path(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
+        if is_silent(samples):
             frames = round(len(samples) / (self.model.frame_seconds * self.model.sample_rate))
             return np.full(frames, BLANK, dtype=np.int32), np.zeros(frames, dtype=np.float32)
-        shortest = round(SHORTEST_SECONDS * self.model.sample_rate)
-        if len(samples) < shortest:
-            samples = np.pad(samples, (0, shortest - len(samples)))
-        return self.model.best_path(samples)
+        return self.model.best_path(self._long_enough(samples))
+
+    def _long_enough(self, samples: np.ndarray) -> np.ndarray:
+        missing = round(SHORTEST_SECONDS * self.model.sample_rate) - len(samples)
+        return np.pad(samples, (0, missing)) if missing > 0 else samples
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is no number is no silence."""
+    return bool(samples.max(initial=-1.0) < SILENCE_PEAK and samples.min(initial=1.0) > -SILENCE_PEAK)
 
 
 @dataclass(frozen=True, slots=True)

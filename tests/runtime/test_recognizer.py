@@ -103,6 +103,16 @@ def test_silence_is_no_words(recognizer, tmp_path):
         assert transcript.text == "" and transcript.words == () and transcript.seconds == 3.0
 
 
+@pytest.mark.parametrize("said", ["hello world", "", "a", LONG])
+@pytest.mark.parametrize("amplitude", [1, 0.02, 1e-6])
+def test_the_short_way_of_one_window_finds_the_path_of_the_windowed_one(recognizer, said, amplitude):
+    waveform = (speak(said) * amplitude).astype(np.float32)
+    path = recognizer.greedy_path(waveform)
+    windowed = recognizer._decode([waveform])[0]
+    assert path.dtype == windowed.dtype
+    np.testing.assert_array_equal(path, windowed)
+
+
 @pytest.mark.parametrize("samples", [0, 1, 10, FRAME_SAMPLES])
 def test_almost_nothing_is_no_words(recognizer, tmp_path, samples):
     soundfile.write(tmp_path / "short.wav", np.full(samples, 1e-3), SAMPLE_RATE)
