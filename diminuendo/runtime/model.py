@@ -82,10 +82,6 @@ class AcousticModel:
         log_probs, frames = self.log_probs(waveform[None], np.array([len(waveform)], dtype=np.int64))
         return log_probs[0, : frames[0]]
 
-    def best_path(self, waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The likeliest token of every frame, int32 [T], and its log-probability, float32 [T], for one waveform [N]."""
-        return best_path(self.log_probs_of(waveform))
-
 
 def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Token int32 [T] and log-probability float32 [T] of the greedy path through [T, V]."""

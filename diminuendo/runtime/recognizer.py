@@ -9,16 +9,17 @@ place a token some frames apart.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from diminuendo.errors import UserError
 from diminuendo.runtime.audio import read_blocks
 from diminuendo.runtime.ctc import Word, decode_words
-from diminuendo.runtime.model import BLANK, AcousticModel
+from diminuendo.runtime.model import BLANK, AcousticModel, best_path
 
 WINDOW_SECONDS = 20.0  # what is decoded at once; also the longest recording that is decoded in one piece
 CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
@@ -41,6 +42,16 @@ class Transcript:
         return {"text": self.text, "seconds": self.seconds, "words": [dataclasses.asdict(word) for word in self.words]}
 
 
+Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Search(Protocol):
+    """A way to decode."""
+
+    def open(self, tokens: Sequence[str]) -> Decode:
+        """A function from log-posteriors float32 [T, V] to tokens int32 [T] and their log-posteriors float32 [T]."""
+
+
 class Recognizer:
     """Transcribes audio with a shipped model.
 
@@ -50,9 +61,10 @@ class Recognizer:
         model: path of a ``model.onnx``.
         threads: 0 is every core that the process may use.
         window_seconds, context_seconds: the window, and how much of it on either side is only context.
+        search: how to decode, such as ``diminuendo.decoding.BeamSearch``; by default the likeliest token of each frame.
 
     Raises:
-        UserError: the file is not a model of diminuendo.
+        UserError: the file is not a model of diminuendo, or the search does not fit it.
     """
 
     def __init__(
@@ -61,8 +73,10 @@ class Recognizer:
         threads: int = 0,
         window_seconds: float = WINDOW_SECONDS,
         context_seconds: float = CONTEXT_SECONDS,
+        search: Search | None = None,
     ) -> None:
         self.model = AcousticModel(model, threads)
+        self._search = search.open(self.model.tokens) if search else best_path
         self._window = max(8, round(window_seconds / self.model.frame_seconds))  # frames
         self._context = max(1, round(context_seconds / self.model.frame_seconds))
         if 4 * self._context > self._window:
@@ -80,18 +94,18 @@ class Recognizer:
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int32 [T], of float32 [N] at the model's sample rate."""
         if len(waveform) > round(self._window * self.model.frame_seconds * self.model.sample_rate):
-            return self._decode([waveform])[0]
+            return self._decode([waveform], best_path)[0]
         # A small model hears a command in less than a millisecond, and what surrounds the session would be felt.
         if is_silent(waveform):
-            return self._best_path(waveform)[0]
+            return self._path(waveform, best_path)[0]
         return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1).astype(np.int32)
 
     def _recognise(self, blocks: Iterable[np.ndarray]) -> Transcript:
-        path, scores, seconds = self._decode(blocks)
+        path, scores, seconds = self._decode(blocks, self._search)
         words = decode_words(path, scores, self.model.tokens, self.model.frame_seconds)
         return Transcript(tuple(_within(words, seconds)), round(seconds, 4))
 
-    def _decode(self, blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
+    def _decode(self, blocks: Iterable[np.ndarray], decode: Decode) -> tuple[np.ndarray, np.ndarray, float]:
         """Tokens int32 [T] and their log-probabilities float32 [T] over all windows, and seconds of audio."""
         frame_samples = self.model.frame_seconds * self.model.sample_rate
         step = self._window - 2 * self._context
@@ -101,7 +115,7 @@ class Recognizer:
         kept_from = samples = 0  # kept_from: frame of the newest window where `pending` begins
         for window in windows(blocks, self._window, step, frame_samples):
             samples = window.start + len(window.samples)
-            path, score = self._best_path(window.samples)
+            path, score = self._path(window.samples, decode)
             if pending is None:
                 pending = (path, score)
                 continue
@@ -115,11 +129,11 @@ class Recognizer:
             scores.append(pending[1])
         return np.concatenate(paths), np.concatenate(scores), samples / self.model.sample_rate
 
-    def _best_path(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _path(self, samples: np.ndarray, decode: Decode) -> tuple[np.ndarray, np.ndarray]:
         if is_silent(samples):
             frames = round(len(samples) / (self.model.frame_seconds * self.model.sample_rate))
             return np.full(frames, BLANK, dtype=np.int32), np.zeros(frames, dtype=np.float32)
-        return self.model.best_path(self._long_enough(samples))
+        return decode(self.model.log_probs_of(self._long_enough(samples)))
 
     def _long_enough(self, samples: np.ndarray) -> np.ndarray:
         missing = round(SHORTEST_SECONDS * self.model.sample_rate) - len(samples)
