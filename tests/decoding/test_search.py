@@ -93,8 +93,8 @@ def random_posteriors(seed: int, frames: int, size: int, spread: float = 3.0) ->
 @pytest.mark.parametrize(("weight", "word_score"), [(0.0, 0.0), (1.0, 0.0), (0.7, 1.5), (2.0, -1.0)])
 def test_no_path_is_better_than_the_one_found(arpa, tokens, weight, word_score):
     decode = BeamSearch(arpa, weight, word_score, WIDE).open(tokens)
-    for seed in range(6):
-        log_probs = random_posteriors(seed, 4 if tokens is PIECES else 5, len(tokens))
+    for seed in range(8 if tokens is CHARACTERS else 4):
+        log_probs = random_posteriors(seed, 5, len(tokens))
         path, _ = decode(log_probs)
         found = score(path.tolist(), log_probs, tokens, weight, word_score, None)
         every = itertools.product(range(len(tokens)), repeat=len(log_probs))
