@@ -102,6 +102,15 @@ def test_no_path_is_better_than_the_one_found(arpa, tokens, weight, word_score):
         assert found == pytest.approx(best, abs=2e-2)  # determinization rounds costs to 1/1024
 
 
+def test_a_token_may_hold_the_end_of_a_word_after_which_the_language_model_backs_off(arpa):
+    spoken = np.array([PIECES.index("▁a"), PIECES.index("b▁a"), PIECES.index("b")])
+    log_probs = np.full((3, len(PIECES)), -30.0, dtype=np.float32)
+    log_probs[np.arange(3), spoken] = 0.0
+    path, _ = BeamSearch(arpa, beam=WIDE).open(PIECES)(log_probs)
+    assert decode_text(path, PIECES) == "ab ab" and ("ab", "ab") not in BIGRAMS
+    np.testing.assert_array_equal(path, spoken)
+
+
 def test_unknown_words_cost_what_the_language_model_says(open_arpa):
     decode = BeamSearch(open_arpa, 1.0, 0.0, WIDE).open(CHARACTERS)
     texts = set()
