@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,36 @@ def test_transcribe_goes_on_after_a_bad_file_and_says_so(run, audio):
     assert status == 1
     assert out == "one.wav\thello world\ntwo.flac\tgoodbye\n"
     assert err.count("error: ") == 2 and "bad.wav" in err and "missing.wav" in err
+
+
+def test_transcribe_in_batches_goes_on_after_a_bad_file_too(run, audio):
+    files = ["one.wav", "bad.wav", "two.flac", "one.wav"]
+    status, out, err = run("transcribe", "--batch-seconds", "9", "model.onnx", *files)
+    assert (status, out) == (1, "one.wav\thello world\ntwo.flac\tgoodbye\none.wav\thello world\n")
+    assert err.count("error: ") == 1 and "bad.wav" in err
+
+
+def piped(folder, given: bytes, *options: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "diminuendo.cli", "transcribe", "model.onnx", "-", *options]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=folder, input=given, capture_output=True, env=environment)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_transcribe_standard_input_word_by_word(audio, tmp_path):
+    wav = (tmp_path / "one.wav").read_bytes()
+    assert piped(tmp_path, wav) == (0, "hello world\n", "")
+    samples = (speak("hello world") * 32767).astype("<i2").tobytes()
+    assert piped(tmp_path, samples, "--raw", str(SAMPLE_RATE)) == (0, "hello world\n", "")
+    status, out, _ = piped(tmp_path, wav, "--json", "--window", "4")
+    assert status == 0 and [json.loads(line)["text"] for line in out.splitlines()] == ["hello", "world"]
+    status, out, err = piped(tmp_path, b"no audio")
+    assert status == 1 and out == "" and "standard input: not audio" in err
+
+
+def test_standard_input_is_read_alone_and_only_it_may_be_raw(run, audio):
+    assert "read alone" in run("transcribe", "model.onnx", "-", "one.wav")[2]
+    assert "--raw: only with -" in run("transcribe", "model.onnx", "one.wav", "--raw", "8000")[2]
 
 
 def test_transcribe_json(run, audio):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from diminuendo.cli import provenance, retraining, shipping
+from diminuendo.cli import provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
-from diminuendo.errors import UserError
 
 PARAMS = "params.yaml"
 
@@ -16,38 +13,6 @@ PARAMS = "params.yaml"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Make speech recognition models small, and prove where each one came from."""
-
-
-@main.command()
-@click.argument("model", type=click.Path())
-@click.argument("files", type=click.Path(), nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
-def transcribe(model: str, files: tuple[str, ...], as_json: bool, threads: int) -> None:
-    """Write what is said in audio FILES of any length, with MODEL (a models/<name>/model.onnx).
-
-    A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
-    """
-    import json
-
-    failed = False
-    with plain_errors(status=1):
-        from diminuendo.runtime import Recognizer
-
-        recognizer = Recognizer(model, threads=threads)
-        for file in files:
-            try:
-                transcript = recognizer.transcribe(file)
-            except UserError as error:
-                click.echo(f"error: {error}", err=True)
-                failed = True
-                continue
-            if as_json:
-                click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
-            else:
-                click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
-            sys.stdout.flush()
-    raise SystemExit(int(failed))
 
 
 @main.command()
@@ -92,5 +57,5 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
         click.echo("next: make repro (only what this changes is computed again)")
 
 
-for _commands in (provenance, shipping, retraining):
+for _commands in (transcribing, provenance, shipping, retraining):
     _commands.add_to(main)

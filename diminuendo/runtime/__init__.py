@@ -2,5 +2,6 @@
 
 from diminuendo.runtime.ctc import Word
 from diminuendo.runtime.recognizer import Recognizer, Transcript
+from diminuendo.runtime.stream import Stream
 
-__all__ = ["Recognizer", "Transcript", "Word"]
+__all__ = ["Recognizer", "Stream", "Transcript", "Word"]

@@ -12,6 +12,7 @@ from diminuendo.errors import UserError
 from diminuendo.runtime.resample import Resampler
 
 BLOCK_SECONDS = 10.0
+PIPE_SECONDS = 0.1  # of a pipe: what is read at once has to arrive first
 
 
 def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
@@ -51,6 +52,31 @@ def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
             position += len(block)
             yield resampler.push(mono)
         yield resampler.finish()
+
+
+def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterator[np.ndarray]]:
+    """Sample rate and mono blocks float32 [n] of a wav that comes through a pipe; each block is there when it is heard.
+
+    Args:
+        descriptor: of the file or pipe.
+        raw_rate: Hz, if there is no header but 16-bit little-endian samples of one channel.
+
+    Raises:
+        UserError: what comes is not audio.
+    """
+    raw = {"samplerate": raw_rate, "channels": 1, "format": "RAW", "subtype": "PCM_16", "endian": "LITTLE"}
+    try:
+        file = soundfile.SoundFile(descriptor, closefd=False, **(raw if raw_rate else {}))
+    except (soundfile.LibsndfileError, OSError) as error:
+        known = "a wav through a pipe, or --raw HERTZ for bare samples"
+        raise UserError(f"standard input: not audio that can be read ({_reason(error)}); expected {known}") from error
+
+    def blocks() -> Iterator[np.ndarray]:
+        with file:
+            while len(block := file.read(max(1, int(PIPE_SECONDS * file.samplerate)), dtype="float32", always_2d=True)):
+                yield block.mean(axis=1)
+
+    return file.samplerate, blocks()
 
 
 def _reason(error: Exception) -> str:

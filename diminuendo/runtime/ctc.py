@@ -32,43 +32,71 @@ class Word:
 
 def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:
     """The text of a greedy path int [T]: repeats merged, blanks dropped, words joined by one space."""
-    firsts = path[np.flatnonzero(np.diff(path, prepend=-1))] if len(path) else path
-    return " ".join("".join(tokens[t] for t in firsts if t != BLANK).replace(SPACE, " ").split())
+    emitted = path != BLANK
+    emitted[1:] &= path[1:] != path[:-1]
+    return " ".join("".join([tokens[t] for t in path[emitted].tolist()]).replace(SPACE, " ").split())
 
 
 def decode_words(path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float) -> list[Word]:
-    """The words of a greedy path.
+    """The words of a path.
 
     Args:
-        path: the likeliest token of each frame, int [T].
+        path: one token for each frame, int [T].
         log_probs: its natural-log posterior, float [T].
         tokens: [V], the blank first.
         frame_seconds: of audio per frame.
     """
-    if not len(path):
-        return []
-    begins = np.flatnonzero(np.diff(path, prepend=-1))
-    ends = np.append(begins[1:], len(path))
-    peaks = np.maximum.reduceat(log_probs, begins)
-    words: list[Word] = []
-    letters, start, end, score = "", 0.0, 0.0, 0.0
+    reader = WordReader(tokens, frame_seconds)
+    return [*reader.push(path, log_probs), *reader.finish()]
 
-    def close() -> None:
-        nonlocal letters, score
-        if letters:
-            words.append(Word(letters, round(start, 4), round(end, 4), round(min(1.0, math.exp(score)), 4)))
-        letters, score = "", 0.0
 
-    for begin, stop, peak in zip(begins.tolist(), ends.tolist(), peaks.tolist()):
-        if (token := int(path[begin])) == BLANK:
-            continue
+class WordReader:
+    """``decode_words`` of a path that comes in pieces; where they end makes no difference."""
+
+    def __init__(self, tokens: Sequence[str], frame_seconds: float) -> None:
+        self._tokens, self._frame_seconds = tokens, frame_seconds
+        self._frames = 0  # read so far
+        self._token, self._begin, self._peak = BLANK, 0, 0.0  # of the run of equal tokens that has not ended
+        self._letters, self._start, self._end, self._score = "", 0.0, 0.0, 0.0  # of the word that has not ended
+
+    def push(self, path: np.ndarray, log_probs: np.ndarray) -> list[Word]:
+        """The words that end in the next frames, int [T] and float [T]."""
+        words: list[Word] = []
+        if len(path):
+            begins = np.flatnonzero(np.diff(path, prepend=-1))
+            peaks = np.maximum.reduceat(log_probs, begins)
+            for begin, token, peak in zip(begins.tolist(), path[begins].tolist(), peaks.tolist()):
+                if begin == 0 and token == self._token and self._frames:
+                    self._peak = max(self._peak, peak)
+                    continue
+                self._end_run(self._frames + begin, words)
+                self._token, self._begin, self._peak = token, self._frames + begin, peak
+            self._frames += len(path)
+        return words
+
+    def finish(self) -> list[Word]:
+        """The word that the path ended in, if any."""
+        words: list[Word] = []
+        self._end_run(self._frames, words)
+        self._token = BLANK
+        self._end_word(words)
+        return words
+
+    def _end_run(self, stop: int, words: list[Word]) -> None:
+        if self._token == BLANK:
+            return
         # A unit may hold a boundary anywhere: "▁", "▁the" and "a▁b" all occur in trained vocabularies.
-        for index, piece in enumerate(tokens[token].replace(" ", SPACE).split(SPACE)):
+        for index, piece in enumerate(self._tokens[self._token].replace(" ", SPACE).split(SPACE)):
             if index:
-                close()
+                self._end_word(words)
             if piece:
-                if not letters:
-                    start = begin * frame_seconds
-                letters, end, score = letters + piece, stop * frame_seconds, score + peak
-    close()
-    return words
+                if not self._letters:
+                    self._start = self._begin * self._frame_seconds
+                self._letters += piece
+                self._end, self._score = stop * self._frame_seconds, self._score + self._peak
+
+    def _end_word(self, words: list[Word]) -> None:
+        if self._letters:
+            start, end = round(self._start, 4), round(self._end, 4)
+            words.append(Word(self._letters, start, end, round(min(1.0, math.exp(self._score)), 4)))
+        self._letters, self._score = "", 0.0

@@ -74,13 +74,13 @@ class AcousticModel:
             lengths: int64 [B], samples.
         """
         feeds = {"waveform": waveform, "waveform_lengths": lengths}
-        log_probs, frames = self._session.run(list(OUTPUTS), feeds)
+        log_probs, frames = self._session.run(OUTPUTS, feeds)
         return log_probs, frames
 
-    def best_path(self, waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The likeliest token of every frame, int32 [T], and its log-probability, float32 [T], for one waveform [N]."""
+    def log_probs_of(self, waveform: np.ndarray) -> np.ndarray:
+        """Natural-log CTC posteriors float32 [T, V] of one waveform float32 [N]."""
         log_probs, frames = self.log_probs(waveform[None], np.array([len(waveform)], dtype=np.int64))
-        return best_path(log_probs[0, : frames[0]])
+        return log_probs[0, : frames[0]]
 
 
 def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,27 +1,31 @@
 """Recordings of any length to words.
 
-A recording longer than one window is decoded in overlapping windows on the model's own frame grid. Of each window the
-middle is kept: two neighbours are joined inside their overlap, away from both edges, at the middle of the longest
-stretch where both heard only blanks. There no word can be cut in two, lost, or said twice, even if the two windows
-place a token some frames apart.
+A recording longer than one window is decoded in overlapping windows (``windows.py``), alone, among others in batches
+(``batch.py``), or while it arrives (``stream.py``).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from diminuendo.errors import UserError
 from diminuendo.runtime.audio import read_blocks
-from diminuendo.runtime.ctc import Word, decode_words
-from diminuendo.runtime.model import BLANK, AcousticModel
+from diminuendo.runtime.batch import Batcher
+from diminuendo.runtime.ctc import Word, WordReader, decode_words
+from diminuendo.runtime.model import BLANK, AcousticModel, best_path
+from diminuendo.runtime.resample import Resampler
+from diminuendo.runtime.stream import Stream, within
+from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
 WINDOW_SECONDS = 20.0  # what is decoded at once; also the longest recording that is decoded in one piece
 CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
+BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
 SHORTEST_SECONDS = 0.25  # less than this is padded with silence: a frontend needs some samples to stand on
 SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: nobody speaks there, and a model could only imagine words
 
@@ -41,6 +45,16 @@ class Transcript:
         return {"text": self.text, "seconds": self.seconds, "words": [dataclasses.asdict(word) for word in self.words]}
 
 
+Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Search(Protocol):
+    """A way to decode."""
+
+    def open(self, tokens: Sequence[str]) -> Decode:
+        """A function from log-posteriors float32 [T, V] to tokens int32 [T] and their log-posteriors float32 [T]."""
+
+
 class Recognizer:
     """Transcribes audio with a shipped model.
 
@@ -50,9 +64,10 @@ class Recognizer:
         model: path of a ``model.onnx``.
         threads: 0 is every core that the process may use.
         window_seconds, context_seconds: the window, and how much of it on either side is only context.
+        search: how to decode, such as ``diminuendo.decoding.BeamSearch``; by default the likeliest token of each frame.
 
     Raises:
-        UserError: the file is not a model of diminuendo.
+        UserError: the file is not a model of diminuendo, or the search does not fit it.
     """
 
     def __init__(
@@ -61,8 +76,11 @@ class Recognizer:
         threads: int = 0,
         window_seconds: float = WINDOW_SECONDS,
         context_seconds: float = CONTEXT_SECONDS,
+        search: Search | None = None,
     ) -> None:
         self.model = AcousticModel(model, threads)
+        self._search = search.open(self.model.tokens) if search else best_path
+        self._frame_samples = self.model.frame_seconds * self.model.sample_rate
         self._window = max(8, round(window_seconds / self.model.frame_seconds))  # frames
         self._context = max(1, round(context_seconds / self.model.frame_seconds))
         if 4 * self._context > self._window:
@@ -77,95 +95,124 @@ class Recognizer:
         """Transcribe float [N] in −1 to 1 at the model's sample rate."""
         return self._recognise([np.ascontiguousarray(waveform, dtype=np.float32)])
 
+    def transcribe_batch(
+        self, recordings: Iterable[str | Path | np.ndarray], batch_seconds: float = BATCH_SECONDS
+    ) -> Iterator[Transcript | UserError]:
+        """Transcribe many recordings, several in each run of the model; results come in the order given.
+
+        Padding is masked by the model: the words are those of one by one, but for models whose quantization takes its
+        ranges from the whole batch (dynamic int8), and for ties that rounding decides.
+
+        Args:
+            recordings: audio files, or waveforms float [N] in −1 to 1 at the model's sample rate.
+            batch_seconds: audio of one run, padding included.
+
+        Returns:
+            for each recording its transcript, or the ``UserError`` that says why it cannot be read.
+        """
+
+        def blocks() -> Iterator[Iterable[np.ndarray]]:
+            for given in recordings:
+                if isinstance(given, np.ndarray):
+                    yield [np.ascontiguousarray(given, dtype=np.float32)]
+                else:
+                    yield read_blocks(given, self.model.sample_rate)
+
+        for path, scores, seconds in self._decode_batches(blocks(), self._search, batch_seconds):
+            yield path if isinstance(path, UserError) else self._transcript(path, scores, seconds)
+
+    def stream(self, sample_rate: int | None = None) -> Stream:
+        """A stream of audio at ``sample_rate`` Hz (by default the model's); its words are those of ``transcribe``.
+
+        A word comes a window after it was said, if not sooner, once the next word has begun: give the recognizer a
+        smaller window for sooner words.
+        """
+        return Stream(
+            *self._windows(),
+            hear=lambda samples: self._path(samples, self._search),
+            reader=WordReader(self.model.tokens, self.model.frame_seconds),
+            resampler=Resampler(sample_rate or self.model.sample_rate, self.model.sample_rate),
+        )
+
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int32 [T], of float32 [N] at the model's sample rate."""
-        return self._decode([waveform])[0]
+        if len(waveform) > round(self._window * self._frame_samples):
+            return self._decode([waveform], best_path)[0]
+        # A small model hears a command in less than a millisecond, and what surrounds the session would be felt.
+        if is_silent(waveform):
+            return self._path(waveform, best_path)[0]
+        return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1).astype(np.int32)
+
+    def greedy_paths(self, waveforms: Iterable[np.ndarray], batch_seconds: float = BATCH_SECONDS) -> list[np.ndarray]:
+        """``greedy_path`` of many, several in each run of the model."""
+        blocks = ([waveform] for waveform in waveforms)
+        return [path for path, _, _ in self._decode_batches(blocks, best_path, batch_seconds)]
 
     def _recognise(self, blocks: Iterable[np.ndarray]) -> Transcript:
-        path, scores, seconds = self._decode(blocks)
+        return self._transcript(*self._decode(blocks, self._search))
+
+    def _transcript(self, path: np.ndarray, scores: np.ndarray, seconds: float) -> Transcript:
         words = decode_words(path, scores, self.model.tokens, self.model.frame_seconds)
-        return Transcript(tuple(_within(words, seconds)), round(seconds, 4))
+        return Transcript(tuple(within(word, seconds) for word in words), round(seconds, 4))
 
-    def _decode(self, blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
-        """Tokens int32 [T] and their log-probabilities float32 [T] over all windows, and seconds of audio."""
-        frame_samples = self.model.frame_seconds * self.model.sample_rate
+    def _windows(self) -> tuple[Cutter, Joiner]:
         step = self._window - 2 * self._context
-        paths = [np.zeros(0, dtype=np.int32)]
-        scores = [np.zeros(0, dtype=np.float32)]
-        pending: tuple[np.ndarray, np.ndarray] | None = None  # the newest window, from its first kept frame on
-        kept_from = samples = 0  # kept_from: frame of the newest window where `pending` begins
-        for window in windows(blocks, self._window, step, frame_samples):
-            samples = window.start + len(window.samples)
-            path, score = self._best_path(window.samples)
-            if pending is None:
-                pending = (path, score)
-                continue
-            before = step - kept_from  # frames of `pending` before the overlap
-            cut = join_frame(pending[0][before:], path[: 2 * self._context])
-            paths.append(pending[0][: before + cut])
-            scores.append(pending[1][: before + cut])
-            pending, kept_from = (path[cut:], score[cut:]), cut
-        if pending is not None:
-            paths.append(pending[0])
-            scores.append(pending[1])
-        return np.concatenate(paths), np.concatenate(scores), samples / self.model.sample_rate
+        return Cutter(self._window, step, self._frame_samples), Joiner(step, 2 * self._context)
 
-    def _best_path(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
-            frames = round(len(samples) / (self.model.frame_seconds * self.model.sample_rate))
-            return np.full(frames, BLANK, dtype=np.int32), np.zeros(frames, dtype=np.float32)
-        shortest = round(SHORTEST_SECONDS * self.model.sample_rate)
-        if len(samples) < shortest:
-            samples = np.pad(samples, (0, shortest - len(samples)))
-        return self.model.best_path(samples)
+    def _decode(self, blocks: Iterable[np.ndarray], decode: Decode) -> tuple[np.ndarray, np.ndarray, float]:
+        """Tokens int32 [T] and their log-probabilities float32 [T] over all windows, and seconds of audio."""
+        cutter, joiner = self._windows()
+        heard = [joiner.add(self._path(window.samples, decode)) for window in cutter.cut(blocks)]
+        return self._joined([*heard, joiner.finish()], cutter)
 
+    def _decode_batches(
+        self, recordings: Iterable[Iterable[np.ndarray]], decode: Decode, batch_seconds: float
+    ) -> Iterator[tuple[np.ndarray | UserError, np.ndarray | None, float]]:
+        """``_decode`` of each recording, in order; or the error in place of the tokens."""
+        if not batch_seconds > 0:
+            raise UserError(f"batch_seconds: {batch_seconds:g}, expected more than 0")
+        limit = int(batch_seconds * self.model.sample_rate)
+        batcher = Batcher(self._windows, lambda waveforms: self._paths(waveforms, decode), limit)
+        for recording in batcher.decode(recordings):
+            if recording.error is not None:
+                yield recording.error, None, 0.0
+            else:
+                yield self._joined(recording.heard, recording.cutter)
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Samples [n] that begin at sample ``start`` of the recording."""
+    def _joined(self, heard: list[Heard], cutter: Cutter) -> tuple[np.ndarray, np.ndarray, float]:
+        paths, scores = zip(*heard)
+        return np.concatenate(paths), np.concatenate(scores), cutter.received / self.model.sample_rate
 
-    start: int
-    samples: np.ndarray
+    def _path(self, samples: np.ndarray, decode: Decode) -> Heard:
+        if is_silent(samples):
+            return self._blanks(samples)
+        return decode(self.model.log_probs_of(self._long_enough(samples)))
 
+    def _paths(self, waveforms: list[np.ndarray], decode: Decode) -> list[Heard]:
+        """``_path`` of each, in one run of the model."""
+        found = [self._blanks(samples) if is_silent(samples) else None for samples in waveforms]
+        heard = [index for index, path in enumerate(found) if path is None]
+        if not heard:
+            return found
+        audible = [self._long_enough(waveforms[index]) for index in heard]
+        lengths = np.array([len(samples) for samples in audible], dtype=np.int64)
+        padded = np.zeros((len(audible), lengths.max()), dtype=np.float32)
+        for row, samples in zip(padded, audible):
+            row[: len(samples)] = samples
+        log_probs, frames = self.model.log_probs(padded, lengths)
+        for index, row, count in zip(heard, log_probs, frames):
+            found[index] = decode(row[:count])
+        return found
 
-def windows(blocks: Iterable[np.ndarray], size: int, step: int, frame_samples: float) -> Iterator[Window]:
-    """Windows of ``size`` frames, each beginning ``step`` frames after the one before; the last may be shorter.
+    def _blanks(self, samples: np.ndarray) -> Heard:
+        frames = round(len(samples) / self._frame_samples)
+        return np.full(frames, BLANK, dtype=np.int32), np.zeros(frames, dtype=np.float32)
 
-    No window begins that would hold nothing but the end of the one before it.
-    """
-    buffer = np.zeros(0, dtype=np.float32)
-    index, start = 0, 0
-    for block in blocks:
-        buffer = np.concatenate([buffer, block])
-        while start + len(buffer) > (end := round((index * step + size) * frame_samples)):
-            yield Window(start, buffer[: end - start])
-            index += 1
-            following = round(index * step * frame_samples)
-            buffer, start = buffer[following - start :], following
-    if len(buffer):
-        yield Window(start, buffer)
-
-
-def join_frame(before: np.ndarray, after: np.ndarray) -> int:
-    """Where to go over from one window to the next, in frames from the start of their overlap.
-
-    Args:
-        before, after: the greedy paths int [T] of the two windows over the overlap.
-    """
-    frames = min(len(before), len(after))
-    low, high = frames // 4, frames - frames // 4  # nearer to its edge a window has too little context
-    quiet = np.zeros(high - low + 2, dtype=np.int8)
-    quiet[1:-1] = (before[low:high] == BLANK) & (after[low:high] == BLANK)
-    edges = np.diff(quiet)
-    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    if not len(begins):
-        return frames // 2
-    middles = low + (begins + ends) // 2
-    best = max(range(len(begins)), key=lambda i: (ends[i] - begins[i], -abs(middles[i] - frames // 2)))
-    return int(middles[best])
+    def _long_enough(self, samples: np.ndarray) -> np.ndarray:
+        missing = round(SHORTEST_SECONDS * self.model.sample_rate) - len(samples)
+        return np.pad(samples, (0, missing)) if missing > 0 else samples
 
 
-def _within(words: Iterable[Word], seconds: float) -> Iterator[Word]:
-    """A frame may reach past the end of the recording; a word must not."""
-    for word in words:
-        yield dataclasses.replace(word, start=min(word.start, round(seconds, 4)), end=min(word.end, round(seconds, 4)))
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is no number is no silence."""
+    return bool(samples.max(initial=-1.0) < SILENCE_PEAK and samples.min(initial=1.0) > -SILENCE_PEAK)

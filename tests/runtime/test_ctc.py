@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diminuendo.runtime.ctc import decode_text, decode_words
+from diminuendo.runtime.ctc import WordReader, decode_text, decode_words
 from diminuendo.runtime.model import best_path
 
 CHARACTERS = ["<blank>", "▁", "a", "b", "c"]
@@ -72,3 +72,13 @@ def test_best_path_takes_the_largest_of_each_frame():
     tokens, scores = best_path(np.log(np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], dtype=np.float32)))
     assert tokens.tolist() == [1, 0]
     np.testing.assert_allclose(np.exp(scores), [0.7, 0.6], rtol=1e-6)
+
+
+@given(st.lists(st.integers(0, 4), max_size=30), st.lists(st.integers(0, 60), max_size=6), st.integers(0, 2**31))
+def test_where_a_path_is_cut_makes_no_difference(frames, cuts, seed):
+    path = np.repeat(np.array(frames, dtype=np.int32), 2)
+    log_probs = np.log(np.random.default_rng(seed).uniform(0.1, 1, len(path)))
+    reader, words = WordReader(CHARACTERS, 0.02), []
+    for piece, scores in zip(np.split(path, sorted(cuts)), np.split(log_probs, sorted(cuts))):
+        words += reader.push(piece, scores)
+    assert words + reader.finish() == decode_words(path, log_probs, CHARACTERS, 0.02)

@@ -9,12 +9,10 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from diminuendo.errors import UserError
 from diminuendo.runtime import Recognizer
-from diminuendo.runtime.recognizer import join_frame, windows
+from diminuendo.runtime.model import best_path
 from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
 
 LONG = " ".join(["turn the lights off", "call anna", "aardvarks need llamas"] * 12)
@@ -63,44 +61,22 @@ def test_channels_are_averaged(recognizer, tmp_path):
     assert recognizer.transcribe(tmp_path / "a.wav").text == "stereo"
 
 
-@settings(max_examples=50)
-@given(st.lists(st.integers(0, 300), max_size=8), st.integers(4, 40), st.integers(0, 30))
-def test_windows_cover_everything_once_and_none_is_only_an_end(lengths, step, overlap):
-    samples = np.arange(sum(lengths), dtype=np.float32)
-    blocks = np.split(samples, np.cumsum(lengths)[:-1]) if lengths else []
-    found = list(windows(iter(blocks), step + overlap, step, 1.0))
-    assert [window.start for window in found] == [index * step for index in range(len(found))]
-    for window in found:
-        np.testing.assert_array_equal(window.samples, samples[window.start : window.start + step + overlap])
-    if len(samples):
-        assert found[-1].start + len(found[-1].samples) == len(samples)
-        assert len(found) == 1 or len(found[-1].samples) > overlap
-
-
-@settings(max_examples=200)
-@given(st.integers(-2, 2), st.integers(0, 2**31))
-def test_a_join_neither_loses_nor_doubles_tokens_that_windows_place_apart(shift, seed):
-    rng = np.random.default_rng(seed)
-    before, after = np.zeros(100, dtype=np.int32), np.zeros(100, dtype=np.int32)
-    places = np.cumsum(rng.integers(6, 12, size=7)) + 3
-    tokens = rng.integers(1, 9, size=7)
-    before[places], after[places + shift] = tokens, tokens
-    cut = join_frame(before, after)
-    joined = np.concatenate([before[:cut], after[cut:]])
-    assert joined[joined > 0].tolist() == tokens.tolist()
-    assert 25 <= cut <= 75
-
-
-def test_a_join_without_any_quiet_is_in_the_middle():
-    assert join_frame(np.ones(40, dtype=int), np.ones(40, dtype=int)) == 20
-
-
 def test_silence_is_no_words(recognizer, tmp_path):
     for amplitude in (0, 2):
         noise = np.random.default_rng(0).integers(-amplitude, amplitude + 1, size=3 * SAMPLE_RATE).astype(np.int16)
         soundfile.write(tmp_path / "silent.wav", noise, SAMPLE_RATE)
         transcript = recognizer.transcribe(tmp_path / "silent.wav")
         assert transcript.text == "" and transcript.words == () and transcript.seconds == 3.0
+
+
+@pytest.mark.parametrize("said", ["hello world", "", "a", LONG])
+@pytest.mark.parametrize("amplitude", [1, 0.02, 1e-6])
+def test_the_short_way_of_one_window_finds_the_path_of_the_windowed_one(recognizer, said, amplitude):
+    waveform = (speak(said) * amplitude).astype(np.float32)
+    path = recognizer.greedy_path(waveform)
+    windowed = recognizer._decode([waveform], best_path)[0]
+    assert path.dtype == windowed.dtype
+    np.testing.assert_array_equal(path, windowed)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 10, FRAME_SAMPLES])

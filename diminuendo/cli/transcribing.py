@@ -1,0 +1,154 @@
+"""Commands that hear: ``transcribe``, and ``language-model`` for what it may expect to hear."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diminuendo.cli.errors import plain_errors
+from diminuendo.errors import UserError
+
+if TYPE_CHECKING:
+    from diminuendo.runtime import Recognizer, Transcript, Word
+    from diminuendo.runtime.recognizer import Search
+
+
+STDIN = "-"
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.argument("files", type=click.Path(), nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
+@click.option("--window", type=float, metavar="SECONDS", help="What is heard at once; sooner words.  [default: 20]")
+@click.option("--raw", type=click.IntRange(min=1), metavar="HERTZ", help="Standard input is mono 16-bit PCM, no wav.")
+@click.option("--batch-seconds", type=float, help="Audio of one run, of several files together.  [default: one by one]")
+@click.option("--language-model", type=click.Path(), metavar="FILE", help="Search with this ARPA file, beam wide.")
+@click.option("--lm-weight", type=float, help="Factor of the language model's log-probabilities.  [default: 0.5]")
+@click.option("--word-score", type=float, help="Log-score of each word; above 0 for more words.  [default: 0]")
+@click.option("--beam", type=float, help="Give up what is worse than the best by this log-score.  [default: 16]")
+def transcribe(
+    model: str,
+    files: tuple[str, ...],
+    as_json: bool,
+    threads: int,
+    window: float | None,
+    raw: int | None,
+    batch_seconds: float | None,
+    language_model: str | None,
+    **weights: float | None,
+) -> None:
+    """Write what is said in audio FILES of any length, with MODEL (a models/<name>/model.onnx).
+
+    A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
+
+    With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final.
+    """
+    failed = False
+    with plain_errors(status=1):
+        from diminuendo.runtime import Recognizer
+        from diminuendo.runtime.recognizer import CONTEXT_SECONDS, WINDOW_SECONDS
+
+        streamed = STDIN in files
+        if streamed and len(files) > 1:
+            raise UserError("-: standard input is read alone; give the other files to another command")
+        if raw is not None and not streamed:
+            raise UserError("--raw: only with - for standard input; a file says itself what it holds")
+        search = _search(language_model, weights)
+        shape = {}
+        if window is not None:
+            shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
+        recognizer = Recognizer(model, threads=threads, search=search, **shape)
+        if streamed:
+            _transcribe_standard_input(recognizer, raw, as_json)
+            return
+        if batch_seconds is None:
+            found = (_transcript_or_error(recognizer, file) for file in files)
+        else:
+            found = recognizer.transcribe_batch(files, batch_seconds)
+        for file, transcript in zip(files, found):
+            if isinstance(transcript, UserError):
+                click.echo(f"error: {transcript}", err=True)
+                failed = True
+            elif as_json:
+                click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
+            else:
+                click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
+            sys.stdout.flush()
+    raise SystemExit(int(failed))
+
+
+def _search(language_model: str | None, weights: dict[str, float | None]) -> Search | None:
+    given = {name: value for name, value in weights.items() if value is not None}
+    if language_model is None:
+        if given:
+            name = "--" + next(iter(given)).replace("_", "-")
+            raise UserError(f"{name}: only with --language-model FILE; without one, decoding is greedy")
+        return None
+    from diminuendo.decoding import BeamSearch
+
+    return BeamSearch(Path(language_model), **given)
+
+
+def _transcript_or_error(recognizer: Recognizer, file: str) -> Transcript | UserError:
+    try:
+        return recognizer.transcribe(file)
+    except UserError as error:
+        return error
+
+
+def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json: bool) -> None:
+    """One line of JSON for each word, or the words of one line."""
+    from diminuendo.runtime.audio import read_pipe
+
+    rate, blocks = read_pipe(sys.stdin.fileno(), raw)
+    stream = recognizer.stream(rate)
+    said = 0
+
+    def write(words: list[Word]) -> None:
+        nonlocal said
+        for word in words:
+            shown = json.dumps(asdict(word), ensure_ascii=False) if as_json else " " * bool(said) + word.text
+            click.echo(shown, nl=as_json)
+            said += 1
+        sys.stdout.flush()
+
+    for block in blocks:
+        write(stream.push(block))
+    write(stream.finish())
+    if not as_json:
+        click.echo()
+
+
+@click.command("language-model")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    default=Path("data/prepared"),
+    show_default=True,
+    metavar="FOLDER",
+    help="Prepared corpus; only the transcripts of train are read.",
+)
+@click.option("--order", type=click.IntRange(2, 5), default=3, show_default=True, help="Words of the longest n-gram.")
+def language_model(out: Path, corpus: Path, order: int) -> None:
+    """Write a word n-gram language model (ARPA) of the training transcripts to OUT, for transcribe --language-model."""
+    with plain_errors(status=1):
+        from diminuendo.data.prepared import PreparedCorpus
+        from diminuendo.decoding import train_language_model
+
+        texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
+        train_language_model(texts, order, out)
+        click.echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
+
+
+def add_to(group: click.Group) -> None:
+    """Make the commands of this file part of the command line."""
+    for command in (transcribe, language_model):
+        group.add_command(command)

@@ -1,0 +1,18 @@
+"""The libraries of the extra ``decoding``, imported when they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from diminuendo.errors import UserError
+
+
+def require(module: str) -> ModuleType:
+    """The module; raises ``UserError`` that names the command if the extra is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"a language model needs {module}, which is not installed ({error}); pip install 'diminuendo[decoding]'"
+        ) from error

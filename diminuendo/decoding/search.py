@@ -1,0 +1,71 @@
+"""Beam search through the decoding graph, by the decoder of Kaldi (Povey et al. 2011) as a library.
+
+What comes out is the best path, one token for each frame, as greedy decoding gives: the words, their times and their
+confidence are read off it in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from diminuendo.decoding.extra import require
+from diminuendo.decoding.graph import decoding_graph
+from diminuendo.errors import UserError
+
+Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+LOWEST = -1000.0  # log-posterior: one of −inf in every token that the graph allows would leave no path at all
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """How to decode; the best path maximises ``log P(tokens | audio) + lm_weight × log P(words) + word_score × words``.
+
+    Args:
+        language_model: an ARPA file of words.
+        lm_weight: factor of its natural-log probabilities.
+        word_score: natural-log score of each word; above 0 favours many short words, below 0 few long ones.
+        beam: paths that are worse than the best by more than this (natural log) are given up.
+        max_active: paths kept at most.
+    """
+
+    language_model: Path
+    lm_weight: float = 0.5
+    word_score: float = 0.0
+    beam: float = 16.0
+    max_active: int = 3000
+
+    def __post_init__(self) -> None:
+        if not self.lm_weight >= 0:
+            raise UserError(f"lm_weight: {self.lm_weight:g}, expected 0 or more")
+        if not self.beam > 0:
+            raise UserError(f"beam: {self.beam:g}, expected more than 0")
+        if self.max_active < 1:
+            raise UserError(f"max_active: {self.max_active}, expected 1 or more")
+
+    def open(self, tokens: Sequence[str]) -> Decode:
+        """A function from log-posteriors float32 [T, V] to the best path int32 [T] and its log-posteriors float32 [T].
+
+        Raises:
+            UserError: the extra ``decoding`` is not installed, or the language model does not fit ``tokens``.
+        """
+        kaldifst, kaldi_decoder = require("kaldifst"), require("kaldi_decoder")
+        graph = decoding_graph(tokens, Path(self.language_model), self.lm_weight, self.word_score)
+        options = kaldi_decoder.FasterDecoderOptions(beam=self.beam, max_active=self.max_active)
+
+        def decode(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            if not len(log_probs):
+                return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+            # Made here, for it only points to the graph, which must outlive it: the closure holds the graph.
+            decoder = kaldi_decoder.FasterDecoder(graph, options)
+            finite = np.maximum(log_probs, LOWEST, dtype=np.float32)
+            decoder.decode(kaldi_decoder.DecodableCtc(np.ascontiguousarray(finite)))
+            _, best = decoder.get_best_path()
+            _, labels, _, _ = kaldifst.get_linear_symbol_sequence(best)
+            path = np.array(labels, dtype=np.int32) - 1
+            return path, log_probs[np.arange(len(log_probs)), path].astype(np.float32)
+
+        return decode

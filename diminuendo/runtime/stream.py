@@ -1,0 +1,80 @@
+"""Words of audio that is still arriving."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from diminuendo.errors import UserError
+from diminuendo.runtime.ctc import Word, WordReader
+from diminuendo.runtime.resample import Resampler
+from diminuendo.runtime.windows import Cutter, Heard, Joiner
+
+
+class Stream:
+    """Audio in pieces of any length in, words out once nothing can change them; ``Recognizer.stream`` makes one.
+
+    The words are those of the whole recording, wherever the pieces end. A word is final once the model has heard what
+    follows it, a window later if not sooner, and the next word has begun. Memory holds one window.
+
+    Args:
+        cutter, joiner: of this recording.
+        hear: a window float32 [n] to what is heard in it.
+        reader: puts tokens together.
+        resampler: from the rate of what is pushed to the model's.
+    """
+
+    def __init__(
+        self,
+        cutter: Cutter,
+        joiner: Joiner,
+        hear: Callable[[np.ndarray], Heard],
+        reader: WordReader,
+        resampler: Resampler,
+    ) -> None:
+        self._cutter, self._joiner, self._hear = cutter, joiner, hear
+        self._reader, self._resampler = reader, resampler
+        self._finished = False
+
+    @property
+    def seconds(self) -> float:
+        """Of audio so far."""
+        return self._cutter.received / self._resampler.to_rate
+
+    def push(self, samples: np.ndarray) -> list[Word]:
+        """The words that ``samples`` float [n], −1 to 1, make final.
+
+        Raises:
+            UserError: they are not one channel of finite numbers, or the stream is finished.
+        """
+        if self._finished:
+            raise UserError("stream: it is finished; open another one")
+        samples = np.array(samples, dtype=np.float32)  # a copy: the caller may use its buffer again
+        if samples.ndim != 1 or not np.isfinite(samples).all():
+            raise UserError(f"stream: expected finite samples of one channel [n], found an array {samples.shape}")
+        return self._take(self._resampler.push(samples))
+
+    def finish(self) -> list[Word]:
+        """The words that are left; the stream takes no more audio."""
+        if self._finished:
+            return []
+        words = self._take(self._resampler.finish())
+        self._finished = True
+        for window in self._cutter.finish():
+            words += self._reader.push(*self._joiner.add(self._hear(window.samples)))
+        words += self._reader.push(*self._joiner.finish())
+        return [within(word, self.seconds) for word in words + self._reader.finish()]
+
+    def _take(self, samples: np.ndarray) -> list[Word]:
+        words = []
+        for window in self._cutter.push(samples):
+            words += self._reader.push(*self._joiner.add(self._hear(window.samples)))
+        return words
+
+
+def within(word: Word, seconds: float) -> Word:
+    """A frame may reach past the end of the recording; a word must not."""
+    end = round(seconds, 4)
+    return dataclasses.replace(word, start=min(word.start, end), end=min(word.end, end))

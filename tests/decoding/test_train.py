@@ -1,0 +1,79 @@
+"""Language models of transcripts: the probabilities, and texts that give none."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from diminuendo.cli import main
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.decoding import train_language_model
+from diminuendo.errors import UserError
+from tests.factories.audio import dummy_prepared
+
+pytest.importorskip("kaldingram")
+
+TEXTS = ["turn on the light", "turn off the light", "turn on the radio", "the light", "à propos à é", "à propos"] * 2
+
+
+def read_arpa(path) -> tuple[dict[tuple[str, ...], float], dict[tuple[str, ...], float]]:
+    """Log10-probabilities and back-off weights by n-gram."""
+    scores, weights = {}, {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if "\t" in line:
+            score, words, *weight = line.split("\t")
+            scores[tuple(words.split(" "))] = float(score)
+            weights[tuple(words.split(" "))] = float(weight[0]) if weight else 0.0
+    return scores, weights
+
+
+def probability(word: str, history: tuple[str, ...], scores, weights) -> float:
+    if (*history, word) in scores:
+        return 10 ** scores[(*history, word)]
+    return 10 ** weights.get(history, 0.0) * probability(word, history[1:], scores, weights) if history else 0.0
+
+
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_what_may_follow_any_history_sums_to_one(tmp_path, order):
+    train_language_model([*TEXTS, "on", "the radio"], order, tmp_path / "lm.arpa")
+    scores, weights = read_arpa(tmp_path / "lm.arpa")
+    assert max(map(len, scores)) == order
+    words = {gram[0] for gram in scores if len(gram) == 1} - {"<s>"}
+    assert {"à", "é", "light"} <= words
+    histories = {gram[:-1] for gram in scores} | {("radio", "light")[: order - 1], ("é",)[: order - 1]}
+    for history in histories:
+        assert sum(probability(word, history, scores, weights) for word in words) == pytest.approx(1, abs=1e-4)
+
+
+def test_absolute_discounting_by_hand(tmp_path):
+    train_language_model(["a b", "a b", "a c"], 2, tmp_path / "lm.arpa")
+    scores, weights = read_arpa(tmp_path / "lm.arpa")
+    # Of the bigrams, two occur once (a c, c </s>) and two twice (a b, b </s>): D = 2 / (2 + 2 × 2) = 1/3.
+    assert scores["a", "b"] == pytest.approx(math.log10((2 - 1 / 3) / 3), abs=1e-5)
+    assert scores["<s>", "a"] == pytest.approx(math.log10((3 - 1 / 3) / 3), abs=1e-5)
+    # Continuation counts: a and c after one word each, b after one, </s> after two: 1 of 5.
+    assert scores["b",] == pytest.approx(math.log10(1 / 5), abs=1e-5)
+    left = 1 - (2 - 1 / 3) / 3 - (1 - 1 / 3) / 3
+    assert weights["a",] == pytest.approx(math.log10(left / (1 - 2 / 5)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "problem"),
+    [([], "not one word"), ([" "], "not one word"), (["a b"], "too little"), (["a <s> b"], "only words")],
+)
+def test_texts_that_give_no_model(tmp_path, texts, problem):
+    with pytest.raises(UserError, match=problem):
+        train_language_model(texts, 3, tmp_path / "lm.arpa")
+    assert not (tmp_path / "lm.arpa").exists()
+
+
+def test_the_command_reads_train_only(tmp_path, monkeypatch):
+    corpus = dummy_prepared(tmp_path / "prepared", utterances=60)
+    shown = CliRunner().invoke(
+        main, ["language-model", str(tmp_path / "lm.arpa"), "--corpus", str(corpus), "--order", "2"]
+    )
+    assert shown.exit_code == 0, shown.stderr
+    known = {gram[0] for gram in read_arpa(tmp_path / "lm.arpa")[0]} - {"<s>", "</s>"}
+    assert known == {word for utterance in PreparedCorpus.open(corpus).train for word in utterance.text.split()}
