@@ -173,10 +173,8 @@ class StructuredConfig(Section):
     feed_forward: Annotated[float, Field(ge=0, lt=1)] = 0.0
     convolution: Annotated[float, Field(ge=0, lt=1)] = 0.0
     batches: PositiveInt = 16  # training batches over which importance is measured
-
-    @property
-    def has_budget(self) -> bool:
-        return self.parameters is not None or self.latency is not None
+    rounds: PositiveInt = 1  # importance is measured and a part removed this many times
+    round_epochs: PositiveInt = 1  # training between two rounds, before the member's own
 
     @model_validator(mode="after")
     def _one_measure(self):
@@ -187,6 +185,8 @@ class StructuredConfig(Section):
             )
         if self.parameters is not None and self.parameters >= 1 and self.parameters != int(self.parameters):
             raise ValueError(f"parameters: a share below 1 or a whole number, found {self.parameters:g}")
+        if self.rounds > 1 and shares:
+            raise ValueError("rounds work towards a budget: give parameters or latency in place of the shares")
         return self
 
 

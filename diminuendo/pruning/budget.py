@@ -3,10 +3,13 @@
 A multiple-choice knapsack: every module keeps some number of its best units, and what is lost with the others is the
 sum of their scores. On the lower convex hull of (cost saved, score lost) every edge is a block of units that is best
 removed together, the last of them with the module itself; taking edges of all modules in the order of their slopes is
-the optimum of the linear relaxation (Sinha & Zoltners 1979). Where an edge would save too much, units are taken singly.
+the optimum of the linear relaxation (Sinha & Zoltners 1979). Where an edge would save too much, units are taken singly,
+and where one unit would, smaller ones come back for it.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -37,21 +40,27 @@ def choose_within(scores: Scores, costs: Costs, budget: float) -> dict[Key, Tens
     lost = {key: torch.cumsum(scores[key][order[key]], 0).tolist() for key in sorted(scores)}
     tables = {key: costs.modules[key].tolist() for key in lost}
     counts = {key: len(units) for key, units in order.items()}
+    edges, least = _edges(lost, tables), budget * (1 - TOLERANCE)
     cost = costs.whole
-    for key, count in _edges(lost, tables):
-        if cost <= budget:
-            break
-        if count >= counts[key]:
-            continue
-        saved = tables[key][counts[key]] - tables[key][count]
-        if cost - saved >= budget * (1 - TOLERANCE):
-            counts[key], cost = count, cost - saved
-            continue
-        while cost > budget and counts[key] > count:  # as much of the block as there is room for
-            saved = tables[key][counts[key]] - tables[key][counts[key] - 1]
-            if cost - saved < budget * (1 - TOLERANCE):
+    for key, count in edges:
+        while cost > budget and counts[key] > count:
+            # The whole block, or as much of it as there is room for.
+            saved = tables[key][counts[key]] - tables[key][count]
+            left = count if cost - saved >= least else counts[key] - 1
+            saved = tables[key][counts[key]] - tables[key][left]
+            if cost - saved < least:
                 break
-            counts[key], cost = counts[key] - 1, cost - saved
+            counts[key], cost = left, cost - saved
+    if cost > budget:  # nothing that is left is small enough: go below, and come back with what fits
+        key = next(key for key, count in edges if counts[key] > count)
+        counts[key] -= 1
+        cost = costs.of(counts)
+        for other, _ in reversed(edges):
+            while other != key and counts[other] < len(order[other]):
+                added = tables[other][counts[other] + 1] - tables[other][counts[other]]
+                if cost + added > budget:
+                    break
+                counts[other], cost = counts[other] + 1, cost + added
     if not budget * (1 - TOLERANCE) <= cost <= budget:
         raise UserError(
             f"structured: the target of {budget:,.0f} {costs.unit} is not met within {TOLERANCE:.0%}: with units as "
@@ -73,7 +82,7 @@ def _edges(lost: dict[Key, list[float]], tables: dict[Key, list[float]]) -> list
             while len(points) > 1 and _slope(points[-1], point) <= _slope(*points[-2:]):
                 points.pop()
             points.append(point)
-        edges += [(_slope(a, b), key, -b[2]) for a, b in zip(points, points[1:])]
+        edges += [(_slope(a, b), key, -b[2]) for a, b in pairwise(points)]
     return [(key, -left) for _, key, left in sorted(edges)]
 
 
