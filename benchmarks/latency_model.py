@@ -3,19 +3,21 @@
     OMP_NUM_THREADS=1 python -m benchmarks.latency_model
 
 Files of random widths, untrained, take turns on one thread of ONNX Runtime; non-negative least squares of relative
-errors gives the prices. Half of the files are left out of the fit, and what is printed last is the error there.
+errors gives the prices. Time is the thread's on the processor, and of its repeats one of the fastest: what else runs
+on the machine adds to the rest. Half of the files are left out of the fit, and what is printed last is the error there.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Callable
 
 import numpy as np
 import onnxruntime
 import torch
 
 from diminuendo.config.schema import FrontendConfig
-from diminuendo.evaluation.timing import take_turns
 from diminuendo.export.conformer import build_onnx
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord
@@ -25,6 +27,7 @@ from diminuendo.pruning.importance import READERS
 SAMPLE_RATE = 16000
 FRONTEND = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)
 SECONDS = (1.0, 2.5, 5.0)
+FAST = 0.1  # quantile over the repeats that is taken for a file's time
 
 
 def random_record(rng: np.random.Generator) -> ConformerRecord:
@@ -71,11 +74,27 @@ def features_of(model: ConformerCTC, seconds: float) -> dict[str, float]:
     return total
 
 
-def session_of(model: ConformerCTC):
+def session_of(model: ConformerCTC) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A function of a waveform float32 [N] that runs the exported file on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(build_onnx(model, {}).SerializeToString(), options)
     return lambda x: session.run(None, {"waveform": x[None], "waveform_lengths": np.array([len(x)])})
+
+
+def thread_seconds(
+    sessions: dict[str, Callable[[np.ndarray], object]], waveforms: list[np.ndarray], repeats: int
+) -> dict[str, np.ndarray]:
+    """Name to processor seconds float64 [utterances] of files that take turns in a changing order."""
+    rng, names = np.random.default_rng(0), list(sessions)
+    taken = {name: np.zeros((repeats, len(waveforms))) for name in names}
+    for repeat in range(-1, repeats):  # the first run of a session allocates its memory
+        for utterance, waveform in enumerate(waveforms):
+            for turn in rng.permutation(len(names)):
+                begin = time.thread_time()
+                sessions[names[turn]](waveform)
+                taken[names[turn]][repeat, utterance] = time.thread_time() - begin
+    return {name: np.quantile(values, FAST, axis=0) for name, values in taken.items()}
 
 
 def fit(A: np.ndarray, seconds: np.ndarray) -> np.ndarray:
@@ -95,10 +114,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     waveforms = [(0.1 * rng.standard_normal(round(s * SAMPLE_RATE))).astype(np.float32) for s in SECONDS]
     models = {str(index): ConformerCTC(random_record(rng)).eval() for index in range(arguments.files)}
-    taken = take_turns({name: session_of(model) for name, model in models.items()}, waveforms, arguments.repeats)
+    taken = thread_seconds({name: session_of(model) for name, model in models.items()}, waveforms, arguments.repeats)
     names = list(Prices.__dataclass_fields__)
     rows = [[features_of(model, s)[name] for name in names] for model in models.values() for s in SECONDS]
-    times = [t for name in models for t in np.median(taken[name], axis=0)]
+    times = [t for name in models for t in taken[name]]
     A, seconds = np.array(rows), np.array(times)
     seen = np.arange(len(A)) // len(SECONDS) % 2 == 0
     trial = fit(A[seen], seconds[seen])

@@ -44,20 +44,20 @@ class Prices:
     """Time of each thing a file does in one thread of ONNX Runtime, in multiply-accumulates of a matrix product.
 
     Fitted to files of random widths: ``python -m benchmarks.latency_model`` prints these figures and how far the model
-    is off. Only their proportions matter, so a faster machine of the same kind has the same budget.
+    is off; 0 is what adds nothing that the others do not tell. Only their proportions matter, so a faster machine of the same kind has the same budget.
     """
 
-    feed_forward_call: float = 8.06e5  # by module, whatever its width
-    attention_call: float = 1.78e6
-    convolution_call: float = 1.99e6
-    feed_forward_inner: float = 56.8  # by encoder frame and inner channel
-    attention_inner: float = 320.0
-    convolution_inner: float = 186.0
+    feed_forward_call: float = 8.58e5  # by module, whatever its width
+    attention_call: float = 2.81e6
+    convolution_call: float = 2.76e6
+    feed_forward_inner: float = 0.0  # by encoder frame and inner channel
+    attention_inner: float = 311.0
+    convolution_inner: float = 0.0
     stream: float = 0.0  # by module, encoder frame and channel of the model's width
     mac: float = 1.0
-    subsampling: float = 1.95  # by multiply-accumulate of the strided convolutions
-    feature_frame: float = 1.5e5
-    call: float = 3.18e6
+    subsampling: float = 2.39  # by multiply-accumulate of the strided convolutions
+    feature_frame: float = 1.35e5
+    call: float = 8.64e6
 
 
 def product_weights(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
