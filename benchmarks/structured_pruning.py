@@ -1,7 +1,7 @@
 """Fixed shares of every kind of unit against budgets for which all kinds compete, at the same number of parameters.
 
     OMP_NUM_THREADS=1 python -m benchmarks.structured_pruning models/teacher --corpus data/prepared
-    OMP_NUM_THREADS=1 python -m benchmarks.structured_pruning models/teacher --rows shares-small parameters-small --epochs 1
+    … --rows shares-small parameters-small --epochs 1 --learning-rate 0.002
 
 Every row is pruned by the same scores (rounds measure again), scored on dev before and, with ``--epochs``, after
 fine-tuning under the teacher. Time is that of the exported file on one thread's processor, all files taking turns, as
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.latency_model import session_of, thread_seconds
 from diminuendo.config import load_params
 from diminuendo.config.schema import StructuredConfig
 from diminuendo.config.training import LossConfig
@@ -29,8 +30,6 @@ from diminuendo.pruning.cost import latency_costs
 from diminuendo.pruning.gradual import prune_in_rounds
 from diminuendo.training.recognise import dev_word_error_rate
 from diminuendo.training.trainer import train
-
-from benchmarks.latency_model import session_of, thread_seconds
 
 LOSSES = LossConfig(ctc=1.0, kl=1.0)
 SHARES = {
@@ -72,9 +71,7 @@ class Bench:
 
     def tuned(self, model: ConformerCTC) -> ConformerCTC:
         with tempfile.TemporaryDirectory() as work:
-            train(
-                model, self.corpus, self.training, LOSSES, seed=self.seed, work=Path(work), teacher=self.teacher
-            )
+            train(model, self.corpus, self.training, LOSSES, seed=self.seed, work=Path(work), teacher=self.teacher)
         return model
 
     @torch.no_grad()

@@ -44,7 +44,8 @@ class Prices:
     """Time of each thing a file does in one thread of ONNX Runtime, in multiply-accumulates of a matrix product.
 
     Fitted to files of random widths: ``python -m benchmarks.latency_model`` prints these figures and how far the model
-    is off; 0 is what adds nothing that the others do not tell. Only their proportions matter, so a faster machine of the same kind has the same budget.
+    is off; 0 is what adds nothing to the others. Only their proportions matter, so a faster machine of the same kind
+    has the same budget.
     """
 
     feed_forward_call: float = 8.58e5  # by module, whatever its width
