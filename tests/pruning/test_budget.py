@@ -100,6 +100,10 @@ def test_a_module_goes_where_its_units_are_not_worth_keeping_it():
     scores = {(0, "attention"): torch.tensor([1.1, 1.1]), (0, "convolution"): torch.full((12,), 1.0)}
     costs = additive(attention=(10, 1, 2), convolution=(0, 1, 12))
     assert counts_of(choose_within(scores, costs, 12)) == {(0, "attention"): 0, (0, "convolution"): 12}
+    # Its last unit takes the module's own cost along, yet it is both units together that are to be compared.
+    scores[0, "convolution"] = torch.full((12,), 0.15)
+    assert counts_of(choose_within(scores, costs, 12)) == {(0, "attention"): 2, (0, "convolution"): 0}
+    scores[0, "convolution"] = torch.full((12,), 1.0)
     free = additive(attention=(0, 1, 2), convolution=(0, 1, 12))
     assert counts_of(choose_within(scores, free, 12)) == {(0, "attention"): 2, (0, "convolution"): 10}
 
