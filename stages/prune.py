@@ -14,9 +14,8 @@ def main() -> None:
         from diminuendo.export.trained import SUMMARY, deliver
         from diminuendo.files import write_json
         from diminuendo.models.store import load_model
-        from diminuendo.pruning.importance import measure_importance
+        from diminuendo.pruning.gradual import Later, joined, last_of, prune_in_rounds
         from diminuendo.pruning.magnitude import MagnitudePruner, stored_sparsity
-        from diminuendo.pruning.structured import choose, keep_units, summary_of
         from diminuendo.training.trainer import Hooks, train
 
         corpus, seed, settings = r.corpus, r.params.seed, r.settings
@@ -24,17 +23,24 @@ def main() -> None:
         parent = model = load_model(r.parent).model
         teacher = load_model(r.teacher).model if settings.losses.needs_teacher else None
         if settings.structured:
-            batches = settings.structured.batches
-            scores = measure_importance(
-                parent, corpus, training, settings.losses, seed=seed, batches=batches, teacher=teacher
+            model, before, summary = prune_in_rounds(
+                parent,
+                corpus,
+                training,
+                settings.losses,
+                settings.structured,
+                seed=seed,
+                work=r.work,
+                teacher=teacher,
+                tracker=r.track,
+                name=member,
             )
-            model = keep_units(parent, choose(scores, settings.structured))
-            hooks, keep, summary = Hooks(), "best", summary_of(parent, model)
+            hooks, keep = Hooks(), "best"
         else:
             # Only the end of the schedule has the sparsity that was asked for.
             hooks, keep = MagnitudePruner(settings.magnitude, model).hooks, "last"
-            summary = {"technique": "magnitude", "target": settings.magnitude.sparsity}
-        history = train(
+            before, summary = [], {"technique": "magnitude", "target": settings.magnitude.sparsity}
+        after = train(
             model,
             corpus,
             training,
@@ -42,11 +48,12 @@ def main() -> None:
             seed=seed,
             work=r.work,
             teacher=teacher,
-            tracker=r.track,
+            tracker=Later(r.track, last_of(before)[0]),
             hooks=hooks,
             keep=keep,
             name=member,
         )
+        history = joined(before, after)
         deliver(r.out, model, name=member, tokens=corpus.tokens, lineage=r.lineage(), history=history, summary=summary)
         if settings.magnitude:
             write_json(r.out / SUMMARY, summary | stored_sparsity(r.out / MODEL))

@@ -181,12 +181,29 @@ class MagnitudeConfig(Section):
 
 
 class StructuredConfig(Section):
-    """Share of each kind of unit that is removed, the least important over all layers first."""
+    """Remove heads and channels: down to a budget for which all kinds compete, or a share of each kind."""
 
-    heads: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    parameters: Positive | None = None  # what is left of the parent's parameters: a share below 1, else their number
+    latency: OpenFraction | None = None  # what is left of the parent's time on one thread
+    heads: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each kind that is removed
     feed_forward: Annotated[float, Field(ge=0, lt=1)] = 0.0
     convolution: Annotated[float, Field(ge=0, lt=1)] = 0.0
     batches: PositiveInt = 16  # training batches over which importance is measured
+    rounds: PositiveInt = 1  # importance is measured and a part removed this many times
+    round_epochs: PositiveInt = 1  # training between two rounds, before the member's own
+
+    @model_validator(mode="after")
+    def _one_measure(self):
+        shares = any((self.heads, self.feed_forward, self.convolution))
+        if (self.parameters is not None) + (self.latency is not None) + shares != 1:
+            raise ValueError(
+                "give exactly one of parameters, latency, and shares of heads, feed_forward and convolution"
+            )
+        if self.parameters is not None and self.parameters >= 1 and self.parameters != int(self.parameters):
+            raise ValueError(f"parameters: a share below 1 or a whole number, found {self.parameters:g}")
+        if self.rounds > 1 and shares:
+            raise ValueError("rounds work towards a budget: give parameters or latency in place of the shares")
+        return self
 
 
 class PruneConfig(TrainedMember):

@@ -109,7 +109,7 @@ def _absorb_bias(state: State, layers: list[dict], index: int, module: str) -> N
 
 
 def summary_of(before: ConformerCTC, after: ConformerCTC) -> dict:
-    """Widths of every layer and the parameters, before and after."""
+    """Widths of every layer, the modules that are gone, and the parameters before and after."""
 
     def widths(model: ConformerCTC) -> dict[str, list[int]]:
         return {width: [getattr(layer, width) for layer in model.record.layers] for width in WIDTHS.values()}
@@ -118,6 +118,12 @@ def summary_of(before: ConformerCTC, after: ConformerCTC) -> dict:
         "technique": "structured",
         "widths_before": widths(before),
         "widths": widths(after),
+        "removed_modules": [
+            f"layers.{index}.{module}"
+            for index, (old, new) in enumerate(zip(before.record.layers, after.record.layers, strict=True))
+            for module, width in WIDTHS.items()
+            if getattr(old, width) and not getattr(new, width)
+        ],
         "parameters_before": parameter_count(before),
         "parameters": parameter_count(after),
     }

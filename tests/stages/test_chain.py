@@ -38,11 +38,17 @@ SECTIONS = {
             "training": BRIEF,
             "losses": {"ctc": 1.0, "kl": 1.0},
         },
+        "narrow": {
+            "from": "thin",
+            "structured": {"parameters": 0.6, "batches": 2, "rounds": 2},
+            "training": BRIEF,
+            "losses": {"ctc": 1.0, "kl": 1.0},
+        },
         "sparse": {"from": "slim", "magnitude": {"sparsity": 0.5}, "training": BRIEF},
     },
     "quantize": {},
 }
-STAGES = {"thin": compress_architecture, "slim": prune, "sparse": prune}
+STAGES = {"thin": compress_architecture, "slim": prune, "narrow": prune, "sparse": prune}
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +99,14 @@ def test_every_member_names_its_parents(family):
     assert parents == {
         "thin": {"teacher": digests["teacher"]},
         "slim": {"thin": digests["thin"], "teacher": digests["teacher"]},  # its loss follows the teacher
+        "narrow": {"thin": digests["thin"], "teacher": digests["teacher"]},
         "sparse": {"slim": digests["slim"]},
     }
 
 
 def test_each_technique_works_on_what_the_one_before_left(family):
     models, _ = family
-    teacher, thin, slim, sparse = (load_model(models / m).model.record for m in ("teacher", *STAGES))
+    teacher, thin, slim, sparse = (load_model(models / m).model.record for m in ("teacher", "thin", "slim", "sparse"))
     assert len(thin.layers) == len(teacher.layers) - 1
     assert any(layer.ranks for layer in thin.layers)
     assert sum(layer.heads for layer in slim.layers) == sum(layer.heads for layer in thin.layers) // 2
@@ -113,11 +120,13 @@ def test_each_technique_works_on_what_the_one_before_left(family):
 
 def test_summaries_tell_what_was_measured(family):
     models, _ = family
-    thin, slim, sparse = (json.loads((models / m / "summary.json").read_text()) for m in STAGES)
+    thin, slim, narrow, sparse = (json.loads((models / m / "summary.json").read_text()) for m in STAGES)
     assert set(thin) == {"remove_layers", "low_rank"}
     assert len(thin["remove_layers"]["divergence_without_layer"][0]) == 3
     assert 0.5 < thin["low_rank"]["share_of_linear_parameters"] <= 0.6
     assert slim["parameters"] < slim["parameters_before"] == thin["low_rank"]["parameters"]
+    assert 0.6 * 0.97 <= narrow["achieved"] <= narrow["target"] == 0.6
+    assert narrow["parameters"] == pytest.approx(narrow["achieved"] * narrow["parameters_before"], rel=1e-4)
     assert sparse["target"] == 0.5 and sparse["sparsity"] == pytest.approx(0.5, abs=1e-3)
 
 
@@ -127,3 +136,11 @@ def test_a_member_made_again_has_the_same_bytes(family, member):
     before = json.loads((models / member / "lineage.json").read_text())
     make(member)
     assert json.loads((models / member / "lineage.json").read_text()) == before
+
+
+def test_the_curves_of_all_rounds_are_one(family):
+    rows = (family[0] / "narrow" / "history.csv").read_text().splitlines()
+    steps = [int(row.split(",")[0]) for row in rows[1:]]
+    epochs = [float(row.split(",")[1]) for row in rows[1:]]
+    assert steps == sorted(steps) and epochs == sorted(epochs)
+    assert epochs[-1] == 3.0  # one between the rounds, then the member's own two
