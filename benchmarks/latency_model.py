@@ -21,8 +21,8 @@ from diminuendo.config.schema import FrontendConfig
 from diminuendo.export.conformer import build_onnx
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord
+from diminuendo.models.slicing import READERS
 from diminuendo.pruning.cost import Prices, frames_of, rest_features, seconds_features
-from diminuendo.pruning.importance import READERS
 
 SAMPLE_RATE = 16000
 FRONTEND = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)

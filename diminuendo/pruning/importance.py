@@ -16,15 +16,15 @@ from diminuendo.config.training import LossConfig, TrainingConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.distillation.objective import Objective
 from diminuendo.models.conformer import ConformerCTC
+from diminuendo.models.slicing import READERS
 
-# Module to its kind of unit, and to the linear layer that reads the units.
+# Module to its kind of unit.
 KINDS = {
     "feed_forward_1": "feed_forward",
     "attention": "heads",
     "convolution": "convolution",
     "feed_forward_2": "feed_forward",
 }
-READERS = {"feed_forward_1": "down", "attention": "out", "convolution": "out", "feed_forward_2": "down"}
 
 Scores = dict[tuple[int, str], Tensor]  # (layer, module) to one score per unit
 

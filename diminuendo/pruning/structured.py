@@ -9,6 +9,8 @@ from diminuendo.config.schema import StructuredConfig
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import LayerRecord
 from diminuendo.models.slicing import (
+    READERS,
+    WRITERS,
     State,
     bias_name,
     drop,
@@ -20,14 +22,8 @@ from diminuendo.models.slicing import (
     unit_rows,
 )
 from diminuendo.models.store import parameter_count
-from diminuendo.pruning.importance import KINDS, READERS, Scores
+from diminuendo.pruning.importance import KINDS, Scores
 
-WRITERS = {
-    "feed_forward_1": ("up",),
-    "attention": ("query", "key", "value"),
-    "convolution": ("value", "gate"),
-    "feed_forward_2": ("up",),
-}
 WIDTHS = {module: "heads" if module == "attention" else module for module in READERS}  # keys of the layer's record
 HALF = {"feed_forward_1": 0.5, "attention": 1.0, "convolution": 1.0, "feed_forward_2": 0.5}  # weight in the residual
 

@@ -4,8 +4,9 @@ import torch
 from diminuendo.config.schema import StructuredConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.export.conformer import build_onnx
+from diminuendo.models.slicing import READERS
 from diminuendo.models.store import load_model, save_model
-from diminuendo.pruning.importance import READERS, measure_importance
+from diminuendo.pruning.importance import measure_importance
 from diminuendo.pruning.structured import choose, keep_units, summary_of
 from tests.factories.models import (
     ToneCorpus,
