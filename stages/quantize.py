@@ -21,24 +21,26 @@ def _post_training(r, member: str) -> dict:
     import onnx
 
     from diminuendo.export.onnx_file import MODEL
-    from diminuendo.quantization.post_training import calibration_audio, finish, quantize_post_training
+    from diminuendo.quantization.post_training import NOMINAL_BITS, calibration_audio, finish, quantize_post_training
 
     source, settings, audio = r.parent / MODEL, r.settings, []
     if settings.scheme == "int8_static":
         audio = calibration_audio(r.corpus, settings.calibration_utterances, r.params.seed)
     model = quantize_post_training(source, settings, audio)
-    return finish(r.out / MODEL, model, onnx.load(source), name=member, lineage=r.lineage())
+    nominal = NOMINAL_BITS[settings.scheme]
+    return finish(r.out / MODEL, model, onnx.load(source), name=member, lineage=r.lineage(), nominal=nominal)
 
 
 def _fine_tune(r, member: str) -> dict:
     from diminuendo.export.trained import HISTORY
     from diminuendo.models.store import load_model
-    from diminuendo.quantization.aware import deliver_aware, put_on_grid
+    from diminuendo.quantization.aware import BITS, choice_of, deliver_aware, put_on_grid
     from diminuendo.training.trainer import train, write_history
 
     parent = load_model(r.parent)
     teacher = load_model(r.teacher).model if r.settings.losses.needs_teacher else None
-    put_on_grid(parent.model, r.settings)
+    choice = choice_of(r.settings)
+    put_on_grid(parent.model, choice)
     history = train(
         parent.model,
         r.corpus,
@@ -52,7 +54,13 @@ def _fine_tune(r, member: str) -> dict:
     )
     write_history(r.out / HISTORY, history)
     return deliver_aware(
-        r.out, parent.model, r.settings, name=member, tokens=parent.tokens, lineage=r.lineage()
+        r.out,
+        parent.model,
+        choice,
+        name=member,
+        tokens=parent.tokens,
+        lineage=r.lineage(),
+        nominal=BITS[r.settings.scheme],
     )
 
 
