@@ -7,7 +7,6 @@ step, as at the end. The depthwise convolution is rounded as it is stored, with 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from diminuendo.config.schema import QuantizeConfig
+from diminuendo.config.schema import BudgetConfig
+from diminuendo.errors import UserError
 from diminuendo.export.check import check_parity
 from diminuendo.export.conformer import build_onnx
 from diminuendo.export.onnx_file import MODEL, metadata_of
@@ -23,16 +23,7 @@ from diminuendo.models.conformer import ConformerCTC, Convolution
 from diminuendo.models.store import parameter_count, save_model
 from diminuendo.quantization.graph import WeightGraph
 from diminuendo.quantization.post_training import finish
-from diminuendo.quantization.storage import Choice, Storage, by_name, plan, rounded, store_all, stored_values, uniform
-
-BITS = {"int8_weight": 8, "int4_weight": 4}
-
-
-def choice_of(config: QuantizeConfig, bits: Mapping[str, int] | None = None) -> Choice:
-    """How every weight is stored; ``bits`` by a weight's name with ``scheme: mixed``."""
-    if config.scheme == "mixed":
-        return by_name(bits, config.group_size)
-    return uniform(BITS[config.scheme], config.group_size)
+from diminuendo.quantization.storage import Choice, Storage, plan, rounded, store_all, stored_values
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -131,7 +122,15 @@ def load_stored(model: ConformerCTC, values: dict[str, np.ndarray]) -> None:
 
 
 def deliver_aware(
-    folder: Path, model: ConformerCTC, choice: Choice, *, name: str, tokens: list[str], lineage: dict, nominal: float
+    folder: Path,
+    model: ConformerCTC,
+    choice: Choice,
+    *,
+    name: str,
+    tokens: list[str],
+    lineage: dict,
+    nominal: float,
+    budget: BudgetConfig | None = None,
 ) -> dict:
     """Store a fine-tuned model on its grid: the shipped file, and the record and weights that PyTorch loads.
 
@@ -140,7 +139,7 @@ def deliver_aware(
     Returns:
         the content of ``summary.json``.
     Raises:
-        UserError: the file does not run, or does not give what the stored weights give.
+        UserError: the file does not run, does not give what the stored weights give, or is over its budget.
     """
     take_off_grid(model)
     fold_batch_norm(model)
@@ -153,4 +152,8 @@ def deliver_aware(
     stored = type(plain).FromString(plain.SerializeToString())
     summary = finish(folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal)
     check_parity(folder)
+    if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
+        raise UserError(
+            f"{name}: {summary['bytes']:,} bytes after training, budget.bytes is {budget.bytes:,}; lower it"
+        )
     return summary

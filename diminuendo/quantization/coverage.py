@@ -176,7 +176,9 @@ def _shares(counts: Counter[int], total: int) -> dict[str, float]:
 
 def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[Work], all_work: int) -> list[dict]:
     """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
-    narrowest = min(bits.values())
+    # Where bits were chosen one by one, a weight that got more of them was not left out.
+    found = sorted(set(bits.values()))
+    narrowest = 8 if len([width for width in found if width < 8]) > 1 else found[0]
     group_of = {item.weight: item.group for item in work if item.weight}
     groups: dict[str, dict] = {}
 

@@ -7,6 +7,8 @@ The schemes, all from the parent's ``model.onnx`` and measured in ``docs/quantiz
   operators, and surrounds each with conversions.
 - ``int8_dynamic``, ``int8_static``: products of linear layers in 8-bit integers.
 - ``int8_weight``, ``int4_weight``: weights stored in 8 or 4 bits, arithmetic and speed of float32.
+
+``mixed``, bits of their own for every weight, is in :mod:`~diminuendo.quantization.mixed`.
 """
 
 from __future__ import annotations

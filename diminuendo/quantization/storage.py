@@ -137,6 +137,11 @@ def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
     return graph.finish()
 
 
+def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
+    return store_all(model, plan(WeightGraph(model), choice))
+
+
 def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
     """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
     return store_all(model, plan(WeightGraph(model), uniform(bits, group_size), max(bits, 8)))

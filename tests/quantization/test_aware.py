@@ -11,14 +11,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from diminuendo.config.schema import QuantizeConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.files import sha256_of
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.store import load_model
 from diminuendo.quantization.aware import (
     OnGrid,
-    choice_of,
     deliver_aware,
     fold_batch_norm,
     put_on_grid,
@@ -40,8 +38,16 @@ LAYERS = (
 )
 
 
+def several_bits(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+    """As a budget may choose: bits of their own for every weight, the output layer and convolutions among them."""
+    return Storage((2, 3, 4, 5, 6, 8)[len(name) % 6], 16 if operator == "MatMul" else None)
+
+
+CHOICES = {"int4_weight": uniform(4, 16), "int8_weight": uniform(8), "mixed": several_bits}
+
+
 def settings(scheme: str = "int4_weight") -> Choice:
-    return choice_of(QuantizeConfig(**{"from": "teacher", "scheme": scheme, "group_size": 16, "aware": True}))
+    return CHOICES[scheme]
 
 
 def chained_model(seed: int = 0) -> ConformerCTC:
@@ -61,7 +67,7 @@ def fine_tuned(work: Path, scheme: str = "int4_weight", **keys) -> ConformerCTC:
     return model
 
 
-@pytest.mark.parametrize("scheme", ["int4_weight", "int8_weight"])
+@pytest.mark.parametrize("scheme", list(CHOICES))
 def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, tmp_path):
     model = fine_tuned(tmp_path / "work", scheme)
     waveform, lengths = speech_batch()
@@ -86,7 +92,10 @@ def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, tmp_path):
         np.testing.assert_allclose(found, stored(waveform, lengths)[0].numpy(), atol=1e-4)
     pruned = chained_model().layers[0].feed_forward_1.up.weight == 0
     assert (stored.layers[0].feed_forward_1.up.weight[pruned] == 0).all(), "fine-tuning let pruned weights grow again"
-    assert summary["parameters_share"]["4_bit" if scheme == "int4_weight" else "8_bit"] > 0.5
+    if scheme == "mixed":
+        assert {"2_bit", "3_bit", "4_bit", "5_bit", "6_bit", "8_bit"} == set(summary["parameters_share"])
+    else:
+        assert summary["parameters_share"]["4_bit" if scheme == "int4_weight" else "8_bit"] > 0.5
 
 
 def test_weights_are_trained_with_the_values_that_are_stored(tmp_path):
