@@ -19,7 +19,7 @@ import onnxruntime
 
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.quantization import codec
-from diminuendo.quantization.graph import FRONTEND, WeightGraph
+from diminuendo.quantization.graph import FRONTEND
 from diminuendo.quantization.integer import integer_products, quantize_dynamic, quantize_static
 from diminuendo.quantization.post_training import calibration_audio
 from diminuendo.quantization.storage import (
@@ -27,10 +27,9 @@ from diminuendo.quantization.storage import (
     INT8_CHANNEL,
     OUTPUT_LAYER,
     Storage,
-    plan,
-    rounded,
-    store_all,
-    store_weight,
+    storage_for,
+    store_by_choice,
+    store_uniformly,
 )
 
 
@@ -71,23 +70,17 @@ def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
 
 def weight_rows(source: Path, score: Scorer) -> None:
     def stored(only: str = "", size: int = 32, output: Storage = INT8_CHANNEL, short_kernels: bool = False):
-        model = onnx.load(source)
-        graph = WeightGraph(model)
-        for name, (operator, storage) in plan(graph, 4, size).items():
-            if operator == "MatMul" and only not in name:
-                storage = FP16
+        def choice(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
             if name == OUTPUT_LAYER:
-                storage = output
-            if operator == "Conv" and short_kernels:  # their values in four bits, whatever the file would take
-                weight = rounded(operator, graph.array(name), Storage(4, size))
-                graph.remove(name)
-                graph.add(name, weight)
-                continue
-            store_weight(graph, operator, name, storage)
-        return graph.finish()
+                return output
+            if operator == "Conv":
+                return Storage(4) if short_kernels else INT8_CHANNEL
+            return storage_for(name, operator, shape, 4, size) if only in name else FP16
 
-    score.row("fp16", store_all(onnx.load(source), 16))
-    score.row("int8 weights", store_all(onnx.load(source), 8))
+        return store_by_choice(onnx.load(source), choice)
+
+    score.row("fp16", store_uniformly(onnx.load(source), 16))
+    score.row("int8 weights", store_uniformly(onnx.load(source), 8))
     score.row("int4 weights, groups of 32 (as shipped)", stored())
     for size in (16, 64, 128):
         score.row(f"… groups of {size}", stored(size=size))
@@ -96,7 +89,7 @@ def weight_rows(source: Path, score: Scorer) -> None:
     score.row("… output layer fp16", stored(output=FP16))
     score.row("… output layer int4", stored(output=Storage(4, 32)))
     score.row("… convolutions int4", stored(short_kernels=True))
-    fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], np.array([1.0])
+    fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], (1.0,)
     score.row("… scales from the largest value alone", stored())
     codec.FRACTIONS[4] = fractions
 

@@ -118,7 +118,7 @@ def _split(
     graph: WeightGraph, value: str, names: list[str], sizes: list[int], axis: int, at: str | None = None
 ) -> None:
     """Give consecutive pieces of ``value`` their names."""
-    if len(names) == 1:
+    if len(names) == 1 and at is None:
         graph.prepend("Identity", [value], names[0])
     else:
         graph.prepend("Split", [value, at or _ints(graph, sizes)], names, **({"axis": axis} if axis else {}))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from diminuendo.checksum import UNSEALED
 from diminuendo.config.schema import BudgetConfig, QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import replace_metadata
@@ -180,7 +181,7 @@ def file_size(parent: onnx.ModelProto, name: str, lineage: dict, group_size: int
     def size(bits: dict[str, int]) -> int:
         model = onnx.ModelProto()
         model.CopyFrom(parent)
-        replace_metadata(model, name=name, lineage=canonical_json(lineage))
+        replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
         store_by_choice(model, by_name(bits, group_size))
         shorten_names(model, KEPT)
         return model.ByteSize()
