@@ -3,6 +3,10 @@
     python -m benchmarks.quantization_sensitivity models/teacher --corpus data/prepared
 
 Every row is a file of its own, scored in ONNX Runtime with the best path on the dev split.
+
+    python -m benchmarks.quantization_sensitivity models/slim --group-size 1000 --bits 4 3.5 3 --split test
+
+compares four bits everywhere with bits chosen for each weight, at these means.
 """
 
 from __future__ import annotations
@@ -19,23 +23,28 @@ import onnxruntime
 
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.quantization import codec
-from diminuendo.quantization.graph import FRONTEND
+from diminuendo.quantization.banks import KEPT
+from diminuendo.quantization.graph import FRONTEND, shorten_names
 from diminuendo.quantization.integer import integer_products, quantize_dynamic, quantize_static
+from diminuendo.quantization.mixed import Allocation, bits_of
 from diminuendo.quantization.post_training import calibration_audio
+from diminuendo.quantization.sensitivity import Posteriors, sweep
 from diminuendo.quantization.storage import (
     FP16,
     INT8_CHANNEL,
     OUTPUT_LAYER,
     Storage,
+    by_name,
     storage_for,
     store_by_choice,
     store_uniformly,
+    uniform,
 )
 
 
 class Scorer:
-    def __init__(self, corpus: PreparedCorpus, utterances: int | None):
-        self.heard = [(corpus.audio(u), u.text) for u in corpus.dev[:utterances]]
+    def __init__(self, corpus: PreparedCorpus, utterances: int | None, split: str = "dev"):
+        self.heard = [(corpus.audio(u), u.text) for u in corpus.split(split)[:utterances]]
         self.reference: list[np.ndarray] = []
 
     def row(self, title: str, model: onnx.ModelProto) -> None:
@@ -94,17 +103,40 @@ def weight_rows(source: Path, score: Scorer) -> None:
     codec.FRACTIONS[4] = fractions
 
 
+def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: argparse.Namespace) -> None:
+    parent, size = onnx.load(source), arguments.group_size
+    posteriors = Posteriors(parent, audio)
+    allocation = Allocation(sweep(posteriors, size, arguments.work))
+    score.row("nothing (float32)", onnx.load(source))
+    choices = {"int4 weights": uniform(4, size)}
+    for bits in arguments.bits:
+        limit = bits * sum(harm.parameters for harm in allocation.start.values())
+        chosen = allocation.within(limit, lambda harm: harm.parameters * harm.bits)
+        choices[f"mixed, {bits:g} bits a weight"] = by_name(bits_of(chosen), size)
+    for title, choice in choices.items():
+        model = store_by_choice(onnx.load(source), choice)
+        shorten_names(model, KEPT)
+        score.row(f"{title}: {posteriors.divergence_of(choice):.4f} nats", model)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a float32 member")
     parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
     parser.add_argument("--utterances", type=int, help="of dev; all by default")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument("--bits", type=float, nargs="+", help="compare means of chosen bits instead")
+    parser.add_argument("--group-size", type=int, default=32, help="with --bits")
+    parser.add_argument("--calibration-utterances", type=int, default=64)
+    parser.add_argument("--work", type=Path, help="with --bits: folder in which the sweep is kept")
     arguments = parser.parse_args()
     source = arguments.model / "model.onnx"
     corpus = PreparedCorpus.open(arguments.corpus)
-    audio = calibration_audio(corpus, 64, seed=0)
-    score = Scorer(corpus, arguments.utterances)
-    print("| quantized | bytes | mean distance of a log-probability | dev WER |\n|---|---:|---:|---:|")
+    audio = calibration_audio(corpus, arguments.calibration_utterances, seed=0)
+    score = Scorer(corpus, arguments.utterances, arguments.split)
+    print(f"| quantized | bytes | mean distance of a log-probability | {arguments.split} WER |\n|---|---:|---:|---:|")
+    if arguments.bits:
+        return mixed_rows(source, score, audio, arguments)
     parent = onnx.load(source)
     score.row("nothing (float32)", parent)
     weight_rows(source, score)
