@@ -26,6 +26,7 @@ from diminuendo.quantization.sensitivity import Harm, Posteriors, sweep
 from diminuendo.quantization.storage import Choice, by_name, store_by_choice
 
 AWARE_RESERVE = 0.002
+MORE_NODES = 2048  # bytes that nodes for all numbers of bits take, at most
 
 
 @dataclass(frozen=True)
@@ -144,21 +145,23 @@ def bits_of(chosen: dict[str, Harm]) -> dict[str, int]:
     return {name: harm.bits for name, harm in chosen.items()}
 
 
-def _within_bytes(path: Allocation, limit: int, file_bytes: Callable[[dict[str, int]], int]) -> dict[str, Harm]:
-    chosen = path.start
+def _within_bytes(allocation: Allocation, limit: int, file_bytes: Callable[[dict[str, int]], int]) -> dict[str, Harm]:
+    chosen = allocation.start
     size = file_bytes(bits_of(chosen))
     if size > limit:
         raise UserError(f"budget.bytes: {limit:,} is too little; in the fewest bits the file takes {size:,} bytes")
-    # Beside codes and scales: mostly the graph, and a little more for every number of bits in use.
-    overhead = size - sum(harm.bytes for harm in chosen.values())
-    best = chosen
-    for _ in range(6):
-        chosen = path.within(limit - overhead, lambda harm: harm.bytes)
-        size = file_bytes(bits_of(chosen))
-        found = size - sum(harm.bytes for harm in chosen.values())
-        if size <= limit:
-            return chosen
-        overhead = max(found, overhead + 1)
+    # Beside codes and scales there is the graph, and every number of bits in use adds nodes to it: what to leave for
+    # it is found by halving.
+    fixed = size - sum(harm.bytes for harm in chosen.values())
+    low, high, best = fixed - MORE_NODES, fixed + MORE_NODES, chosen
+    while high - low > MORE_NODES // 64:
+        middle = (low + high) // 2
+        chosen = allocation.within(limit - middle, lambda harm: harm.bytes)
+        if file_bytes(bits_of(chosen)) > limit:
+            low = middle
+        else:
+            high = middle
+            best = min(best, chosen, key=lambda found: sum(harm.kl for harm in found.values()))
     return best
 
 

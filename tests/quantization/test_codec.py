@@ -113,4 +113,6 @@ def test_a_vector_is_off_by_half_a_step_of_its_block_at_most(values):
     quantized = quantize_vector(values)
     assert quantized.lengths.sum() == values.size and quantized.lengths.max() <= 64
     half = np.repeat(np.abs(quantized.steps.astype(np.float32)), quantized.lengths) / 2
-    assert (np.abs(quantized.decode() - values) <= half * 1.13 + 1e-6).all()  # the step itself is rounded to float16
+    assert (
+        np.abs(quantized.decode() - values) <= half * 1.13 + 5e-6
+    ).all()  # the step itself is rounded to float16, which ends at 6e-8
