@@ -3,6 +3,10 @@
     python -m benchmarks.quantization_sensitivity models/teacher --corpus data/prepared
 
 Every row is a file of its own, scored in ONNX Runtime with the best path on the dev split.
+
+    python -m benchmarks.quantization_sensitivity models/slim --group-size 1000 --bits 4 3.5 3 --split test
+
+compares four bits everywhere with bits chosen for each weight, at these means.
 """
 
 from __future__ import annotations
@@ -19,24 +23,28 @@ import onnxruntime
 
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.quantization import codec
-from diminuendo.quantization.graph import FRONTEND, WeightGraph
+from diminuendo.quantization.banks import KEPT
+from diminuendo.quantization.graph import FRONTEND, shorten_names
 from diminuendo.quantization.integer import integer_products, quantize_dynamic, quantize_static
+from diminuendo.quantization.mixed import Allocation, bits_of
 from diminuendo.quantization.post_training import calibration_audio
+from diminuendo.quantization.sensitivity import Posteriors, sweep
 from diminuendo.quantization.storage import (
     FP16,
     INT8_CHANNEL,
     OUTPUT_LAYER,
     Storage,
-    plan,
-    rounded,
-    store_all,
-    store_weight,
+    by_name,
+    storage_for,
+    store_by_choice,
+    store_uniformly,
+    uniform,
 )
 
 
 class Scorer:
-    def __init__(self, corpus: PreparedCorpus, utterances: int | None):
-        self.heard = [(corpus.audio(u), u.text) for u in corpus.dev[:utterances]]
+    def __init__(self, corpus: PreparedCorpus, utterances: int | None, split: str = "dev"):
+        self.heard = [(corpus.audio(u), u.text) for u in corpus.split(split)[:utterances]]
         self.reference: list[np.ndarray] = []
 
     def row(self, title: str, model: onnx.ModelProto) -> None:
@@ -71,23 +79,17 @@ def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
 
 def weight_rows(source: Path, score: Scorer) -> None:
     def stored(only: str = "", size: int = 32, output: Storage = INT8_CHANNEL, short_kernels: bool = False):
-        model = onnx.load(source)
-        graph = WeightGraph(model)
-        for name, (operator, storage) in plan(graph, 4, size).items():
-            if operator == "MatMul" and only not in name:
-                storage = FP16
+        def choice(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
             if name == OUTPUT_LAYER:
-                storage = output
-            if operator == "Conv" and short_kernels:  # their values in four bits, whatever the file would take
-                weight = rounded(operator, graph.array(name), Storage(4, size))
-                graph.remove(name)
-                graph.add(name, weight)
-                continue
-            store_weight(graph, operator, name, storage)
-        return graph.finish()
+                return output
+            if operator == "Conv":
+                return Storage(4) if short_kernels else INT8_CHANNEL
+            return storage_for(name, operator, shape, 4, size) if only in name else FP16
 
-    score.row("fp16", store_all(onnx.load(source), 16))
-    score.row("int8 weights", store_all(onnx.load(source), 8))
+        return store_by_choice(onnx.load(source), choice)
+
+    score.row("fp16", store_uniformly(onnx.load(source), 16))
+    score.row("int8 weights", store_uniformly(onnx.load(source), 8))
     score.row("int4 weights, groups of 32 (as shipped)", stored())
     for size in (16, 64, 128):
         score.row(f"… groups of {size}", stored(size=size))
@@ -96,9 +98,25 @@ def weight_rows(source: Path, score: Scorer) -> None:
     score.row("… output layer fp16", stored(output=FP16))
     score.row("… output layer int4", stored(output=Storage(4, 32)))
     score.row("… convolutions int4", stored(short_kernels=True))
-    fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], np.array([1.0])
+    fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], (1.0,)
     score.row("… scales from the largest value alone", stored())
     codec.FRACTIONS[4] = fractions
+
+
+def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: argparse.Namespace) -> None:
+    parent, size = onnx.load(source), arguments.group_size
+    posteriors = Posteriors(parent, audio)
+    allocation = Allocation(sweep(posteriors, size, arguments.work))
+    score.row("nothing (float32)", onnx.load(source))
+    choices = {"int4 weights": uniform(4, size)}
+    for bits in arguments.bits:
+        limit = bits * sum(harm.parameters for harm in allocation.start.values())
+        chosen = allocation.within(limit, lambda harm: harm.parameters * harm.bits)
+        choices[f"mixed, {bits:g} bits a weight"] = by_name(bits_of(chosen), size)
+    for title, choice in choices.items():
+        model = store_by_choice(onnx.load(source), choice)
+        shorten_names(model, KEPT)
+        score.row(f"{title}: {posteriors.divergence_of(choice):.4f} nats", model)
 
 
 def main() -> None:
@@ -106,12 +124,19 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of a float32 member")
     parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
     parser.add_argument("--utterances", type=int, help="of dev; all by default")
+    parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument("--bits", type=float, nargs="+", help="compare means of chosen bits instead")
+    parser.add_argument("--group-size", type=int, default=32, help="with --bits")
+    parser.add_argument("--calibration-utterances", type=int, default=64)
+    parser.add_argument("--work", type=Path, help="with --bits: folder in which the sweep is kept")
     arguments = parser.parse_args()
     source = arguments.model / "model.onnx"
     corpus = PreparedCorpus.open(arguments.corpus)
-    audio = calibration_audio(corpus, 64, seed=0)
-    score = Scorer(corpus, arguments.utterances)
-    print("| quantized | bytes | mean distance of a log-probability | dev WER |\n|---|---:|---:|---:|")
+    audio = calibration_audio(corpus, arguments.calibration_utterances, seed=0)
+    score = Scorer(corpus, arguments.utterances, arguments.split)
+    print(f"| quantized | bytes | mean distance of a log-probability | {arguments.split} WER |\n|---|---:|---:|---:|")
+    if arguments.bits:
+        return mixed_rows(source, score, audio, arguments)
     parent = onnx.load(source)
     score.row("nothing (float32)", parent)
     weight_rows(source, score)

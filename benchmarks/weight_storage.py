@@ -1,13 +1,18 @@
-"""Ways to store four-bit weights in an ONNX file: bytes, time to open a session, time to run, default options.
+"""Ways to store weights in few bits in an ONNX file: bytes, time to open a session, time to run, default options.
 
     python -m benchmarks.weight_storage models/teacher/model.onnx
 
 Runs are interleaved, one thread, ten seconds of audio; the least of the repeats is given, as other load only adds.
+
+    python -m benchmarks.weight_storage --parts models/*-int4
+
+says of finished members where the bytes of their files are.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +26,20 @@ from diminuendo.export.check import probe
 from diminuendo.export.onnx_file import read_metadata
 from diminuendo.quantization.codec import Quantized, pack_int4, quantize_matrix
 from diminuendo.quantization.graph import FLOAT, INT4, WeightGraph
-from diminuendo.quantization.storage import store_all
+from diminuendo.quantization.storage import Storage, store_by_choice, store_uniformly
 
 GROUP = 16  # the smallest that MatMulNBits allows, so that all variants can have the same codes
+
+
+def scales_of(quantized: Quantized) -> np.ndarray:
+    """float16 ``[G, O]``, as these ways store them."""
+    return quantized.scales.decode().reshape(quantized.codes.shape[1], -1).T.astype(np.float16)
 
 
 def dequantize_linear(graph: WeightGraph, name: str, quantized: Quantized) -> None:
     """The standard operator, blocked, with float16 scales."""
     codes = helper.make_tensor(f"{name}_quantized", INT4, quantized.codes.shape, pack_int4(quantized.codes), raw=True)
-    inputs = [graph.add_tensor(codes), graph.add(f"{name}_scale", quantized.scales)]
+    inputs = [graph.add_tensor(codes), graph.add(f"{name}_scale", scales_of(quantized))]
     half = graph.prepend("DequantizeLinear", inputs, f"{name}/half", axis=0, block_size=quantized.group_size)
     graph.prepend("Cast", [half], name, to=FLOAT)
 
@@ -39,7 +49,7 @@ def local_function(graph: WeightGraph, name: str, quantized: Quantized) -> None:
     shape = (-1, quantized.group_size, quantized.codes.shape[1])
     codes = quantized.codes.reshape(shape)
     packed = helper.make_tensor(f"{name}_quantized", INT4, codes.shape, pack_int4(codes), raw=True)
-    inputs = [graph.add_tensor(packed), graph.add(f"{name}_scale", quantized.scales[:, None])]
+    inputs = [graph.add_tensor(packed), graph.add(f"{name}_scale", scales_of(quantized)[:, None])]
     graph.prepend("Dequantize", inputs, name, domain="diminuendo")
     if not graph.model.functions:
         body = [
@@ -64,7 +74,7 @@ def matmul_n_bits(accuracy_level: int) -> Callable[[WeightGraph, str, Quantized]
         inputs, outputs = quantized.codes.shape
         codes = quantized.codes.T.reshape(outputs, -1, GROUP).astype(np.int16) + 8
         packed = (codes[..., 0::2] | codes[..., 1::2] << 4).astype(np.uint8)
-        scales = np.ascontiguousarray(quantized.scales.T).reshape(-1)
+        scales = np.ascontiguousarray(scales_of(quantized).T).reshape(-1)
         values = [graph.add(f"{name}_quantized", packed), graph.add(f"{name}_scale", scales)]
         wide = graph.prepend("Cast", [values[1]], f"{name}/scales", to=FLOAT)
         for node in graph.model.graph.node:
@@ -92,21 +102,43 @@ def variants(source: Path) -> dict[str, onnx.ModelProto]:
 
     return {
         "float32": onnx.load(source),
-        "float16, Cast": store_all(onnx.load(source), 16),
-        "int8, Cast and Mul": store_all(onnx.load(source), 8),
-        "int4, Cast, Gather and Mul (as shipped)": store_all(onnx.load(source), 4, GROUP),
-        "int4, the same as a local function": with_store(local_function),
+        "float16 (as shipped)": store_uniformly(onnx.load(source), 16),
+        "int8 (as shipped)": store_uniformly(onnx.load(source), 8),
+        "int4 (as shipped)": store_uniformly(onnx.load(source), 4, GROUP),
+        "int3 in planes (as shipped)": store_by_choice(onnx.load(source), lambda *_: Storage(3)),
+        "int4, a tensor and a local function each": with_store(local_function),
         "int4, DequantizeLinear": with_store(dequantize_linear),
         "int4, MatMulNBits in float32": with_store(matmul_n_bits(0)),
         "int4, MatMulNBits in int8": with_store(matmul_n_bits(4)),
     }
 
 
+def print_parts(members: list[Path]) -> None:
+    """Bytes of every part over the parameters in the bits that the scheme promises."""
+    summaries = {folder.name: json.loads((folder / "summary.json").read_text(encoding="utf-8")) for folder in members}
+    parts = list(next(iter(summaries.values()))["bytes_of"])
+    print(f"| member | nominal bits | bytes | over parameters × bits / 8 | {' | '.join(parts)} |")
+    print(f"|---|{'---:|' * (3 + len(parts))}")
+    for name, summary in summaries.items():
+        ideal = summary["bytes"] / summary["bytes_over_nominal"]
+        shares = " | ".join(f"{summary['bytes_of'][part] / ideal:.3f}" for part in parts)
+        bits, size = summary["nominal_bits"], summary["bytes"]
+        print(f"| {name} | {bits:g} | {size:,} | {summary['bytes_over_nominal']:.3f} | {shares} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
+    parser.add_argument(
+        "model", type=Path, nargs="+", help="a float32 file; with --parts, folders of quantized members"
+    )
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--parts", action="store_true")
     arguments = parser.parse_args()
+    if arguments.parts:
+        return print_parts(arguments.model)
+    if len(arguments.model) > 1:
+        parser.error("one model at a time, or --parts")
+    arguments.model = arguments.model[0]
     models = {name: model.SerializeToString() for name, model in variants(arguments.model).items()}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -217,23 +217,41 @@ class PruneConfig(TrainedMember):
         return self
 
 
-Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_weight"]
+Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_weight", "mixed"]
+AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+
+
+class BudgetConfig(Section):
+    """What ``mixed`` may cost; give exactly one. The first two leave the least harm, the last the fewest bytes."""
+
+    bytes: PositiveInt | None = None  # of the file
+    bits: Annotated[float, Field(ge=2, le=8)] | None = None  # mean over the weights of all products
+    kl: Positive | None = None  # divergence from the parent's posteriors on train, nats per frame, before any training
+
+    @model_validator(mode="after")
+    def _exactly_one(self):
+        if sum(value is not None for value in (self.bytes, self.bits, self.kl)) != 1:
+            raise ValueError("give exactly one of bytes, bits and kl")
+        return self
 
 
 class QuantizeConfig(Member):
-    """``aware`` fine-tunes with the weights on their grid first; only for the two ``*_weight`` schemes."""
+    """``aware`` fine-tunes with the weights on their grid first; for ``*_weight`` and ``mixed``."""
 
     scheme: Scheme
-    group_size: PositiveInt = 32  # input channels that share a scale, int4_weight
-    calibration_utterances: PositiveInt = 64  # int8_static, drawn from train
+    group_size: PositiveInt = 32  # input channels that share a scale, below 8 bits
+    calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
+    budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     aware: bool = False
     training: TrainingOverrides = TrainingOverrides()
     losses: LossConfig = LossConfig()
 
     @model_validator(mode="after")
     def _aware_of_weights(self):
-        if self.aware and self.scheme not in ("int8_weight", "int4_weight"):
-            raise ValueError(f"aware works with int8_weight and int4_weight, found {self.scheme}")
+        if self.aware and self.scheme not in AWARE_SCHEMES:
+            raise ValueError(f"aware works with {', '.join(AWARE_SCHEMES)}, found {self.scheme}")
+        if (self.budget is not None) != (self.scheme == "mixed"):
+            raise ValueError(f"budget belongs to scheme mixed, which needs one; found {self.scheme}")
         return self
 
 

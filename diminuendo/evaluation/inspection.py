@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from diminuendo.quantization.banks import KEPT, stored_codes
+from diminuendo.quantization.graph import CONSTANT, FRONTEND, SHORT_CONSTANT
+
 _WEIGHT_TYPES = {
     TensorProto.FLOAT,
     TensorProto.FLOAT16,
@@ -22,7 +25,7 @@ _WEIGHT_TYPES = {
 # Operator to the positions of a quantized weight and of the code that means zero.
 _ZERO_POINTS = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3), "ConvInteger": (1, 3)}
 _SCALES = {"DequantizeLinear": (1,), "QuantizeLinear": (1,)}
-_NOT_TRAINED = ("frontend", "const/")  # tables that every member of a family shares
+_NOT_TRAINED = (FRONTEND, CONSTANT, SHORT_CONSTANT)  # tables that every member of a family shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def inspect_model(path: Path) -> FileFacts:
     """
     model = onnx.load(str(path))
     weights = zeros = stored = 0
-    for weight, zero in _weights(model.graph):
+    for weight, zero in _weights(model):
         weights += weight.size
         zeros += int((weight == zero).sum())
     for tensor in model.graph.initializer:
@@ -51,9 +54,12 @@ def inspect_model(path: Path) -> FileFacts:
     return FileFacts(path.stat().st_size, int(said) if said else stored, zeros / weights if weights else 0.0)
 
 
-def _weights(graph: onnx.GraphProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every stored weight with what means zero in it (of a shape that compares with it)."""
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    banks = stored_codes(model)
+    yield from ((codes, np.zeros((), codes.dtype)) for codes in banks.values())
+    graph = model.graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer if not KEPT.fullmatch(tensor.name)}
     zero_points: dict[str, str] = {}
     scales: set[str] = {name for name in tensors if name.endswith("_scale")}
     for node in graph.node:

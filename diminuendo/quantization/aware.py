@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from diminuendo.config.schema import QuantizeConfig
+from diminuendo.config.schema import BudgetConfig
+from diminuendo.errors import UserError
 from diminuendo.export.check import check_parity
 from diminuendo.export.conformer import build_onnx
 from diminuendo.export.onnx_file import MODEL, metadata_of
 from diminuendo.models.conformer import ConformerCTC, Convolution
 from diminuendo.models.store import parameter_count, save_model
+from diminuendo.quantization.graph import WeightGraph
 from diminuendo.quantization.post_training import finish
-from diminuendo.quantization.storage import Storage, rounded, storage_for, store_all, stored_values
-
-BITS = {"int8_weight": 8, "int4_weight": 4}
+from diminuendo.quantization.storage import Choice, Storage, plan, rounded, store_all, stored_values
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -72,7 +72,7 @@ def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
     return (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
 
 
-def put_on_grid(model: ConformerCTC, config: QuantizeConfig) -> None:
+def put_on_grid(model: ConformerCTC, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
     folded = {module.depthwise: module.batch_norm for module in model.modules() if isinstance(module, Convolution)}
     for name, module in list(model.named_modules()):
@@ -82,7 +82,7 @@ def put_on_grid(model: ConformerCTC, config: QuantizeConfig) -> None:
             operator, shape = "Conv", tuple(module.weight.shape)
         else:
             continue
-        storage = storage_for(f"{name}.weight", operator, shape, BITS[config.scheme], config.group_size)
+        storage = choice(f"{name}.weight", operator, shape)
         grid = OnGrid(operator, storage, module.weight.detach(), folded.get(module))
         parametrize.register_parametrization(module, "weight", grid)
 
@@ -123,26 +123,38 @@ def load_stored(model: ConformerCTC, values: dict[str, np.ndarray]) -> None:
 
 
 def deliver_aware(
-    folder: Path, model: ConformerCTC, config: QuantizeConfig, *, name: str, tokens: list[str], lineage: dict
+    folder: Path,
+    model: ConformerCTC,
+    choice: Choice,
+    *,
+    name: str,
+    tokens: list[str],
+    lineage: dict,
+    nominal: float,
+    budget: BudgetConfig | None = None,
 ) -> dict:
     """Store a fine-tuned model on its grid: the shipped file, and the record and weights that PyTorch loads.
 
     Args:
-        model: after :func:`put_on_grid` and training; it is left with the stored values.
+        model: after :func:`put_on_grid` with the same choice and training; it is left with the stored values.
     Returns:
         the content of ``summary.json``.
     Raises:
-        UserError: the file does not run, or does not give what the stored weights give.
+        UserError: the file does not run, does not give what the stored weights give, or is over its budget.
     """
     take_off_grid(model)
     fold_batch_norm(model)
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
     plain = build_onnx(model, metadata)
-    size = BITS[config.scheme], config.group_size
-    load_stored(model, stored_values(plain, *size))
+    chosen = plan(WeightGraph(plain), choice)
+    load_stored(model, stored_values(plain, chosen))
     save_model(folder, model, tokens)
     stored = type(plain).FromString(plain.SerializeToString())
-    summary = finish(folder / MODEL, store_all(stored, *size), plain, name=name, lineage=lineage)
+    summary = finish(folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal)
     check_parity(folder)
+    if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
+        raise UserError(
+            f"{name}: {summary['bytes']:,} bytes after training, budget.bytes is {budget.bytes:,}; lower it"
+        )
     return summary

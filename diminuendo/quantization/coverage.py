@@ -6,6 +6,7 @@ The arithmetic is counted by running the parent once: multiply-accumulates of ev
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,9 @@ import onnx
 from onnx import helper
 
 from diminuendo.export.check import probe
-from diminuendo.quantization.graph import BITS, FLOAT, FRONTEND, PRODUCTS, WeightGraph
-from diminuendo.quantization.storage import CODES, HALF, OUTPUT_LAYER
+from diminuendo.quantization.banks import CODES, KEPT, SIZES, VECTORS
+from diminuendo.quantization.graph import BITS, CONSTANT, FLOAT, FRONTEND, PRODUCTS, SHORT_CONSTANT, UINT8, WeightGraph
+from diminuendo.quantization.storage import OUTPUT_LAYER
 
 SECONDS = 10.0
 
@@ -81,52 +83,67 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
     return work
 
 
-def stored_bits(model: onnx.ModelProto) -> dict[str, int]:
-    """Bits of every trained parameter of a file by the parameter's name, whichever form it is stored in."""
-    graph = WeightGraph(model)
+def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, int]:
+    """Bits of the parameters of a stored file: of the tensor that each is decoded from.
+
+    Args:
+        names: every parameter's name to the one that it has in the file, if it was shortened.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    made_by = {value: node for node in model.graph.node for value in node.output}
     found = {}
-    for name in graph.parameters():
-        tensor = graph.initializers[name]
-        plain = name.removesuffix(CODES).removesuffix(HALF)
-        if tensor.data_type in BITS and (plain == name or plain not in graph.initializers):
-            found[plain] = BITS[tensor.data_type]
+    for name, value in names.items():
+        while value in made_by:
+            value = made_by[value].input[0]  # whatever decodes has the codes first
+        if value in tensors and tensors[value].data_type in BITS:
+            planes = tensors[value].data_type == UINT8 and KEPT.fullmatch(value)
+            found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]
     return found
 
 
 def integer_products(model: onnx.ModelProto) -> set[str]:
-    """Names of the weights whose product ONNX Runtime does in integers."""
+    """Names of the tensors of codes whose product ONNX Runtime does in integers."""
     made_by = {value: node for node in model.graph.node for value in node.output}
     found = set()
     for node in model.graph.node:
         if node.op_type == "MatMulInteger":
-            found.add(node.input[1].removesuffix(CODES))
+            found.add(node.input[1])
         elif node.op_type == "MatMul":
             factors = [made_by.get(value) for value in node.input]
             if all(factor is not None and factor.op_type == "DequantizeLinear" for factor in factors):
-                found.add(factors[1].input[0].removesuffix(CODES))
+                found.add(factors[1].input[0])
     return found
 
 
-def coverage(parent: onnx.ModelProto, model: onnx.ModelProto, file_bytes: int, sample_rate: int) -> dict:
+def coverage(
+    parent: onnx.ModelProto, model: onnx.ModelProto, names: Mapping[str, str], sample_rate: int, nominal: float
+) -> dict:
     """Shares of the parameters and of the arithmetic by bits, and what was left out and why.
 
     Args:
         parent: the float32 model that ``model`` was made from.
+        model: as it was read from its file.
+        names: of values before their names were shortened to those in the file.
+        nominal: bits of a weight that the scheme promises.
     """
     graph = WeightGraph(parent)
     sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
-    bits = {name: found for name, found in stored_bits(model).items() if name in sizes}
+    # ONNX Runtime's tools give the codes a name of their own.
+    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes}
+    bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
     work = count_work(parent, sample_rate)
     total, all_work = sum(sizes.values()), sum(item.count for item in work)
-    integer = integer_products(model)
+    codes = integer_products(model)
+    integer = {name for name, stored in stored_as.items() if stored in codes}
     work_by_bits: Counter[int] = Counter()
     for item in work:
         work_by_bits[bits[item.weight] if item.weight else 32] += item.count
     sizes_by_bits: Counter[int] = Counter()
     for name, size in sizes.items():
         sizes_by_bits[bits[name]] += size
+    size = model.ByteSize()
     ideal = sum(size * width for width, size in sizes_by_bits.items()) / 8
     return {
         "parameters": total,
@@ -134,10 +151,31 @@ def coverage(parent: onnx.ModelProto, model: onnx.ModelProto, file_bytes: int, s
         "multiply_accumulates_per_second": round(all_work / SECONDS),
         "multiply_accumulates_share": _shares(work_by_bits, all_work),
         "multiply_accumulates_share_integer": round(sum(w.count for w in work if w.weight in integer) / all_work, 4),
-        "bytes": file_bytes,
-        "bytes_over_weights": round(file_bytes / ideal, 4),
+        "bytes": size,
+        "bytes_over_weights": round(size / ideal, 4),
+        "bytes_over_nominal": round(8 * size / (total * nominal), 4),
+        "nominal_bits": round(nominal, 4),
+        "bytes_of": bytes_of(model),
         "left_out": _left_out(sizes, bits, work, all_work),
     }
+
+
+def bytes_of(model: onnx.ModelProto) -> dict[str, int]:
+    """Where the bytes of a stored file are; they add up to its size."""
+    parts = Counter({"codes": 0, "scales, biases and norms": 0, "constants": 0})
+    for tensor in model.graph.initializer:
+        head = KEPT.fullmatch(tensor.name)
+        weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT))
+        if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith(SIZES):
+            parts["codes"] += len(tensor.raw_data)
+        elif head and not tensor.name.endswith(SIZES):
+            parts["scales, biases and norms"] += len(tensor.raw_data)
+        else:
+            parts["codes" if weight else "constants"] += len(tensor.raw_data)
+    parts["nodes"] = sum(node.ByteSize() for node in model.graph.node)
+    parts["metadata"] = sum(prop.ByteSize() for prop in model.metadata_props)
+    parts["names, shapes and headers"] = model.ByteSize() - parts.total()
+    return dict(parts)
 
 
 def _shares(counts: Counter[int], total: int) -> dict[str, float]:
@@ -146,7 +184,9 @@ def _shares(counts: Counter[int], total: int) -> dict[str, float]:
 
 def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[Work], all_work: int) -> list[dict]:
     """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
-    narrowest = min(bits.values())
+    # Where bits were chosen one by one, a weight that got more of them was not left out.
+    found = sorted(set(bits.values()))
+    narrowest = 8 if len([width for width in found if width < 8]) > 1 else found[0]
     group_of = {item.weight: item.group for item in work if item.weight}
     groups: dict[str, dict] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 PRODUCTS = ("MatMul", "Conv")
 FRONTEND = "frontend"  # first part of the names of the frontend's nodes and tables
 CONSTANT = "const/"  # of unnamed constants
+SHORT_CONSTANT = "."  # of both, in a file whose names were shortened
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class WeightGraph:
         self.model = model
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._first: list[onnx.NodeProto] = []
+        self._given: set[str] = set()
 
     def products(self) -> list[Product]:
         """Products with a stored weight, in the order of the graph; the frontend's are not among them."""
@@ -60,11 +64,13 @@ class WeightGraph:
             raise ValueError(f"{tensor.name} is there already with other content")
         return tensor.name
 
-    def prepend(self, operator: str, inputs: list[str], output: str, **attributes) -> str:
-        """A node that comes before all nodes of the model, after those prepended earlier; returns ``output``."""
-        if not any(output in node.output for node in self._first):
-            self._first.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
+    def prepend(self, operator: str, inputs: list[str], output: str | list[str], **attributes) -> str:
+        """A node that comes before all nodes of the model, after those prepended earlier; returns its first output."""
+        outputs = [output] if isinstance(output, str) else output
+        if outputs[0] not in self._given:
+            self._given.add(outputs[0])
+            self._first.append(helper.make_node(operator, inputs, outputs, **attributes))
+        return outputs[0]
 
     def finish(self) -> onnx.ModelProto:
         """The model with all edits in it, checked."""
@@ -78,33 +84,50 @@ class WeightGraph:
         return self.model
 
 
-def shorten_names(model: onnx.ModelProto) -> None:
-    """Give values between nodes the shortest names and nodes none, in place; weights, inputs and outputs keep theirs.
+def shorten_names(model: onnx.ModelProto, kept: re.Pattern) -> dict[str, str]:
+    """Give values the shortest names and nodes none, in place; inputs, outputs and what ``kept`` matches keep theirs.
 
-    A small model's weights in four bits weigh little more than the names in its graph did.
+    A small model's weights in four bits weigh little more than the names in its graph did. Constants, the frontend's
+    tables among them, have names that begin with :data:`SHORT_CONSTANT`.
+
+    Returns:
+        the names before to those after.
     """
     graph = model.graph
-    kept = {value.name for value in (*graph.initializer, *graph.input, *graph.output)}
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    fixed |= {tensor.name for tensor in graph.initializer if kept.fullmatch(tensor.name)}
     names: dict[str, str] = {}
+    constants = 0
+    for tensor in graph.initializer:
+        if tensor.name.startswith((FRONTEND, CONSTANT)):
+            names[tensor.name], constants = SHORT_CONSTANT + _digits(constants), constants + 1
+        elif tensor.name not in fixed:
+            names[tensor.name] = _digits(len(names) - constants)
+        tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
         for value in node.output:
-            if value and value not in kept:
-                names[value] = _digits(len(names))
-    if clash := kept & set(names.values()):
+            if value and value not in fixed:
+                names[value] = _digits(len(names) - constants)
+    if clash := fixed & set(names.values()):
         raise ValueError(f"the names {sorted(clash)} are taken")
     for node in graph.node:
         node.name = ""
         node.input[:] = [names.get(value, value) for value in node.input]
         node.output[:] = [names.get(value, value) for value in node.output]
     del graph.value_info[:]
+    return names
 
 
-def _digits(number: int, alphabet: str = "0123456789abcdefghijklmnopqrstuvwxyz") -> str:
-    text = alphabet[number % 36]
-    while number := number // 36:
-        text = alphabet[number % 36] + text
+DIGITS = string.digits + string.ascii_letters
+
+
+def _digits(number: int) -> str:
+    text = DIGITS[number % len(DIGITS)]
+    while number := number // len(DIGITS):
+        text = DIGITS[number % len(DIGITS)] + text
     return text
 
 
 FLOAT, FLOAT16, INT4, INT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT4, TensorProto.INT8
-BITS = {FLOAT: 32, FLOAT16: 16, INT8: 8, TensorProto.UINT8: 8, INT4: 4}
+INT64, UINT8 = TensorProto.INT64, TensorProto.UINT8
+BITS = {FLOAT: 32, FLOAT16: 16, INT8: 8, UINT8: 8, INT4: 4}

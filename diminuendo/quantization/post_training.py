@@ -7,6 +7,8 @@ The schemes, all from the parent's ``model.onnx`` and measured in ``docs/quantiz
   operators, and surrounds each with conversions.
 - ``int8_dynamic``, ``int8_static``: products of linear layers in 8-bit integers.
 - ``int8_weight``, ``int4_weight``: weights stored in 8 or 4 bits, arithmetic and speed of float32.
+
+``mixed``, bits of their own for every weight, is in :mod:`~diminuendo.quantization.mixed`.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from diminuendo.errors import UserError
 from diminuendo.export.check import probe
 from diminuendo.export.onnx_file import read_metadata, replace_metadata, write_onnx
 from diminuendo.files import canonical_json
+from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.coverage import coverage
 from diminuendo.quantization.graph import shorten_names
 from diminuendo.quantization.integer import quantize_dynamic, quantize_static
-from diminuendo.quantization.storage import store_all
+from diminuendo.quantization.storage import store_uniformly
 
 
 def calibration_audio(corpus, count: int, seed: int) -> list[np.ndarray]:
@@ -42,31 +45,38 @@ def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.
     """
     match config.scheme:
         case "fp16":
-            return store_all(onnx.load(source), bits=16)
+            return store_uniformly(onnx.load(source), 16)
         case "int8_weight":
-            return store_all(onnx.load(source), bits=8)
+            return store_uniformly(onnx.load(source), 8)
         case "int4_weight":
-            return store_all(onnx.load(source), bits=4, group_size=config.group_size)
+            return store_uniformly(onnx.load(source), 4, config.group_size)
         case "int8_dynamic":
-            return store_all(quantize_dynamic(source), bits=8)
+            return store_uniformly(quantize_dynamic(source), 8)
         case "int8_static":
-            return store_all(quantize_static(source, audio), bits=8)
+            return store_uniformly(quantize_static(source, audio), 8)
 
 
-def finish(path: Path, model: onnx.ModelProto, parent: onnx.ModelProto, *, name: str, lineage: dict) -> dict:
+NOMINAL_BITS = {"fp16": 16, "int8_dynamic": 8, "int8_static": 8, "int8_weight": 8, "int4_weight": 4}
+
+
+def finish(
+    path: Path, model: onnx.ModelProto, parent: onnx.ModelProto, *, name: str, lineage: dict, nominal: float
+) -> dict:
     """Write the model as the member ``name``, run what was written, and report what it holds.
 
+    Args:
+        nominal: bits of a weight that the scheme promises.
     Returns:
         the content of ``summary.json``: see :func:`~diminuendo.quantization.coverage.coverage`.
     Raises:
         UserError: the file does not run in ONNX Runtime or gives no log-probabilities.
     """
     replace_metadata(model, name=name, lineage=canonical_json(lineage))
-    shorten_names(model)
+    names = shorten_names(model, KEPT)
     write_onnx(path, model)
     sample_rate = int(read_metadata(parent)["sample_rate"])
     drift = compare(path, parent, sample_rate)
-    return {**coverage(parent, model, path.stat().st_size, sample_rate), "log_prob_difference": round(drift, 4)}
+    return {**coverage(parent, onnx.load(path), names, sample_rate, nominal), "log_prob_difference": round(drift, 4)}
 
 
 def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:

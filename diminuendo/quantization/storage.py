@@ -1,30 +1,27 @@
 """Weights stored in few bits and decoded by the graph itself.
 
-A stored weight becomes float32 through ``Cast``, ``Gather`` and ``Mul``. ONNX Runtime folds these operators when the
-session opens (it leaves the standard ``DequantizeLinear`` in the graph, and runs it again for every utterance), so
-that the model then runs exactly as the float32 one does. ``docs/quantization.md`` has the alternatives, measured.
+ONNX Runtime folds the operators that decode when the session opens (it leaves the standard ``DequantizeLinear`` in the
+graph, and runs it again for every utterance), so that the model then runs exactly as the float32 one does.
+``docs/quantization.md`` has the alternatives, measured; :mod:`~diminuendo.quantization.banks` writes them.
 
 Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / groups, …]`` as ``[I / groups · …, O]``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx
-from onnx import helper
 
-from diminuendo.quantization.codec import Quantized, pack_int4, quantize_matrix
-from diminuendo.quantization.graph import FLOAT, INT4, WeightGraph
-
-# After the weight's name; the first two are what ONNX Runtime's own tools write.
-CODES, SCALES, HALF = "_quantized", "_scale", "_half"
+from diminuendo.errors import UserError
+from diminuendo.quantization.banks import SCALES, Entry, weight_of, write_banks
+from diminuendo.quantization.codec import BLOCK, Quantized, quantize_matrix, quantize_vector
+from diminuendo.quantization.graph import FLOAT, WeightGraph
 
 OUTPUT_LAYER = "out.weight"
-
-# Bytes of the nodes, names and headers that a way of storing adds to the file, beside the values themselves.
-OVERHEAD = {32: 0, 16: 40, 8: 130, 4: 150}
 
 
 @dataclass(frozen=True)
@@ -35,13 +32,17 @@ class Storage:
     group_size: int | None = None
 
     def bytes_of(self, inputs: int, outputs: int) -> int:
-        """What a matrix of this shape takes in the file."""
-        groups = -(-inputs // (self.group_size or inputs))
-        scales = 2 * groups * outputs if self.bits <= 8 else 0
-        return -(-inputs * outputs * self.bits // 8) + scales + OVERHEAD[self.bits]
+        """What a matrix of this shape takes in the file, without the nodes that decode it."""
+        codes = -(-inputs * outputs * self.bits // 8)
+        if self.bits > 8:
+            return codes
+        scales = -(-inputs // (self.group_size or inputs)) * outputs
+        return codes + scales + 3 * -(-scales // BLOCK)  # a step in float16, and where its block begins
 
 
-FP32, FP16, INT8_CHANNEL = Storage(32), Storage(16), Storage(8)
+FP16, INT8_CHANNEL = Storage(16), Storage(8)
+Plan = dict[str, tuple[str, Storage]]  # operator (``vector`` for biases and norms) and storage of every parameter
+Choice = Callable[[str, str, tuple[int, ...]], Storage]  # by a weight's name, operator and shape
 
 
 def matrix_shape(operator: str, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -50,13 +51,8 @@ def matrix_shape(operator: str, shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def matrix_of(operator: str, weight: np.ndarray) -> np.ndarray:
-    """A weight as a contiguous matrix ``[I, O]``."""
+    """A weight as a contiguous matrix ``[I, O]``; the inverse of ``weight_of``."""
     return np.ascontiguousarray(weight if operator == "MatMul" else weight.reshape(len(weight), -1).T)
-
-
-def weight_of(operator: str, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Inverse of :func:`matrix_of`."""
-    return np.ascontiguousarray(matrix if operator == "MatMul" else matrix.T.reshape(shape))
 
 
 def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
@@ -66,7 +62,7 @@ def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, gro
     as groups of twice the size do in all other layers, and the latter are a hundredth of the weights, in kernels too
     short to share a scale.
     """
-    allowed = [FP32, FP16]
+    allowed = [FP16]
     if bits <= 8:
         allowed.append(INT8_CHANNEL)
     if bits < 8 and operator == "MatMul" and name != OUTPUT_LAYER:
@@ -80,82 +76,78 @@ def quantize_weight(operator: str, weight: np.ndarray, storage: Storage) -> Quan
 
 def rounded(operator: str, weight: np.ndarray, storage: Storage) -> np.ndarray:
     """The float32 values that ``weight`` has once it is stored so."""
-    if storage.bits == 32:
-        return weight
     if storage.bits == 16:
         return weight.astype(np.float16).astype(np.float32)
+    if operator == "vector":
+        return quantize_vector(weight.reshape(-1)).decode().reshape(weight.shape)
     return weight_of(operator, quantize_weight(operator, weight, storage).decode(), weight.shape)
 
 
-def store_weight(graph: WeightGraph, operator: str, name: str, storage: Storage) -> None:
-    """Replace an initializer by its codes and scales and the nodes that decode them."""
-    if storage.bits == 32:
-        return
-    if storage.bits == 16:
-        return _store_half(graph, name)
-    weight = graph.array(name)
-    quantized = quantize_weight(operator, weight, storage)
-    graph.remove(name)
-    if storage.bits == 4:
-        packed = pack_int4(quantized.codes)
-        codes = graph.add_tensor(helper.make_tensor(name + CODES, INT4, quantized.codes.shape, packed, raw=True))
-        scales = graph.add(name + SCALES, quantized.scales)
-        if len(quantized.scales) > 1:
-            rows = _group_of_rows(graph, weight.shape[0], quantized.group_size)
-            scales = graph.prepend("Gather", [scales, rows], f"{name}/scales")
-    else:
-        codes = graph.add(name + CODES, weight_of(operator, quantized.codes, weight.shape))
-        one_per_output = (-1,) if operator == "MatMul" else (-1, *[1] * (weight.ndim - 1))
-        scales = graph.add(name + SCALES, quantized.scales[0].reshape(one_per_output))
-    whole = graph.prepend("Cast", [codes], f"{name}/codes", to=FLOAT)
-    scales = graph.prepend("Cast", [scales], f"{name}/scales_float", to=FLOAT)
-    graph.prepend("Mul", [whole, scales], name)
+def uniform(bits: int, group_size: int | None = None) -> Choice:
+    """``bits`` for every weight, as far as :func:`storage_for` allows."""
+    return partial(storage_for, bits=bits, group_size=group_size)
 
 
-def _group_of_rows(graph: WeightGraph, inputs: int, group_size: int) -> str:
-    """The group that each of so many rows belongs to; computed when the session opens, it costs no bytes."""
-    zero, one = (graph.add(f"codec/{n}", np.array(n, np.int64)) for n in (0, 1))
-    count = graph.add(f"codec/{inputs}", np.array(inputs, np.int64))
-    size = graph.add(f"codec/{group_size}", np.array(group_size, np.int64))
-    rows = graph.prepend("Range", [zero, count, one], f"codec/rows_{inputs}")
-    return graph.prepend("Div", [rows, size], f"codec/groups_{inputs}_{group_size}")
+def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
+    """Bits of their own for every weight that is named."""
+
+    def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        grouped = operator == "MatMul" and bits[name] < 8
+        return Storage(bits[name], group_size if grouped else None)
+
+    return storage
 
 
-def _store_half(graph: WeightGraph, name: str) -> None:
-    half = graph.array(name).astype(np.float16)
-    graph.remove(name)
-    graph.add(name + HALF, half)
-    graph.prepend("Cast", [name + HALF], name, to=FLOAT)
-
-
-def plan(graph: WeightGraph, bits: int, group_size: int | None = None) -> dict[str, tuple[str, Storage]]:
-    """Operator and storage of every float32 parameter; biases and norms are vectors, and take 16 bits at the least."""
+def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
+    """How every float32 parameter is to be stored; biases and norms are vectors, of 8 or 16 bits."""
     operators = {product.weight: product.operator for product in graph.products()}
-    chosen = {}
+    chosen: Plan = {}
     for name in graph.parameters():
         tensor = graph.initializers[name]
         if tensor.data_type != FLOAT or name.endswith(SCALES):
             continue  # in fewer bits already
         if name in operators:
-            chosen[name] = operators[name], storage_for(name, operators[name], tuple(tensor.dims), bits, group_size)
+            chosen[name] = operators[name], choice(name, operators[name], tuple(tensor.dims))
         else:
-            size = int(np.prod(tensor.dims))
-            chosen[name] = "vector", min(FP16, FP32, key=lambda storage: storage.bytes_of(size, 1))
+            chosen[name] = "vector", Storage(vector_bits)
     return chosen
 
 
-def store_all(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
-    """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
+def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
+    """Store every parameter of a plan, in place.
+
+    Raises:
+        UserError: a parameter is not finite.
+    """
     graph = WeightGraph(model)
-    for name, (operator, storage) in plan(graph, bits, group_size).items():
-        store_weight(graph, operator, name, storage)
+    entries = []
+    for name, (operator, storage) in chosen.items():
+        value = graph.array(name)
+        graph.remove(name)
+        if not np.isfinite(value).all():
+            raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
+        if storage.bits == 16:
+            stored = value
+        elif operator == "vector":
+            stored = quantize_vector(value.reshape(-1))
+        else:
+            stored = quantize_weight(operator, value, storage)
+        entries.append(Entry(name, operator, value.shape, stored))
+    write_banks(graph, entries)
     return graph.finish()
 
 
-def stored_values(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> dict[str, np.ndarray]:
+def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
+    return store_all(model, plan(WeightGraph(model), choice))
+
+
+def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
+    """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
+    return store_all(model, plan(WeightGraph(model), uniform(bits, group_size), max(bits, 8)))
+
+
+def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:
     """The float32 values of every parameter after :func:`store_all`, in the shapes of the graph."""
     graph = WeightGraph(model)
-    return {
-        name: rounded(operator, graph.array(name), storage)
-        for name, (operator, storage) in plan(graph, bits, group_size).items()
-    }
+    return {name: rounded(operator, graph.array(name), storage) for name, (operator, storage) in chosen.items()}

@@ -17,6 +17,7 @@ SCHEMES = {
     "int8_static": "int8 static",
     "int8_weight": "int8 weights",
     "int4_weight": "int4 weights",
+    "mixed": "mixed bits",
 }
 
 

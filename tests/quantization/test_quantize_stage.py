@@ -28,6 +28,15 @@ MEMBERS = {
         "training": {"epochs": 1, "dev_every": 1},
         "losses": {"ctc": 1.0, "kl": 1.0},
     },
+    "mixed": {"from": "teacher", "scheme": "mixed", "calibration_utterances": 3, "budget": {"bits": 4.0}},
+    "mixed-aware": {
+        "from": "teacher",
+        "scheme": "mixed",
+        "aware": True,
+        "calibration_utterances": 3,
+        "budget": {"bytes": 26000},
+        "training": {"epochs": 1, "dev_every": 1},
+    },
 }
 
 
@@ -72,9 +81,15 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
     expected = {"model.onnx", "summary.json"}
     if MEMBERS[member].get("aware"):
         expected |= {"config.json", "model.safetensors", "history.csv"}
+    if MEMBERS[member]["scheme"] == "mixed":
+        expected.add("sensitivity.csv")
     assert set(record["files"]) == expected
     assert set(record["parents"]) == {"teacher"}
     summary = json.loads((folder / "summary.json").read_text())
+    budget = MEMBERS[member].get("budget", {})
+    if budget:
+        assert 2 <= summary["mean_bits"] <= budget.get("bits", 8)
+        assert summary["bytes"] <= budget.get("bytes", 1e9)
     assert (
         summary["bytes"]
         == (folder / "model.onnx").stat().st_size

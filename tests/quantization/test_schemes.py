@@ -13,10 +13,10 @@ from diminuendo.config.schema import QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import export_model, read_metadata, write_onnx
 from diminuendo.files import sha256_of
-from diminuendo.quantization.coverage import integer_products, stored_bits
+from diminuendo.quantization.coverage import integer_products
 from diminuendo.quantization.graph import WeightGraph
-from diminuendo.quantization.post_training import calibration_audio, finish, quantize_post_training
-from diminuendo.quantization.storage import FP16, storage_for, stored_values
+from diminuendo.quantization.post_training import NOMINAL_BITS, calibration_audio, finish, quantize_post_training
+from diminuendo.quantization.storage import FP16, Storage, plan, storage_for, store_all, stored_values, uniform
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
 
 SCHEMES = ("fp16", "int8_weight", "int4_weight", "int8_dynamic", "int8_static")
@@ -48,7 +48,7 @@ def quantized(parent: Path, scheme: str, path: Path) -> dict:
     config = QuantizeConfig(**{"from": "teacher", "scheme": scheme, "group_size": 32})
     audio = calibration_audio(ToneCorpus(), 4, seed=1) if scheme == "int8_static" else []
     model = quantize_post_training(parent, config, audio)
-    return finish(path, model, onnx.load(parent), name=scheme, lineage=LINEAGE)
+    return finish(path, model, onnx.load(parent), name=scheme, lineage=LINEAGE, nominal=NOMINAL_BITS[scheme])
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
@@ -113,7 +113,6 @@ def test_the_same_bytes_twice(made, parent, tmp_path):
 
 def test_summary_tells_what_the_file_holds(made, parent):
     scheme, path, summary = made
-    bits = stored_bits(onnx.load(path))
     graph = WeightGraph(onnx.load(parent))
     assert summary["parameters"] == sum(int(np.prod(graph.initializers[n].dims)) for n in graph.parameters())
     for shares in ("parameters_share", "multiply_accumulates_share"):
@@ -124,9 +123,13 @@ def test_summary_tells_what_the_file_holds(made, parent):
     assert {"frontend", "attention scores and mixing"} <= set(left_out)
     assert all(entry["reason"] for entry in left_out.values())
     integer = integer_products(onnx.load(path))
+    assert sum(summary["bytes_of"].values()) == path.stat().st_size
+    assert summary["bytes_of"]["codes"] >= summary["parameters"] * int(narrowest.split("_")[0]) * 0.8 / 8
     assert (summary["multiply_accumulates_share_integer"] > 0.3) == (scheme in ("int8_dynamic", "int8_static"))
     assert bool(integer) == (scheme in ("int8_dynamic", "int8_static"))
-    assert bits["layers.0.attention.query.weight"] == int(narrowest.split("_")[0])
+    assert summary["bytes_over_nominal"] == pytest.approx(
+        path.stat().st_size * 8 / summary["parameters"] / int(narrowest.split("_")[0]), abs=1e-3
+    )
 
 
 def test_work_is_counted_by_hand(parent, tmp_path):
@@ -147,11 +150,13 @@ def test_stored_values_are_what_the_file_decodes_to(parent, tmp_path):
     import onnxruntime
     from onnx import helper
 
-    from diminuendo.quantization.storage import store_all
+    def several_bits(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        return Storage((2, 3, 4, 5, 6, 8)[len(name) % 6], 16 if operator == "MatMul" else None)
 
-    for bits in (16, 8, 4):
-        expected = stored_values(onnx.load(parent), bits, 32)
-        model = store_all(onnx.load(parent), bits, 32)
+    for choice in (uniform(16), uniform(8), uniform(4, 32), several_bits):
+        chosen = plan(WeightGraph(onnx.load(parent)), choice, 16 if choice("", "MatMul", (64, 64)).bits == 16 else 8)
+        expected = stored_values(onnx.load(parent), chosen)
+        model = store_all(onnx.load(parent), chosen)
         names = [name for name in expected if any(name in node.output for node in model.graph.node)]
         assert len(names) > 40
         model.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
@@ -163,8 +168,8 @@ def test_stored_values_are_what_the_file_decodes_to(parent, tmp_path):
 
 
 def test_small_weights_keep_more_bits():
-    assert storage_for("w", "MatMul", (3, 4), 4, 32).bits == 32
-    assert storage_for("w", "MatMul", (8, 8), 4, 32) == FP16
+    assert storage_for("w", "MatMul", (1, 4), 4, 32) == FP16
+    assert storage_for("w", "MatMul", (3, 4), 4, 32).bits == 4
     assert storage_for("w", "MatMul", (96, 96), 4, 32).bits == 4
     assert storage_for("w", "MatMul", (96, 96), 4, 1).bits == 8, "a scale for every weight is no saving"
     assert storage_for("out.weight", "MatMul", (96, 96), 4, 32).bits == 8
@@ -198,7 +203,7 @@ def test_a_file_that_gives_no_log_probabilities_is_refused(parent, tmp_path):
     graph.remove("out.bias")
     graph.add("out.bias", poison)
     with pytest.raises(UserError, match="no log-probabilities"):
-        finish(tmp_path / "model.onnx", graph.finish(), onnx.load(parent), name="broken", lineage=LINEAGE)
+        finish(tmp_path / "model.onnx", graph.finish(), onnx.load(parent), name="broken", lineage=LINEAGE, nominal=32)
 
 
 def test_no_trace_of_where_it_was_made(made, parent):
