@@ -8,13 +8,13 @@ Names of the products' nodes say which weight they use; quantization selects by 
 
 from __future__ import annotations
 
-import math
+from functools import cached_property
 
 import numpy as np
 import onnx
 from torch import nn
 
-from diminuendo.export.frontend import add_frontend, frame_mask
+from diminuendo.export.frontend import add_frontend, frame_mask, positions
 from diminuendo.export.graph import FLOAT, INT64, Graph
 from diminuendo.models.conformer import (
     ROTARY_BASE,
@@ -32,6 +32,60 @@ MASKED = 1e4  # subtracted from scores of padded frames
 
 def _array(tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().astype(np.float32)
+
+
+def linear_inputs(module: nn.Module) -> int:
+    return linear_inputs(module.down) if isinstance(module, FactorisedLinear) else module.in_features
+
+
+class Frames:
+    """What layers ask about the batch's frames; each is computed once, and only if it is asked for.
+
+    Args:
+        valid: valid frames ``[B]``.
+        T: frames of the longest utterance ``[1]``.
+    """
+
+    def __init__(self, g: Graph, valid: str, T: str):
+        self.g, self.valid, self.T = g, valid, T
+        self._shapes: dict[tuple[int, ...], str] = {}
+
+    def shape(self, *last: int) -> str:
+        """The shape ``[B, T, *last]``."""
+        if last not in self._shapes:
+            # B is left to be found, so that no operator needs to look at the batch.
+            self._shapes[last] = self.g.op("Concat", self.g.ints(-1), self.T, self.g.ints(*last), axis=0)
+        return self._shapes[last]
+
+    @cached_property
+    def positions(self) -> str:
+        """0 … T − 1, ``[T]``."""
+        return positions(self.g, self.T)
+
+    @cached_property
+    def indices(self) -> str:
+        """:attr:`positions` of every utterance, ``[B, T]``."""
+        g = self.g
+        none = g.op("Mul", self.valid, g.ints(0))
+        return g.op("Add", g.op("Unsqueeze", none, g.ints(1)), self.positions)
+
+    @cached_property
+    def mask(self) -> str:
+        """1.0 for valid frames, 0.0 for padding, ``[B × T, 1]``."""
+        g = self.g
+        return g.op("Reshape", self._mask, g.ints(-1, 1))
+
+    @cached_property
+    def _mask(self) -> str:
+        g = self.g
+        return frame_mask(g, g.op("Unsqueeze", self.valid, g.ints(1, 2, 3)), self.positions)
+
+    @cached_property
+    def bias(self) -> str:
+        """Added to the scores of attention ``[B, H, T, T]``: forbids padding as a key, ``[B, 1, T, T]``."""
+        g = self.g
+        bias = g.op("Mul", g.op("Sub", self._mask, g.constant(1.0)), g.constant(MASKED))
+        return g.op("Expand", bias, g.op("Concat", g.ints(1, 1), self.T, g.ints(1), axis=0))
 
 
 class _Encoder:
@@ -69,72 +123,67 @@ class _Encoder:
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
 
-    def subsampling(self, module: Subsampling, features: str, frames: str) -> tuple[str, str]:
+    def subsampling(self, module: Subsampling, features: str, valid: str, T: str) -> tuple[str, str, str]:
+        """``[B, M, T]`` to ``[B × T, D]``, with valid frames ``[B]`` and all frames ``[1]`` before and after."""
         g = self.g
-        x, valid = g.op("Unsqueeze", features, g.ints(1)), frames
+        x = g.op("Unsqueeze", features, g.ints(1))
         for index, stride in enumerate(module.strides):
             if index == 0:
                 x = self.convolution(module.first, "subsampling.first", x)
             else:
                 for kind in ("depthwise", "pointwise"):
                     x = self.convolution(getattr(module, kind)[index - 1], f"subsampling.{kind}.{index - 1}", x)
-            less = g.op("Sub", valid, g.constant(1, np.int64))
-            valid = g.op("Add", g.op("Div", less, g.constant(stride, np.int64)), g.constant(1, np.int64))
-            mask = g.op("Unsqueeze", frame_mask(g, valid, x, axis=3), g.ints(1, 2))
-            x = g.op("Mul", g.op("Relu", x), mask)
+            valid, T = (g.op("Div", g.op("Add", n, g.ints(stride - 1)), g.ints(stride)) for n in (valid, T))
+            x = g.op("Relu", x)
+            if index < len(module.strides) - 1:  # a linear layer does not reach into padding
+                x = g.op("Mul", x, frame_mask(g, g.op("Unsqueeze", valid, g.ints(1, 2, 3)), positions(g, T)))
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
-        return self.linear(module.out, "subsampling.out", g.op("Reshape", x, g.ints(0, 0, -1))), valid
+        flat = g.ints(-1, linear_inputs(module.out))
+        return self.linear(module.out, "subsampling.out", g.op("Reshape", x, flat)), valid, T
 
     def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
         x = self.norm(module.norm, f"{path}.norm", x)
         return self.linear(module.down, f"{path}.down", self.silu(self.linear(module.up, f"{path}.up", x)))
 
-    def rotary(self, x: str, E: int) -> tuple[str, str]:
-        """Cosines and sines ``[T, E / 2]`` for as many frames as ``x`` ``[B, T, D]`` has."""
+    def rotary(self, frames: Frames, E: int) -> tuple[str, str]:
+        """Cosines and sines ``[T, E / 2]``."""
         g = self.g
-        T = g.op("Squeeze", g.op("Slice", g.op("Shape", x), g.ints(1), g.ints(2)), g.ints(0))
-        positions = g.op("Cast", g.op("Range", g.constant(0, np.int64), T, g.constant(1, np.int64)), to=1)
         rates = g.constant(ROTARY_BASE ** (-np.arange(0, E, 2, dtype=np.float32) / E))
-        angles = g.op("Mul", g.op("Unsqueeze", positions, g.ints(1)), rates)
+        angles = g.op("Mul", g.op("Unsqueeze", g.op("Cast", frames.positions, to=FLOAT), g.ints(1)), rates)
         return g.op("Cos", angles), g.op("Sin", angles)
 
-    def rotate(self, x: str, tables: tuple[str, str]) -> str:
-        g, (cos, sin) = self.g, tables
-        first, second = g.op("Split", x, axis=-1, num_outputs=2, outputs=2)
-        left = g.op("Sub", g.op("Mul", first, cos), g.op("Mul", second, sin))
-        right = g.op("Add", g.op("Mul", first, sin), g.op("Mul", second, cos))
-        return g.op("Concat", left, right, axis=-1)
-
-    def attention(self, module: Attention, path: str, x: str, bias: str, tables: tuple[str, str]) -> str:
+    def attention(self, module: Attention, path: str, x: str, frames: Frames, tables: tuple[str, str]) -> str:
         g, H, E = self.g, module.heads, module.head_width
         x = self.norm(module.norm, f"{path}.norm", x)
+        shape = frames.shape(H * E)
+        query, key, value = (
+            g.op("Reshape", self.linear(getattr(module, name), f"{path}.{name}", x), shape)
+            for name in ("query", "key", "value")
+        )
+        query, key = (g.op("RotaryEmbedding", y, *tables, frames.indices, num_heads=H) for y in (query, key))
+        mixed = g.op("Attention", query, key, value, frames.bias, q_num_heads=H, kv_num_heads=H)
+        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, H * E)))
 
-        def heads(name: str) -> str:
-            y = g.op("Reshape", self.linear(getattr(module, name), f"{path}.{name}", x), g.ints(0, 0, H, E))
-            return g.op("Transpose", y, perm=[0, 2, 1, 3])
-
-        query, key = self.rotate(heads("query"), tables), self.rotate(heads("key"), tables)
-        key = g.op("Transpose", key, perm=[0, 1, 3, 2])
-        scores = g.op("Mul", g.op("MatMul", query, key), g.constant(1 / math.sqrt(E)))
-        weights = g.op("Softmax", g.op("Add", scores, bias), axis=-1)
-        mixed = g.op("Transpose", g.op("MatMul", weights, heads("value")), perm=[0, 2, 1, 3])
-        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(0, 0, H * E)))
-
-    def convolution_module(self, module: Convolution, path: str, x: str, mask: str) -> str:
+    def convolution_module(self, module: Convolution, path: str, x: str, frames: Frames) -> str:
         g = self.g
         x = self.norm(module.norm, f"{path}.norm", x)
         gate = g.op("Sigmoid", self.linear(module.gate, f"{path}.gate", x))
-        x = g.op("Mul", g.op("Mul", self.linear(module.value, f"{path}.value", x), gate), mask)
+        x = g.op("Mul", g.op("Mul", self.linear(module.value, f"{path}.value", x), gate), frames.mask)
         norm = module.batch_norm
         scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + np.float32(norm.eps))
         weight = _array(module.depthwise.weight) * scale[:, None, None]
         bias = (_array(module.depthwise.bias) - _array(norm.running_mean)) * scale + _array(norm.bias)
-        x = g.op("Transpose", x, perm=[0, 2, 1])
-        x = self.silu(self.convolution(module.depthwise, f"{path}.depthwise", x, weight, bias))
-        return self.linear(module.out, f"{path}.out", g.op("Transpose", x, perm=[0, 2, 1]))
+        C, K = weight.shape[0], weight.shape[2]
+        # As pictures of one row: ONNX Runtime has its fast layouts for these alone, and takes the transposes into them.
+        x = g.op("Transpose", g.op("Reshape", x, frames.shape(1, C)), perm=[0, 3, 2, 1])
+        with g.scope(f"{path}.depthwise"):
+            names = g.weight(f"{path}.depthwise.weight", weight[:, :, None]), g.weight(f"{path}.depthwise.bias", bias)
+            x = g.op("Conv", x, *names, kernel_shape=[1, K], pads=[0, K // 2, 0, K // 2], group=C)
+        x = g.op("Reshape", g.op("Transpose", x, perm=[0, 2, 3, 1]), g.ints(-1, C))
+        return self.linear(module.out, f"{path}.out", self.silu(x))
 
     def layer(
-        self, module: ConformerLayer, path: str, x: str, mask: str, bias: str, rotary: dict[int, tuple[str, str]]
+        self, module: ConformerLayer, path: str, x: str, frames: Frames, rotary: dict[int, tuple[str, str]]
     ) -> str:
         g = self.g
 
@@ -148,9 +197,9 @@ class _Encoder:
             x = half("feed_forward_1", x)
             if module.attention is not None:
                 tables = rotary[module.attention.head_width]
-                x = g.op("Add", x, self.attention(module.attention, f"{path}.attention", x, bias, tables))
+                x = g.op("Add", x, self.attention(module.attention, f"{path}.attention", x, frames, tables))
             if module.convolution is not None:
-                x = g.op("Add", x, self.convolution_module(module.convolution, f"{path}.convolution", x, mask))
+                x = g.op("Add", x, self.convolution_module(module.convolution, f"{path}.convolution", x, frames))
             x = half("feed_forward_2", x)
             return self.norm(module.norm, f"{path}.norm", x)
 
@@ -160,18 +209,16 @@ def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto
     g = Graph("diminuendo")
     waveform = g.input("waveform", FLOAT, ["batch", "samples"])
     lengths = g.input("waveform_lengths", INT64, ["batch"])
-    features, frames = add_frontend(g, model.frontend.geometry, waveform, lengths)
+    features, valid, T = add_frontend(g, model.frontend.geometry, waveform, lengths)
 
     encoder = _Encoder(g)
-    x, valid = encoder.subsampling(model.subsampling, features, frames)
-    mask = frame_mask(g, valid, x, axis=1)
-    bias = g.op("Mul", g.op("Sub", mask, g.constant(1.0)), g.constant(MASKED))
-    bias = g.op("Unsqueeze", bias, g.ints(1, 2))
-    mask = g.op("Unsqueeze", mask, g.ints(2))
-    rotary = {E: encoder.rotary(x, E) for E in sorted({r.head_width for r in model.record.layers if r.heads})}
+    x, valid, T = encoder.subsampling(model.subsampling, features, valid, T)
+    frames = Frames(g, valid, T)
+    rotary = {E: encoder.rotary(frames, E) for E in sorted({r.head_width for r in model.record.layers if r.heads})}
     for index, layer in enumerate(model.layers):
-        x = encoder.layer(layer, f"layers.{index}", x, mask, bias, rotary)
+        x = encoder.layer(layer, f"layers.{index}", x, frames, rotary)
     log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
-    g.output(log_probs, "log_probs", FLOAT, ["batch", "frames", model.record.vocabulary])
+    V = model.record.vocabulary
+    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
     g.output(valid, "lengths", INT64, ["batch"])
     return g.model(metadata)

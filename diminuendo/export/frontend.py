@@ -10,14 +10,14 @@ import math
 
 import numpy as np
 
-from diminuendo.export.graph import Graph
+from diminuendo.export.graph import FLOAT, Graph
 from diminuendo.frontend import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry
 
 SCOPE = "frontend"
 
 
 def _range(g: Graph, count: int) -> str:
-    return g.op("Cast", g.op("Range", *(g.constant(v, np.int64) for v in (0, count, 1))), to=1)
+    return g.op("Cast", g.op("Range", *(g.constant(v, np.int64) for v in (0, count, 1))), to=FLOAT)
 
 
 def _hann(g: Graph, f: FrontendGeometry) -> str:
@@ -80,8 +80,8 @@ def _frames(g: Graph, f: FrontendGeometry, waveform: str) -> str:
     return g.op("Concat", *pieces, axis=1) if len(pieces) > 1 else pieces[0]
 
 
-def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str]:
-    """Append the frontend; returns features ``[B, M, T]`` and valid frames ``[B]`` (int64)."""
+def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str, str]:
+    """Append the frontend; returns features ``[B, M, T]``, valid frames ``[B]`` and all frames ``[1]`` (int64)."""
     with g.scope(SCOPE):
         frames = g.op("Mul", _frames(g, f, waveform), _hann(g, f))
         y = g.op("MatMul", _first_basis(g, f), g.op("Reshape", frames, g.ints(0, f.rows, -1)))
@@ -97,18 +97,21 @@ def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> 
 
         whole = g.op("Div", g.op("Sub", lengths, g.constant(f.window, np.int64)), g.constant(f.hop, np.int64))
         valid = g.op("Max", g.op("Add", whole, g.constant(1, np.int64)), g.constant(1, np.int64))
-        mask = g.op("Unsqueeze", frame_mask(g, valid, log_mel, axis=2), g.ints(1))  # [B, 1, T]
-        count = g.op("Reshape", g.op("Cast", valid, to=1), g.ints(-1, 1, 1))
+        mask = frame_mask(g, g.op("Unsqueeze", valid, g.ints(1, 2)), positions(g, T))  # [B, 1, T]
+        count = g.op("Reshape", g.op("Cast", valid, to=FLOAT), g.ints(-1, 1, 1))
         mean = g.op("Div", g.op("ReduceSum", g.op("Mul", log_mel, mask), g.ints(2)), count)
         centred = g.op("Mul", g.op("Sub", log_mel, mean), mask)
         square_sum = g.op("ReduceSum", g.op("Mul", centred, centred), g.ints(1, 2))
         variance = g.op("Div", square_sum, g.op("Mul", count, g.constant(float(f.config.mels))))
         deviation = g.op("Sqrt", g.op("Add", variance, g.constant(VARIANCE_FLOOR)))
-        return g.op("Div", centred, deviation), valid
+        return g.op("Div", centred, deviation), valid, T
 
 
-def frame_mask(g: Graph, valid: str, like: str, axis: int) -> str:
-    """1.0 for valid frames, 0.0 for padding, ``[B, T]``, with T taken from an axis of ``like``."""
-    T = g.op("Squeeze", g.op("Slice", g.op("Shape", like), g.ints(axis), g.ints(axis + 1)), g.ints(0))
-    positions = g.op("Range", g.constant(0, np.int64), T, g.constant(1, np.int64))
-    return g.op("Cast", g.op("Less", positions, g.op("Unsqueeze", valid, g.ints(1))), to=1)
+def positions(g: Graph, T: str) -> str:
+    """0 … T − 1, int64 ``[T]``, from T as ``[1]``."""
+    return g.op("Range", g.constant(0, np.int64), g.op("Squeeze", T), g.constant(1, np.int64))
+
+
+def frame_mask(g: Graph, valid: str, positions: str) -> str:
+    """1.0 for valid frames, 0.0 for padding: ``[B, …, 1]`` and :func:`positions` to ``[B, …, T]``."""
+    return g.op("Cast", g.op("Less", positions, valid), to=FLOAT)

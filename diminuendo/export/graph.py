@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 21  # the first with 4-bit integers and blocked DequantizeLinear
-IR_VERSION = 10
+OPSET = 23  # the first with Attention and RotaryEmbedding
+IR_VERSION = 11
 
 
 class Graph:
@@ -59,7 +59,10 @@ class Graph:
         return name
 
     def output(self, value: str, name: str, element: int, shape: list) -> None:
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=f"output/{name}"))
+        """Make the output of a node an output of the graph, under the name given."""
+        for node in self.nodes:
+            node.input[:] = [name if given == value else given for given in node.input]
+            node.output[:] = [name if made == value else made for made in node.output]
         self.outputs.append(helper.make_tensor_value_info(name, element, shape))
 
     def model(self, metadata: dict[str, str]) -> onnx.ModelProto:

@@ -118,7 +118,8 @@ def load_stored(model: ConformerCTC, values: dict[str, np.ndarray]) -> None:
     linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     parameters = dict(model.named_parameters())
     for name, value in values.items():
-        parameters[name].copy_(torch.from_numpy(np.array(value.T if name in linear else value)))
+        parameter = parameters[name]
+        parameter.copy_(torch.from_numpy(np.array(value.T if name in linear else value)).reshape(parameter.shape))
 
 
 def deliver_aware(

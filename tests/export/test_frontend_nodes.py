@@ -22,7 +22,7 @@ def pair(request):
     g = Graph("frontend")
     waveform = g.input("waveform", FLOAT, ["batch", "samples"])
     lengths = g.input("waveform_lengths", INT64, ["batch"])
-    features, frames = add_frontend(g, FrontendGeometry(config, rate), waveform, lengths)
+    features, frames, _ = add_frontend(g, FrontendGeometry(config, rate), waveform, lengths)
     g.output(features, "features", FLOAT, ["batch", config.mels, "frames"])
     g.output(frames, "lengths", INT64, ["batch"])
     options = onnxruntime.SessionOptions()
