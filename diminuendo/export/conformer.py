@@ -48,14 +48,15 @@ class Frames:
 
     def __init__(self, g: Graph, valid: str, T: str):
         self.g, self.valid, self.T = g, valid, T
-        self._shapes: dict[tuple[int, ...], str] = {}
+        self._shapes: dict[tuple, str] = {}
 
-    def shape(self, *last: int) -> str:
-        """The shape ``[B, T, *last]``."""
-        if last not in self._shapes:
+    def shape(self, *last: int, between: tuple[int, ...] = ()) -> str:
+        """The shape ``[B, *between, T, *last]``."""
+        if (between, last) not in self._shapes:
             # B is left to be found, so that no operator needs to look at the batch.
-            self._shapes[last] = self.g.op("Concat", self.g.ints(-1), self.T, self.g.ints(*last), axis=0)
-        return self._shapes[last]
+            parts = self.g.ints(-1, *between), self.T, self.g.ints(*last)
+            self._shapes[between, last] = self.g.op("Concat", *parts, axis=0)
+        return self._shapes[between, last]
 
     @cached_property
     def positions(self) -> str:
@@ -174,8 +175,8 @@ class _Encoder:
         weight = _array(module.depthwise.weight) * scale[:, None, None]
         bias = (_array(module.depthwise.bias) - _array(norm.running_mean)) * scale + _array(norm.bias)
         C, K = weight.shape[0], weight.shape[2]
-        # As pictures of one row: ONNX Runtime has its fast layouts for these alone, and takes the transposes into them.
-        x = g.op("Transpose", g.op("Reshape", x, frames.shape(1, C)), perm=[0, 3, 2, 1])
+        # As images of one row: ONNX Runtime has fast layouts for these alone, and takes both transposes into them.
+        x = g.op("Transpose", g.op("Reshape", x, frames.shape(C, between=(1,))), perm=[0, 3, 1, 2])
         with g.scope(f"{path}.depthwise"):
             names = g.weight(f"{path}.depthwise.weight", weight[:, :, None]), g.weight(f"{path}.depthwise.bias", bias)
             x = g.op("Conv", x, *names, kernel_shape=[1, K], pads=[0, K // 2, 0, K // 2], group=C)

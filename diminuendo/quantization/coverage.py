@@ -18,6 +18,7 @@ from diminuendo.quantization.storage import CODES, HALF, OUTPUT_LAYER
 
 SECONDS = 10.0
 
+ATTENTION = "Attention"  # the operator
 FRONTEND_PRODUCTS, ATTENTION_PRODUCTS = "frontend", "attention scores and mixing"
 REASONS = {
     FRONTEND_PRODUCTS: "powers of a spectrum span more than eight bits can hold; its tables take no bytes",
@@ -42,15 +43,17 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
     """Every product of a float32 model, the frontend's and attention's among them."""
     import onnxruntime
 
-    nodes = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    nodes = [node for node in model.graph.node if node.op_type in (*PRODUCTS, ATTENTION)]
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     shown = {value.name for value in watched.graph.output}
     initializers = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for value in dict.fromkeys(v for node in nodes for v in (node.output[0], node.input[0])):
+    for value in dict.fromkeys(v for node in nodes for v in (node.output[0], *node.input[:2])):
         if value not in shown and value not in initializers:
             watched.graph.output.append(helper.make_tensor_value_info(value, FLOAT, None))
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # ONNX Runtime infers a wrong width of Attention's output, and warns of it
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
     waveform = probe(sample_rate, SECONDS)[:1]
     names = [value.name for value in session.get_outputs()]
     outputs = session.run(names, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
@@ -68,7 +71,12 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
             group = ATTENTION_PRODUCTS
         else:
             group = "convolutions" if node.op_type == "Conv" else "linear layers"
-        inner = np.prod(initializers[weight][1:]) if node.op_type == "Conv" else shapes[node.input[0]][-1]
+        if node.op_type == "Conv":
+            inner = np.prod(initializers[weight][1:])
+        elif node.op_type == ATTENTION:  # every query with every key, and every value with the weight of each
+            inner = 2 * shapes[node.input[1]][1]
+        else:
+            inner = shapes[node.input[0]][-1]
         work.append(Work(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
     return work
 

@@ -72,11 +72,14 @@ def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, tmp_path):
     found, found_frames = onnx_outputs(tmp_path / "model.onnx", waveform, lengths)
     assert found_frames.tolist() == frames.tolist()
     # Vectors are stored in 16 bits, which fine-tuning does not imitate.
-    np.testing.assert_allclose(found, trained.numpy(), atol=5e-3)
+    for ours, theirs, valid in zip(found, trained.numpy(), found_frames):
+        np.testing.assert_allclose(ours[:valid], theirs[:valid], atol=5e-3)
 
     stored = load_model(tmp_path).model
     with torch.inference_mode():
-        np.testing.assert_allclose(found, stored(waveform, lengths)[0].numpy(), atol=1e-4)
+        again = stored(waveform, lengths)[0].numpy()
+    for ours, theirs, valid in zip(found, again, found_frames):
+        np.testing.assert_allclose(ours[:valid], theirs[:valid], atol=1e-4)
     pruned = chained_model().layers[0].feed_forward_1.up.weight == 0
     assert (stored.layers[0].feed_forward_1.up.weight[pruned] == 0).all(), "fine-tuning let pruned weights grow again"
     assert summary["parameters_share"]["4_bit" if scheme == "int4_weight" else "8_bit"] > 0.5

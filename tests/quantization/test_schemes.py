@@ -139,7 +139,7 @@ def test_work_is_counted_by_hand(parent, tmp_path):
     assert work["layers.0.convolution.depthwise.weight"] == after * 32 * 5
     assert work["subsampling.first.weight"] == after * 6 * 8 * 9
     attention = [w.count for w in count_work(onnx.load(parent), 4000) if w.group.startswith("attention")]
-    assert attention == [2 * after * after * 16] * 2
+    assert attention == [2 * 2 * after * after * 16]
 
 
 def test_stored_values_are_what_the_file_decodes_to(parent, tmp_path):
