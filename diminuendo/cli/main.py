@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from diminuendo.cli import provenance, retraining, shipping
+from diminuendo.cli import profiling, provenance, retraining, shipping
 from diminuendo.cli.errors import plain_errors
 from diminuendo.errors import UserError
 
@@ -92,5 +92,5 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
         click.echo("next: make repro (only what this changes is computed again)")
 
 
-for _commands in (provenance, shipping, retraining):
+for _commands in (provenance, shipping, retraining, profiling):
     _commands.add_to(main)
