@@ -98,7 +98,7 @@ def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
 
 
 def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str, str]:
-    """Append the frontend; returns features ``[B, M, T]``, valid frames ``[B]`` and all frames ``[1]`` (int64)."""
+    """Append the frontend; returns features ``[B, M, T]``, valid frames ``[B]`` (int64) and their mask ``[B, 1, T]``."""
     with g.scope(SCOPE):
         T, valid = _count(g, f, g.op("Shape", waveform, start=1)), _count(g, f, lengths)
         log_mel = _log_mel(g, f, waveform, T)
@@ -109,7 +109,7 @@ def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> 
         centred = g.op("Sub", log_mel, g.op("MatMul", log_mel, weights))
         variance = g.op("ReduceMean", g.op("MatMul", g.op("Mul", centred, centred), weights), g.ints(1))
         deviation = g.op("Sqrt", g.op("Add", variance, g.constant(VARIANCE_FLOOR)))
-        return g.op("Mul", centred, g.op("Div", mask, deviation)), valid, T
+        return g.op("Mul", centred, g.op("Div", mask, deviation)), valid, mask
 
 
 def positions(g: Graph, T: str) -> str:
