@@ -40,9 +40,7 @@ def recordings(corpus: PreparedCorpus) -> dict[str, Heard]:
             (np.concatenate([corpus.audio(a), quiet(PAUSE_SECONDS), corpus.audio(b)]), f"{a.text} {b.text}")
             for a, b in pairs
         ],
-        "silence before": [
-            (np.concatenate([quiet(LEAD_SECONDS), corpus.audio(u)]), u.text) for u in corpus.test[::2]
-        ],
+        "silence before": [(np.concatenate([quiet(LEAD_SECONDS), corpus.audio(u)]), u.text) for u in corpus.test[::2]],
     }
 
 

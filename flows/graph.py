@@ -21,9 +21,7 @@ class Graph:
 
     def ready(self, done: set[str], started: set[str]) -> list[str]:
         """Stages not started whose upstream is done, first come first."""
-        return [
-            name for name, needs in self.upstream.items() if name not in started and done.issuperset(needs)
-        ]
+        return [name for name, needs in self.upstream.items() if name not in started and done.issuperset(needs)]
 
 
 def read_graph() -> Graph:

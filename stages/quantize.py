@@ -51,9 +51,7 @@ def _fine_tune(r, member: str) -> dict:
         name=member,
     )
     write_history(r.out / HISTORY, history)
-    return deliver_aware(
-        r.out, parent.model, r.settings, name=member, tokens=parent.tokens, lineage=r.lineage()
-    )
+    return deliver_aware(r.out, parent.model, r.settings, name=member, tokens=parent.tokens, lineage=r.lineage())
 
 
 if __name__ == "__main__":

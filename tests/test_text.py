@@ -59,9 +59,7 @@ def test_characters_round_trip_for_any_text(raw):
 
 @given(st.lists(any_text, min_size=1, max_size=3))
 def test_sentencepiece_writes_back_any_text_of_its_vocabulary(raw):
-    texts = [
-        text for text in (normalize(text, lowercase=False) for text in raw) if text and not unprintable(text)
-    ]
+    texts = [text for text in (normalize(text, lowercase=False) for text in raw) if text and not unprintable(text)]
     if not texts:
         return
     tokenizer = SentencePieceTokenizer.train(texts, len(set("".join(texts)) | {" "}) + 1)
@@ -100,7 +98,5 @@ def test_impossible_vocabulary_sizes_say_what_is_possible():
     needed = len(set("".join(TEXTS))) + 1
     with pytest.raises(UserError, match=rf"vocab_size: 3 is too small.*give {needed} or more"):
         train_tokenizer("sentencepiece", TEXTS, 3)
-    with pytest.raises(
-        UserError, match=r"vocab_size: sentencepiece cannot make 5000 tokens from 6 training texts"
-    ):
+    with pytest.raises(UserError, match=r"vocab_size: sentencepiece cannot make 5000 tokens from 6 training texts"):
         train_tokenizer("sentencepiece", TEXTS, 5000)

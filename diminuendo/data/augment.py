@@ -61,9 +61,7 @@ def near_silence(samples: int, rng: np.random.Generator) -> np.ndarray:
     return level * rng.standard_normal(samples, dtype=np.float32)
 
 
-def between_silences(
-    waveforms: Sequence[np.ndarray], longest: int, rng: np.random.Generator
-) -> np.ndarray:
+def between_silences(waveforms: Sequence[np.ndarray], longest: int, rng: np.random.Generator) -> np.ndarray:
     """Waveforms one after the other, with up to ``longest`` samples of near-silence before, between and after them."""
     parts = [near_silence(int(rng.integers(longest + 1)), rng)]
     for waveform in waveforms:

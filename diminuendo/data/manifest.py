@@ -58,9 +58,7 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
         if entry is None:
             continue
         if entry.id in first_with_id:
-            problems.add(
-                path, number, "duplicate id", f"id {entry.id!r} is that of line {first_with_id[entry.id]} too"
-            )
+            problems.add(path, number, "duplicate id", f"id {entry.id!r} is that of line {first_with_id[entry.id]} too")
             continue
         first_with_id[entry.id] = number
         entries.append(entry)
@@ -69,9 +67,7 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
     return entries
 
 
-def _parse_line(
-    raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems
-) -> Entry | None:
+def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems) -> Entry | None:
     def refuse_constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
@@ -206,16 +202,10 @@ def read_splits(
     missing = [split for split in SPLITS if not (folder / f"{split}.jsonl").is_file()]
     carve = dev_fraction is not None
     if carve and "dev" not in missing:
-        raise UserError(
-            f"{folder / 'dev.jsonl'} is there and data.dev_fraction is set: remove one of the two"
-        )
+        raise UserError(f"{folder / 'dev.jsonl'} is there and data.dev_fraction is set: remove one of the two")
     if lacking := [split for split in missing if not (carve and split == "dev")]:
         names = ", ".join(f"{split}.jsonl" for split in lacking)
-        hint = (
-            "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker"
-            if "dev" in lacking
-            else ""
-        )
+        hint = "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker" if "dev" in lacking else ""
         raise UserError(
             f"{folder}: {names} missing; a corpus needs train.jsonl, dev.jsonl and test.jsonl, each with speakers of "
             f"its own. Move the lines of some speakers of train.jsonl to the missing files{hint}"
@@ -262,9 +252,7 @@ def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[
     def owner(entry: Entry) -> str:
         return f"speaker {entry.speaker}" if entry.speaker is not None else f"utterance {entry.id}"
 
-    order = sorted(
-        {owner(e) for e in train}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    )
+    order = sorted({owner(e) for e in train}, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     if len(order) < 2:
         raise UserError(
             f"{train[0].file}: data.dev_fraction needs two speakers or more in train, found {order[0]!r} only"

@@ -147,18 +147,12 @@ class PreparedCorpus:
             rest = {key: value for key, value in summary.items() if key != "digest"}
             files, digest = summary["files"], summary["digest"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(
-                f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_REMEDY}"
-            ) from error
+            raise UserError(f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_REMEDY}") from error
         if digest_of_json(rest) != digest:
-            raise UserError(
-                f"{path}: its content does not match its digest; it was edited or damaged: {_REMEDY}"
-            )
+            raise UserError(f"{path}: its content does not match its digest; it was edited or damaged: {_REMEDY}")
         if verify:
             missing = [name for name in files if not (folder / name).is_file()]
-            changed = [
-                name for name in files if name not in missing and sha256_of(folder / name) != files[name]
-            ]
+            changed = [name for name in files if name not in missing and sha256_of(folder / name) != files[name]]
             if missing or changed:
                 found = [
                     *(f"{name} is missing" for name in missing),
@@ -174,9 +168,7 @@ class PreparedCorpus:
             for line in lines:
                 keys = json.loads(line)
                 own = {k: keys.pop(k) for k in ("id", "audio_filepath", "offset", "duration", "text")}
-                utterances.append(
-                    Utterance(**own, speaker=keys.pop("speaker", None), extra=MappingProxyType(keys))
-                )
+                utterances.append(Utterance(**own, speaker=keys.pop("speaker", None), extra=MappingProxyType(keys)))
         return utterances
 
     @cached_property

@@ -45,9 +45,7 @@ class Problems:
         found = list(self._found)
         lines = [str(problem) for problem in found]
         counts = ", ".join(f"{n} × {kind}" for kind, n in Counter(p.kind for p in found).most_common())
-        message = f"{len(lines)} problem(s) in the data: {counts}\n" + "\n".join(
-            f"  {line}" for line in lines[:SHOWN]
-        )
+        message = f"{len(lines)} problem(s) in the data: {counts}\n" + "\n".join(f"  {line}" for line in lines[:SHOWN])
         if len(lines) > SHOWN:
             message += f"\n  … and {len(lines) - SHOWN} more"
         write_text(report, "\n".join(lines) + "\n")

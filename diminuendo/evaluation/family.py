@@ -111,9 +111,7 @@ def accuracy_metrics(
             "delta_wer_interval": asdict(bootstrap.interval(delta)),
             **{key: int(found[key].sum()) for key in COUNTS},
             "cer": rate(found["character_errors"], found["characters"]),
-            "cer_interval": asdict(
-                bootstrap.interval(bootstrap.rates(found["character_errors"], found["characters"]))
-            ),
+            "cer_interval": asdict(bootstrap.interval(bootstrap.rates(found["character_errors"], found["characters"]))),
             "blank_rate": decoded["blank_frames"] / max(1, decoded["frames"]),
             "groups": {key: _group_rates(found, values, config, seed) for key, values in groups.items()},
             "technique": json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},

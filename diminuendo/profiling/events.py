@@ -29,7 +29,7 @@ _CONVOLUTION = ("Conv", "FusedConv", "ConvInteger", "QLinearConv")
 
 @dataclass(frozen=True)
 class Node:
-    """An executed operator: ``seconds`` is the median over the runs, the counts are those of one run."""
+    """An executed operator: ``seconds`` is typical of the runs, the counts are those of one run."""
 
     name: str
     operator: str
@@ -52,6 +52,12 @@ def multiply_accumulates(operator: str, inputs: list[tuple[int, ...]], output: t
     if operator in _MATRIX:  # in whichever order the first factor is stored
         return prod(inputs[0]) * output[-1]
     return 0
+
+
+def typical(values: list[float]) -> float:
+    """Mean of the middle half: the profiler counts whole microseconds, which a median would keep."""
+    quarter = len(values) // 4
+    return float(np.mean(sorted(values)[quarter : len(values) - quarter]))
 
 
 def read_events(path: Path) -> dict[str, list[dict]]:
@@ -82,7 +88,7 @@ def nodes(timed: dict[str, list[dict]], shaped: dict[str, list[dict]], skip: int
             Node(
                 name=key,
                 operator=args["op_name"],
-                seconds=float(np.median([call["dur"] for call in calls[skip:]])) / 1e6,
+                seconds=typical([call["dur"] for call in calls[skip:]]) / 1e6,
                 multiply_accumulates=multiply_accumulates(args["op_name"], inputs, outputs[0]) if outputs else 0,
                 bytes_moved=sum(int(args[kind]) for kind in ("parameter_size", "activation_size", "output_size")),
             )

@@ -28,6 +28,7 @@ def as_text(profile: Profile) -> str:
     speed, peak = (2e-9 * n for n in (p.multiply_accumulates / p.seconds, p.peak_multiply_accumulates_per_second))
     moved, bandwidth = 1e-9 * p.bytes_moved / p.seconds, 1e-9 * p.peak_bytes_per_second
     threads = "one thread" if p.threads == 1 else f"{p.threads} threads"
+    cached = ", so most of them do" if p.memory_share > 1 else ""
     return "\n".join(
         [
             f"{p.path}: {1e6 * p.seconds:.0f} µs for {p.audio_seconds:g} s of audio on {threads}, "
@@ -37,15 +38,14 @@ def as_text(profile: Profile) -> str:
             "",
             _table("operator", p.operators, ROWS),
             "",
-            f"Times are the profiler's, scaled to the run without it: the profiler makes a run {p.profiler_slowdown:.2f} "
-            "times as long.",
+            "Times are the profiler's, scaled to the run without it: with it, a run takes "
+            f"{p.profiler_slowdown:.2f} times as long.",
             "",
-            f"arithmetic  {speed:6.1f} of {peak:.1f} GFLOP/s: {1e-6 * p.multiply_accumulates:.1f} million "
+            f"arithmetic  {speed:.1f} of {peak:.1f} GFLOP/s: {1e-6 * p.multiply_accumulates:.1f} million "
             f"multiply-accumulates, {p.arithmetic_share:.0%} of the time if all ran at the machine's peak",
-            f"memory      {moved:6.1f} of {bandwidth:.1f} GB/s: {1e-6 * p.bytes_moved:.1f} MB of weights and activations "
-            f"read or written, {p.memory_share:.0%} of the time if no cache held any",
-            f"calls       {p.calls:6d} operators, {1e6 * p.seconds / p.calls:.1f} µs each on average; "
-            "one that does next to nothing takes 1 to 2 µs",
+            f"memory      {moved:.1f} of {bandwidth:.1f} GB/s: {1e-6 * p.bytes_moved:.1f} MB of weights and "
+            f"activations, {p.memory_share:.0%} of the time if no cache held any{cached}",
+            f"calls       {p.calls} operators, {1e6 * p.seconds / p.calls:.1f} µs each on average",
             "",
             _verdict(p),
         ]
@@ -54,13 +54,12 @@ def as_text(profile: Profile) -> str:
 
 def _verdict(p: Profile) -> str:
     if p.arithmetic_share > 1:
-        return "No machine does more than its peak: others were using this one meanwhile. Measure again when it is idle."
-    rest = 1 - p.arithmetic_share
+        return "No model exceeds the machine's peak: others used the machine meanwhile. Measure again when it is idle."
     if p.arithmetic_share > 0.5:
         return "Mostly arithmetic: fewer or narrower products make it faster, fewer operators hardly do."
     return (
-        f"{rest:.0%} of the time is not arithmetic at the machine's peak: calls of operators, products too small to fill "
-        "its units, copies and functions of single values."
+        f"{1 - p.arithmetic_share:.0%} of the time is not arithmetic at the machine's peak: calls of operators, products "
+        "too small to fill its units, copies and functions of single values."
     )
 
 

@@ -71,4 +71,3 @@ def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None
             return None
         largest = max(largest, float(np.abs(a - b).max(initial=0.0)))
     return largest
-

@@ -228,9 +228,7 @@ def _objects(files: dict[str, str], what: str, place: str, places: Places) -> It
     yield from bad or [Finding(WHOLE, what, f"{place} ({len(files)} objects)")]
 
 
-def _raw(
-    content: dict[str, Any], what: str, places: Places, is_current: bool, commit: str | None
-) -> Iterator[Finding]:
+def _raw(content: dict[str, Any], what: str, places: Places, is_current: bool, commit: str | None) -> Iterator[Finding]:
     """The raw files of a corpus: in their folders, if the project's corpus is this one, and in DVC's cache.
 
     ``commit``: whose ``dvc.lock`` names the corpus; None for the working tree's.

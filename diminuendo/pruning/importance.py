@@ -102,4 +102,3 @@ def _training_batches(corpus, training: TrainingConfig, seed: int, count: int):
             if given == count:
                 return
         epoch += 1
-

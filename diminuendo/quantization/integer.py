@@ -53,9 +53,7 @@ def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.
         return _cleaned(onnx.load(target))
 
 
-def quantize_static(
-    source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None
-) -> onnx.ModelProto:
+def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None) -> onnx.ModelProto:
     """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
     from onnxruntime import quantization as tools
 

@@ -59,9 +59,7 @@ def weight_of(operator: str, matrix: np.ndarray, shape: tuple[int, ...]) -> np.n
     return np.ascontiguousarray(matrix if operator == "MatMul" else matrix.T.reshape(shape))
 
 
-def storage_for(
-    name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None
-) -> Storage:
+def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
     """``bits`` where they make the file smaller, more where they do not: scales cost bytes too.
 
     The output layer and convolutions take no less than 8 bits. Rounding the first costs the log-probabilities as much

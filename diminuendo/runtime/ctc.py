@@ -36,9 +36,7 @@ def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:
     return " ".join("".join(tokens[t] for t in firsts if t != BLANK).replace(SPACE, " ").split())
 
 
-def decode_words(
-    path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float
-) -> list[Word]:
+def decode_words(path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float) -> list[Word]:
     """The words of a greedy path.
 
     Args:

@@ -45,9 +45,7 @@ def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[Pla
     voices = load_voices(folder / "voices.yaml", seed, config.pitch)
     sizes = {"train": config.train_utterances, "dev": config.dev_utterances, "test": config.test_utterances}
     return {
-        split: _assign(
-            split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed
-        )
+        split: _assign(split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed)
         for split in SPLITS
     }
 
@@ -90,9 +88,7 @@ def _assign(
         if index % len(voices) == 0:
             order = rng.permutation(len(voices))
         voice = voices[order[index % len(voices)]]
-        planned.append(
-            PlannedUtterance(f"{split}-{index:06d}", sentence, voice, int(rng.integers(slow, fast + 1)))
-        )
+        planned.append(PlannedUtterance(f"{split}-{index:06d}", sentence, voice, int(rng.integers(slow, fast + 1))))
     return planned
 
 

@@ -49,9 +49,7 @@ class Grammar:
 
     def __init__(self, sentences: list[str], slots: dict[str, list[str]], source: str = "grammar"):
         self._source = source
-        self._slots = {
-            name: Choice(self._parse_all(f"slots.{name}", entries)) for name, entries in slots.items()
-        }
+        self._slots = {name: Choice(self._parse_all(f"slots.{name}", entries)) for name, entries in slots.items()}
         self._start = Choice(self._parse_all("sentences", sentences))
         for name in self._slots:
             self._refuse_cycle(name, ())
@@ -65,11 +63,7 @@ class Grammar:
             UserError: what is wrong and in which pattern.
         """
         raw = read_yaml(path)
-        if (
-            not isinstance(raw, dict)
-            or set(raw) != {"sentences", "slots"}
-            or not isinstance(raw["slots"], dict)
-        ):
+        if not isinstance(raw, dict) or set(raw) != {"sentences", "slots"} or not isinstance(raw["slots"], dict):
             raise UserError(
                 f"{path}: expected the keys 'sentences' (a list) and 'slots' (lists by name), and no others"
             )

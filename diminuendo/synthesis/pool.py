@@ -78,9 +78,7 @@ class Worker:
     def _receive(self, deadline: float) -> None:
         pipe = self.process.stdout.fileno()
         if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise WorkerFailed(
-                f"the worker process did not answer within {self.timeout_seconds + _GRACE_SECONDS:g} s"
-            )
+            raise WorkerFailed(f"the worker process did not answer within {self.timeout_seconds + _GRACE_SECONDS:g} s")
         piece = os.read(pipe, 1 << 20)
         if not piece:
             raise WorkerFailed(f"the worker process ended with status {self.process.wait()}")
@@ -158,12 +156,8 @@ class SynthesisPool:
             worker = self._idle.get()
             try:
                 samples = worker.ask(request)
-            except (
-                Exception
-            ) as error:  # whatever it was: a worker that is not put back would be waited for without end
-                failures.append(
-                    str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
-                )
+            except Exception as error:  # whatever it was: a worker that is not put back would be waited for without end
+                failures.append(str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}")
                 self._all.remove(worker)
                 try:
                     worker.close()

@@ -79,9 +79,7 @@ def main() -> None:
         level = 10 * np.log10(np.mean(everything**2))
         peak = np.abs(everything).max()
         clipped = np.mean(np.abs(everything) > 0.999)
-        print(
-            f"{voice}\t{understood:.0%}\t{1000 * seconds / letters:.0f}\t{level:.1f}\t{peak:.2f}\t{clipped:.4%}"
-        )
+        print(f"{voice}\t{understood:.0%}\t{1000 * seconds / letters:.0f}\t{level:.1f}\t{peak:.2f}\t{clipped:.4%}")
         sys.stdout.flush()
 
 

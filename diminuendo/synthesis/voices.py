@@ -68,17 +68,11 @@ def _speakers(raw: dict, split: str, seed: int, pitch: tuple[int, int]):
                     gender,
                     low + int.from_bytes(own[:4]) % (high - low + 1),
                 )
-        turn += (
-            each % 2
-        )  # otherwise an even number of turns would give every variant of a gender the same accents
+        turn += each % 2  # otherwise an even number of turns would give every variant of a gender the same accents
 
 
 def _problems(raw):
-    if (
-        not isinstance(raw, dict)
-        or set(raw) != {"accents", "splits"}
-        or not isinstance(raw.get("accents"), dict)
-    ):
+    if not isinstance(raw, dict) or set(raw) != {"accents", "splits"} or not isinstance(raw.get("accents"), dict):
         yield "expected the keys 'accents' (manifest name: eSpeak NG voice) and 'splits', and no others"
         return
     languages = {p.name.lower() for p in (data_folder() / "lang").rglob("*") if p.is_file()}

@@ -75,9 +75,7 @@ class Track:
 
 
 @contextmanager
-def stage_run(
-    stage: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]
-) -> Iterator[Track]:
+def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Track]:
     """The run of a stage, from here to the end of the block; how the block ends is recorded too."""
     if os.environ.get(SWITCH) == "off":
         yield Track()

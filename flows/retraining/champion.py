@@ -49,9 +49,7 @@ def corpus_of(version: Version, workspace: Workspace) -> Path:
     )
 
 
-def _sources(
-    version: Version, workspace: Workspace, making: Path
-) -> Iterator[tuple[str, Callable[[], str | None]]]:
+def _sources(version: Version, workspace: Workspace, making: Path) -> Iterator[tuple[str, Callable[[], str | None]]]:
     """Where the corpus may be, and what brings it to ``making`` and says why it could not."""
     prepared = workspace.root / PREPARED
     if _digest(prepared) == version.corpus:

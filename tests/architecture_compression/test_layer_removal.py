@@ -68,4 +68,3 @@ def test_what_is_left_can_be_trained():
 def test_the_last_layer_is_never_removed():
     with pytest.raises(UserError, match=r"remove_layers\.count: 2 of 2 layers"):
         remove(tiny_model(2), 2)
-

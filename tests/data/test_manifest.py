@@ -27,9 +27,7 @@ def good(**changes):
 
 
 def test_a_good_line(audio):
-    path = write_manifest(
-        audio / "train.jsonl", [good(speaker=12, age=6, offset=0.5, nested={"a": [1]}, accent=None)]
-    )
+    path = write_manifest(audio / "train.jsonl", [good(speaker=12, age=6, offset=0.5, nested={"a": [1]}, accent=None)])
     (entry,), found = problems_of(path)
     assert not found
     assert (entry.id, entry.text, entry.speaker, entry.offset, entry.duration) == (
@@ -45,9 +43,7 @@ def test_a_good_line(audio):
 
 def test_byte_order_mark_blank_lines_and_windows_line_ends(audio):
     path = audio / "train.jsonl"
-    path.write_bytes(
-        b"\xef\xbb\xbf" + json.dumps(good()).encode() + b"\r\n\r\n" + json.dumps(good(text="é")).encode()
-    )
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(good()).encode() + b"\r\n\r\n" + json.dumps(good(text="é")).encode())
     entries, found = problems_of(path)
     assert [e.line for e in entries] == [1, 3] and not found
 
@@ -159,9 +155,7 @@ def test_dev_is_split_off_by_speaker_and_repeatably(tmp_path):
     assert len(splits["dev"]) == 10  # two whole speakers of five utterances each
     assert {e.speaker for e in splits["dev"]}.isdisjoint(e.speaker for e in splits["train"])
     assert len(splits["dev"]) + len(splits["train"]) == len(everyone)
-    assert any(
-        read_splits(corpus, True, 0.2, seed, Problems())["dev"] != splits["dev"] for seed in range(2, 6)
-    )
+    assert any(read_splits(corpus, True, 0.2, seed, Problems())["dev"] != splits["dev"] for seed in range(2, 6))
 
 
 def test_dev_cannot_take_the_only_speaker(tmp_path):
@@ -181,9 +175,7 @@ def test_a_speaker_in_two_splits_is_told_with_both_places(tmp_path):
     splits = read_splits(corpus, True, None, 1, problems)
     assert check_speakers(splits, problems) == 1
     (problem,) = problems._found
-    assert str(problem).startswith(
-        f"{corpus / 'test.jsonl'}:3: speaker 'speaker1' has 1 utterance(s) in test"
-    )
+    assert str(problem).startswith(f"{corpus / 'test.jsonl'}:3: speaker 'speaker1' has 1 utterance(s) in test")
     assert f"{corpus / 'train.jsonl'}:2" in str(problem)
 
 
@@ -196,11 +188,7 @@ def test_a_long_list_is_cut_counted_and_kept_whole_in_a_file(tmp_path):
         problems.stop(report)
     message = str(error.value)
     assert f"{2 * SHOWN} problem(s)" in message and f"{SHOWN} × missing file, {SHOWN} × bad JSON" in message
-    assert (
-        f"reason {SHOWN}\n" in message
-        and f"reason {SHOWN + 1}\n" not in message
-        and f"{SHOWN} more" in message
-    )
+    assert f"reason {SHOWN}\n" in message and f"reason {SHOWN + 1}\n" not in message and f"{SHOWN} more" in message
     assert str(report) in message
     assert len(report.read_text().splitlines()) == 2 * SHOWN
     Problems().stop(report)

@@ -44,9 +44,7 @@ def test_what_comes_out_is_what_was_put_in(source, tmp_path):
     edit(source / "train.jsonl", 0, room="kitchen", age=7)
     corpus, said = run(source, tmp_path / "out")
     for split in ("train", "dev", "test"):
-        for line, utterance in zip(
-            read_manifest(source / f"{split}.jsonl"), corpus.split(split), strict=True
-        ):
+        for line, utterance in zip(read_manifest(source / f"{split}.jsonl"), corpus.split(split), strict=True):
             assert (utterance.id, utterance.text, utterance.speaker) == (
                 line["id"],
                 line["text"],
@@ -224,9 +222,7 @@ def test_long_short_and_hurried_train_utterances_are_left_out_counted_and_told(s
     dropped = corpus.summary["splits"]["train"]["dropped"]
     assert dropped["shorter than data.min_seconds"] == short > 0
     assert dropped["longer than data.max_seconds"] == long > 0
-    assert dropped.get("too short for its text at the teacher's frame rate", 0) == 16 - short - long - len(
-        corpus.train
-    )
+    assert dropped.get("too short for its text at the teacher's frame rate", 0) == 16 - short - long - len(corpus.train)
     assert any(f"{short} left out: shorter than" in line for line in said)
     assert len(corpus.dev) == len(corpus.test) == 4, "dev and test must stay whole"
 
@@ -271,9 +267,7 @@ def test_any_script_with_either_kind_of_tokens(source, tmp_path):
     for split in ("train", "dev", "test"):
         texts = ["打开灯", "关 灯", "नमस्ते", "打开 नमस्ते"] * 4
         lines = read_manifest(source / f"{split}.jsonl")
-        write_manifest(
-            source / f"{split}.jsonl", [{**line, "text": text} for line, text in zip(lines, texts)]
-        )
+        write_manifest(source / f"{split}.jsonl", [{**line, "text": text} for line, text in zip(lines, texts)])
     for units in ("characters", "sentencepiece"):
         corpus, _ = run(source, tmp_path / units, **{"text.units": units, "text.vocab_size": 16})
         for utterance in corpus.test:

@@ -79,9 +79,7 @@ def dummy_corpus(
             if split == "train" and index < len(WORDS):
                 words[0] = WORDS[index]  # every letter is in train, however few utterances there are
             voice = voices[split][index % len(voices[split])]
-            hiss = np.random.default_rng(
-                [7, index]
-            )  # of its own, so that the texts are the same at every rate
+            hiss = np.random.default_rng([7, index])  # of its own, so that the texts are the same at every rate
             sound = spoken(" ".join(words), voice, hiss, rate)
             name = f"{split}-{index:03d}.{extension}"
             soundfile.write(folder / name, sound, rate)

@@ -53,9 +53,7 @@ def make_project(folder: Path, dvc_yaml: str = SMALL_DVC_YAML) -> Path:
 
 def run(folder: Path, *command: str, check: bool = True, **env: str) -> subprocess.CompletedProcess:
     """Run a command in ``folder`` as a user with the environment activated would."""
-    done = subprocess.run(
-        command, cwd=folder, env=environment(**env), capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True)
     assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done
 

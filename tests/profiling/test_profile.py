@@ -10,7 +10,7 @@ from diminuendo.errors import UserError
 from diminuendo.export.conformer import build_onnx
 from diminuendo.export.onnx_file import MODEL, export_model
 from diminuendo.profiling import limits, profile
-from diminuendo.profiling.events import multiply_accumulates
+from diminuendo.profiling.events import multiply_accumulates, typical
 from diminuendo.profiling.modules import FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
 from diminuendo.quantization.coverage import count_work
 from diminuendo.quantization.graph import shorten_names
@@ -105,6 +105,11 @@ def test_module_of_what_the_runtime_makes():
 )
 def test_multiply_accumulates(operator, inputs, output, expected):
     assert multiply_accumulates(operator, inputs, output) == expected
+
+
+def test_what_is_typical_ignores_a_run_that_was_interrupted():
+    assert typical([2, 900, 3, 2, 3, 0, 2, 3]) == 2.5
+    assert typical([7]) == 7
 
 
 def test_the_command_prints_a_table(path):

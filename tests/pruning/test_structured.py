@@ -69,9 +69,7 @@ def without(model, index, module, units):
 
 
 def importance(model, losses=CTC, teacher=None, batches=3, seed=5):
-    return measure_importance(
-        model, ToneCorpus(), tiny_training(), losses, seed=seed, batches=batches, teacher=teacher
-    )
+    return measure_importance(model, ToneCorpus(), tiny_training(), losses, seed=seed, batches=batches, teacher=teacher)
 
 
 @pytest.mark.parametrize("kind", LAYERS)

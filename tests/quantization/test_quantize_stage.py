@@ -48,9 +48,7 @@ def project(tmp_path_factory) -> Path:
     teacher.mkdir(parents=True)
     save_model(teacher, model, tokens)
     export_model(teacher / "model.onnx", model, name="teacher", tokens=tokens, lineage={})
-    lineage.write_record(
-        teacher, lineage.record("train_teacher", "teacher", {}, code="0", corpus="0", parents={})
-    )
+    lineage.write_record(teacher, lineage.record("train_teacher", "teacher", {}, code="0", corpus="0", parents={}))
     return folder
 
 
@@ -77,9 +75,11 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
     assert set(record["files"]) == expected
     assert set(record["parents"]) == {"teacher"}
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["bytes"] == (folder / "model.onnx").stat().st_size < (
-        project / "models/teacher/model.onnx"
-    ).stat().st_size
+    assert (
+        summary["bytes"]
+        == (folder / "model.onnx").stat().st_size
+        < (project / "models/teacher/model.onnx").stat().st_size
+    )
 
 
 def test_post_training_quantization_does_not_wait_for_torch():

@@ -87,9 +87,7 @@ def test_a_larger_train_does_not_change_the_others():
 
 def test_splits_share_the_sentences_out():
     shares = np.unique([split_of(f"sentence {i}", 1) for i in range(5000)], return_counts=True)
-    assert dict(zip(shares[0], shares[1] / 5000)) == pytest.approx(
-        {"dev": 0.1, "test": 0.2, "train": 0.7}, abs=0.02
-    )
+    assert dict(zip(shares[0], shares[1] / 5000)) == pytest.approx({"dev": 0.1, "test": 0.2, "train": 0.7}, abs=0.02)
 
 
 def write_folder(folder: Path, sentences: list[str], **voices) -> Path:

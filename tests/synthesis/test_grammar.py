@@ -15,9 +15,7 @@ def drawn(grammar, count=400):
 
 
 def test_slots_options_and_choices_nest():
-    grammar = Grammar(
-        ["go (left|{far} right) [now [please]]"], {"far": ["far", "very {far2}"], "far2": ["far"]}
-    )
+    grammar = Grammar(["go (left|{far} right) [now [please]]"], {"far": ["far", "very {far2}"], "far2": ["far"]})
     middles = ["left", "far right", "very far right"]
     ends = ["", " now", " now please"]
     assert drawn(grammar) == {f"go {middle}{end}" for middle in middles for end in ends}
@@ -65,6 +63,4 @@ def test_the_commands_are_rich_and_short():
     assert 150 <= len(grammar.words()) <= 250
     lengths = [len(sentence.split()) for sentence in drawn(grammar, 2000)]
     assert np.mean([3 <= n <= 9 for n in lengths]) > 0.9
-    assert set("".join(grammar.words())) <= set("abcdefghijklmnopqrstuvwxyz'"), (
-        "what is spoken must be what is written"
-    )
+    assert set("".join(grammar.words())) <= set("abcdefghijklmnopqrstuvwxyz'"), "what is spoken must be what is written"

@@ -113,10 +113,7 @@ def test_a_lasting_failure_names_the_utterance_and_the_reason(tmp_path):
     with SynthesisPool(16000, 2, command=command) as pool, pytest.raises(UserError) as error:
         list(pool.speak([HELLO, OTHER]))
     message = str(error.value)
-    assert (
-        f"failed {ATTEMPTS} times on voice 'en-us+f3', text 'turn on the light'" in message
-        and "-11" in message
-    )
+    assert f"failed {ATTEMPTS} times on voice 'en-us+f3', text 'turn on the light'" in message and "-11" in message
     assert all(worker.process.poll() is not None for worker in pool._all), "a worker was left behind"
 
 

@@ -26,9 +26,7 @@ def fresh(**keys):
     return tiny_model(2, dropout=0.1, **keys).train()
 
 
-def run(
-    model, work, losses=CTC, seed=7, corpus=None, hooks=None, tracker=None, keep="best", teacher=None, **training
-):
+def run(model, work, losses=CTC, seed=7, corpus=None, hooks=None, tracker=None, keep="best", teacher=None, **training):
     teacher = teacher or (tiny_model(3, seed=9) if losses.needs_teacher else None)
     return train(
         model,
