@@ -3,8 +3,8 @@
 A frame of ``N = rows × columns`` samples is transformed in two short steps (Cooley & Tukey 1965): transforms of
 length ``rows`` down the columns, then transforms of length ``columns`` whose bases carry the twiddle factors.
 Both are plain products, so every runtime has them, and together they cost a small part of one dense product.
-Since the input is real, only half of the first step's outputs are needed. ``columns`` divides the hop, too: a column of a
-window is then a column of the waveform, and the shipped file cuts, windows and transforms it in one convolution.
+Since the input is real, only half of the first step's outputs are needed. ``columns`` divides the hop, too: a column
+of a window is then a column of the waveform, and the shipped file cuts, windows and transforms in one convolution.
 
 Shapes: ``B`` batch, ``N`` samples of a window, ``T`` frames, ``M`` mel bands, ``R`` rows, ``C`` columns,
 ``K = R // 2 + 1``. Time is the last axis throughout, so that no product needs a transposed copy.

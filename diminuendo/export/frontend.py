@@ -98,7 +98,7 @@ def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
 
 
 def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str, str]:
-    """Append the frontend; returns features ``[B, M, T]``, valid frames ``[B]`` (int64) and their mask ``[B, 1, T]``."""
+    """Append the frontend; returns features ``[B, M, T]``, valid frames int64 ``[B]``, mask ``[B, 1, T]``."""
     with g.scope(SCOPE):
         T, valid = _count(g, f, g.op("Shape", waveform, start=1)), _count(g, f, lengths)
         log_mel = _log_mel(g, f, waveform, T)

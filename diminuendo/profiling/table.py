@@ -58,8 +58,8 @@ def _verdict(p: Profile) -> str:
     if p.arithmetic_share > 0.5:
         return "Mostly arithmetic: fewer or narrower products make it faster, fewer operators hardly do."
     return (
-        f"{1 - p.arithmetic_share:.0%} of the time is not arithmetic at the machine's peak: calls of operators, products "
-        "too small to fill its units, copies and functions of single values."
+        f"{1 - p.arithmetic_share:.0%} of the time is not arithmetic at the machine's peak: calls of operators, "
+        "products too small to fill its units, copies and functions of single values."
     )
 
 
