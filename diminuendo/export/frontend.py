@@ -64,8 +64,7 @@ def _filterbank(g: Graph, f: FrontendGeometry) -> str:
     )  # [M, 1] against [K × C]
     rise = g.op("Div", g.op("Sub", hz, left), g.op("Sub", centre, left))
     fall = g.op("Div", g.op("Sub", right, hz), g.op("Sub", right, centre))
-    filters = g.op("Mul", g.op("Relu", g.op("Min", rise, fall)), g.constant(f.counted))
-    return g.op("Unsqueeze", filters, g.ints(2))
+    return g.op("Mul", g.op("Relu", g.op("Min", rise, fall)), g.constant(f.counted))
 
 
 def _count(g: Graph, f: FrontendGeometry, samples: str) -> str:
@@ -93,8 +92,8 @@ def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
     y = g.op("MatMul", _second_basis(g, f), g.op("Reshape", y, g.ints(0, K, 2 * C, -1)))
     y = g.op("Reshape", y, g.ints(0, K, 2, -1))
     power = g.op("ReduceSum", g.op("Mul", y, y), g.ints(2), keepdims=0)
-    floor = g.op("Expand", g.constant(LOG_FLOOR), g.ints(f.config.mels))
-    return g.op("Log", g.op("Conv", g.op("Reshape", power, g.ints(0, K * C, -1)), _filterbank(g, f), floor))
+    mel = g.op("MatMul", _filterbank(g, f), g.op("Reshape", power, g.ints(0, K * C, -1)))
+    return g.op("Log", g.op("Add", mel, g.constant(LOG_FLOOR)))
 
 
 def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str, str]:
