@@ -2,8 +2,9 @@
 
 A frame of ``N = rows × columns`` samples is transformed in two short steps (Cooley & Tukey 1965): transforms of
 length ``rows`` down the columns, then transforms of length ``columns`` whose bases carry the twiddle factors.
-Both are plain matrix products, so every runtime has them, and together they cost a small part of one dense product.
-Since the input is real, only half of the first step's outputs are needed.
+Both are plain products, so every runtime has them, and together they cost a small part of one dense product.
+Since the input is real, only half of the first step's outputs are needed. ``columns`` divides the hop, too: a column
+of a window is then a column of the waveform, and the shipped file cuts, windows and transforms in one convolution.
 
 Shapes: ``B`` batch, ``N`` samples of a window, ``T`` frames, ``M`` mel bands, ``R`` rows, ``C`` columns,
 ``K = R // 2 + 1``. Time is the last axis throughout, so that no product needs a transposed copy.
@@ -69,14 +70,29 @@ class FrontendGeometry:
         return math.gcd(self.window, self.hop)
 
     @cached_property
-    def rows(self) -> int:
-        """The divisor of the window nearest to its square root."""
-        divisors = [n for n in range(1, self.window + 1) if self.window % n == 0]
-        return min(divisors, key=lambda n: (abs(math.log(n * n / self.window)), n))
+    def columns(self) -> int:
+        """The divisor of window and hop with the fewest multiplications, from windows to mel bands."""
+        divisors = [n for n in range(1, self.block + 1) if self.block % n == 0]
+        return min(divisors, key=lambda n: (self._multiplications(n), n))
+
+    def _multiplications(self, columns: int) -> int:
+        """Of a frame, as the shipped file does them: the first step pads windows to whole hops."""
+        outputs = (self.window // columns // 2 + 1) * columns
+        return outputs * (2 * self.hops * self.hop // columns + 4 * columns + self.config.mels)
 
     @cached_property
-    def columns(self) -> int:
-        return self.window // self.rows
+    def rows(self) -> int:
+        return self.window // self.columns
+
+    @cached_property
+    def hops(self) -> int:
+        """Hops that a window reaches over."""
+        return -(-self.window // self.hop)
+
+    @cached_property
+    def column_taps(self) -> int:
+        """Samples of a column in a hop."""
+        return self.hop // self.columns
 
     @cached_property
     def half_rows(self) -> int:

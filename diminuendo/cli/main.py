@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from diminuendo.cli import provenance, retraining, shipping, transcribing
+from diminuendo.cli import profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
 
 PARAMS = "params.yaml"
@@ -57,5 +57,5 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
         click.echo("next: make repro (only what this changes is computed again)")
 
 
-for _commands in (transcribing, provenance, shipping, retraining):
+for _commands in (transcribing, provenance, shipping, retraining, profiling):
     _commands.add_to(main)

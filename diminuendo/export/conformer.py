@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from torch import nn
 
-from diminuendo.export.frontend import add_frontend, frame_mask, positions
+from diminuendo.export.frontend import add_frontend, positions
 from diminuendo.export.graph import FLOAT, INT64, Graph
 from diminuendo.models.conformer import (
     ROTARY_BASE,
@@ -28,6 +28,7 @@ from diminuendo.models.conformer import (
     TimeConvolution,
 )
 
+END = 2**31 - 1  # of a slice that goes on to the end
 MASKED = 1e4  # subtracted from scores of padded frames
 
 
@@ -43,12 +44,12 @@ class Frames:
     """What layers ask about the batch's frames; each is computed once, and only if it is asked for.
 
     Args:
-        valid: valid frames ``[B]``.
-        T: frames of the longest utterance ``[1]``.
+        mask: 1.0 for valid frames, 0.0 for padding, ``[B, 1, 1, T]``.
     """
 
-    def __init__(self, g: Graph, valid: str, T: str):
-        self.g, self.valid, self.T = g, valid, T
+    def __init__(self, g: Graph, mask: str):
+        self.g, self._mask = g, mask
+        self.T = g.op("Shape", mask, start=3)  # [1]
         self._shapes: dict[tuple, str] = {}
 
     def shape(self, *last: int, between: tuple[int, ...] = ()) -> str:
@@ -67,27 +68,20 @@ class Frames:
     @cached_property
     def indices(self) -> str:
         """:attr:`positions` of every utterance, ``[B, T]``."""
-        g = self.g
-        none = g.op("Mul", self.valid, g.ints(0))
-        return g.op("Add", g.op("Unsqueeze", none, g.ints(1)), self.positions)
+        rows = self.g.op("Concat", self.g.op("Shape", self._mask, end=1), self.g.ints(1), axis=0)
+        return self.g.op("Expand", self.positions, rows)
 
     @cached_property
     def mask(self) -> str:
-        """1.0 for valid frames, 0.0 for padding, ``[B × T, 1]``."""
-        g = self.g
-        return g.op("Reshape", self._mask, g.ints(-1, 1))
-
-    @cached_property
-    def _mask(self) -> str:
-        g = self.g
-        return frame_mask(g, g.op("Unsqueeze", self.valid, g.ints(1, 2, 3)), self.positions)
+        """``[B × T, 1]``."""
+        return self.g.op("Reshape", self._mask, self.g.ints(-1, 1))
 
     @cached_property
     def bias(self) -> str:
-        """Added to the scores of attention ``[B, H, T, T]``: forbids padding as a key, ``[B, 1, T, T]``."""
+        """Added to the scores of attention: forbids padding as a key, ``[B, 1, T, T]``."""
         g = self.g
         bias = g.op("Mul", g.op("Sub", self._mask, g.constant(1.0)), g.constant(MASKED))
-        return g.op("Expand", bias, g.op("Concat", g.ints(1, 1), self.T, g.ints(1), axis=0))
+        return g.op("Expand", bias, g.op("Concat", self.T, g.ints(1), axis=0))
 
 
 class _Encoder:
@@ -125,20 +119,17 @@ class _Encoder:
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
 
-    def time_convolution(self, module: TimeConvolution, features: str, valid: str, T: str) -> tuple[str, str, str]:
-        """As :meth:`subsampling`."""
-        g, stride = self.g, module.out.stride[0]
-        x = g.op("Transpose", self.convolution(module.out, "subsampling.out", features), perm=[0, 2, 1])
-        valid, T = (g.op("Div", g.op("Add", n, g.ints(stride - 1)), g.ints(stride)) for n in (valid, T))
-        return g.op("Reshape", x, g.ints(-1, module.out.out_channels)), valid, T
+    def every(self, stride: int, mask: str) -> str:
+        """The mask of every ``stride``-th frame, ``[B, 1, 1, T]``."""
+        return self.g.op("Slice", mask, self.g.ints(0), self.g.ints(END), self.g.ints(3), self.g.ints(stride))
 
-    def subsampling(
-        self, module: Subsampling | TimeConvolution, features: str, valid: str, T: str
-    ) -> tuple[str, str, str]:
-        """``[B, M, T]`` to ``[B × T, D]``, with valid frames ``[B]`` and all frames ``[1]`` before and after."""
-        if isinstance(module, TimeConvolution):
-            return self.time_convolution(module, features, valid, T)
+    def subsampling(self, module: Subsampling | TimeConvolution, features: str, mask: str) -> tuple[str, str]:
+        """Features ``[B, M, T]`` and mask ``[B, 1, T]`` to ``[B × T, D]`` and mask ``[B, 1, 1, T]``."""
         g = self.g
+        mask = g.op("Unsqueeze", mask, g.ints(1))
+        if isinstance(module, TimeConvolution):
+            x = g.op("Transpose", self.convolution(module.out, "subsampling.out", features), perm=[0, 2, 1])
+            return g.op("Reshape", x, g.ints(-1, module.out.out_channels)), self.every(module.out.stride[0], mask)
         x = g.op("Unsqueeze", features, g.ints(1))
         for index, stride in enumerate(module.strides):
             if index == 0:
@@ -146,13 +137,13 @@ class _Encoder:
             else:
                 for kind in ("depthwise", "pointwise"):
                     x = self.convolution(getattr(module, kind)[index - 1], f"subsampling.{kind}.{index - 1}", x)
-            valid, T = (g.op("Div", g.op("Add", n, g.ints(stride - 1)), g.ints(stride)) for n in (valid, T))
+            mask = self.every(stride, mask)
             x = g.op("Relu", x)
             if index < len(module.strides) - 1:  # a linear layer does not reach into padding
-                x = g.op("Mul", x, frame_mask(g, g.op("Unsqueeze", valid, g.ints(1, 2, 3)), positions(g, T)))
+                x = g.op("Mul", x, mask)
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
         flat = g.ints(-1, linear_inputs(module.out))
-        return self.linear(module.out, "subsampling.out", g.op("Reshape", x, flat)), valid, T
+        return self.linear(module.out, "subsampling.out", g.op("Reshape", x, flat)), mask
 
     def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
         x = self.norm(module.norm, f"{path}.norm", x)
@@ -222,16 +213,18 @@ def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto
     g = Graph("diminuendo")
     waveform = g.input("waveform", FLOAT, ["batch", "samples"])
     lengths = g.input("waveform_lengths", INT64, ["batch"])
-    features, valid, T = add_frontend(g, model.frontend.geometry, waveform, lengths)
+    features, valid, mask = add_frontend(g, model.frontend.geometry, waveform, lengths)
 
     encoder = _Encoder(g)
-    x, valid, T = encoder.subsampling(model.subsampling, features, valid, T)
-    frames = Frames(g, valid, T)
+    x, mask = encoder.subsampling(model.subsampling, features, mask)
+    frames = Frames(g, mask)
     rotary = {E: encoder.rotary(frames, E) for E in sorted({r.head_width for r in model.record.layers if r.heads})}
     for index, layer in enumerate(model.layers):
         x = encoder.layer(layer, f"layers.{index}", x, frames, rotary)
     log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
     V = model.record.vocabulary
     g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
+    stride = model.record.subsampling
+    valid = g.op("Div", g.op("Add", valid, g.ints(stride - 1)), g.ints(stride))
     g.output(valid, "lengths", INT64, ["batch"])
     return g.model(metadata)

@@ -74,7 +74,7 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
         else:
             group = "convolutions" if node.op_type == "Conv" else "linear layers"
         if node.op_type == "Conv":
-            inner = np.prod(initializers[weight][1:])
+            inner = np.prod(shapes[node.input[1]][1:])
         elif node.op_type == ATTENTION:  # every query with every key, and every value with the weight of each
             inner = 2 * shapes[node.input[1]][1]
         else:

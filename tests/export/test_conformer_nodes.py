@@ -1,7 +1,9 @@
 import json
+from collections import Counter
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -73,6 +75,21 @@ def test_batch_normalisation_is_folded():
 def test_a_model_in_training_mode_exports_as_in_evaluation():
     model, graph = pair("uniform")
     assert build_onnx(model.train(), {}).SerializeToString() == graph
+
+
+def test_onnx_runtime_joins_products_and_biases(tmp_path):
+    """What makes the graph fast is how the runtime fuses it: an innocent change can undo that without an error."""
+    _, graph = pair("uniform")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "executed.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    nodes = [n for n in onnx.load(tmp_path / "executed.onnx").graph.node if not n.name.startswith("frontend")]
+    operators = Counter(node.op_type for node in nodes)
+    # Per layer: two of each feed-forward, four of attention, value and out of the convolution; its gate has a sigmoid.
+    assert operators["Gemm"] == 2 * (2 + 4 + 2 + 2) + 2 and operators["FusedGemm"] == 2
+    assert operators["MatMul"] == 0 and operators["Attention"] == 2 and operators["Sigmoid"] == 0
+    assert operators["Transpose"] == 1  # of the subsampling: depthwise convolutions need none
 
 
 def test_every_weight_is_stored_once_under_its_own_name():

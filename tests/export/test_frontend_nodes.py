@@ -12,7 +12,8 @@ WIDE = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20
 TELEPHONE = FrontendConfig(mels=40, window_seconds=0.025, hop_seconds=0.01, low_hz=60.0, high_hz=3800.0)
 ODD = FrontendConfig(mels=20, window_seconds=0.0225, hop_seconds=0.0075, low_hz=50.0, high_hz=7000.0)
 WHOLE = FrontendConfig(mels=20, window_seconds=0.02, hop_seconds=0.02, low_hz=50.0, high_hz=3900.0)  # one hop a window
-RATES = [(WIDE, 16000), (TELEPHONE, 8000), (ODD, 16000), (WHOLE, 8000)]
+PRIME = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.01, low_hz=50.0, high_hz=4000.0)  # 276 and 110
+RATES = [(WIDE, 16000), (TELEPHONE, 8000), (ODD, 16000), (WHOLE, 8000), (PRIME, 11025)]
 
 
 @pytest.fixture(params=RATES, ids=lambda p: f"{p[1]}-{p[0].mels}")
@@ -37,6 +38,13 @@ def run(session, waveform, lengths):
 
 def noise(samples, seed=0):
     return torch.from_numpy(0.2 * np.random.default_rng(seed).standard_normal(samples)).float()
+
+
+def test_silence_stays_small(pair):
+    """Rounding of a constant must not be blown up to unit variance."""
+    _, session, _ = pair
+    found, _ = run(session, torch.zeros(1, 16000), torch.tensor([16000]))
+    assert np.abs(found).max() < 0.01
 
 
 @pytest.mark.parametrize("samples", [1, 2, 159, 160, 399, 400, 401, 559, 560, 561, 7777, 16000])

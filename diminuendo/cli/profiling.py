@@ -1,0 +1,29 @@
+"""The command ``profile``."""
+
+from __future__ import annotations
+
+import click
+
+from diminuendo.cli.errors import plain_errors
+
+
+@click.command()
+@click.argument("model", type=click.Path())
+@click.option("--seconds", type=float, default=2.5, show_default=True, help="Audio of one run.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads to use.")
+@click.option("--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Runs to take medians of.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def profile(model: str, seconds: float, threads: int, runs: int, as_json: bool) -> None:
+    """Show where the time of MODEL (a models/<name>/model.onnx) goes, and what this machine could do."""
+    with plain_errors():
+        import json
+
+        from diminuendo.profiling import profile as measure
+        from diminuendo.profiling.table import as_dict, as_text
+
+        found = measure(model, seconds, threads, runs)
+        click.echo(json.dumps(as_dict(found), indent=1) if as_json else as_text(found))
+
+
+def add_to(group: click.Group) -> None:
+    group.add_command(profile)

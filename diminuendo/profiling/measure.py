@@ -1,0 +1,147 @@
+"""Profile a shipped file: where its time goes, and how far it is from the limits of the machine.
+
+The profiler slows a small model down, so that its times are only shares: they are scaled to the time of a session
+without it. Both sessions and the two limits take turns, so that what disturbs the machine disturbs them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from diminuendo.errors import UserError
+from diminuendo.profiling import limits
+from diminuendo.profiling.events import Node, nodes, read_events
+from diminuendo.profiling.modules import mark_modules, module_of_node
+from diminuendo.runtime.model import AcousticModel
+
+SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
+WARM = 5  # first runs allocate memory
+LIMITS_EVERY = 20  # runs
+
+
+@dataclass(frozen=True)
+class Operator:
+    """All calls of one operator, or of one module: seconds of one run, and their share of it."""
+
+    name: str
+    calls: int
+    seconds: float
+    share: float
+    multiply_accumulates: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One run of a file over so much audio, in seconds, multiply-accumulates and bytes."""
+
+    path: str
+    audio_seconds: float
+    threads: int
+    runs: int
+    seconds: float
+    profiler_slowdown: float
+    operators: tuple[Operator, ...]
+    modules: tuple[Operator, ...]
+    multiply_accumulates: int
+    bytes_moved: int
+    peak_multiply_accumulates_per_second: float
+    peak_bytes_per_second: float
+
+    @property
+    def calls(self) -> int:
+        return sum(operator.calls for operator in self.operators)
+
+    @property
+    def arithmetic_share(self) -> float:
+        """What part of the time the multiplications alone would take at the machine's peak."""
+        return self.multiply_accumulates / self.peak_multiply_accumulates_per_second / self.seconds
+
+    @property
+    def memory_share(self) -> float:
+        """What part of the time the bytes alone would take if none of them were in a cache."""
+        return self.bytes_moved / self.peak_bytes_per_second / self.seconds
+
+
+def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int = 200) -> Profile:
+    """Measure ``runs`` runs over ``seconds`` of noise.
+
+    Raises:
+        UserError: no file of ours, or a length of audio that makes no sense.
+    """
+    if not SHORTEST <= seconds <= LONGEST:
+        raise UserError(f"--seconds: {seconds:g}, expected {SHORTEST:g} to {LONGEST:g} seconds of audio")
+    sample_rate = AcousticModel(path, threads).sample_rate  # it says what is wrong with a file that is none of ours
+    model = onnx.load(path)
+    mark_modules(model)
+    content = model.SerializeToString()
+    waveform = 0.1 * np.random.default_rng(0).standard_normal((1, round(seconds * sample_rate))).astype(np.float32)
+    feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])}
+
+    with TemporaryDirectory() as folder:
+
+        def session(prefix: str = "", **entries: str) -> onnxruntime.InferenceSession:
+            options = limits.options(threads)
+            if prefix:
+                options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / prefix)
+            for key, value in entries.items():
+                options.add_session_config_entry(f"session.{key}", value)
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+        shaped = session("shaped", disable_prepacking="1")
+        shaped.run(None, feeds)
+        plain, timed = session(), session("timed")
+        peak, bandwidth = limits.arithmetic(threads), limits.memory(threads)
+        taken: dict[str, list[float]] = {"plain": [], "timed": []}
+        for turn in range(runs + WARM):
+            for name, one in (("plain", plain), ("timed", timed)):
+                taken[name].append(_seconds(lambda one=one: one.run(None, feeds)))
+            if turn % LIMITS_EVERY == 0:  # seldom: they empty the caches
+                for _ in range(LIMITS_EVERY // 4):
+                    peak.run()
+                    bandwidth.run()
+        executed = nodes(read_events(Path(timed.end_profiling())), read_events(Path(shaped.end_profiling())), WARM)
+
+    total = float(np.median(taken["plain"][WARM:]))
+    return Profile(
+        path=str(path),
+        audio_seconds=seconds,
+        threads=threads,
+        runs=runs,
+        seconds=total,
+        profiler_slowdown=min(taken["timed"]) / min(taken["plain"]),
+        operators=_grouped(executed, total, lambda node: node.operator),
+        modules=_grouped(executed, total, lambda node: module_of_node(node.name)),
+        multiply_accumulates=sum(node.multiply_accumulates for node in executed),
+        bytes_moved=sum(node.bytes_moved for node in executed),
+        peak_multiply_accumulates_per_second=peak.per_second,
+        peak_bytes_per_second=bandwidth.per_second,
+    )
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def _grouped(executed: list[Node], total: float, key: Callable[[Node], str]) -> tuple[Operator, ...]:
+    """Nodes by a key, the slowest group first; their times add up to ``total``."""
+    groups: dict[str, list[Node]] = defaultdict(list)
+    for node in executed:
+        groups[key(node)].append(node)
+    whole = sum(node.seconds for node in executed)
+    found = []
+    for name, members in groups.items():
+        share = sum(node.seconds for node in members) / whole
+        work = sum(node.multiply_accumulates for node in members)
+        found.append(Operator(name, len(members), share * total, share, work))
+    return tuple(sorted(found, key=lambda group: (-group.seconds, group.name)))

@@ -1,0 +1,48 @@
+"""Which module of the model every node of a shipped file belongs to.
+
+Quantized files have no names of nodes, only of weights: a node belongs to the module of its weight, and one without to
+the module whose values it takes. What comes before the first weight is the frontend.
+"""
+
+from __future__ import annotations
+
+import re
+
+import onnx
+
+FRONTEND, FRAMES = "frontend", "lengths, masks, positions"
+LAYOUT = "changes of layout"  # nodes of ONNX Runtime's own making
+_MARK = re.compile("@([^@]*)@")
+_WEIGHT = re.compile(r"(layers\.\d+\.[^.]+|[a-z_]+)\.")
+
+
+def module_of_weight(name: str) -> str | None:
+    """``layers.0.attention`` of ``layers.0.attention.query.weight``; None for what is no weight."""
+    found = _WEIGHT.match(name)
+    return found.group(1) if found else None
+
+
+def mark_modules(model: onnx.ModelProto) -> None:
+    """Name every node after its module, in place; :func:`module_of_node` reads the name that is left of it."""
+    weights = {tensor.name: module_of_weight(tensor.name) for tensor in model.graph.initializer}
+    # Of every value: its module, and whether it holds sound rather than counts of it or what is known beforehand.
+    made: dict[str, tuple[str | None, bool]] = {name: (module, False) for name, module in weights.items()}
+    made |= {value.name: (None, value.name == "waveform") for value in model.graph.input}
+    for index, node in enumerate(model.graph.node):
+        given = [made[name] for name in node.input if name]
+        stored = next((module for module, sound in given if module and not sound), None)
+        passed = next((module for module, sound in reversed(given) if module and sound), None)
+        sound = node.op_type != "Shape" and any(sound for _, sound in given)
+        if sound:
+            module = stored or passed or FRONTEND
+        else:
+            module = stored  # decodes a weight, or counts
+        for name in node.output:
+            made[name] = module, sound
+        node.name = f"@{module or FRAMES}@{index}"
+
+
+def module_of_node(name: str) -> str:
+    """The module in the name that ONNX Runtime gave to a node or to what it fused from several."""
+    found = _MARK.search(name)
+    return found.group(1) if found else LAYOUT

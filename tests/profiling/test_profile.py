@@ -1,0 +1,148 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+
+from diminuendo.cli import main
+from diminuendo.errors import UserError
+from diminuendo.export.conformer import build_onnx
+from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.profiling import limits, profile
+from diminuendo.profiling.events import multiply_accumulates, typical
+from diminuendo.profiling.modules import FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
+from diminuendo.quantization.coverage import count_work
+from diminuendo.quantization.graph import shorten_names
+from diminuendo.quantization.storage import store_all
+from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
+
+SECONDS = 10.0  # as long as what coverage counts
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("profile") / MODEL
+    # As many channels as a block of ONNX Runtime's holds, so that none are padded.
+    model = tiny_model(layers=(tiny_layer(convolution=16),), subsampling_channels=16)
+    export_model(path, model, name="tiny", tokens=["<blank>", *"▁abcd"], lineage={})
+    return path
+
+
+@pytest.fixture(scope="module")
+def measured(path):
+    return profile(path, SECONDS, threads=1, runs=3)
+
+
+def test_shares_and_calls_add_up(measured):
+    for groups in (measured.operators, measured.modules):
+        assert sum(group.share for group in groups) == pytest.approx(1)
+        assert sum(group.seconds for group in groups) == pytest.approx(measured.seconds)
+        assert sum(group.calls for group in groups) == measured.calls
+        assert sum(group.multiply_accumulates for group in groups) == measured.multiply_accumulates
+        assert [group.seconds for group in groups] == sorted((group.seconds for group in groups), reverse=True)
+
+
+def test_the_arithmetic_is_that_of_the_file(measured, path):
+    expected = sum(work.count for work in count_work(onnx.load(path), SAMPLE_RATE))
+    assert measured.multiply_accumulates == expected
+    found = {group.name: group.multiply_accumulates for group in measured.modules}
+    frames = (round(SECONDS * SAMPLE_RATE) - 128) // 64 + 1
+    assert found["out"] == -(-frames // 2) * 8 * 6
+    assert {FRONTEND, FRAMES, "subsampling", "layers.0.attention", "layers.0.convolution"} <= set(found)
+
+
+def test_limits_are_in_reach(measured, path):
+    assert 0 < measured.arithmetic_share < 1
+    assert measured.peak_multiply_accumulates_per_second > 1e8 and measured.peak_bytes_per_second > 1e8
+    trained = [t for t in onnx.load(path).graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    assert measured.bytes_moved > sum(4 * np.prod(tensor.dims) for tensor in trained)
+
+
+def test_a_limit_is_its_fastest_run():
+    limit = limits.Limit("Neg", [(4,)], work=8.0, threads=1)
+    limit.run()
+    first = limit.best
+    for _ in range(20):
+        limit.run()
+    assert 0 < limit.best <= first
+    assert limit.per_second == 8.0 / limit.best
+    assert (limit._result == -0.5).all()
+
+
+def test_quantized_files_have_the_same_modules(path):
+    """Their nodes have no names, and their weights are made by nodes of their own."""
+    plain = build_onnx(tiny_model(), {})
+    stored = type(plain).FromString(plain.SerializeToString())
+    store_all(stored, bits=4, group_size=4)
+    shorten_names(stored)
+
+    def products(model):
+        mark_modules(model)
+        return [module_of_node(n.name) for n in model.graph.node if n.op_type in ("MatMul", "Conv", "Attention")]
+
+    found = products(stored)
+    assert found == products(plain)
+    assert found[:4] == [FRONTEND] * 4 and found[-1] == "out"
+    assert found.count("layers.1.attention") == 5 and found.count("layers.0.convolution") == 4
+
+
+def test_module_of_what_the_runtime_makes():
+    assert module_of_node("fused @layers.0.convolution@12/MatMulAddFusion#3") == "layers.0.convolution"
+    assert module_of_node("ReorderInput_token_3#99") == LAYOUT
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "output", "expected"),
+    [
+        ("Gemm", [(7, 3), (3, 5), (5,)], (7, 5), 105),
+        ("FusedMatMul", [(2, 3, 7), (2, 3, 5)], (2, 7, 5), 210),
+        ("MatMul", [(4, 5, 6), (1, 4, 6, 9)], (1, 4, 5, 9), 4 * 5 * 6 * 9),
+        ("Conv", [(1, 8, 10), (6, 4, 3)], (1, 6, 8), 6 * 8 * 12),
+        ("Attention", [(1, 7, 8), (1, 9, 8), (1, 9, 8)], (1, 7, 8), 2 * 7 * 9 * 8),
+        ("Add", [(7, 3), (7, 3)], (7, 3), 0),
+    ],
+)
+def test_multiply_accumulates(operator, inputs, output, expected):
+    assert multiply_accumulates(operator, inputs, output) == expected
+
+
+def test_what_is_typical_ignores_a_run_that_was_interrupted():
+    assert typical([2, 900, 3, 2, 3, 0, 2, 3]) == 2.5
+    assert typical([7]) == 7
+
+
+def test_the_command_prints_a_table(path):
+    result = CliRunner().invoke(main, ["profile", str(path), "--seconds", "0.5", "--runs", "2"])
+    assert result.exit_code == 0, result.output
+    for words in ("layers.0.attention", "Gemm", "of audio on one thread", "GFLOP/s", "GB/s", "times as long"):
+        assert words in result.output
+    assert max(map(len, result.output.splitlines())) < 160
+
+
+def test_the_command_prints_json(path):
+    result = CliRunner().invoke(main, ["profile", str(path), "--seconds", "0.5", "--runs", "2", "--json"])
+    found = json.loads(result.output)
+    assert found["threads"] == 1 and found["runs"] == 2 and found["audio_seconds"] == 0.5
+    assert found["calls"] == sum(operator["calls"] for operator in found["operators"])
+    assert found["arithmetic_share"] == pytest.approx(
+        found["multiply_accumulates_per_second"] / found["peak_multiply_accumulates_per_second"]
+    )
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "1e9"])
+def test_a_length_that_makes_no_sense_is_refused(path, seconds):
+    result = CliRunner().invoke(main, ["profile", str(path), "--seconds", seconds])
+    assert result.exit_code == 2 and "--seconds" in result.output and "expected" in result.output
+
+
+def test_a_file_of_others_is_refused(tmp_path):
+    (tmp_path / "x.onnx").write_bytes(b"no model")
+    with pytest.raises(UserError, match="cannot load it as a model"):
+        profile(tmp_path / "x.onnx")
+
+
+def test_the_waveform_is_the_same_every_time(path):
+    again = profile(path, 1.0, runs=1)
+    assert again.multiply_accumulates == profile(path, 1.0, runs=1).multiply_accumulates
+    assert np.isfinite(again.seconds)
