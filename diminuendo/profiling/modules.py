@@ -1,7 +1,8 @@
 """Which module of the model every node of a shipped file belongs to.
 
-Quantized files have no names of nodes, only of weights: a node belongs to the module of its weight, and one without to
-the module whose values it takes. What comes before the first weight is the frontend.
+A node belongs to the module of its weight, and one without to the module whose values it takes. What comes before the
+first weight is the frontend. Quantized files hold many weights in one tensor, without their names: what uses them is
+the encoder.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import re
 
 import onnx
 
-FRONTEND, FRAMES = "frontend", "lengths, masks, positions"
+from diminuendo.quantization.banks import KEPT
+
+FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes of ONNX Runtime's own making
 _MARK = re.compile("@([^@]*)@")
 _WEIGHT = re.compile(r"(layers\.\d+\.[^.]+|[a-z_]+)\.")
@@ -18,6 +21,8 @@ _WEIGHT = re.compile(r"(layers\.\d+\.[^.]+|[a-z_]+)\.")
 
 def module_of_weight(name: str) -> str | None:
     """``layers.0.attention`` of ``layers.0.attention.query.weight``; None for what is no weight."""
+    if KEPT.fullmatch(name):
+        return ENCODER
     found = _WEIGHT.match(name)
     return found.group(1) if found else None
 

@@ -11,10 +11,11 @@ from diminuendo.export.conformer import build_onnx
 from diminuendo.export.onnx_file import MODEL, export_model
 from diminuendo.profiling import limits, profile
 from diminuendo.profiling.events import multiply_accumulates, typical
-from diminuendo.profiling.modules import FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
+from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
+from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.coverage import count_work
 from diminuendo.quantization.graph import shorten_names
-from diminuendo.quantization.storage import store_all
+from diminuendo.quantization.storage import store_uniformly
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 SECONDS = 10.0  # as long as what coverage counts
@@ -70,21 +71,21 @@ def test_a_limit_is_its_fastest_run():
     assert (limit._result == -0.5).all()
 
 
-def test_quantized_files_have_the_same_modules(path):
-    """Their nodes have no names, and their weights are made by nodes of their own."""
+def test_of_quantized_files_the_frontend_is_told_from_the_encoder(path):
+    """Their nodes and weights have no names, and are made by nodes of their own."""
     plain = build_onnx(tiny_model(), {})
     stored = type(plain).FromString(plain.SerializeToString())
-    store_all(stored, bits=4, group_size=4)
-    shorten_names(stored)
+    store_uniformly(stored, 4, 4)
+    shorten_names(stored, KEPT)
 
     def products(model):
         mark_modules(model)
         return [module_of_node(n.name) for n in model.graph.node if n.op_type in ("MatMul", "Conv", "Attention")]
 
-    found = products(stored)
-    assert found == products(plain)
-    assert found[:4] == [FRONTEND] * 4 and found[-1] == "out"
-    assert found.count("layers.1.attention") == 5 and found.count("layers.0.convolution") == 4
+    named = products(plain)
+    assert named[:4] == [FRONTEND] * 4 and named[-1] == "out"
+    assert named.count("layers.1.attention") == 5 and named.count("layers.0.convolution") == 4
+    assert products(stored) == [FRONTEND if module == FRONTEND else ENCODER for module in named]
 
 
 def test_module_of_what_the_runtime_makes():
