@@ -23,7 +23,7 @@ from diminuendo.architecture_compression.low_rank import (
     with_ranks,
 )
 from diminuendo.config import load_params
-from diminuendo.config.schema import MagnitudeConfig, RemoveLayersConfig, StructuredConfig
+from diminuendo.config.members import MagnitudeConfig, RemoveLayersConfig, StructuredConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import BatchSource, spread
 from diminuendo.data.prepared import PreparedCorpus

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from diminuendo.config import load_params
-from diminuendo.config.schema import DistillConfig
+from diminuendo.config.members import DistillConfig
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.distillation.initialise import initialise_from_teacher

@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.latency_model import session_of, thread_seconds
 from diminuendo.config import load_params
-from diminuendo.config.schema import StructuredConfig
+from diminuendo.config.members import StructuredConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from diminuendo.config.schema import RemoveLayersConfig
+from diminuendo.config.members import RemoveLayersConfig
 from diminuendo.data.batches import BatchSource, spread
 from diminuendo.distillation.losses import FrameKL
 from diminuendo.errors import UserError

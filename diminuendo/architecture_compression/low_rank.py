@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diminuendo.config.schema import LowRankConfig
+from diminuendo.config.members import LowRankConfig
 from diminuendo.data.batches import Batch, BatchSource, spread
 from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC

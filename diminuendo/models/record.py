@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from diminuendo.config.base import Fraction, PositiveInt, Section
-from diminuendo.config.schema import ArchitectureConfig, FrontendConfig
+from diminuendo.config.members import ArchitectureConfig
+from diminuendo.config.schema import FrontendConfig
 
 Width = Annotated[int, Field(ge=0)]  # 0: pruning left nothing of this module
 

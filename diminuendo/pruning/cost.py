@@ -48,17 +48,17 @@ class Prices:
     has the same budget.
     """
 
-    feed_forward_call: float = 8.58e5  # by module, whatever its width
-    attention_call: float = 2.81e6
-    convolution_call: float = 2.76e6
+    feed_forward_call: float = 1.02e6  # by module, whatever its width
+    attention_call: float = 2.25e6
+    convolution_call: float = 2.08e6
     feed_forward_inner: float = 0.0  # by encoder frame and inner channel
-    attention_inner: float = 311.0
-    convolution_inner: float = 0.0
+    attention_inner: float = 61.3
+    convolution_inner: float = 162.0
     stream: float = 0.0  # by module, encoder frame and channel of the model's width
     mac: float = 1.0
-    subsampling: float = 2.39  # by multiply-accumulate of the strided convolutions
-    feature_frame: float = 1.35e5
-    call: float = 8.64e6
+    subsampling: float = 2.25  # by multiply-accumulate of convolutions over time and frequency
+    feature_frame: float = 9.9e4
+    call: float = 8.3e6
 
 
 def product_weights(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
@@ -108,12 +108,14 @@ def rest_features(model: ConformerCTC, seconds: float) -> dict[str, float]:
     feature_frames, frames = frames_of(record, seconds)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.subsampling(torch.zeros(1, record.frontend.mels, feature_frames), torch.tensor([feature_frames]))
+    strided = counter.get_total_flops() / 2
+    over_time = 0 if record.subsampling_channels else strided  # one product, as those of the layers
     return {
         "call": 1,
         "feature_frame": feature_frames,
-        "subsampling": counter.get_total_flops() / 2,
+        "subsampling": strided - over_time,
         "stream": frames * record.width * len(record.layers),
-        "mac": frames * record.width * record.vocabulary,
+        "mac": frames * record.width * record.vocabulary + over_time,
     }
 
 

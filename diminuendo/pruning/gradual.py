@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from diminuendo.config.schema import StructuredConfig
+from diminuendo.config.members import StructuredConfig
 from diminuendo.config.training import LossConfig, TrainingConfig
 from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from diminuendo.config.schema import MagnitudeConfig
+from diminuendo.config.members import MagnitudeConfig
 from diminuendo.training.trainer import Hooks
 
 PRUNED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diminuendo.config.schema import StructuredConfig
+from diminuendo.config.members import StructuredConfig
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import LayerRecord
 from diminuendo.models.slicing import (

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from diminuendo.config.schema import BudgetConfig
+from diminuendo.config.members import BudgetConfig
 from diminuendo.errors import UserError
 from diminuendo.export.check import check_parity
 from diminuendo.export.conformer import build_onnx

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from diminuendo.checksum import UNSEALED
-from diminuendo.config.schema import BudgetConfig, QuantizeConfig
+from diminuendo.config.members import BudgetConfig, QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import replace_metadata
 from diminuendo.files import canonical_json

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from diminuendo.config.schema import QuantizeConfig
+from diminuendo.config.members import QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.check import probe
 from diminuendo.export.onnx_file import read_metadata, replace_metadata, write_onnx

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from diminuendo.config.schema import (
-    TEACHER,
-    CompressArchitectureConfig,
-    DistillConfig,
-    Params,
-    PruneConfig,
-    QuantizeConfig,
-)
+from diminuendo.config.members import CompressArchitectureConfig, DistillConfig, PruneConfig, QuantizeConfig
+from diminuendo.config.schema import TEACHER, Params
+from diminuendo.report.format import size
 
 SCHEMES = {
     "fp16": "fp16",
@@ -17,8 +12,32 @@ SCHEMES = {
     "int8_static": "int8 static",
     "int8_weight": "int8 weights",
     "int4_weight": "int4 weights",
-    "mixed": "mixed bits",
 }
+
+
+def _pruned(structured: StructuredConfig) -> str:
+    """What is left, or that kinds have their own shares."""
+    if structured.latency is not None:
+        return f"prune to {100 * structured.latency:g} % of the time"
+    match structured.parameters:
+        case None:
+            return "prune structure"
+        case share if share < 1:
+            return f"prune to {100 * share:g} %"
+        case count:
+            return f"prune to {count:,.0f} parameters"
+
+
+def _quantized(settings: QuantizeConfig) -> str:
+    if settings.budget is None:
+        text = SCHEMES[settings.scheme]
+    elif settings.budget.bits is not None:
+        text = f"mixed {settings.budget.bits:g} bits"
+    elif settings.budget.bytes is not None:
+        text = f"mixed bits, {size(settings.budget.bytes)}"
+    else:
+        text = f"mixed bits, {settings.budget.kl:g} nats"
+    return text + (" (aware)" if settings.aware else "")
 
 
 def technique_of(params: Params, name: str) -> str:
@@ -39,9 +58,9 @@ def technique_of(params: Params, name: str) -> str:
         case PruneConfig():
             if settings.magnitude:
                 return f"sparse {100 * settings.magnitude.sparsity:g} %"
-            return "prune structure"
+            return _pruned(settings.structured)
         case QuantizeConfig():
-            return SCHEMES[settings.scheme] + (" (aware)" if settings.aware else "")
+            return _quantized(settings)
         case _:
             return TEACHER
 

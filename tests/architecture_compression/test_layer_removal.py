@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from diminuendo.architecture_compression.layer_removal import remove_layers, without_layers
-from diminuendo.config.schema import RemoveLayersConfig
+from diminuendo.config.members import RemoveLayersConfig
 from diminuendo.errors import UserError
 from tests.factories.models import ToneCorpus, digest_of_weights, speech_batch, tiny_layer, tiny_model
 

@@ -12,7 +12,7 @@ from diminuendo.architecture_compression.low_rank import (
     spectra_of,
     with_ranks,
 )
-from diminuendo.config.schema import LowRankConfig
+from diminuendo.config.members import LowRankConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.errors import UserError
 from diminuendo.export.conformer import build_onnx

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from diminuendo.config.schema import ArchitectureConfig, DistillConfig
+from diminuendo.config.members import ArchitectureConfig, DistillConfig
 
 KEYS = {
     "layers": 2,

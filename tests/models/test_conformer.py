@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from diminuendo.config.schema import ArchitectureConfig
+from diminuendo.config.members import ArchitectureConfig
 from diminuendo.models.conformer import ConformerCTC, FactorisedLinear, frame_mask, rotary_tables, rotate
 from diminuendo.models.record import record_of
 from tests.factories.models import FRONTEND, SAMPLE_RATE, speech_batch, tiny_layer, tiny_model

@@ -2,7 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from diminuendo.config.schema import StructuredConfig
+from diminuendo.config.members import StructuredConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.errors import UserError
 from diminuendo.models.store import parameter_count

@@ -3,7 +3,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from diminuendo.config.schema import MagnitudeConfig
+from diminuendo.config.members import MagnitudeConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.export.trained import deliver
 from diminuendo.models.store import load_model

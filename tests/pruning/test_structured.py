@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diminuendo.config.schema import StructuredConfig
+from diminuendo.config.members import StructuredConfig
 from diminuendo.config.training import LossConfig
 from diminuendo.export.conformer import build_onnx
 from diminuendo.models.slicing import READERS

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.config.schema import BudgetConfig, QuantizeConfig
+from diminuendo.config.members import BudgetConfig, QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import export_model
 from diminuendo.quantization import sensitivity

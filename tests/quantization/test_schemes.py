@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from diminuendo.config.schema import QuantizeConfig
+from diminuendo.config.members import QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import export_model, read_metadata, write_onnx
 from diminuendo.files import sha256_of
