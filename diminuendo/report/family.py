@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from diminuendo.config.members import CompressArchitectureConfig, DistillConfig, PruneConfig, QuantizeConfig
+from diminuendo.config.members import (
+    CompressArchitectureConfig,
+    DistillConfig,
+    PruneConfig,
+    QuantizeConfig,
+    StructuredConfig,
+)
 from diminuendo.config.schema import TEACHER, Params
 from diminuendo.report.format import size
 
