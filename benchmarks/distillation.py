@@ -24,7 +24,7 @@ from diminuendo.distillation.initialise import initialise_from_teacher
 from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.export.onnx_file import MODEL, export_model
-from diminuendo.files import write_json
+from diminuendo.files import digest_of_json, sha256_of, write_json
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import record_of
 from diminuendo.models.store import load_model
@@ -59,12 +59,16 @@ def changed(settings: dict, change: dict) -> dict:
     return merged
 
 
-def train_row(params, member: str, change: dict, corpus, teacher: ConformerCTC, out: Path) -> dict:
-    """Train one student and score its stored file; returns dev WER and test errors per utterance."""
-    settings = changed(params.distill[member].model_dump(by_alias=True, exclude_none=True), change)
-    config = DistillConfig(**settings)
+def settings_of(params, member: str, change: dict) -> tuple[DistillConfig, TrainingConfig]:
+    config = DistillConfig(**changed(params.distill[member].model_dump(by_alias=True, exclude_none=True), change))
     own = config.training.model_dump(exclude_none=True)
-    training = TrainingConfig(**{**params.training.model_dump(), **own})
+    return config, TrainingConfig(**{**params.training.model_dump(), **own})
+
+
+def train_row(
+    params, config: DistillConfig, training: TrainingConfig, corpus, teacher: ConformerCTC, out: Path
+) -> dict:
+    """Train one student and score its stored file; returns dev WER and seconds."""
     torch.manual_seed(params.seed)
     record = record_of(config.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
     student = ConformerCTC(record)
@@ -102,16 +106,19 @@ def main() -> None:
     corpus = PreparedCorpus.open(options.corpus)
     member = params.distill[options.member]
     teacher = load_model(options.models / member.parent).model
+    taught = sha256_of(options.models / member.parent / MODEL)
     first: np.ndarray | None = None
     print(f"| {options.member} | dev WER % | test WER % | interval | difference | interval | seconds |")
     print("|:---|---:|---:|---:|---:|---:|---:|", flush=True)
     for name, change in variants(member, params.training_of(options.member).epochs).items():
         if options.only and name not in options.only and name != "as it is":
             continue
-        out = options.out / options.member / "".join(c if c.isalnum() else "-" for c in name)
+        config, training = settings_of(params, options.member, change)
+        inputs = [params.seed, config.model_dump(mode="json"), training.model_dump(mode="json"), corpus.digest, taught]
+        out = options.out / options.member / digest_of_json(inputs)[:12]
         done = out / "row.json"
         if not done.exists():
-            write_json(done, train_row(params, options.member, change, corpus, teacher, out))
+            write_json(done, train_row(params, config, training, corpus, teacher, out))
         row = json.loads(done.read_text())
         errors, words = errors_of(out)
         bootstrap = Bootstrap(len(errors), params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)

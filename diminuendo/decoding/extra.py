@@ -14,5 +14,6 @@ def require(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"a language model needs {module}, which is not installed ({error}); pip install 'diminuendo[decoding]'"
+            f"a language model needs {module}, which is not installed ({error}); "
+            "run `make`, or pip install '.[decoding]' in the repository"
         ) from error

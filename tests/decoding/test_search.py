@@ -198,7 +198,7 @@ def test_without_the_extra_one_error_names_it(tmp_path, arpa, monkeypatch):
     model = write_model(tmp_path / "model.onnx")
     shown = CliRunner().invoke(main, ["transcribe", str(model), "a.wav", "--language-model", str(arpa)])
     assert shown.exit_code == 1 and shown.stderr.count("error:") == 1
-    assert "pip install 'diminuendo[decoding]'" in shown.stderr
+    assert "pip install '.[decoding]'" in shown.stderr
 
 
 def test_weights_without_a_language_model_are_refused(tmp_path):

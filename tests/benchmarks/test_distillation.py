@@ -1,0 +1,69 @@
+"""The table of what distillation is worth, on students of seconds."""
+
+import json
+import sys
+
+import pytest
+import yaml
+
+from benchmarks import distillation
+from diminuendo.export.onnx_file import export_model
+from diminuendo.models.store import save_model
+from tests.factories.audio import dummy_prepared, manifest_params
+from tests.factories.models import tiny_layer, tiny_model
+
+ARCHITECTURE = {
+    "layers": 1,
+    "width": 8,
+    "heads": 0,
+    "feed_forward": 8,
+    "conv_kernel": 3,
+    "subsampling": 4,
+    "subsampling_channels": 0,
+    "dropout": 0.0,
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    prepared = dummy_prepared(tmp_path / "data" / "prepared")
+    student = {
+        "from": "teacher",
+        "architecture": ARCHITECTURE,
+        "training": {"epochs": 1, "dev_every": 1},
+        "losses": {"ctc": 1.0, "kl": 1.0, "hidden": 0.5},
+    }
+    params = manifest_params(tmp_path, distill={"student": student}, prune={}, quantize={}, compress_architecture={})
+    raw = params.model_dump(mode="json", by_alias=True, exclude_none=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    tokens = json.loads((prepared / "tokens.json").read_text())["tokens"]
+    sizes = {"sample_rate": params.data.sample_rate, "frontend": params.frontend, "vocabulary": len(tokens)}
+    model = tiny_model((tiny_layer(),), **sizes)
+    teacher = tmp_path / "models" / "teacher"
+    teacher.mkdir(parents=True)
+    save_model(teacher, model, tokens)
+    export_model(teacher / "model.onnx", model, name="teacher", tokens=tokens, lineage={})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_rows_are_trained_once_and_compared_with_the_first(project, monkeypatch, capsys):
+    only = ["--only", "random start", "twice the epochs"]
+    monkeypatch.setattr(sys, "argv", ["distillation", "student", *only])
+    distillation.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["as it is", "random start", "twice the epochs"]
+    assert "+0.0 | [+0.0, +0.0]" in lines[2]
+    rows = sorted((project / ".work/distillation/student").glob("*/row.json"))
+    times = [row.stat().st_mtime_ns for row in rows]
+    distillation.main()
+    assert capsys.readouterr().out.splitlines() == lines
+    assert [row.stat().st_mtime_ns for row in rows] == times and len(rows) == 3
+
+
+def test_a_change_replaces_keys_and_keeps_their_neighbours():
+    settings = {"losses": {"ctc": 1.0, "kl": 1.0}, "initialise": "teacher"}
+    assert distillation.changed(settings, {"losses": {"kl": 4.0}, "initialise": "random"}) == {
+        "losses": {"ctc": 1.0, "kl": 4.0},
+        "initialise": "random",
+    }
