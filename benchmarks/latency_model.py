@@ -21,8 +21,8 @@ from diminuendo.config.schema import FrontendConfig
 from diminuendo.export.conformer import build_onnx
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord
-from diminuendo.models.slicing import READERS
-from diminuendo.pruning.cost import Prices, frames_of, rest_features, seconds_features
+from diminuendo.models.slicing import READERS, WIDTHS
+from diminuendo.pruning.cost import Prices, frames_of, module_features, rest_features
 
 SAMPLE_RATE = 16000
 FRONTEND = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)
@@ -66,8 +66,8 @@ def features_of(model: ConformerCTC, seconds: float) -> dict[str, float]:
     parts = [rest_features(model, seconds)]
     for layer in model.record.layers:
         for module in READERS:
-            units = layer.heads if module == "attention" else getattr(layer, module)
-            parts.append(seconds_features(model.record, layer, module, units, frames_of(model.record, seconds)[1]))
+            units = getattr(layer, WIDTHS[module])
+            parts.append(module_features(model.record, layer, module, units, frames_of(model.record, seconds)[1]))
     for part in parts:
         for name, value in part.items():
             total[name] += value

@@ -88,7 +88,8 @@ def _fine_tune(r, member: str) -> dict:
     )
     write_history(r.out / HISTORY, history)
     keys = {"name": member, "tokens": parent.tokens, "lineage": r.lineage(), "nominal": nominal}
-    return deliver_aware(r.out, parent.model, choice, budget=r.settings.budget, **keys) | more
+    summary = deliver_aware(r.out, parent.model, choice, budget=r.settings.budget, **keys)
+    return summary | {f"{key}_untrained" if key.startswith("kl") else key: value for key, value in more.items()}
 
 
 if __name__ == "__main__":

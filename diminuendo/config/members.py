@@ -27,6 +27,8 @@ class ArchitectureConfig(Section):
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
+        if self.head_width is not None and not self.heads:
+            raise ValueError("head_width: there are no heads (heads: 0); leave it out")
         if self.head_width is not None and self.head_width % 2:
             raise ValueError(f"head_width must be even, found {self.head_width}")
         if self.head_width is None and self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
@@ -135,7 +137,9 @@ class StructuredConfig(Section):
                 "give exactly one of parameters, latency, and shares of heads, feed_forward and convolution"
             )
         if self.parameters is not None and self.parameters >= 1 and self.parameters != int(self.parameters):
-            raise ValueError(f"parameters: a share below 1 or a whole number, found {self.parameters:g}")
+            raise ValueError(f"parameters: a share below 1 or a whole number, found {self.parameters}")
+        if self.round_epochs != 1 and self.rounds == 1:
+            raise ValueError("round_epochs is the training between rounds: give rounds above 1")
         if self.rounds > 1 and shares:
             raise ValueError("rounds work towards a budget: give parameters or latency in place of the shares")
         return self
@@ -187,6 +191,14 @@ class QuantizeConfig(Member):
     def _aware_of_weights(self):
         if self.aware and self.scheme not in AWARE_SCHEMES:
             raise ValueError(f"aware works with {', '.join(AWARE_SCHEMES)}, found {self.scheme}")
-        if (self.budget is not None) != (self.scheme == "mixed"):
-            raise ValueError(f"budget belongs to scheme mixed, which needs one; found {self.scheme}")
+        if self.scheme == "mixed" and self.budget is None:
+            raise ValueError("scheme mixed needs a budget: give bytes, bits or kl, such as budget: {bits: 3.5}")
+        if self.scheme != "mixed" and self.budget is not None:
+            raise ValueError(f"budget works with scheme mixed, found {self.scheme}")
+        if not self.aware and (self.training != TrainingOverrides() or self.losses != LossConfig()):
+            raise ValueError("training and losses belong to aware: true; set it, or leave them out")
+        if self.group_size != 32 and self.scheme not in ("int4_weight", "mixed"):
+            raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
+        if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
+            raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")
         return self

@@ -135,6 +135,18 @@ class Params(Section):
         return TrainingConfig(**{**self.training.model_dump(), **own})
 
     @model_validator(mode="after")
+    def _teacher_layers_exist(self):
+        for name, member in self.distill.items():
+            parent = self.members.get(member.parent, (None, None))[1]
+            layers = getattr(getattr(parent, "architecture", None), "layers", None)
+            if member.teacher_layers and layers and max(member.teacher_layers) >= layers:
+                raise ValueError(
+                    f"distill.{name}.teacher_layers: {list(member.teacher_layers)}; {member.parent} has {layers} "
+                    f"layers, so give indices from 0 to {layers - 1}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _family_is_a_tree(self):
         names = [TEACHER]
         for stage in FAMILY_SECTIONS:

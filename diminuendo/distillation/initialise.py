@@ -13,7 +13,17 @@ import torch
 from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import LayerRecord
-from diminuendo.models.slicing import READERS, WRITERS, State, dense_weight, keep_inputs, keep_outputs, unit_rows
+from diminuendo.models.slicing import (
+    READERS,
+    WIDTHS,
+    WRITERS,
+    State,
+    dense_weight,
+    drop,
+    keep_inputs,
+    keep_outputs,
+    unit_rows,
+)
 
 
 def layer_map(student_layers: int, teacher_layers: int) -> list[int]:
@@ -31,7 +41,8 @@ def initialise_from_teacher(
 
     Tensors of equal shape are copied whole. Narrower ones take the units of the layer with the largest weights, and of
     the model's width, where no axis is more important than another, the leading slice. Tensors with an axis that is
-    wider than the teacher's, or that the teacher lacks, keep their random start.
+    wider than the teacher's, or that the teacher lacks, keep their random start, and so does attention with heads of
+    another width: its rotation pairs other rows.
 
     Args:
         layers: the teacher's layer, from 0, for every layer of the student; :func:`layer_map` if there are none.
@@ -62,9 +73,12 @@ def _layer_of(teacher: ConformerCTC, theirs: int, ours: int, wanted: LayerRecord
     have, old, new = teacher.record.layers[theirs], f"layers.{theirs}.", f"layers.{ours}."
     state = {new + name.removeprefix(old): t for name, t in teacher.state_dict().items() if name.startswith(old)}
     for module, reader in READERS.items():
-        path, key = f"{new}{module}", "heads" if module == "attention" else module
+        path, key = f"{new}{module}", WIDTHS[module]
         width = have.head_width if module == "attention" else 1
         count, keep = getattr(have, key), getattr(wanted, key)
+        if module == "attention" and count and keep and wanted.head_width != have.head_width:
+            drop(state, path)
+            continue
         if not 0 < keep < count:
             continue
         written = torch.stack([dense_weight(state, f"{path}.{writer}").square().sum(1) for writer in WRITERS[module]])

@@ -15,6 +15,7 @@ WRITERS = {
     "feed_forward_2": ("up",),
 }
 READERS = {"feed_forward_1": "down", "attention": "out", "convolution": "out", "feed_forward_2": "down"}
+WIDTHS = {module: "heads" if module == "attention" else module for module in READERS}  # keys of the layer's record
 
 
 def is_factorised(state: State, path: str) -> bool:

@@ -32,7 +32,7 @@ def choose_within(scores: Scores, costs: Costs, budget: float) -> dict[Key, Tens
     """
     if budget < costs.rest:
         raise UserError(
-            f"structured: the target of {budget:,.0f} is {budget / costs.whole:.1%} of the parent's "
+            f"structured: the target of {budget:,.0f} is {budget / costs.whole:.1%} of the model's "
             f"{costs.whole:,.0f} ({costs.unit}), of which {costs.rest / costs.whole:.1%} cannot be pruned; "
             "raise the target, or prune a smaller parent"
         )
@@ -63,8 +63,8 @@ def choose_within(scores: Scores, costs: Costs, budget: float) -> dict[Key, Tens
                 counts[other], cost = counts[other] + 1, cost + added
     if not budget * (1 - TOLERANCE) <= cost <= budget:
         raise UserError(
-            f"structured: the target of {budget:,.0f} {costs.unit} is not met within {TOLERANCE:.0%}: with units as "
-            f"large as this parent's the nearest is {cost:,.0f}; change the target"
+            f"structured: {budget / costs.whole:.1%} of the {costs.unit} is not met within {TOLERANCE:.0%}: with units "
+            f"as large as this model's, {cost / costs.whole:.1%} ({cost:,.0f}) was reached; change the target"
         )
     return {key: order[key][len(order[key]) - count :].sort().values for key, count in counts.items()}
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord
-from diminuendo.models.slicing import saves
+from diminuendo.models.slicing import READERS, WRITERS, saves
 from diminuendo.pruning.importance import KINDS, units_of
 
 Key = tuple[int, str]  # (layer, module)
@@ -69,9 +69,8 @@ def product_weights(record: ConformerRecord, layer: LayerRecord, module: str, un
         rank = layer.ranks.get(f"{module}.{name}")
         return rank * (inputs + outputs) if rank and saves(rank, outputs, inputs) else inputs * outputs
 
-    writers = {"attention": ("query", "key", "value"), "convolution": ("value", "gate")}.get(module, ("up",))
-    reader = "out" if module in ("attention", "convolution") else "down"
-    return sum(weights(name, record.width, inner) for name in writers) + weights(reader, inner, record.width)
+    written = sum(weights(name, record.width, inner) for name in WRITERS[module])
+    return written + weights(READERS[module], inner, record.width)
 
 
 def parameters_of(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
@@ -86,7 +85,7 @@ def parameters_of(record: ConformerRecord, layer: LayerRecord, module: str, unit
     return product_weights(record, layer, module, units) + vectors + D + 2 * D  # the reader's bias and the norm
 
 
-def seconds_features(
+def module_features(
     record: ConformerRecord, layer: LayerRecord, module: str, units: int, frames: int
 ) -> dict[str, float]:
     """What a module does for an utterance of this many encoder frames, by the names of :class:`Prices`."""
@@ -142,7 +141,7 @@ def latency_costs(model: ConformerCTC, seconds: float, prices: Prices = Prices()
     _, frames = frames_of(record, seconds)
 
     def cost(layer: LayerRecord, module: str, units: int) -> float:
-        return priced(seconds_features(record, layer, module, units, frames), prices)
+        return priced(module_features(record, layer, module, units, frames), prices)
 
     return Costs("latency", _tables(model, cost), priced(rest_features(model, seconds), prices))
 

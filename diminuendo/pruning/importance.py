@@ -16,7 +16,7 @@ from diminuendo.config.training import LossConfig, TrainingConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.distillation.objective import Objective
 from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.slicing import READERS
+from diminuendo.models.slicing import READERS, WIDTHS
 
 # Module to its kind of unit.
 KINDS = {
@@ -36,9 +36,7 @@ def units_of(model: ConformerCTC) -> dict[tuple[int, str], tuple[nn.Module, int]
         for module, reader in READERS.items():
             part = getattr(layer, module)
             if part is not None:
-                record = model.record.layers[index]
-                count = record.heads if module == "attention" else getattr(record, module)
-                found[index, module] = (getattr(part, reader), count)
+                found[index, module] = (getattr(part, reader), getattr(model.record.layers[index], WIDTHS[module]))
     return found
 
 

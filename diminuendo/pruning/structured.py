@@ -10,6 +10,7 @@ from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import LayerRecord
 from diminuendo.models.slicing import (
     READERS,
+    WIDTHS,
     WRITERS,
     State,
     bias_name,
@@ -24,7 +25,6 @@ from diminuendo.models.slicing import (
 from diminuendo.models.store import parameter_count
 from diminuendo.pruning.importance import KINDS, Scores
 
-WIDTHS = {module: "heads" if module == "attention" else module for module in READERS}  # keys of the layer's record
 HALF = {"feed_forward_1": 0.5, "attention": 1.0, "convolution": 1.0, "feed_forward_2": 0.5}  # weight in the residual
 
 

@@ -154,7 +154,9 @@ def deliver_aware(
     summary = finish(folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal)
     check_parity(folder)
     if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
+        excess = summary["bytes"] - budget.bytes
         raise UserError(
-            f"{name}: {summary['bytes']:,} bytes after training, budget.bytes is {budget.bytes:,}; lower it"
+            f"{name}: {summary['bytes']:,} bytes after training, {excess:,} over budget.bytes; "
+            f"give {budget.bytes - 2 * excess:,} or less"
         )
     return summary

@@ -26,7 +26,7 @@ REASONS = {
     FRONTEND_PRODUCTS: "powers of a spectrum span more than eight bits can hold; its tables take no bytes",
     ATTENTION_PRODUCTS: "both factors are activations: there is no weight to store",
     "convolutions": "a kernel is too short to share a four-bit scale, and integer convolutions are slow",
-    "biases and norms": "vectors: scales would cost more bytes than they save",
+    "biases and norms": "a hundredth of the parameters; in eight bits they share steps with the scales",
     "output layer": "its rounding goes straight into the log-probabilities",
     "small weights": "scales would cost more bytes than they save",
 }

@@ -22,11 +22,11 @@ from diminuendo.export.onnx_file import replace_metadata
 from diminuendo.files import canonical_json
 from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.graph import shorten_names
-from diminuendo.quantization.sensitivity import Harm, Posteriors, sweep
+from diminuendo.quantization.sensitivity import CHOICES, Harm, Posteriors, sweep
 from diminuendo.quantization.storage import Choice, by_name, store_by_choice
 
-AWARE_RESERVE = 0.002
-MORE_NODES = 2048  # bytes that nodes for all numbers of bits take, at most
+AWARE_RESERVE = 0.002  # share of budget.bytes kept free: training may part blocks of scales
+MORE_NODES = 2048  # bytes for the nodes of further numbers of bits that are tried first
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,12 @@ def choose(
         harm that all weights together do.
     """
     posteriors = Posteriors(parent, audio)
-    harms = sweep(posteriors, config.group_size, work)
     size = file_size(parent, name, lineage, config.group_size)
     budget = config.budget
-    if budget.bytes is not None and config.aware:  # blocks of scales may part where training moves them
+    if budget.bytes is not None and config.group_size > 1:  # else the fewest bits need not be the fewest bytes
+        _refuse_below(budget.bytes, size(dict.fromkeys(posteriors.weights, CHOICES[0])))
+    harms = sweep(posteriors, config.group_size, work)
+    if budget.bytes is not None and config.aware:
         budget = BudgetConfig(bytes=round(budget.bytes * (1 - AWARE_RESERVE)))
     chosen = choose_bits(harms, budget, posteriors, size, config.group_size)
     choice = by_name(bits_of(chosen), config.group_size)
@@ -135,7 +137,13 @@ def choose_bits(
     path = Allocation(harms)
     if budget.bits is not None:
         limit = budget.bits * sum(harm.parameters for harm in path.start.values())
-        return path.within(limit, lambda harm: harm.parameters * harm.bits)
+        chosen = path.within(limit, lambda harm: harm.parameters * harm.bits)
+        if (least := mean_bits(chosen.values())) > budget.bits:
+            raise UserError(
+                f"budget.bits: {budget.bits:g} cannot be had; with group_size {group_size} the smallest file has "
+                f"{least:.2f}: raise group_size"
+            )
+        return chosen
     if budget.bytes is not None:
         return _within_bytes(path, budget.bytes, file_bytes)
     return _within_harm(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size)))
@@ -148,21 +156,32 @@ def bits_of(chosen: dict[str, Harm]) -> dict[str, int]:
 def _within_bytes(allocation: Allocation, limit: int, file_bytes: Callable[[dict[str, int]], int]) -> dict[str, Harm]:
     chosen = allocation.start
     size = file_bytes(bits_of(chosen))
-    if size > limit:
-        raise UserError(f"budget.bytes: {limit:,} is too little; in the fewest bits the file takes {size:,} bytes")
+    _refuse_below(limit, size)
     # Beside codes and scales there is the graph, and every number of bits in use adds nodes to it: what to leave for
     # it is found by halving.
     fixed = size - sum(harm.bytes for harm in chosen.values())
-    low, high, best = fixed - MORE_NODES, fixed + MORE_NODES, chosen
+
+    def leaving(graph: int) -> tuple[dict[str, Harm], bool]:
+        found = allocation.within(limit - graph, lambda harm: harm.bytes)
+        return found, file_bytes(bits_of(found)) <= limit
+
+    low, more = fixed - MORE_NODES, MORE_NODES
+    while not (tried := leaving(fixed + more))[1]:  # ends at the latest with the fewest bits, which fit
+        low, more = fixed + more, 2 * more
+    best, high = tried[0], fixed + more
     while high - low > MORE_NODES // 64:
         middle = (low + high) // 2
-        chosen = allocation.within(limit - middle, lambda harm: harm.bytes)
-        if file_bytes(bits_of(chosen)) > limit:
-            low = middle
+        chosen, fits = leaving(middle)
+        if fits:
+            high, best = middle, min(best, chosen, key=lambda found: sum(harm.kl for harm in found.values()))
         else:
-            high = middle
-            best = min(best, chosen, key=lambda found: sum(harm.kl for harm in found.values()))
+            low = middle
     return best
+
+
+def _refuse_below(limit: int, least: int) -> None:
+    if least > limit:
+        raise UserError(f"budget.bytes: {limit:,} is too little; in the fewest bits the file takes {least:,} bytes")
 
 
 def _within_harm(path: Allocation, limit: float, harm_of: Callable[[dict[str, int]], float]) -> dict[str, Harm]:

@@ -157,6 +157,8 @@ def train(
     display.close()
     model.load_state_dict(progress.best)
     model.cpu().eval()
+    if teacher:
+        teacher.cpu()
     return progress.history
 
 

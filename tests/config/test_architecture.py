@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from diminuendo.config.members import ArchitectureConfig, DistillConfig
+from diminuendo.config.members import ArchitectureConfig, DistillConfig, QuantizeConfig, StructuredConfig
 
 KEYS = {
     "layers": 2,
@@ -24,6 +24,8 @@ def test_any_width_will_do_without_attention_or_with_heads_of_their_own_width():
     assert ArchitectureConfig(**KEYS | {"width": 13, "head_width": 4}).width == 13
     with pytest.raises(ValidationError, match="head_width must be even, found 5"):
         ArchitectureConfig(**KEYS | {"head_width": 5})
+    with pytest.raises(ValidationError, match=r"there are no heads \(heads: 0\)"):
+        ArchitectureConfig(**KEYS | {"heads": 0, "head_width": 4})
 
 
 @pytest.mark.parametrize("change", [{"teacher_layers": [0]}, {"teacher_layers": [0, 1], "initialise": "random"}])
@@ -31,3 +33,23 @@ def test_chosen_layers_must_fit_the_student(change):
     with pytest.raises(ValidationError, match="one for each of the 2 layers, and initialise: teacher"):
         DistillConfig(**{"from": "teacher", "architecture": KEYS, **change})
     assert DistillConfig(**{"from": "teacher", "architecture": KEYS, "teacher_layers": [0, 2]}).teacher_layers == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"scheme": "int8_weight", "losses": {"kl": 1.0}}, "training and losses belong to aware: true"),
+        ({"scheme": "int8_weight", "training": {"epochs": 2}}, "training and losses belong to aware: true"),
+        ({"scheme": "fp16", "group_size": 64}, "group_size works with int4_weight and mixed, found fp16"),
+        ({"scheme": "int4_weight", "calibration_utterances": 8}, "works with int8_static and mixed, found int4_weight"),
+    ],
+)
+def test_keys_that_would_do_nothing_are_refused(settings, words):
+    with pytest.raises(ValidationError, match=words):
+        QuantizeConfig(**{"from": "teacher", **settings})
+
+
+def test_training_between_rounds_needs_rounds():
+    with pytest.raises(ValidationError, match="give rounds above 1"):
+        StructuredConfig(parameters=0.5, round_epochs=2)
+    assert StructuredConfig(parameters=0.5, round_epochs=2, rounds=2).rounds == 2

@@ -71,3 +71,10 @@ def test_units_with_weight_are_taken_before_units_without():
     assert set(initialise_from_teacher(student, teacher)) == set(student.state_dict())
     heard = speech_batch()
     assert torch.allclose(student.eval()(*heard)[0], teacher.eval()(*heard)[0], atol=1e-5)
+
+
+def test_heads_of_another_width_start_anew():
+    student, before = (tiny_model((tiny_layer(head_width=2),), seed=1) for _ in range(2))
+    filled = initialise_from_teacher(student, tiny_model(1))
+    assert not any("attention" in name for name in filled) and "layers.0.convolution.out.weight" in filled
+    assert torch.equal(student.layers[0].attention.query.weight, before.layers[0].attention.query.weight)

@@ -117,10 +117,10 @@ def test_what_cannot_be_met_says_so():
     model = tiny_model()
     costs = parameter_costs(model)
     scores = scores_for(costs, 0)
-    with pytest.raises(UserError, match=r"target of 100 is 4.3% of the parent's 2,312 .* 11.6% cannot be pruned"):
+    with pytest.raises(UserError, match=r"target of 100 is 4.3% of the model's 2,312 .* 11.6% cannot be pruned"):
         choose_within(scores, costs, 100)
     coarse = additive(attention=(0, 10, 2))
-    with pytest.raises(UserError, match=r"target of 15 parameters is not met within 3%.* the nearest is 10"):
+    with pytest.raises(UserError, match=r"of the parameters is not met within 3%.* \(10\) was reached"):
         choose_within({(0, "attention"): torch.ones(2)}, coarse, 15)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from diminuendo.config.members import BudgetConfig, QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import export_model
-from diminuendo.quantization import sensitivity
+from diminuendo.quantization import mixed, sensitivity
 from diminuendo.quantization.figure import by_module, draw_sensitivity
-from diminuendo.quantization.mixed import Allocation, bits_of, choose, file_size, mean_bits
+from diminuendo.quantization.mixed import Allocation, bits_of, choose, choose_bits, file_size, mean_bits
 from diminuendo.quantization.post_training import calibration_audio, finish
 from diminuendo.quantization.sensitivity import CHOICES, Harm, Posteriors, sweep, write_sensitivity
 from diminuendo.quantization.storage import by_name, store_by_choice
@@ -129,7 +130,8 @@ def test_on_the_hull_nothing_is_better_for_the_same_bytes(data):
 
 
 @pytest.mark.parametrize("share", [0.35, 0.55, 0.8])
-def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_path, harms):
+def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_path, harms, monkeypatch):
+    monkeypatch.setattr(mixed, "MORE_NODES", 64)  # less than the nodes take: more has to be tried
     size = file_size(parent, "mixed", LINEAGE, GROUP)
     weights = dict.fromkeys({h.weight for h in harms})
     least, most = (size(dict.fromkeys(weights, bits)) for bits in (2, 8))
@@ -200,8 +202,8 @@ def test_modules_add_up_their_weights(harms, tmp_path):
 @pytest.mark.parametrize(
     "keys, said",
     [
-        ({"scheme": "mixed"}, "needs one"),
-        ({"scheme": "int4_weight", "budget": {"bits": 3}}, "belongs to scheme mixed"),
+        ({"scheme": "mixed"}, "scheme mixed needs a budget"),
+        ({"scheme": "int4_weight", "budget": {"bits": 3}}, "budget works with scheme mixed"),
         ({"scheme": "mixed", "budget": {"bits": 3, "kl": 0.1}}, "exactly one"),
         ({"scheme": "mixed", "budget": {}}, "exactly one"),
         ({"scheme": "mixed", "budget": {"bits": 1.5}}, "greater than or equal to 2"),
@@ -212,3 +214,10 @@ def test_budgets_are_checked_before_anything_runs(keys, said):
     with pytest.raises(ValueError, match=said):
         QuantizeConfig(**{"from": "teacher", **keys})
     assert BudgetConfig(bits=3.5).bits == 3.5
+
+
+def test_a_mean_that_scales_forbid_is_refused(harms, posteriors):
+    """A scale for every weight makes two bits larger than eight."""
+    dear = [replace(harm, bytes=harm.parameters * (3 if harm.bits < 8 else 1)) for harm in harms]
+    with pytest.raises(UserError, match="with group_size 1 the smallest file has"):
+        choose_bits(dear, BudgetConfig(bits=3.5), posteriors, len, 1)

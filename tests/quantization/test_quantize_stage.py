@@ -99,7 +99,8 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
 
 def test_post_training_quantization_does_not_wait_for_torch():
     code = (
-        "import sys, stages.quantize, diminuendo.quantization.post_training, diminuendo.data.prepared;"
+        "import sys, stages.quantize, diminuendo.quantization.post_training, diminuendo.quantization.mixed, "
+        "diminuendo.quantization.figure, diminuendo.data.prepared;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
