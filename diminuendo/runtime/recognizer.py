@@ -157,7 +157,7 @@ class Recognizer:
 
     def _windows(self) -> tuple[Cutter, Joiner]:
         step = self._window - 2 * self._context
-        return Cutter(self._window, step, self._frame_samples), Joiner(step, 2 * self._context)
+        return Cutter(self._window, step, self._frame_samples), Joiner(step, 2 * self._context, self.model.tokens)
 
     def _decode(self, blocks: Iterable[np.ndarray], decode: Decode) -> tuple[np.ndarray, np.ndarray, float]:
         """Tokens int32 [T] and their log-probabilities float32 [T] over all windows, and seconds of audio."""
