@@ -8,17 +8,10 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper
 
+from diminuendo.runtime.model import session_options
+
 WIDTH = 384  # of the two matrices: they stay in a cache, and a product is over before another process takes the core
 FLOATS = 6 << 20  # 24 MiB read and as much written: more than a core's caches hold
-
-
-def options(threads: int) -> onnxruntime.SessionOptions:
-    """As the recogniser opens its sessions."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    return options
 
 
 class Limit:
@@ -31,7 +24,7 @@ class Limit:
         graph = helper.make_graph([helper.make_node(operator, names, ["y"])], operator, inputs, [output])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options(threads), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
         )
         # Inputs and output stay where they are: what is measured is the operator, not the allocation.
         self._binding = self._session.io_binding()

@@ -21,7 +21,7 @@ from diminuendo.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
 from diminuendo.profiling.modules import mark_modules, module_of_node
-from diminuendo.runtime.model import AcousticModel
+from diminuendo.runtime.model import AcousticModel, session_options
 
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
 WARM = 5  # first runs allocate memory
@@ -83,13 +83,13 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     model = onnx.load(path)
     mark_modules(model)
     content = model.SerializeToString()
-    waveform = 0.1 * np.random.default_rng(0).standard_normal((1, round(seconds * sample_rate))).astype(np.float32)
-    feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])}
+    waveform = noise(seconds, sample_rate)
+    feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
 
     with TemporaryDirectory() as folder:
 
         def session(prefix: str = "", **entries: str) -> onnxruntime.InferenceSession:
-            options = limits.options(threads)
+            options = session_options(threads)
             if prefix:
                 options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / prefix)
             for key, value in entries.items():
@@ -125,6 +125,12 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
         peak_multiply_accumulates_per_second=peak.per_second,
         peak_bytes_per_second=bandwidth.per_second,
     )
+
+
+def noise(seconds: float, sample_rate: int) -> np.ndarray:
+    """White noise float32 [N], the same every time."""
+    samples = round(seconds * sample_rate)
+    return 0.1 * np.random.default_rng(0).standard_normal(samples).astype(np.float32)
 
 
 def _seconds(call: Callable[[], object]) -> float:

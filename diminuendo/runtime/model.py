@@ -17,6 +17,7 @@ from diminuendo.errors import UserError
 
 FORMAT = "1"
 BLANK = 0
+THREADS_PER_CORE = 4  # at most: thousands take memory, then the process
 INPUTS = ("waveform", "waveform_lengths")
 OUTPUTS = ("log_probs", "lengths")
 
@@ -26,6 +27,22 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How sessions are opened; raises ``UserError`` for more threads than a machine like this one can be meant for."""
+    cores = available_cores()
+    if threads > THREADS_PER_CORE * cores:
+        raise UserError(
+            f"threads: {threads}, expected at most {THREADS_PER_CORE * cores}: this process may use {cores} cores, "
+            "and more threads than cores make it slower"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    # A worker that spins between two runs would take its core from whatever comes next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 class AcousticModel:
@@ -99,12 +116,7 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
             f"{path}: damaged: its content does not match the checksum that it carries; "
             "`diminuendo verify` says more, and a whole copy is needed"
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # A worker that spins between two runs would take its core from whatever comes next.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
