@@ -12,7 +12,6 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,10 @@ from diminuendo.decoding import BeamSearch, train_language_model
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.runtime.ctc import decode_text
 from diminuendo.runtime.model import AcousticModel, best_path
+from diminuendo.runtime.windows import Decode
 
 LM_WEIGHTS, WORD_SCORES = (0.5, 1.0, 1.5, 2.0, 3.0), (-1.0, 0.0, 1.0, 2.0)
 RESAMPLINGS, CONFIDENCE, SEED = 1000, 0.95, 0
-Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def counts(utterances: list[Utterance], hypotheses: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,8 @@ confidence are read off it in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import numpy as np
 from diminuendo.decoding.extra import require
 from diminuendo.decoding.graph import decoding_graph
 from diminuendo.errors import UserError
+from diminuendo.runtime.windows import Decode, Heard
 
-Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 LOWEST = -1000.0  # log-posterior: one of −inf in every token that the graph allows would leave no path at all
 
 
@@ -39,8 +40,10 @@ class BeamSearch:
     max_active: int = 3000
 
     def __post_init__(self) -> None:
-        if not self.lm_weight >= 0:
-            raise UserError(f"lm_weight: {self.lm_weight:g}, expected 0 or more")
+        if not 0 <= self.lm_weight < math.inf:
+            raise UserError(f"lm_weight: {self.lm_weight:g}, expected a finite number, 0 or more")
+        if not math.isfinite(self.word_score):
+            raise UserError(f"word_score: {self.word_score:g}, expected a finite number")
         if not self.beam > 0:
             raise UserError(f"beam: {self.beam:g}, expected more than 0")
         if self.max_active < 1:
@@ -56,7 +59,7 @@ class BeamSearch:
         graph = decoding_graph(tokens, Path(self.language_model), self.lm_weight, self.word_score)
         options = kaldi_decoder.FasterDecoderOptions(beam=self.beam, max_active=self.max_active)
 
-        def decode(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def decode(log_probs: np.ndarray) -> Heard:
             if not len(log_probs):
                 return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
             # Made here, for it only points to the graph, which must outlive it: the closure holds the graph.

@@ -8,7 +8,7 @@ token some frames apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from diminuendo.runtime.ctc import SPACE
 from diminuendo.runtime.model import BLANK
 
 Heard = tuple[np.ndarray, np.ndarray]  # tokens int32 [T] and their log-posteriors float32 [T]
+Decode = Callable[[np.ndarray], Heard]  # of log-posteriors float32 [T, V]
 
 
 @dataclass(frozen=True, slots=True)

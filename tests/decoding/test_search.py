@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,27 +123,22 @@ def test_unknown_words_cost_what_the_language_model_says(open_arpa):
     assert texts - set(UNIGRAMS), "no unknown word was ever the best"
 
 
+@pytest.fixture(scope="module")
+def closed(arpa):
+    """Decodes; opened once for all examples."""
+    return BeamSearch(arpa).open(CHARACTERS)
+
+
 @settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(0, 40))
-def test_one_token_and_its_posterior_for_every_frame_and_only_known_words(seed, frames):
-    arpa = _closed()
+def test_one_token_and_its_posterior_for_every_frame_and_only_known_words(closed, seed, frames):
     log_probs = random_posteriors(seed, frames, len(CHARACTERS))
-    path, scores = arpa(log_probs)
+    path, scores = closed(log_probs)
     assert path.dtype == np.int32 and scores.dtype == np.float32 and len(path) == frames
     np.testing.assert_array_equal(scores, log_probs[np.arange(frames), path])
     words = decode_words(path, scores, CHARACTERS, 0.02)
     assert {word.text for word in words} <= {"a", "ab", "ba"}
     assert all(0 <= word.confidence <= 1 for word in words)
-
-
-def _closed(opened: list = []):  # noqa: B006 - opened once for all examples
-    if not opened:
-        import tempfile
-
-        path = Path(tempfile.mkdtemp()) / "closed.arpa"
-        path.write_text(ARPA.format(unigrams=5, unknown=""))
-        opened.append(BeamSearch(path).open(CHARACTERS))
-    return opened[0]
 
 
 def test_posteriors_of_nothing_are_no_crash(arpa):
@@ -187,7 +181,15 @@ def test_what_is_no_language_model(tmp_path, arpa):
         BeamSearch(arpa).open(["<blank>", "▁", "A", "B"])
 
 
-@pytest.mark.parametrize("wrong", [{"lm_weight": -1.0}, {"lm_weight": math.nan}, {"beam": 0.0}, {"max_active": 0}])
+WRONG = [
+    *({"lm_weight": weight} for weight in (-1.0, math.nan, math.inf)),
+    *({"word_score": score} for score in (math.nan, math.inf, -math.inf)),
+    {"beam": 0.0},
+    {"max_active": 0},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_weights_out_of_range(arpa, wrong):
     with pytest.raises(UserError, match=f"{next(iter(wrong))}: "):
         BeamSearch(arpa, **wrong)
