@@ -33,25 +33,10 @@ def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
     except (soundfile.LibsndfileError, OSError) as error:
         known = "wav, flac, ogg, opus and mp3 can"
         raise UserError(f"{path}: not audio that can be read ({_reason(error)}); {known}") from error
-    with file:
-        resampler = Resampler(file.samplerate, sample_rate)
-        size, position = max(1, int(BLOCK_SECONDS * file.samplerate)), 0
-        while True:
-            try:
-                block = file.read(size, dtype="float32", always_2d=True)
-            except (soundfile.LibsndfileError, OSError) as error:
-                at = position / file.samplerate
-                raise UserError(f"{path}: damaged after {at:.2f} s of audio ({_reason(error)})") from error
-            if not len(block):
-                break
-            mono = block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                at = (position + int(np.flatnonzero(~np.isfinite(mono))[0])) / file.samplerate
-                problem = f"holds a sample that is not a finite number, at {at:.3f} s"
-                raise UserError(f"{path}: {problem}; export the audio again")
-            position += len(block)
-            yield resampler.push(mono)
-        yield resampler.finish()
+    resampler = Resampler(file.samplerate, sample_rate)
+    for block in _mono(file, str(path), BLOCK_SECONDS):
+        yield resampler.push(block)
+    yield resampler.finish()
 
 
 def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterator[np.ndarray]]:
@@ -62,7 +47,7 @@ def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterat
         raw_rate: Hz, if there is no header but 16-bit little-endian samples of one channel.
 
     Raises:
-        UserError: what comes is not audio.
+        UserError: what comes is not audio, breaks off, or holds samples that are not finite.
     """
     raw = {"samplerate": raw_rate, "channels": 1, "format": "RAW", "subtype": "PCM_16", "endian": "LITTLE"}
     try:
@@ -71,12 +56,46 @@ def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterat
         known = "a wav through a pipe, or --raw HERTZ for bare samples"
         raise UserError(f"standard input: not audio that can be read ({_reason(error)}); expected {known}") from error
 
-    def blocks() -> Iterator[np.ndarray]:
-        with file:
-            while len(block := file.read(max(1, int(PIPE_SECONDS * file.samplerate)), dtype="float32", always_2d=True)):
-                yield block.mean(axis=1)
+    return file.samplerate, _mono(file, "standard input", PIPE_SECONDS)
 
-    return file.samplerate, blocks()
+
+def checked(samples: np.ndarray) -> np.ndarray:
+    """A waveform float [n] of a caller, as contiguous float32 [n].
+
+    Raises:
+        UserError: it is no array of floating-point numbers, has more than one dimension, or a sample is not finite.
+    """
+    if not isinstance(samples, np.ndarray) or not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
+        is_array = isinstance(samples, np.ndarray)
+        found = f"an array {list(samples.shape)} of {samples.dtype}" if is_array else f"a {type(samples).__name__}"
+        raise UserError(f"waveform: {found}, expected one channel: a NumPy array [n] of floats, −1 to 1")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is found below
+        samples = np.ascontiguousarray(samples, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        at = int(np.flatnonzero(~np.isfinite(samples))[0])
+        raise UserError(f"waveform: sample {at} is not a finite number, expected one channel of finite samples")
+    return samples
+
+
+def _mono(file: soundfile.SoundFile, name: str, seconds: float) -> Iterator[np.ndarray]:
+    """Blocks float32 [n] of so many seconds, channels averaged, at the rate of the file, which is closed at its end."""
+    position = 0
+    with file:
+        while True:
+            at = position / file.samplerate
+            try:
+                block = file.read(max(1, int(seconds * file.samplerate)), dtype="float32", always_2d=True)
+            except (soundfile.LibsndfileError, OSError) as error:
+                raise UserError(f"{name}: damaged after {at:.2f} s of audio ({_reason(error)})") from error
+            if not len(block):
+                break
+            mono = block.mean(axis=1)
+            if not np.isfinite(mono).all():
+                at += int(np.flatnonzero(~np.isfinite(mono))[0]) / file.samplerate
+                problem = f"holds a sample that is not a finite number, at {at:.3f} s"
+                raise UserError(f"{name}: {problem}; export the audio again")
+            position += len(block)
+            yield mono
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ a word is the product over its tokens: CTC holds frames to be independent, and o
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class Word:
     start: float
     end: float
     confidence: float
+
+
+def within(word: Word, seconds: float) -> Word:
+    """A frame may reach past the end of the recording; a word must not."""
+    end = round(seconds, 4)
+    return dataclasses.replace(word, start=min(word.start, end), end=min(word.end, end))
 
 
 def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:

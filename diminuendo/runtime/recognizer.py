@@ -7,7 +7,9 @@ A recording longer than one window is decoded in overlapping windows (``windows.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,17 +17,18 @@ from typing import Protocol
 import numpy as np
 
 from diminuendo.errors import UserError
-from diminuendo.runtime.audio import read_blocks
+from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
-from diminuendo.runtime.ctc import Word, WordReader, decode_words
+from diminuendo.runtime.ctc import Word, WordReader, decode_words, within
 from diminuendo.runtime.model import BLANK, AcousticModel, best_path
 from diminuendo.runtime.resample import Resampler
-from diminuendo.runtime.stream import Stream, within
-from diminuendo.runtime.windows import Cutter, Heard, Joiner
+from diminuendo.runtime.stream import Stream
+from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
 
 WINDOW_SECONDS = 20.0  # what is decoded at once; also the longest recording that is decoded in one piece
 CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
 BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
+SHORTEST_WINDOW = 8  # frames: a join needs some that are not at an edge
 SHORTEST_SECONDS = 0.25  # less than this is padded with silence: a frontend needs some samples to stand on
 SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: nobody speaks there, and a model could only imagine words
 
@@ -43,9 +46,6 @@ class Transcript:
 
     def as_dict(self) -> dict:
         return {"text": self.text, "seconds": self.seconds, "words": [dataclasses.asdict(word) for word in self.words]}
-
-
-Decode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 class Search(Protocol):
@@ -67,7 +67,7 @@ class Recognizer:
         search: how to decode, such as ``diminuendo.decoding.BeamSearch``; by default the likeliest token of each frame.
 
     Raises:
-        UserError: the file is not a model of diminuendo, or the search does not fit it.
+        UserError: the file is not a model of diminuendo, a length is out of range, or the search does not fit.
     """
 
     def __init__(
@@ -78,10 +78,16 @@ class Recognizer:
         context_seconds: float = CONTEXT_SECONDS,
         search: Search | None = None,
     ) -> None:
+        for name, seconds in {"window_seconds": window_seconds, "context_seconds": context_seconds}.items():
+            if not 0 < seconds < math.inf:
+                raise UserError(f"{name}: {seconds:g}, expected a finite number of seconds, more than 0")
         self.model = AcousticModel(model, threads)
         self._search = search.open(self.model.tokens) if search else best_path
         self._frame_samples = self.model.frame_seconds * self.model.sample_rate
-        self._window = max(8, round(window_seconds / self.model.frame_seconds))  # frames
+        self._window = round(window_seconds / self.model.frame_seconds)  # frames
+        if self._window < SHORTEST_WINDOW:
+            shortest = SHORTEST_WINDOW * self.model.frame_seconds
+            raise UserError(f"window_seconds: {window_seconds:g}, the shortest window of this model is {shortest:g}")
         self._context = max(1, round(context_seconds / self.model.frame_seconds))
         if 4 * self._context > self._window:
             shortest = 4 * context_seconds
@@ -92,8 +98,8 @@ class Recognizer:
         return self._recognise(read_blocks(path, self.model.sample_rate))
 
     def transcribe_waveform(self, waveform: np.ndarray) -> Transcript:
-        """Transcribe float [N] in −1 to 1 at the model's sample rate."""
-        return self._recognise([np.ascontiguousarray(waveform, dtype=np.float32)])
+        """Transcribe float [N] in −1 to 1 at the model's sample rate; raises ``UserError`` if it is anything else."""
+        return self._recognise([checked(waveform)])
 
     def transcribe_batch(
         self, recordings: Iterable[str | Path | np.ndarray], batch_seconds: float = BATCH_SECONDS
@@ -111,14 +117,13 @@ class Recognizer:
             for each recording its transcript, or the ``UserError`` that says why it cannot be read.
         """
 
-        def blocks() -> Iterator[Iterable[np.ndarray]]:
-            for given in recordings:
-                if isinstance(given, np.ndarray):
-                    yield [np.ascontiguousarray(given, dtype=np.float32)]
-                else:
-                    yield read_blocks(given, self.model.sample_rate)
+        def blocks(given: str | Path | np.ndarray) -> Iterator[np.ndarray]:
+            if isinstance(given, (str, os.PathLike)):
+                yield from read_blocks(given, self.model.sample_rate)
+            else:
+                yield checked(given)
 
-        for path, scores, seconds in self._decode_batches(blocks(), self._search, batch_seconds):
+        for path, scores, seconds in self._decode_batches(map(blocks, recordings), self._search, batch_seconds):
             yield path if isinstance(path, UserError) else self._transcript(path, scores, seconds)
 
     def stream(self, sample_rate: int | None = None) -> Stream:
@@ -126,12 +131,19 @@ class Recognizer:
 
         A word comes a window after it was said, if not sooner, once the next word has begun: give the recognizer a
         smaller window for sooner words.
+
+        Raises:
+            UserError: the rate is none.
         """
+        if sample_rate is None:
+            sample_rate = self.model.sample_rate
+        if not 1 <= sample_rate < math.inf:
+            raise UserError(f"sample_rate: {sample_rate:g}, expected 1 Hz or more")
         return Stream(
             *self._windows(),
             hear=lambda samples: self._path(samples, self._search),
             reader=WordReader(self.model.tokens, self.model.frame_seconds),
-            resampler=Resampler(sample_rate or self.model.sample_rate, self.model.sample_rate),
+            resampler=Resampler(sample_rate, self.model.sample_rate),
         )
 
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
@@ -169,8 +181,8 @@ class Recognizer:
         self, recordings: Iterable[Iterable[np.ndarray]], decode: Decode, batch_seconds: float
     ) -> Iterator[tuple[np.ndarray | UserError, np.ndarray | None, float]]:
         """``_decode`` of each recording, in order; or the error in place of the tokens."""
-        if not batch_seconds > 0:
-            raise UserError(f"batch_seconds: {batch_seconds:g}, expected more than 0")
+        if not 0 < batch_seconds < math.inf:
+            raise UserError(f"batch_seconds: {batch_seconds:g}, expected more than 0 and finite")
         limit = int(batch_seconds * self.model.sample_rate)
         batcher = Batcher(self._windows, lambda waveforms: self._paths(waveforms, decode), limit)
         for recording in batcher.decode(recordings):

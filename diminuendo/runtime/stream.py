@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from diminuendo.errors import UserError
-from diminuendo.runtime.ctc import Word, WordReader
+from diminuendo.runtime.audio import checked
+from diminuendo.runtime.ctc import Word, WordReader, within
 from diminuendo.runtime.resample import Resampler
 from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
@@ -51,9 +51,7 @@ class Stream:
         """
         if self._finished:
             raise UserError("stream: it is finished; open another one")
-        samples = np.array(samples, dtype=np.float32)  # a copy: the caller may use its buffer again
-        if samples.ndim != 1 or not np.isfinite(samples).all():
-            raise UserError(f"stream: expected finite samples of one channel [n], found an array {samples.shape}")
+        samples = checked(samples).copy()  # the caller may use its buffer again
         return self._take(self._resampler.push(samples))
 
     def finish(self) -> list[Word]:
@@ -72,9 +70,3 @@ class Stream:
         for window in self._cutter.push(samples):
             words += self._reader.push(*self._joiner.add(self._hear(window.samples)))
         return words
-
-
-def within(word: Word, seconds: float) -> Word:
-    """A frame may reach past the end of the recording; a word must not."""
-    end = round(seconds, 4)
-    return dataclasses.replace(word, start=min(word.start, end), end=min(word.end, end))

@@ -89,6 +89,19 @@ def test_results_come_while_recordings_are_still_read(recognizer):
     assert len(read) < 50
 
 
-def test_no_room_for_a_batch(recognizer):
-    with pytest.raises(UserError, match="batch_seconds: 0, expected more than 0"):
-        list(recognizer.transcribe_batch([speak("a")], batch_seconds=0))
+def test_a_bad_waveform_is_its_error_in_its_place(recognizer):
+    broken = np.array([0.5, np.nan], dtype=np.float32)
+    found = list(recognizer.transcribe_batch([speak("one"), speak("a")[:, None], broken, [0.5], speak("two")]))
+    assert [str(each).split(",")[0] for each in found[1:4]] == [
+        f"waveform: an array [{len(speak('a'))}",
+        "waveform: sample 1 is not a finite number",
+        "waveform: a list",
+    ]
+    assert all(isinstance(each, UserError) for each in found[1:4])
+    assert (found[0].text, found[4].text) == ("one", "two")
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, np.nan, np.inf])
+def test_no_room_for_a_batch(recognizer, wrong):
+    with pytest.raises(UserError, match=r"batch_seconds: .*, expected more than 0 and finite"):
+        list(recognizer.transcribe_batch([speak("a")], batch_seconds=wrong))

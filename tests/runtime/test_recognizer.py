@@ -127,6 +127,44 @@ def test_files_that_are_no_models(tmp_path):
         Recognizer(tmp_path / "whole.onnx", window_seconds=1, context_seconds=0.5)
 
 
+@pytest.mark.parametrize("name", ["window_seconds", "context_seconds"])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 0, -5])
+def test_windows_of_no_length_are_refused(model, name, wrong):
+    with pytest.raises(UserError, match=f"{name}: .*, expected a finite number of seconds, more than 0"):
+        Recognizer(model, **{name: wrong})
+
+
+def test_the_shortest_window_is_named(model):
+    with pytest.raises(UserError, match=r"window_seconds: 0\.14, the shortest window of this model is 0\.16"):
+        Recognizer(model, window_seconds=0.14, context_seconds=0.02)
+    Recognizer(model, window_seconds=0.16, context_seconds=0.02)
+
+
+@pytest.mark.parametrize(
+    ("waveform", "problem"),
+    [
+        (np.zeros((100, 1)), r"an array \[100, 1\] of float64, expected one channel"),
+        (np.zeros(100, dtype=np.int16), r"an array \[100\] of int16"),
+        ([0.0, 0.1], "a list, expected"),
+        (np.array([0.0, np.nan]), "sample 1 is not a finite number"),
+        (np.array([1e300]), "sample 0 is not a finite number"),
+    ],
+)
+def test_what_is_no_waveform(recognizer, waveform, problem):
+    with pytest.raises(UserError, match=problem):
+        recognizer.transcribe_waveform(waveform)
+
+
+def test_a_waveform_may_be_of_any_float_type_and_lie_apart_in_memory(recognizer):
+    speech = np.repeat(speak("hello world").astype(np.float64), 2)[::2]
+    assert recognizer.transcribe_waveform(speech).text == "hello world"
+
+
+def test_too_many_threads_are_refused(model):
+    with pytest.raises(UserError, match="threads: 100000, expected at most"):
+        Recognizer(model, threads=100_000)
+
+
 def test_runtime_needs_only_numpy_onnxruntime_and_soundfile():
     heavy = ("torch", "scipy", "onnx", "pydantic")
     code = f"import sys, diminuendo.runtime; print([m for m in {heavy} if m in sys.modules])"

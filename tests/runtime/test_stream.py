@@ -61,9 +61,15 @@ def test_another_sample_rate(recognizer):
     assert [word.text for word in words + stream.finish()] == ["hello", "world"]
 
 
+@pytest.mark.parametrize("wrong", [-5, 0, 0.5, np.nan, np.inf])
+def test_what_is_no_sample_rate(recognizer, wrong):
+    with pytest.raises(UserError, match=r"sample_rate: .*, expected 1 Hz or more"):
+        recognizer.stream(sample_rate=wrong)
+
+
 def test_what_is_no_audio_and_what_comes_too_late(recognizer):
     stream = recognizer.stream()
-    for wrong in (np.zeros((2, 5)), np.array([0.0, np.nan])):
+    for wrong in (np.zeros((2, 5)), np.array([0.0, np.nan]), np.zeros(5, dtype=np.int16), [0.0]):
         with pytest.raises(UserError, match="one channel"):
             stream.push(wrong)
     assert stream.finish() == [] and stream.finish() == []
