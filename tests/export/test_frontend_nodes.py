@@ -12,8 +12,10 @@ WIDE = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20
 TELEPHONE = FrontendConfig(mels=40, window_seconds=0.025, hop_seconds=0.01, low_hz=60.0, high_hz=3800.0)
 ODD = FrontendConfig(mels=20, window_seconds=0.0225, hop_seconds=0.0075, low_hz=50.0, high_hz=7000.0)
 WHOLE = FrontendConfig(mels=20, window_seconds=0.02, hop_seconds=0.02, low_hz=50.0, high_hz=3900.0)  # one hop a window
-PRIME = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.01, low_hz=50.0, high_hz=4000.0)  # 276 and 110
-RATES = [(WIDE, 16000), (TELEPHONE, 8000), (ODD, 16000), (WHOLE, 8000), (PRIME, 11025)]
+CD = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.01, low_hz=50.0, high_hz=4000.0)  # 275 and 110
+# 200 and 81: windows of about this length share no large divisor with the hop.
+PRIME = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.010125, low_hz=50.0, high_hz=3900.0)
+RATES = [(WIDE, 16000), (TELEPHONE, 8000), (ODD, 16000), (WHOLE, 8000), (CD, 11025), (PRIME, 8000)]
 
 
 @pytest.fixture(params=RATES, ids=lambda p: f"{p[1]}-{p[0].mels}")

@@ -89,6 +89,22 @@ def test_bands_narrower_than_the_resolution_are_refused():
         FrontendGeometry(WIDE.model_copy(update={"mels": 200}), 16000)
 
 
+@pytest.mark.parametrize(
+    ("rate", "window"),
+    [(8000, 200), (16000, 400), (48000, 1200), (11025, 275), (22050, 550), (44100, 1092)],
+)
+def test_no_rate_makes_the_transform_dense(rate, window):
+    """Windows are those of 25 ms where they share a divisor with the hop, else of some samples more or less."""
+    narrow = WIDE.model_copy(update={"mels": 40, "high_hz": 3800.0})
+
+    def per_second(rate: int) -> float:
+        g = FrontendGeometry(narrow, rate)
+        return g._multiplications(g.columns) * rate / g.hop
+
+    assert FrontendGeometry(narrow, rate).window == window
+    assert per_second(rate) < 2 * per_second(16000) * rate / 16000
+
+
 def test_mel_scale_goes_both_ways():
     hz = np.array([0.0, 200.0, 999.0, 1000.0, 1001.0, 4000.0])
     assert mel_to_hz(hz_to_mel(hz)) == pytest.approx(hz)
