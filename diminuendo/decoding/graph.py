@@ -73,17 +73,23 @@ def _read_arpa(path: Path) -> tuple[str, dict[str, int]]:
     # The parser aborts in words of its own; an ARPA file can be told by its first lines.
     with open(path, encoding="utf-8", errors="replace") as file:
         if not any(line.strip() == "\\data\\" for _, line in zip(range(100), file)):
-            raise UserError(f"{path}: not an ARPA language model (no \\data\\ in its first lines)")
+            advice = "; unpack it first" if path.suffix == ".gz" else ""
+            raise UserError(f"{path}: not an ARPA language model (no \\data\\ in its first lines){advice}")
     require("kaldilm")
     with tempfile.TemporaryDirectory() as folder:
         symbols = Path(folder) / "words.txt"
         # A process of its own: the parser writes what it does to standard error, and a damaged file may abort it.
         command = [sys.executable, "-m", "kaldilm", "--disambig-symbol", BACK_OFF, "--write-symbol-table", str(symbols)]
-        done = subprocess.run([*command, str(path.resolve())], capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run([*command, str(path.resolve())], capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode or not symbols.exists():
             reason = " ".join(done.stderr.split()).rpartition("[E] ")[2][-300:]
             raise UserError(f"{path}: an ARPA language model that cannot be read ({reason})")
-        labels = [line.split() for line in symbols.read_text(encoding="utf-8").splitlines()]
+        try:
+            listed = symbols.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: its words are not UTF-8; convert it") from error
+        # A word may hold what Python takes for white space or for the end of a line, such as a no-break space.
+        labels = [line.rsplit("\t", 1) for line in listed.split("\n") if line]
     text = done.stdout
     return text, {word: int(label) for word, label in labels}
 

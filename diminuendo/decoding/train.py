@@ -23,8 +23,10 @@ def train_language_model(texts: Iterable[str], order: int, out: Path) -> None:
         order: words of the longest n-gram, 2 to 5.
 
     Raises:
-        UserError: there is too little text, or the extra ``decoding`` is not installed.
+        UserError: ``out`` is a folder, there is too little text, or the extra ``decoding`` is not installed.
     """
+    if out.is_dir():
+        raise UserError(f"{out}: a folder, expected the name of a file to write")
     require("kaldingram")
     sentences = [text.split() for text in texts if text.split()]
     if not sentences:
@@ -42,7 +44,7 @@ def train_language_model(texts: Iterable[str], order: int, out: Path) -> None:
         command = [sys.executable, "-m", "kaldingram.train", "--ngram-order", str(order), "--text", str(text)]
         done = subprocess.run([*command, "--lm", str(numbers)], capture_output=True, text=True)
         if done.returncode:
-            reason = done.stderr.strip().splitlines()[-1]
+            reason = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
             raise UserError(f"language model: {len(sentences)} sentences give no {order}-grams ({reason})")
         named = [*_named(numbers.read_text().splitlines(), words, order)]
         temporary.write_text("".join(line + "\n" for line in named), encoding="utf-8")

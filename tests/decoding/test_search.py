@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import math
 import sys
@@ -169,7 +170,13 @@ def test_what_is_no_language_model(tmp_path, arpa):
     (tmp_path / "text.arpa").write_text("once upon a time\n" * 200)
     (tmp_path / "cut.arpa").write_text(arpa.read_text()[:-40])
     (tmp_path / "word.arpa").write_text(arpa.read_text().replace("-0.8", "x"))
+    (tmp_path / "latin.arpa").write_bytes(arpa.read_text().replace("ba", "bé").encode("latin-1"))
+    (tmp_path / "broken.arpa").write_bytes(arpa.read_text().replace("-1.0\tba", "é\tba").encode("latin-1"))
+    (tmp_path / "packed.arpa.gz").write_bytes(gzip.compress(arpa.read_bytes()))
     for name, problem in {
+        "latin.arpa": "not UTF-8; convert it",
+        "broken.arpa": "cannot be read",
+        "packed.arpa.gz": "not an ARPA .*; unpack it first",
         "missing.arpa": "no such language model",
         "text.arpa": "not an ARPA",
         "cut.arpa": "cannot be read",
@@ -187,6 +194,13 @@ WRONG = [
     {"beam": 0.0},
     {"max_active": 0},
 ]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u0085", "\u2028"])
+def test_words_may_hold_what_python_takes_for_white_space(tmp_path, arpa, space):
+    (tmp_path / "lm.arpa").write_text(arpa.read_text().replace("\tba", f"\tb{space}a{space}"), encoding="utf-8")
+    path, _ = BeamSearch(tmp_path / "lm.arpa").open(CHARACTERS)(random_posteriors(0, 9, len(CHARACTERS)))
+    assert set(decode_text(path, CHARACTERS).split()) <= {"a", "ab"}
 
 
 @pytest.mark.parametrize("wrong", WRONG)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
 from diminuendo.cli import main
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.decoding import train_language_model
+from diminuendo.decoding import train, train_language_model
 from diminuendo.errors import UserError
 from tests.factories.audio import dummy_prepared
 
@@ -69,11 +70,27 @@ def test_texts_that_give_no_model(tmp_path, texts, problem):
     assert not (tmp_path / "lm.arpa").exists()
 
 
-def test_the_command_reads_train_only(tmp_path, monkeypatch):
+def test_a_folder_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(train.subprocess, "run", None)
+    with pytest.raises(UserError, match="a folder, expected the name of a file"):
+        train_language_model(TEXTS, 2, tmp_path)
+
+
+def test_a_training_that_dies_without_a_word_is_one_error(tmp_path, monkeypatch):
+    died = subprocess.CompletedProcess([], -9, stdout="", stderr="\n")
+    monkeypatch.setattr(train.subprocess, "run", lambda *_, **__: died)
+    with pytest.raises(UserError, match="exit status -9"):
+        train_language_model(TEXTS, 2, tmp_path / "lm.arpa")
+
+
+def test_the_command_reads_train_only(tmp_path):
     corpus = dummy_prepared(tmp_path / "prepared", utterances=60)
     shown = CliRunner().invoke(
         main, ["language-model", str(tmp_path / "lm.arpa"), "--corpus", str(corpus), "--order", "2"]
     )
     assert shown.exit_code == 0, shown.stderr
-    known = {gram[0] for gram in read_arpa(tmp_path / "lm.arpa")[0]} - {"<s>", "</s>"}
-    assert known == {word for utterance in PreparedCorpus.open(corpus).train for word in utterance.text.split()}
+    prepared = PreparedCorpus.open(corpus)
+    assert prepared.dev and prepared.test
+    assert f"2-grams of {len(prepared.train)} transcripts of" in shown.stdout
+    train_language_model([utterance.text for utterance in prepared.train], 2, tmp_path / "train.arpa")
+    assert (tmp_path / "lm.arpa").read_bytes() == (tmp_path / "train.arpa").read_bytes()
