@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import soundfile
 import yaml
 from click.testing import CliRunner
 
 from diminuendo.cli import main
+from diminuendo.cli.transcribing import _transcribe_standard_input
+from diminuendo.runtime import Recognizer
 from tests.factories.audio import ROOT
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 
@@ -79,6 +82,48 @@ def test_transcribe_standard_input_word_by_word(audio, tmp_path):
     assert status == 0 and [json.loads(line)["text"] for line in out.splitlines()] == ["hello", "world"]
     status, out, err = piped(tmp_path, b"no audio")
     assert status == 1 and out == "" and "standard input: not audio" in err
+
+
+def test_what_is_no_sound_on_standard_input(audio, tmp_path):
+    rate = str(SAMPLE_RATE)
+    assert piped(tmp_path, b"", "--raw", rate) == (1, "", "error: standard input: no audio came\n")
+    status, out, err = piped(tmp_path, b"", "--batch-seconds", "9")
+    assert (status, out) == (1, "") and "--batch-seconds: not with -, a stream is heard window by window" in err
+    status, out, err = piped(tmp_path, b"", "--raw", "999")
+    assert (status, out) == (2, "") and "1000<=x<=768000" in err
+
+
+def test_a_closed_standard_input_is_one_message(audio, tmp_path):
+    command = f"{sys.executable} -m diminuendo.cli transcribe model.onnx - <&-"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith("error: standard input: it is closed")
+
+
+def test_what_breaks_in_a_pipe_is_named_on_a_line_of_its_own(audio, tmp_path):
+    broken = np.concatenate([speak("hello world " * 30), [np.nan]]).astype(np.float32)
+    soundfile.write(tmp_path / "broken.wav", broken, SAMPLE_RATE, subtype="FLOAT")
+    status, out, err = piped(tmp_path, (tmp_path / "broken.wav").read_bytes(), "--window", "4")
+    assert status == 1 and out.startswith("hello world") and out.endswith("\n")
+    at = (len(broken) - 1) / SAMPLE_RATE
+    assert err == (
+        f"error: standard input: holds a sample that is not a finite number, at {at:.3f} s; export the audio again\n"
+    )
+
+
+def test_ctrl_c_ends_a_microphone_and_keeps_its_last_words(audio, tmp_path, monkeypatch, capsys):
+    def microphone(descriptor, raw):
+        def blocks():
+            yield speak("hello world")
+            raise KeyboardInterrupt
+
+        return SAMPLE_RATE, blocks()
+
+    monkeypatch.setattr("diminuendo.runtime.audio.read_pipe", microphone)
+    with open(os.devnull) as device:
+        monkeypatch.setattr("sys.stdin", device)
+        _transcribe_standard_input(Recognizer(tmp_path / "model.onnx", threads=1), None, as_json=False)
+    assert capsys.readouterr().out == "hello world\n"
 
 
 def test_standard_input_is_read_alone_and_only_it_may_be_raw(run, audio):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 STDIN = "-"
+WINDOW_HELP = "Audio heard at once; less gives words sooner.  [default: 20]"
+HERTZ = click.IntRange(1000, 768_000)  # what converters have
 
 
 @click.command()
@@ -26,10 +28,10 @@ STDIN = "-"
 @click.argument("files", type=click.Path(), nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
-@click.option("--window", type=float, metavar="SECONDS", help="What is heard at once; sooner words.  [default: 20]")
-@click.option("--raw", type=click.IntRange(min=1), metavar="HERTZ", help="Standard input is mono 16-bit PCM, no wav.")
+@click.option("--window", type=float, metavar="SECONDS", help=WINDOW_HELP)
+@click.option("--raw", type=HERTZ, metavar="HERTZ", help="Standard input is mono 16-bit PCM, no wav.")
 @click.option("--batch-seconds", type=float, help="Audio of one run, of several files together.  [default: one by one]")
-@click.option("--language-model", type=click.Path(), metavar="FILE", help="Search with this ARPA file, beam wide.")
+@click.option("--language-model", type=click.Path(), metavar="FILE", help="Beam search with this n-gram model (ARPA).")
 @click.option("--lm-weight", type=float, help="Factor of the language model's log-probabilities.  [default: 0.5]")
 @click.option("--word-score", type=float, help="Log-score of each word; above 0 for more words.  [default: 0]")
 @click.option("--beam", type=float, help="Give up what is worse than the best by this log-score.  [default: 16]")
@@ -48,7 +50,8 @@ def transcribe(
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
 
-    With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final.
+    With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final;
+    flac and mp3 work as files only. Ctrl-C ends the audio, and the words that are left are written.
     """
     failed = False
     with plain_errors(status=1):
@@ -60,6 +63,10 @@ def transcribe(
             raise UserError("-: standard input is read alone; give the other files to another command")
         if raw is not None and not streamed:
             raise UserError("--raw: only with - for standard input; a file says itself what it holds")
+        if streamed and batch_seconds is not None:
+            raise UserError("--batch-seconds: not with -, a stream is heard window by window")
+        if streamed and sys.stdin is None:
+            raise UserError("standard input: it is closed, expected a wav, or --raw HERTZ and bare samples")
         search = _search(language_model, weights)
         shape = {}
         if window is not None:
@@ -119,9 +126,19 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
             said += 1
         sys.stdout.flush()
 
-    for block in blocks:
-        write(stream.push(block))
-    write(stream.finish())
+    try:
+        try:
+            for block in blocks:
+                write(stream.push(block))
+        except KeyboardInterrupt:  # how one ends a microphone; what was said is still to be written
+            pass
+        write(stream.finish())
+        if not stream.seconds:
+            raise UserError("standard input: no audio came")
+    except UserError:
+        if said and not as_json:
+            click.echo()  # so that the message begins a line
+        raise
     if not as_json:
         click.echo()
 

@@ -12,6 +12,7 @@ import soundfile
 
 from diminuendo.errors import UserError
 from diminuendo.runtime import Recognizer
+from diminuendo.runtime.audio import read_pipe
 from diminuendo.runtime.model import best_path
 from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
 
@@ -103,6 +104,23 @@ def test_files_that_are_no_recordings(recognizer, tmp_path):
     }.items():
         with pytest.raises(UserError, match=problem):
             recognizer.transcribe(tmp_path / name)
+
+
+def test_a_pipe_that_breaks_off_says_where(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", speak("hello"), SAMPLE_RATE)
+    read, calls = soundfile.SoundFile.read, []
+
+    def breaks(self, *arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise soundfile.LibsndfileError(1)
+        return read(self, *arguments, **options)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", breaks)
+    with open(tmp_path / "a.wav", "rb") as file:
+        _, blocks = read_pipe(file.fileno())
+        with pytest.raises(UserError, match=r"standard input: damaged after 0\.20 s of audio"):
+            list(blocks)
 
 
 def test_files_that_are_no_models(tmp_path):
