@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from diminuendo.cli.errors import plain_errors
 from diminuendo.config import load_params
 from diminuendo.config.members import DistillConfig
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.distillation.initialise import initialise_from_teacher
+from diminuendo.errors import UserError
 from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.export.onnx_file import MODEL, export_model
@@ -102,7 +104,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(".work/distillation"))
     parser.add_argument("--only", nargs="*", help="rows, by their names")
     options = parser.parse_args()
+    with plain_errors():
+        print_table(options)
+
+
+def print_table(options: argparse.Namespace) -> None:
+    """Train and print the rows; raises ``UserError`` for an unknown member."""
     params = load_params()
+    if options.member not in params.distill:
+        known = ", ".join(params.distill) or "none"
+        raise UserError(f"{options.member}: no member of section distill in params.yaml; there are: {known}")
     corpus = PreparedCorpus.open(options.corpus)
     member = params.distill[options.member]
     teacher = load_model(options.models / member.parent).model

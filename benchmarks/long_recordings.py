@@ -13,6 +13,7 @@ import numpy as np
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.errors import UserError
 from diminuendo.evaluation.scoring import align_words
 from diminuendo.runtime import Recognizer
 
@@ -20,7 +21,11 @@ WINDOWS = ((20.0, 2.0), (10.0, 1.0), (5.0, 0.5), (10.0, 2.0))  # seconds of a wi
 
 
 def recordings(corpus: PreparedCorpus, seconds: float) -> list[tuple[np.ndarray, list[str]]]:
-    """Waveforms [N] of at least ``seconds`` each, as long as the utterances last, and their words."""
+    """Waveforms [N] of at least ``seconds`` each, as long as the utterances last, and their words.
+
+    Raises:
+        UserError: all utterances together are shorter.
+    """
     found, pieces, words = [], [], []
     for utterance in corpus.test:
         pieces.append(corpus.audio(utterance))
@@ -28,6 +33,9 @@ def recordings(corpus: PreparedCorpus, seconds: float) -> list[tuple[np.ndarray,
         if sum(map(len, pieces)) >= seconds * corpus.sample_rate:
             found.append((np.concatenate(pieces), words))
             pieces, words = [], []
+    if not found:
+        length = sum(utterance.duration for utterance in corpus.test)
+        raise UserError(f"--minutes: {seconds / 60:g}, the test split has {length / 60:.1f} minutes; take no more")
     return found
 
 

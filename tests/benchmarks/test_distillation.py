@@ -61,6 +61,14 @@ def test_rows_are_trained_once_and_compared_with_the_first(project, monkeypatch,
     assert [row.stat().st_mtime_ns for row in rows] == times and len(rows) == 3
 
 
+def test_an_unknown_member_is_one_message(project, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["distillation", "nobody"])
+    with pytest.raises(SystemExit) as ended:
+        distillation.main()
+    assert ended.value.code == 2
+    assert "error: nobody: no member of section distill in params.yaml; there are: student" in capsys.readouterr().err
+
+
 def test_a_change_replaces_keys_and_keeps_their_neighbours():
     settings = {"losses": {"ctc": 1.0, "kl": 1.0}, "initialise": "teacher"}
     assert distillation.changed(settings, {"losses": {"kl": 4.0}, "initialise": "random"}) == {
