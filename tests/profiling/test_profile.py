@@ -17,6 +17,7 @@ from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.coverage import count_work
 from diminuendo.quantization.graph import shorten_names
 from diminuendo.quantization.storage import store_uniformly
+from diminuendo.runtime.model import available_cores
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 SECONDS = 10.0  # as long as what coverage counts
@@ -151,5 +152,6 @@ def test_the_waveform_is_the_same_every_time():
 
 
 def test_too_many_threads_are_refused(path):
-    result = CliRunner().invoke(main, ["profile", str(path), "--threads", "1000000"])
-    assert result.exit_code == 2 and result.output.startswith("error: threads: 1000000, expected at most")
+    most = 4 * available_cores()
+    result = CliRunner().invoke(main, ["profile", str(path), "--threads", str(most + 1), "--runs", "1"])
+    assert result.exit_code == 2 and result.output.startswith(f"error: threads: {most + 1}, expected at most {most}")
