@@ -17,7 +17,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from diminuendo.config.schema import FrontendConfig
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.export.conformer import build_onnx
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord

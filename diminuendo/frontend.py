@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from diminuendo.config.schema import FrontendConfig
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.errors import UserError
 
 LOG_FLOOR = 1e-5  # added to mel power: about the power of 16-bit rounding noise in one band

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import Fraction, OpenFraction, Positive, PositiveInt, Section
+from diminuendo.config.frontend import FrontendOverrides
 from diminuendo.config.training import LossConfig, TrainingOverrides
 
 
@@ -24,6 +25,7 @@ class ArchitectureConfig(Section):
     subsampling: Literal[2, 4, 6, 8]  # feature frames per encoder frame
     subsampling_channels: Annotated[int, Field(ge=0)]  # 0: one convolution over time alone, the fastest
     dropout: Fraction
+    frontend: FrontendOverrides | None = None  # a student's: keys that differ from those of the family's frontend
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
@@ -47,6 +49,12 @@ class TeacherConfig(Section):
     def _learns_from_text(self):
         if self.losses.needs_teacher:
             raise ValueError("losses: the teacher has no teacher; only ctc and intermediate can be above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _hears_as_the_family(self):
+        if self.architecture.frontend is not None:
+            raise ValueError("architecture.frontend: the teacher's is the family's; set it in the section frontend")
         return self
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from diminuendo.config.base import Fraction, Hertz, OpenFraction, Positive, PositiveInt, Section, Weight
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.members import (
     CompressArchitectureConfig,
     DistillConfig,
@@ -73,14 +74,6 @@ class TextConfig(Section):
     units: Literal["characters", "sentencepiece"]
     vocab_size: PositiveInt  # of sentencepiece units; ignored for characters
     lowercase: bool
-
-
-class FrontendConfig(Section):
-    mels: PositiveInt
-    window_seconds: Positive
-    hop_seconds: Positive
-    low_hz: Weight
-    high_hz: Positive
 
 
 class EvaluateConfig(Section):
@@ -177,9 +170,13 @@ class Params(Section):
                 at = self.members[at][1].parent if at in self.members else TEACHER
         if self.data.source == "synthetic" and self.synthesis is None:
             raise ValueError("synthesis: missing, and data.source is synthetic")
-        if self.frontend.high_hz > self.data.sample_rate / 2:
-            raise ValueError(
-                f"frontend.high_hz: {self.frontend.high_hz:g} Hz is above half of "
-                f"data.sample_rate ({self.data.sample_rate} Hz)"
-            )
+        heard = {"frontend": self.frontend}
+        for name, member in self.distill.items():
+            heard[f"distill.{name}.architecture.frontend"] = self.frontend.with_overrides(member.architecture.frontend)
+        for path, frontend in heard.items():
+            if frontend.high_hz > self.data.sample_rate / 2:
+                raise ValueError(
+                    f"{path}.high_hz: {frontend.high_hz:g} Hz is above half of "
+                    f"data.sample_rate ({self.data.sample_rate} Hz)"
+                )
         return self

@@ -40,6 +40,8 @@ class TrainingConfig(Section):
     augmentation: AugmentationConfig
     # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
+    # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.
+    draws: PositiveInt | None = None
 
 
 TrainingOverrides = overrides_of(TrainingConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +34,11 @@ class Batch:
     targets: Tensor
     target_lengths: Tensor
     seconds: float
+    key: str | None = None  # of a batch that comes again, equal in every bit
+
+    def to(self, device: torch.device) -> Batch:
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: v.to(device) for name, v in moved.items() if isinstance(v, Tensor)})
 
 
 def batch_plan(durations: Sequence[float], batch_seconds: float, seed: int | None, epoch: int = 0) -> list[list[int]]:
@@ -110,15 +115,27 @@ class BatchSource:
         seed: int,
         augmentation: AugmentationConfig | None = None,
         joined_from_epoch: int = 0,
+        draws: int | None = None,
     ):
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation
         self.joined = augmentation.joined if augmentation else 0.0
         self.silence = round((augmentation.silence_seconds if augmentation else 0.0) * corpus.sample_rate)  # samples
-        self.joined_from_epoch = joined_from_epoch
+        self.joined_from_epoch, self.draws = joined_from_epoch, draws
+
+    def draw(self, epoch: int) -> int:
+        """The epoch whose batches this one hears: itself, or an earlier one where there are only so many draws.
+
+        Draws with and without pairs are not mixed: those with pairs begin anew at ``joined_from_epoch``.
+        """
+        if self.draws is None:
+            return epoch
+        since = epoch - (self.joined_from_epoch if epoch >= self.joined_from_epoch else 0)
+        return epoch - since + since % self.draws
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Batches of what is heard in one piece: an utterance, or two that are joined."""
+        epoch = self.draw(epoch)
         heard: list[tuple[int, ...]] = [(index,) for index in range(len(self.split))]
         if self.joined and epoch >= self.joined_from_epoch:
             heard = in_pairs([u.speaker for u in self.split], self.joined, self.seed, epoch)
@@ -128,20 +145,30 @@ class BatchSource:
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number ``start`` on."""
-        plan = self.plan(epoch)[start:]
+        order = self._order(epoch)[start:]
+        plan, draw = self.plan(epoch), self.draw(epoch)
         with ThreadPoolExecutor(1) as reader:
-            waiting = [reader.submit(self._batch, indices, epoch) for indices in plan[:PREFETCHED]]
-            following = iter(plan[PREFETCHED:])
+            waiting = [reader.submit(self._batch, plan, place, draw) for place in order[:PREFETCHED]]
+            following = iter(order[PREFETCHED:])
             while waiting:
                 batch = waiting.pop(0).result()
-                if (indices := next(following, None)) is not None:
-                    waiting.append(reader.submit(self._batch, indices, epoch))
+                if (place := next(following, None)) is not None:
+                    waiting.append(reader.submit(self._batch, plan, place, draw))
                 yield batch
 
-    def _batch(self, heard: list[tuple[int, ...]], epoch: int) -> Batch:
-        waveforms = [self._waveform(indices, epoch) for indices in heard]
+    def _order(self, epoch: int) -> list[int]:
+        """Places in the plan of an epoch; that of a repeated draw is shuffled again."""
+        places = np.arange(len(self.plan(epoch)))
+        if self.draw(epoch) != epoch:
+            np.random.default_rng([self.seed, epoch]).shuffle(places)
+        return places.tolist()
+
+    def _batch(self, plan: list[list[tuple[int, ...]]], place: int, draw: int) -> Batch:
+        heard = plan[place]
+        waveforms = [self._waveform(indices, draw) for indices in heard]
         texts = [" ".join(self.split[index].text for index in indices) for indices in heard]
-        return collate(waveforms, [self.corpus.tokenizer.encode(text) for text in texts], self.corpus.sample_rate)
+        batch = collate(waveforms, [self.corpus.tokenizer.encode(text) for text in texts], self.corpus.sample_rate)
+        return batch if self.draws is None else replace(batch, key=f"{draw}-{place}")
 
     def _waveform(self, indices: tuple[int, ...], epoch: int) -> np.ndarray:
         waveforms = [self.corpus.audio(self.split[index]) for index in indices]

@@ -6,6 +6,8 @@ Every term is a mean over valid frames (or targets), so that its weight means th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,8 +73,10 @@ class HiddenStates(nn.Module):
         self.pairs = [(i, max(0, round((i + 1) * teacher_layers / student_layers) - 1)) for i in range(student_layers)]
         self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width) for _ in self.pairs)
 
-    def forward(self, student: list[Tensor], teacher: list[Tensor], teacher_lengths: Tensor, lengths: Tensor) -> Tensor:
-        """Layers' outputs of the student ``[B, T, D]`` and of the teacher ``[B, T', W]``."""
+    def forward(
+        self, student: list[Tensor], teacher: Mapping[int, Tensor], teacher_lengths: Tensor, lengths: Tensor
+    ) -> Tensor:
+        """Layers' outputs of the student ``[B, T, D]`` and, by layer, of the teacher ``[B, T', W]``."""
         total = student[0].new_zeros(())
         mask = frame_mask(lengths, student[0].shape[1])
         for projection, (ours, theirs) in zip(self.projections, self.pairs):

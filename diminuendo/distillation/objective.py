@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import Batch
 from diminuendo.distillation.losses import CTCLoss, FrameKL, HiddenStates, SequenceTargets, align_frames
+from diminuendo.distillation.teaching import Teaching
 from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC
 
@@ -17,9 +19,14 @@ class Objective(nn.Module):
 
     Raises:
         UserError: a term needs a teacher and there is none, or the teacher's tokens are not the student's.
+
+    Args:
+        kept: folder for what the teacher said of batches that come again.
     """
 
-    def __init__(self, config: LossConfig, student: ConformerCTC, teacher: ConformerCTC | None):
+    def __init__(
+        self, config: LossConfig, student: ConformerCTC, teacher: ConformerCTC | None, *, kept: Path | None = None
+    ):
         super().__init__()
         self.config = config
         if config.needs_teacher and teacher is None:
@@ -30,8 +37,7 @@ class Objective(nn.Module):
             raise UserError(
                 "losses: teacher and student have different vocabularies; build both from one prepared corpus"
             )
-        # In lists, so that they are no submodules: a checkpoint has the student already and does not need the teacher.
-        self._teacher = [teacher.eval()] if config.needs_teacher else []
+        # In a list, so that it is no submodule: a checkpoint has the student already.
         self._project = [student.out]
         self.ctc, self.kl, self.sequence = CTCLoss(), FrameKL(config.temperature), SequenceTargets()
         self.hidden = None
@@ -39,6 +45,8 @@ class Objective(nn.Module):
             self.hidden = HiddenStates(
                 student.record.width, len(student.record.layers), teacher.record.width, len(teacher.record.layers)
             )
+        followed = {theirs for _, theirs in self.hidden.pairs} if self.hidden is not None else set()
+        self._teaching = Teaching(teacher, followed, student, kept) if config.needs_teacher else None
 
     def forward(
         self, output: tuple[Tensor, Tensor, list[Tensor]], clean_BMT: Tensor, frames: Tensor, batch: Batch
@@ -47,7 +55,7 @@ class Objective(nn.Module):
 
         Args:
             output: the student's log-probabilities, lengths and states, on masked features.
-            clean_BMT: the same features unmasked, which the teacher hears.
+            clean_BMT: the same features unmasked, which the teacher hears unless it has a frontend of its own.
             frames: valid feature frames ``[B]``.
         """
         log_probs, lengths, states = output
@@ -57,16 +65,16 @@ class Objective(nn.Module):
         if self.config.intermediate > 0:
             middle = self._project[0](states[(len(states) - 1) // 2]).log_softmax(dim=-1)
             terms["intermediate"] = self.ctc(middle, lengths, batch.targets, batch.target_lengths)
-        if self._teacher:
-            with torch.no_grad():
-                taught, taught_lengths, taught_states = self._teacher[0].encode(clean_BMT, frames)
+        if self._teaching is not None:
+            taught = self._teaching(batch, clean_BMT, frames)
             if self.config.kl > 0:
                 # Probabilities, not logarithms, are averaged over frames.
-                aligned = align_frames(taught.exp(), taught_lengths, lengths, log_probs.shape[1]).clamp(min=1e-8).log()
+                aligned = align_frames(taught.log_probs.exp(), taught.lengths, lengths, log_probs.shape[1])
+                aligned = aligned.clamp(min=1e-8).log()
                 terms["kl"] = self.kl(log_probs, aligned, lengths)
             if self.hidden is not None:
-                terms["hidden"] = self.hidden(states, taught_states, taught_lengths, lengths)
+                terms["hidden"] = self.hidden(states, taught.states, taught.lengths, lengths)
             if self.config.sequence > 0:
-                terms["sequence"] = self.sequence(log_probs, lengths, taught, taught_lengths)
+                terms["sequence"] = self.sequence(log_probs, lengths, taught.log_probs, taught.lengths)
         loss = sum(getattr(self.config, name) * value for name, value in terms.items())
         return loss, terms

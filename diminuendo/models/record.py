@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from diminuendo.config.base import Fraction, PositiveInt, Section
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.members import ArchitectureConfig
-from diminuendo.config.schema import FrontendConfig
 
 Width = Annotated[int, Field(ge=0)]  # 0: pruning left nothing of this module
 
@@ -48,7 +48,7 @@ class ConformerRecord(Section):
 def record_of(
     config: ArchitectureConfig, frontend: FrontendConfig, sample_rate: int, vocabulary: int
 ) -> ConformerRecord:
-    """The record of a uniform Conformer."""
+    """The record of a uniform Conformer; ``frontend`` is the family's, of which it may have keys of its own."""
     layer = LayerRecord(
         heads=config.heads,
         head_width=config.head_width or config.width // max(1, config.heads),
@@ -59,7 +59,7 @@ def record_of(
     )
     return ConformerRecord(
         sample_rate=sample_rate,
-        frontend=frontend,
+        frontend=frontend.with_overrides(config.frontend),
         subsampling=config.subsampling,
         subsampling_channels=config.subsampling_channels,
         width=config.width,

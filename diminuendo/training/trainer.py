@@ -102,12 +102,13 @@ def train(
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
-    objective = Objective(losses, model, teacher.to(device) if teacher else None).to(device)
+    kept = work / "taught" if config.draws else None
+    objective = Objective(losses, model, teacher.to(device) if teacher else None, kept=kept).to(device)
     optimiser = optimiser_for(model, objective, config)
     average = MovingAverage(model, config.ema_decay)
     parts = {"model": model, "objective": objective, "optimiser": optimiser, "average": average.model}
     source = BatchSource(
-        corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch
+        corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch, config.draws
     )
     dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
 
@@ -171,11 +172,9 @@ def _step(
         group["lr"] = rate
     if hooks.before_step:
         hooks.before_step(model, step / total)
-    features, frames = model.frontend(batch.waveform.to(device), batch.lengths.to(device))
+    batch = batch.to(device)
+    features, frames = model.frontend(batch.waveform, batch.lengths)
     masked = spec_augment(features, frames, config.augmentation, np.random.default_rng([seed, step]))
-    batch = Batch(
-        batch.waveform, batch.lengths, batch.targets.to(device), batch.target_lengths.to(device), batch.seconds
-    )
     loss, terms = objective(model.encode(masked, frames), features, frames, batch)
     if not torch.isfinite(loss):
         raise UserError(

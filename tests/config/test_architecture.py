@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from diminuendo.config.members import ArchitectureConfig, DistillConfig, QuantizeConfig, StructuredConfig
+from diminuendo.config.members import ArchitectureConfig, DistillConfig, QuantizeConfig, StructuredConfig, TeacherConfig
+from diminuendo.models.record import record_of
+from tests.factories.models import FRONTEND
 
 KEYS = {
     "layers": 2,
@@ -53,3 +55,17 @@ def test_training_between_rounds_needs_rounds():
     with pytest.raises(ValidationError, match="give rounds above 1"):
         StructuredConfig(parameters=0.5, round_epochs=2)
     assert StructuredConfig(parameters=0.5, round_epochs=2, rounds=2).rounds == 2
+
+
+def test_a_student_hears_what_differs_from_the_family():
+    architecture = ArchitectureConfig(**KEYS, frontend={"mels": 6, "hop_seconds": 0.02})
+    record = record_of(architecture, FRONTEND, 4000, 7)
+    assert record.frontend == FRONTEND.model_copy(update={"mels": 6, "hop_seconds": 0.02})
+    assert record_of(ArchitectureConfig(**KEYS), FRONTEND, 4000, 7).frontend == FRONTEND
+    with pytest.raises(ValidationError, match="hopseconds"):
+        ArchitectureConfig(**KEYS, frontend={"hopseconds": 0.02})
+
+
+def test_the_teacher_hears_what_the_family_hears():
+    with pytest.raises(ValidationError, match="set it in the section frontend"):
+        TeacherConfig(architecture=KEYS | {"frontend": {"mels": 6}})

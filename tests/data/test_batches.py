@@ -145,3 +145,38 @@ def texts_and_seconds(corpus, batch):
     targets = batch.targets.split(batch.target_lengths.tolist())
     seconds = (batch.lengths / corpus.sample_rate).tolist()
     return [(corpus.tokenizer.decode(ids.tolist()), length) for ids, length in zip(targets, seconds)]
+
+
+def drawn(draws, joined_from_epoch=0):
+    augmentation = AUGMENTATION.model_copy(update={"joined": 0.5})
+    corpus = ToneCorpus()
+    return BatchSource(corpus, corpus.train, 1.5, 3, augmentation, joined_from_epoch, draws)
+
+
+def test_later_epochs_hear_the_draws_again_in_another_order():
+    from_the_first = drawn(2)
+    assert [from_the_first.draw(epoch) for epoch in range(5)] == [0, 1, 0, 1, 0]
+    by_key = [{batch.key: batch for batch in from_the_first.epoch(epoch)} for epoch in (0, 2)]
+    assert list(by_key[0]) != list(by_key[1]) and set(by_key[0]) == set(by_key[1])
+    assert all(same(batch, by_key[1][key]) for key, batch in by_key[0].items())
+    assert not set(by_key[0]) & {batch.key for batch in from_the_first.epoch(1)}
+
+
+def test_draws_with_pairs_are_drawn_apart():
+    late = drawn(2, joined_from_epoch=3)
+    assert [late.draw(epoch) for epoch in range(8)] == [0, 1, 0, 3, 4, 3, 4, 3]
+    pairs = [any(len(heard) == 2 for batch in late.plan(epoch) for heard in batch) for epoch in range(8)]
+    assert pairs == [False] * 3 + [True] * 5
+
+
+def test_a_repeated_epoch_goes_on_from_any_batch():
+    whole = list(drawn(1).epoch(4))
+    for start in range(len(whole)):
+        rest = list(drawn(1).epoch(4, start))
+        assert [batch.key for batch in rest] == [batch.key for batch in whole[start:]]
+        assert all(same(a, b) for a, b in zip(rest, whole[start:]))
+
+
+def test_without_draws_every_epoch_is_new_and_no_batch_has_a_key():
+    assert [drawn(None).draw(epoch) for epoch in range(3)] == [0, 1, 2]
+    assert all(batch.key is None for batch in drawn(None).epoch(0))

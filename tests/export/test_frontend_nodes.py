@@ -3,7 +3,7 @@ import onnxruntime
 import pytest
 import torch
 
-from diminuendo.config.schema import FrontendConfig
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.export.frontend import add_frontend
 from diminuendo.export.graph import FLOAT, INT64, Graph
 from diminuendo.frontend import FrontendGeometry, LogMel

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diminuendo.config.schema import FrontendConfig
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import AugmentationConfig, TrainingConfig
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import ConformerRecord, LayerRecord

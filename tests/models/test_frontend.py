@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from diminuendo.config.schema import FrontendConfig
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.errors import UserError
 from diminuendo.frontend import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry, LogMel, hz_to_mel, mel_to_hz
 

@@ -1,0 +1,20 @@
+"""What a model hears: log-mel features of a waveform."""
+
+from __future__ import annotations
+
+from diminuendo.config.base import Positive, PositiveInt, Section, Weight, overrides_of
+
+
+class FrontendConfig(Section):
+    mels: PositiveInt
+    window_seconds: Positive
+    hop_seconds: Positive
+    low_hz: Weight
+    high_hz: Positive
+
+    def with_overrides(self, own: Section | None) -> FrontendConfig:
+        """A copy with the keys that ``own`` has."""
+        return self if own is None else FrontendConfig(**{**self.model_dump(), **own.model_dump(exclude_none=True)})
+
+
+FrontendOverrides = overrides_of(FrontendConfig)

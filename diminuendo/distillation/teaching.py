@@ -1,0 +1,68 @@
+"""What the teacher says of a batch, heard through its own frontend, and kept on disk where the batch comes again.
+
+A small student learns longer than it takes to ask its teacher once: with ``training.draws`` the same augmented batches
+are heard in several epochs (long, consistent schedules: Beyer et al. 2022), and the teacher is run for the first alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from diminuendo.data.batches import Batch
+from diminuendo.files import atomic_file
+from diminuendo.models.conformer import ConformerCTC
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``."""
+
+    log_probs: Tensor
+    lengths: Tensor
+    states: dict[int, Tensor]
+
+
+class Teaching:
+    """Asks a teacher.
+
+    Args:
+        layers: whose states are wanted.
+        student: whose features the teacher hears where they are its own, too.
+        kept: folder for what was said of batches that have a ``key``; None: nothing is kept.
+    """
+
+    def __init__(self, teacher: ConformerCTC, layers: set[int], student: ConformerCTC, kept: Path | None = None):
+        self.teacher, self.layers, self.kept = teacher.eval(), sorted(layers), kept
+        self.same_features = teacher.record.frontend == student.record.frontend
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> Taught:
+        """What the teacher says of a batch whose unmasked features and valid frames are the student's."""
+        if self.kept is None or batch.key is None:
+            return self._ask(batch, features_BMT, frames)
+        path = self.kept / f"{batch.key}.safetensors"
+        if path.exists():
+            stored = load_file(path)
+        else:
+            said = self._ask(batch, features_BMT, frames)
+            # In half precision, and what is used at once is what is read later: a run that is killed hears the same.
+            stored = {"log_probs": said.log_probs.half(), "lengths": said.lengths}
+            stored |= {f"states.{layer}": state.half() for layer, state in said.states.items()}
+            stored = {name: tensor.contiguous().cpu() for name, tensor in stored.items()}
+            self.kept.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path) as temporary:
+                save_file(stored, temporary)
+        here = {name: tensor.to(batch.waveform.device) for name, tensor in stored.items()}
+        states = {layer: here[f"states.{layer}"].float() for layer in self.layers}
+        return Taught(here["log_probs"].float(), here["lengths"], states)
+
+    def _ask(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> Taught:
+        if not self.same_features:
+            features_BMT, frames = self.teacher.frontend(batch.waveform, batch.lengths)
+        log_probs, lengths, states = self.teacher.encode(features_BMT, frames)
+        return Taught(log_probs, lengths, {layer: states[layer] for layer in self.layers})
