@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from diminuendo.config.base import Fraction, Hertz, OpenFraction, Positive, PositiveInt, Section, Weight
 from diminuendo.config.frontend import FrontendConfig
@@ -51,6 +51,7 @@ class SynthesisConfig(Section):
     train_utterances: PositiveInt
     dev_utterances: PositiveInt
     test_utterances: PositiveInt
+    unlabelled_utterances: Annotated[int, Field(ge=0)] = 0  # further sentences in train's voices, without their text
     words_per_minute: tuple[int, int]
     pitch: tuple[int, int]  # eSpeak NG's scale, 0 to 99
     noise_snr_db: tuple[float, float]
@@ -136,6 +137,18 @@ class Params(Section):
                 raise ValueError(
                     f"distill.{name}.teacher_layers: {list(member.teacher_layers)}; {member.parent} has {layers} "
                     f"layers, so give indices from 0 to {layers - 1}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_audio_is_taught(self):
+        for name, (stage, member) in self.members.items():
+            trained = stage != "quantize" or member.aware
+            if trained and self.training_of(name).unlabelled and not member.losses.needs_teacher:
+                path = name if name == TEACHER else f"{stage}.{name}"
+                raise ValueError(
+                    f"{path}.training.unlabelled: only a teacher knows what is said there; set losses.kl, hidden or "
+                    "sequence above 0, or unlabelled: false"
                 )
         return self
 

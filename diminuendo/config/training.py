@@ -42,6 +42,7 @@ class TrainingConfig(Section):
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
     # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.
     draws: PositiveInt | None = None
+    unlabelled: bool = False  # hear the corpus' unlabelled audio as well as train; only the teacher knows what it says
 
 
 TrainingOverrides = overrides_of(TrainingConfig)

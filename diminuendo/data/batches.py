@@ -21,18 +21,22 @@ class Spoken(Protocol):
     """What batching needs to know of an utterance."""
 
     duration: float
-    text: str
+    text: str | None  # None: unlabelled
     speaker: str | None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Zero-padded waveforms ``[B, N]``, their lengths ``[B]``, concatenated targets and their lengths ``[B]``."""
+    """Zero-padded waveforms ``[B, N]`` and their lengths ``[B]``.
+
+    ``labelled`` ``[B]`` says which have a text: targets, one after the other, and their lengths are of those alone.
+    """
 
     waveform: Tensor
     lengths: Tensor
     targets: Tensor
     target_lengths: Tensor
+    labelled: Tensor
     seconds: float
     key: str | None = None  # of a batch that comes again, equal in every bit
 
@@ -81,16 +85,18 @@ def in_pairs(speakers: Sequence[str | None], share: float, seed: int, epoch: int
     return groups + [(index,) for index in waiting.values()]
 
 
-def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int]], sample_rate: int) -> Batch:
-    """Pad with zeros to the longest."""
+def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int] | None], sample_rate: int) -> Batch:
+    """Pad with zeros to the longest; None in place of targets: unlabelled."""
+    known = [target for target in targets if target is not None]
     padded = np.zeros((len(waveforms), max(w.size for w in waveforms)), dtype=np.float32)
     for row, waveform in zip(padded, waveforms):
         row[: waveform.size] = waveform
     return Batch(
         waveform=torch.from_numpy(padded),
         lengths=torch.tensor([w.size for w in waveforms]),
-        targets=torch.tensor([token for target in targets for token in target], dtype=torch.long),
-        target_lengths=torch.tensor([len(target) for target in targets]),
+        targets=torch.tensor([token for target in known for token in target], dtype=torch.long),
+        target_lengths=torch.tensor([len(target) for target in known], dtype=torch.long),
+        labelled=torch.tensor([target is not None for target in targets]),
         seconds=sum(w.size for w in waveforms) / sample_rate,
     )
 
@@ -166,9 +172,13 @@ class BatchSource:
     def _batch(self, plan: list[list[tuple[int, ...]]], place: int, draw: int) -> Batch:
         heard = plan[place]
         waveforms = [self._waveform(indices, draw) for indices in heard]
-        texts = [" ".join(self.split[index].text for index in indices) for indices in heard]
-        batch = collate(waveforms, [self.corpus.tokenizer.encode(text) for text in texts], self.corpus.sample_rate)
+        batch = collate(waveforms, [self._target(indices) for indices in heard], self.corpus.sample_rate)
         return batch if self.draws is None else replace(batch, key=f"{draw}-{place}")
+
+    def _target(self, indices: tuple[int, ...]) -> list[int] | None:
+        """The tokens of what is said, if all of it is known."""
+        texts = [self.split[index].text for index in indices]
+        return None if None in texts else self.corpus.tokenizer.encode(" ".join(texts))
 
     def _waveform(self, indices: tuple[int, ...], epoch: int) -> np.ndarray:
         waveforms = [self.corpus.audio(self.split[index]) for index in indices]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diminuendo.data.prepared import SPLITS
+from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.data.validation import Problems
 from diminuendo.errors import UserError
 from diminuendo.text import describe_characters, normalize, unprintable
@@ -31,7 +31,7 @@ class Entry:
     path: Path
     offset: float | None  # None: the utterance is the whole file
     duration: float
-    text: str  # normalised
+    text: str  # normalised; empty where it is unlabelled
     keys: dict[str, Any]  # speaker, gender, … and what else the line has
 
     @property
@@ -41,6 +41,8 @@ class Entry:
 
 def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> list[Entry]:
     """The well-formed lines of a manifest; what is wrong with the others goes to ``problems``.
+
+    Of ``unlabelled`` no text is read.
 
     Raises:
         UserError: the file itself cannot be read.
@@ -80,12 +82,14 @@ def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool
     if not isinstance(line, dict):
         problems.add(path, number, "bad JSON", f"expected a JSON object, found {_kind(line)}")
         return None
-    wrong = list(_type_errors(line))
+    if split == UNLABELLED:
+        line.pop("text", None)
+    wrong = list(_type_errors(line, texts=split != UNLABELLED))
     for message in wrong:
         problems.add(path, number, "wrong type or value", message)
     if wrong:
         return None
-    text = normalize(line["text"], lowercase)
+    text = normalize(line.get("text", ""), lowercase)
     if strange := unprintable(text):
         problems.add(
             path,
@@ -94,7 +98,7 @@ def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool
             f"text: {describe_characters(strange)} cannot be part of a text",
         )
         return None
-    if not text:
+    if not text and split != UNLABELLED:
         problems.add(path, number, "empty text", "text: empty; remove the line, or write what is said")
         return None
     known = ("audio_filepath", "offset", "duration", "text", "id")
@@ -121,8 +125,10 @@ def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool
     )
 
 
-def _type_errors(line: dict[str, Any]):
+def _type_errors(line: dict[str, Any], texts: bool):
     for key, wanted in (("audio_filepath", str), ("duration", float), ("text", str)):
+        if key == "text" and not texts:
+            continue
         if line.get(key) is None:
             yield f"{key}: missing"
         elif not _is(line[key], wanted):
@@ -190,7 +196,7 @@ def _kind(value: Any) -> str:
 def read_splits(
     folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems
 ) -> dict[str, list[Entry]]:
-    """Train, dev and test of a folder.
+    """Train, dev and test of a folder, and unlabelled if it has that.
 
     Raises:
         UserError: the folder or one of the three files is missing, and dev cannot be split off either.
@@ -217,11 +223,14 @@ def read_splits(
     }
     if carve:
         splits["train"], splits["dev"] = split_off_dev(splits["train"], dev_fraction, seed)
-    return {split: splits[split] for split in SPLITS}
+    found = {split: splits[split] for split in SPLITS}
+    if (path := folder / f"{UNLABELLED}.jsonl").is_file():
+        found[UNLABELLED] = read_split(path, UNLABELLED, lowercase, problems)
+    return found
 
 
 def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[str, list[Entry]]:
-    """Those of train, dev and test that a folder has; ids without a name of their own are told from the source's.
+    """Those of train, dev, test and unlabelled that a folder has; ids without a name of their own are told from the source's.
 
     Raises:
         UserError: there is no such folder.
@@ -232,7 +241,7 @@ def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[st
             "test.jsonl, or without them; if DVC tracks it, run `dvc checkout`"
         )
     found = {}
-    for split in SPLITS:
+    for split in (*SPLITS, UNLABELLED):
         if (path := folder / f"{split}.jsonl").is_file():
             entries = read_split(path, split, lowercase, problems)
             found[split] = [
@@ -279,6 +288,7 @@ def check_speakers(splits: dict[str, list[Entry]], problems: Problems) -> int:
     """Report every speaker who is in two splits; returns how many utterances name no speaker."""
     heard: dict[str, dict[str, list[Entry]]] = {}
     for split, entries in splits.items():
+        split = "train" if split == UNLABELLED else split  # learned from, both of them
         for entry in entries:
             if entry.speaker is not None:
                 heard.setdefault(entry.speaker, {}).setdefault(split, []).append(entry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.config.schema import Params
-from diminuendo.data.prepared import SPLITS, ShardWriter, write_corpus
+from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter, write_corpus
 from diminuendo.data.sources import SOURCE, Sources
 from diminuendo.errors import UserError
 from diminuendo.text import normalize, train_tokenizer
@@ -37,7 +37,7 @@ def prepare(
         UserError: the source is bad; everything wrong with it is in the message or in the file that it names.
     """
     workers = workers or _cores()
-    writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in SPLITS}
+    writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in (*SPLITS, UNLABELLED)}
     sources = Sources()
     try:
         if params.data.source == "synthetic":
@@ -49,7 +49,7 @@ def prepare(
         for writer in writers.values():
             writer.close()
     for split, writer in writers.items():
-        if not writer.lines:
+        if not writer.lines and split != UNLABELLED:
             reasons = ", ".join(f"{n} {reason}" for reason, n in writer.dropped.items())
             raise UserError(
                 f"{params.data.path}: {split} has no utterances left ({reasons or 'the source has none'}); "
@@ -108,9 +108,11 @@ def _speak_synthetic(params: Params, writers: dict[str, ShardWriter], sources: S
                 "accent": utterance.voice.accent,
             }
             seconds = len(samples) / rate
-            if split == "train" and seconds < params.data.min_seconds:
+            if split == UNLABELLED:
+                del keys["text"]
+            if split in ("train", UNLABELLED) and seconds < params.data.min_seconds:
                 writers[split].drop("shorter than data.min_seconds")
-            elif split == "train" and seconds > params.data.max_seconds:
+            elif split in ("train", UNLABELLED) and seconds > params.data.max_seconds:
                 writers[split].drop("longer than data.max_seconds")
             else:
                 writers[split].add(keys, samples)

@@ -22,6 +22,7 @@ from diminuendo.files import digest_of_json, sha256_of, write_json
 from diminuendo.text import Tokenizer, load_tokenizer
 
 SPLITS = ("train", "dev", "test")
+UNLABELLED = "unlabelled"  # audio without transcripts, which a teacher can teach from; a corpus may have none
 SHARD_SECONDS = 600.0
 _REMEDY = "run the prepare stage again (dvc repro prepare)"
 
@@ -34,7 +35,7 @@ class Utterance:
     audio_filepath: str  # relative to the corpus folder
     offset: float
     duration: float
-    text: str
+    text: str | None  # None: unlabelled
     speaker: str | None = None
     extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -88,7 +89,7 @@ class ShardWriter:
         return {
             "utterances": len(self.lines),
             "seconds": round(sum(line["duration"] for line in self.lines), 3),
-            "words": sum(len(line["text"].split()) for line in self.lines),
+            "words": sum(len(line.get("text", "").split()) for line in self.lines),
             "speakers": len({line["speaker"] for line in self.lines if line.get("speaker") is not None}),
             "dropped": dict(sorted(self.dropped.items())),
         }
@@ -107,6 +108,8 @@ def write_corpus(
     """
     for split, writer in writers.items():
         writer.close()
+        if split == UNLABELLED and not writer.lines:
+            continue
         lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) for line in writer.lines)
         (folder / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     write_json(folder / "tokens.json", {"units": tokenizer.units, "tokens": tokenizer.tokens})
@@ -114,7 +117,7 @@ def write_corpus(
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "corpus.json")
     summary: dict[str, Any] = {
         "files": {p.relative_to(folder).as_posix(): sha256_of(p) for p in paths},
-        "splits": {split: writer.summary() for split, writer in writers.items()},
+        "splits": {split: writer.summary() for split, writer in writers.items() if split != UNLABELLED or writer.lines},
         "sample_rate": next(iter(writers.values())).sample_rate,
         "source": source,
         "parameters": parameters or {},
@@ -162,12 +165,13 @@ class PreparedCorpus:
         return cls(folder, summary)
 
     def split(self, name: str) -> list[Utterance]:
-        """Utterances of ``train``, ``dev`` or ``test`` in manifest order."""
+        """Utterances of ``train``, ``dev``, ``test`` or ``unlabelled`` in manifest order."""
         utterances = []
         with open(self.folder / f"{name}.jsonl", encoding="utf-8") as lines:
             for line in lines:
                 keys = json.loads(line)
-                own = {k: keys.pop(k) for k in ("id", "audio_filepath", "offset", "duration", "text")}
+                own = {k: keys.pop(k) for k in ("id", "audio_filepath", "offset", "duration")}
+                own["text"] = keys.pop("text", None)
                 utterances.append(Utterance(**own, speaker=keys.pop("speaker", None), extra=MappingProxyType(keys)))
         return utterances
 
@@ -182,6 +186,11 @@ class PreparedCorpus:
     @cached_property
     def test(self) -> list[Utterance]:
         return self.split("test")
+
+    @cached_property
+    def unlabelled(self) -> list[Utterance]:
+        """None of them has a text; the list is empty where the corpus has no such audio."""
+        return self.split(UNLABELLED) if f"{UNLABELLED}.jsonl" in self.summary["files"] else []
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -15,7 +15,7 @@ import numpy as np
 from diminuendo.config.schema import Params
 from diminuendo.data.audio import read_audio, resample, to_pcm16
 from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
-from diminuendo.data.prepared import SPLITS, ShardWriter
+from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.validation import Problems
 from diminuendo.text import Tokenizer, describe_characters, train_tokenizer
@@ -61,6 +61,9 @@ def read_recordings(
     splits["train"] = kept
     for reason in reasons:
         writers["train"].drop(reason)
+    splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], params)
+    for reason in reasons:
+        writers[UNLABELLED].drop(reason)
     _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
@@ -82,6 +85,9 @@ def read_recordings(
                 continue
             digest = hashlib.sha256(loaded.tobytes()).digest()
             other_split, other = heard.setdefault(digest, (split, entry))
+            if split == UNLABELLED and other_split == "train":
+                writers[split].drop("the audio of a train utterance")
+                continue
             if other_split != split:
                 problems.add(
                     entry.file,
@@ -90,16 +96,17 @@ def read_recordings(
                     f"{entry.path} is the same audio as {other.path} in {other_split} ({other.file}:{other.line})",
                 )
             if not len(problems):  # otherwise nothing will be kept, and only the check goes on
-                writers[split].add({"id": entry.id, "text": entry.text, **entry.keys}, loaded)
+                said = {} if split == UNLABELLED else {"text": entry.text}
+                writers[split].add({"id": entry.id, **said, **entry.keys}, loaded)
     problems.stop(report)
 
 
 def _all_splits(params: Params, folders: dict[str, Path], problems: Problems) -> dict[str, list[Entry]]:
     """The manifests of the source, then those that are collected."""
     data, lowercase = params.data, params.text.lowercase
-    splits: dict[str, list[Entry]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[Entry]] = {split: [] for split in (*SPLITS, UNLABELLED)}
     if data.source == "manifest":
-        splits = read_splits(folders[SOURCE], lowercase, data.dev_fraction, params.seed, problems)
+        splits |= read_splits(folders[SOURCE], lowercase, data.dev_fraction, params.seed, problems)
     for split, entries in read_collected(folders[COLLECTED], lowercase, problems).items():
         first_with_id = {entry.id: entry for entry in splits[split]}
         for entry in entries:
@@ -166,15 +173,7 @@ def _kept_for_training(
     train: list[Entry], params: Params, say: Callable[[str], None], splits: dict[str, list[Entry]]
 ) -> tuple[list[Entry], list[str]]:
     """Train entries within the limits and long enough for their text, and a reason for each of the others."""
-    kept: list[Entry] = []
-    reasons: list[str] = []
-    for entry in train:
-        if entry.duration < params.data.min_seconds:
-            reasons.append("shorter than data.min_seconds")
-        elif entry.duration > params.data.max_seconds:
-            reasons.append("longer than data.max_seconds")
-        else:
-            kept.append(entry)
+    kept, reasons = _within_limits(train, params)
     if not kept:
         return kept, reasons
     tokenizer = train_tokenizer(params.text.units, [e.text for e in kept], params.text.vocab_size)
@@ -191,6 +190,20 @@ def _kept_for_training(
                 f"frame rate, from {first} on; no model can get them right"
             )
     return long_enough, reasons
+
+
+def _within_limits(entries: list[Entry], params: Params) -> tuple[list[Entry], list[str]]:
+    """Those neither too short nor too long, and a reason for each of the others."""
+    kept: list[Entry] = []
+    reasons: list[str] = []
+    for entry in entries:
+        if entry.duration < params.data.min_seconds:
+            reasons.append("shorter than data.min_seconds")
+        elif entry.duration > params.data.max_seconds:
+            reasons.append("longer than data.max_seconds")
+        else:
+            kept.append(entry)
+    return kept, reasons
 
 
 def ctc_frames(tokenizer: Tokenizer, text: str) -> int:

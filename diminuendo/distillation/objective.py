@@ -61,10 +61,10 @@ class Objective(nn.Module):
         log_probs, lengths, states = output
         terms: dict[str, Tensor] = {}
         if self.config.ctc > 0:
-            terms["ctc"] = self.ctc(log_probs, lengths, batch.targets, batch.target_lengths)
+            terms["ctc"] = self._against_text(log_probs, lengths, batch)
         if self.config.intermediate > 0:
             middle = self._project[0](states[(len(states) - 1) // 2]).log_softmax(dim=-1)
-            terms["intermediate"] = self.ctc(middle, lengths, batch.targets, batch.target_lengths)
+            terms["intermediate"] = self._against_text(middle, lengths, batch)
         if self._teaching is not None:
             taught = self._teaching(batch, clean_BMT, frames)
             if self.config.kl > 0:
@@ -78,3 +78,7 @@ class Objective(nn.Module):
                 terms["sequence"] = self.sequence(log_probs, lengths, taught.log_probs, taught.lengths)
         loss = sum(getattr(self.config, name) * value for name, value in terms.items())
         return loss, terms
+
+    def _against_text(self, log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
+        known = batch.labelled
+        return self.ctc(log_probs[known], lengths[known], batch.targets, batch.target_lengths)

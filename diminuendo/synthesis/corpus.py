@@ -12,6 +12,7 @@ import numpy as np
 
 from diminuendo.config.schema import SynthesisConfig
 from diminuendo.data.audio import to_pcm16
+from diminuendo.data.prepared import UNLABELLED
 from diminuendo.errors import UserError
 from diminuendo.synthesis.grammar import Grammar
 from diminuendo.synthesis.noise import BABBLE_VOICES, COLORS, babble, colored_noise, mix
@@ -20,6 +21,7 @@ from diminuendo.synthesis.voices import SPLITS, Voice, load_voices
 
 _DRAWS = 2000  # of a sentence that is new before the grammar counts as exhausted
 _RECENT = 32  # utterances that babble is made of
+PLACES = (*SPLITS, UNLABELLED)  # their numbers are part of the seeds
 _SHARES = {"test": 0.2, "dev": 0.1}  # of all sentences of the grammar; the rest is for train
 
 
@@ -38,16 +40,23 @@ class PlannedUtterance:
 def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[PlannedUtterance]]:
     """Every utterance of every split: no sentence twice in the corpus, no voice in two splits.
 
+    What is unlabelled has sentences of its own, from those that train may say, in the voices of train.
+
     Raises:
         UserError: bad ``grammar.yaml`` or ``voices.yaml``, or a grammar with too few sentences.
     """
     grammar = Grammar.load(folder / "grammar.yaml")
     voices = load_voices(folder / "voices.yaml", seed, config.pitch)
     sizes = {"train": config.train_utterances, "dev": config.dev_utterances, "test": config.test_utterances}
-    return {
+    planned = {
         split: _assign(split, _sentences(grammar, split, sizes[split], seed, folder), voices[split], config, seed)
         for split in SPLITS
     }
+    if config.unlabelled_utterances:
+        count = sizes["train"] + config.unlabelled_utterances
+        further = _sentences(grammar, "train", count, seed, folder)[sizes["train"] :]
+        planned[UNLABELLED] = _assign(UNLABELLED, further, voices["train"], config, seed)
+    return planned
 
 
 def split_of(sentence: str, seed: int) -> str:
@@ -71,8 +80,8 @@ def _sentences(grammar: Grammar, split: str, count: int, seed: int, folder: Path
         else:
             raise UserError(
                 f"{folder / 'grammar.yaml'}: {split}: after {len(chosen)} different sentences no new one was found "
-                f"in {_DRAWS} draws; ask for fewer than {split}_utterances: {count} in the synthesis section, or add "
-                "patterns and words to the grammar"
+                f"in {_DRAWS} draws; ask for fewer than {split}_utterances: {count} in the synthesis section "
+                "(unlabelled_utterances add to train's), or add patterns and words to the grammar"
             )
         chosen[sentence] = None
     return list(chosen)
@@ -81,7 +90,7 @@ def _sentences(grammar: Grammar, split: str, count: int, seed: int, folder: Path
 def _assign(
     split: str, sentences: list[str], voices: list[Voice], config: SynthesisConfig, seed: int
 ) -> list[PlannedUtterance]:
-    rng = np.random.default_rng([seed, SPLITS.index(split), 2])
+    rng = np.random.default_rng([seed, PLACES.index(split), 2])
     slow, fast = config.words_per_minute
     planned: list[PlannedUtterance] = []
     for index, sentence in enumerate(sentences):
@@ -100,12 +109,12 @@ def speak(
     sample_rate: int,
 ) -> Iterator[tuple[str, PlannedUtterance, np.ndarray]]:
     """(split, utterance, int16 [N] with noise and level) for the whole plan, in order."""
-    spoken = pool.speak(utterance.request for split in SPLITS for utterance in planned[split])
-    for split in SPLITS:
+    spoken = pool.speak(utterance.request for split in planned for utterance in planned[split])
+    for split in planned:
         recent: deque[np.ndarray] = deque(maxlen=_RECENT)
         for index, utterance in enumerate(planned[split]):
             speech = next(spoken).astype(np.float32)
-            rng = np.random.default_rng([seed, SPLITS.index(split), 3, index])
+            rng = np.random.default_rng([seed, PLACES.index(split), 3, index])
             yield split, utterance, to_pcm16(_record(rng, speech, recent, config, sample_rate))
             recent.append(speech)
 

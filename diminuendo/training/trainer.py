@@ -91,7 +91,7 @@ def train(
     """Train ``model`` in place and leave it with its best weights on dev, in evaluation mode.
 
     Args:
-        corpus: a prepared corpus; ``train`` is learned from, ``dev`` chooses.
+        corpus: a prepared corpus; ``train`` is learned from, and ``unlabelled`` if ``config`` says so; ``dev`` chooses.
         work: folder of the checkpoint; a run found there goes on.
         teacher: what the terms of ``losses`` other than ``ctc`` follow.
         keep: "best" by dev WER, or "last" where only the end of a schedule is valid (gradual pruning).
@@ -108,7 +108,13 @@ def train(
     average = MovingAverage(model, config.ema_decay)
     parts = {"model": model, "objective": objective, "optimiser": optimiser, "average": average.model}
     source = BatchSource(
-        corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch, config.draws
+        corpus,
+        _learned_from(corpus, config),
+        config.batch_seconds,
+        seed,
+        config.augmentation,
+        config.joined_from_epoch,
+        config.draws,
     )
     dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
 
@@ -161,6 +167,17 @@ def train(
     if teacher:
         teacher.cpu()
     return progress.history
+
+
+def _learned_from(corpus, config: TrainingConfig) -> list:
+    if not config.unlabelled:
+        return corpus.train
+    if not corpus.unlabelled:
+        raise UserError(
+            "training.unlabelled: the corpus has no unlabelled audio; put unlabelled.jsonl beside train.jsonl, or set "
+            "synthesis.unlabelled_utterances"
+        )
+    return corpus.train + corpus.unlabelled
 
 
 def _step(

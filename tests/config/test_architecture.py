@@ -4,7 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from diminuendo.config.members import ArchitectureConfig, DistillConfig, QuantizeConfig, StructuredConfig, TeacherConfig
+from diminuendo.errors import UserError
 from diminuendo.models.record import record_of
+from tests.factories.audio import dummy_params
 from tests.factories.models import FRONTEND
 
 KEYS = {
@@ -69,3 +71,12 @@ def test_a_student_hears_what_differs_from_the_family():
 def test_the_teacher_hears_what_the_family_hears():
     with pytest.raises(ValidationError, match="set it in the section frontend"):
         TeacherConfig(architecture=KEYS | {"frontend": {"mels": 6}})
+
+
+def test_unlabelled_audio_needs_someone_who_knows_what_it_says():
+    taught = {"distill.student.training.unlabelled": True}
+    assert dummy_params(**taught).training_of("student").unlabelled
+    with pytest.raises(UserError, match=r"distill.student.training.unlabelled: only a teacher knows"):
+        dummy_params(**taught, **{"distill.student.losses": {"ctc": 1.0}})
+    with pytest.raises(UserError, match=r"teacher.training.unlabelled: only a teacher knows"):
+        dummy_params(**{"teacher.training.unlabelled": True})

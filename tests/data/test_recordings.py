@@ -291,3 +291,53 @@ def test_in_order_keeps_order_and_does_not_run_far_ahead():
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
     assert len(begun) < 40
     results.close()
+
+
+def unlabel(source, *names, **changes):
+    """A fourth manifest: audio of which nobody wrote down what is said."""
+    collect(source, "unlabelled", names, **{"speaker": "a", **changes})
+    lines = read_manifest(source / "unlabelled.jsonl")
+    for line in lines:
+        line.pop("text")
+    write_manifest(source / "unlabelled.jsonl", lines)
+
+
+def test_audio_without_transcripts_needs_none_and_changes_nothing_else(source, tmp_path):
+    plain, _ = run(source, tmp_path / "plain")
+    assert plain.unlabelled == [] and "unlabelled" not in plain.summary["splits"]
+    speaker = plain.train[0].speaker
+    unlabel(source, "x.wav", "y.wav", speaker=speaker)  # a speaker of train may be heard in both
+    corpus, said = run(source, tmp_path / "out")
+    assert [(u.text, u.speaker) for u in corpus.unlabelled] == [(None, speaker)] * 2
+    assert [len(corpus.audio(u)) > 0 for u in corpus.unlabelled] == [True, True]
+    assert files_but_sources(plain).items() <= files_but_sources(corpus).items()
+    assert any(line.startswith("unlabelled: 2 utterances") for line in said)
+    listed = json.loads((corpus.folder / "sources.json").read_text())["files"]["data.path"]
+    assert {"unlabelled.jsonl", "x.wav", "y.wav"} <= set(listed)
+
+
+def test_texts_of_unlabelled_audio_are_not_kept(source, tmp_path):
+    collect(source, "unlabelled", ["x.wav"], text="ignored")
+    corpus, _ = run(source, tmp_path / "out")
+    assert corpus.unlabelled[0].text is None and "ignored" not in (corpus.folder / "unlabelled.jsonl").read_text()
+
+
+def test_unlabelled_audio_of_train_is_left_out_and_of_test_refused(source, tmp_path):
+    first = {split: read_manifest(source / f"{split}.jsonl")[0] for split in ("train", "test")}
+    for split in first:
+        shutil.copy(source / first[split]["audio_filepath"], source / f"copy-{split}.wav")
+    unlabel(source, "x.wav")
+    lines = read_manifest(source / "unlabelled.jsonl")
+    copy = {"audio_filepath": "copy-train.wav", "duration": first["train"]["duration"]}
+    write_manifest(source / "unlabelled.jsonl", [*lines, copy])
+    corpus, _ = run(source, tmp_path / "out")
+    assert corpus.summary["splits"]["unlabelled"]["dropped"] == {"the audio of a train utterance": 1}
+    write_manifest(
+        source / "unlabelled.jsonl", [copy | {"audio_filepath": "copy-test.wav", "duration": first["test"]["duration"]}]
+    )
+    assert "is the same audio as" in refused(source)
+
+
+def test_speakers_of_test_are_not_heard_unlabelled_either(source):
+    unlabel(source, "x.wav", speaker=read_manifest(source / "test.jsonl")[0]["speaker"])
+    assert "every speaker belongs to one split" in refused(source)

@@ -75,3 +75,32 @@ def test_terms_without_a_teacher_are_refused():
 def test_a_teacher_of_other_tokens_is_refused():
     with pytest.raises(UserError, match="different vocabularies"):
         Objective(LossConfig(kl=1.0), tiny_model(), tiny_model(vocabulary=9))
+
+
+def test_text_is_asked_for_where_there_is_one_and_the_teacher_everywhere():
+    student, teacher, spoken = tiny_model(), tiny_model(seed=1), batch()
+    waveforms = [row[:n].numpy() for row, n in zip(spoken.waveform, spoken.lengths)]
+    half = collate(waveforms, [None, [4]], SAMPLE_RATE)
+    features, frames = student.frontend(half.waveform, half.lengths)
+    output = student.encode(features, frames)
+    config = LossConfig(kl=1.0, intermediate=0.3)
+    _, terms = Objective(config, student, teacher)(output, features, frames, half)
+    _, both = Objective(config, student, teacher)(output, features, frames, spoken)
+    log_probs, lengths, states = output
+    expected = CTCLoss()(log_probs[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
+    assert terms["ctc"].item() == pytest.approx(expected.item(), rel=1e-5)
+    middle = student.out(states[0]).log_softmax(-1)
+    expected = CTCLoss()(middle[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
+    assert terms["intermediate"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert terms["kl"].item() == both["kl"].item()
+
+
+def test_a_batch_without_any_text_has_only_the_teacher():
+    student, teacher, spoken = tiny_model(), tiny_model(seed=1), batch()
+    silent = collate([row.numpy() for row in spoken.waveform], [None, None], SAMPLE_RATE)
+    features, frames = student.frontend(silent.waveform, silent.lengths)
+    loss, terms = Objective(LossConfig(kl=1.0), student, teacher)(
+        student.encode(features, frames), features, frames, silent
+    )
+    assert terms["ctc"].item() == 0 and loss.item() == terms["kl"].item() > 0
+    loss.backward()

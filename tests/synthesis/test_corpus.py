@@ -161,3 +161,19 @@ def test_babble_is_made_of_the_voices():
     spectrum = np.abs(np.fft.rfft(babble(rng, voices, 8192)))
     peaks = {round(2 * np.pi * k / 8192, 1) for k in np.argsort(spectrum)[-8:]}
     assert peaks == {0.1, 0.2, 0.3, 0.4}
+
+
+def test_unlabelled_sentences_are_new_ones_in_the_voices_of_train(corpus, tmp_path):
+    more = PreparedCorpus.open(prepared(tmp_path / "more", 2, **{"synthesis.unlabelled_utterances": 5}))
+    plain = PreparedCorpus.open(corpus)
+    for split in ("train", "dev", "test"):
+        assert more.summary["files"][f"{split}.jsonl"] == plain.summary["files"][f"{split}.jsonl"]
+        assert more.summary["files"][f"audio/{split}-000.wav"] == plain.summary["files"][f"audio/{split}-000.wav"]
+    assert len(more.unlabelled) == 5 and all(u.text is None for u in more.unlabelled)
+    params = dummy_params(**{**SMALL, "synthesis.unlabelled_utterances": 5})
+    planned = plan(COMMANDS, params.synthesis, params.seed)
+    said = {split: {u.text for u in utterances} for split, utterances in planned.items()}
+    assert all(not said["unlabelled"] & said[split] for split in ("train", "dev", "test"))
+    assert {split_of(text, params.seed) for text in said["unlabelled"]} == {"train"}
+    voices = {split: {u.voice.speaker for u in utterances} for split, utterances in planned.items()}
+    assert not voices["unlabelled"] & (voices["dev"] | voices["test"])
