@@ -230,7 +230,7 @@ def read_splits(
 
 
 def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[str, list[Entry]]:
-    """Those of train, dev, test and unlabelled that a folder has; ids without a name of their own are told from the source's.
+    """Those of the four manifests that a folder has; ids without a name of their own are told from the source's.
 
     Raises:
         UserError: there is no such folder.
