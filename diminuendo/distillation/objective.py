@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import Batch
-from diminuendo.distillation.losses import CTCLoss, FrameKL, HiddenStates, SequenceTargets, align_frames
+from diminuendo.distillation.losses import CTCLoss, FrameKL, HiddenStates, SequenceTargets, align_peaks
 from diminuendo.distillation.teaching import Teaching
 from diminuendo.errors import UserError
 from diminuendo.models.conformer import ConformerCTC
@@ -68,9 +68,7 @@ class Objective(nn.Module):
         if self._teaching is not None:
             taught = self._teaching(batch, clean_BMT, frames)
             if self.config.kl > 0:
-                # Probabilities, not logarithms, are averaged over frames.
-                aligned = align_frames(taught.log_probs.exp(), taught.lengths, lengths, log_probs.shape[1])
-                aligned = aligned.clamp(min=1e-8).log()
+                aligned = align_peaks(taught.log_probs, taught.lengths, lengths, log_probs.shape[1])
                 terms["kl"] = self.kl(log_probs, aligned, lengths)
             if self.hidden is not None:
                 terms["hidden"] = self.hidden(states, taught.states, taught.lengths, lengths)

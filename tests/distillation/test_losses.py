@@ -9,6 +9,7 @@ from diminuendo.distillation.losses import (
     HiddenStates,
     SequenceTargets,
     align_frames,
+    align_peaks,
     greedy_targets,
 )
 
@@ -186,3 +187,36 @@ def test_a_teacher_that_says_nothing_teaches_blanks():
     student, lengths = log_probs(1, 3, 4).requires_grad_(), torch.tensor([3])
     loss = SequenceTargets()(student, lengths, *one_hot_path([0, 0, 0]))
     assert loss.item() == pytest.approx(-student[0, :, 0].sum().item(), rel=1e-5)
+
+
+def peaks(tokens, V=4, sure=0.97):
+    """Posteriors ``[1, T, V]`` that say these tokens, frame by frame."""
+    p = torch.full((1, len(tokens), V), (1 - sure) / (V - 1))
+    p[0, range(len(tokens)), tokens] = sure
+    return p.log()
+
+
+def test_a_peak_stays_a_peak_at_half_the_frame_rate():
+    teacher = peaks([0, 2, 0, 0, 3, 0, 0, 0])
+    found = align_peaks(teacher, torch.tensor([8]), torch.tensor([4]), 4)
+    assert found.argmax(-1).tolist() == [[2, 0, 3, 0]]
+    assert found.exp().max(-1).values.min().item() == pytest.approx(0.97, abs=1e-6)
+    averaged = align_frames(teacher.exp(), torch.tensor([8]), torch.tensor([4]), 4)
+    assert averaged.max().item() < 0.98 and averaged[0, 0].max().item() < 0.5  # what the mean would have taught
+
+
+def test_peaks_of_padding_are_not_heard():
+    teacher = torch.cat([peaks([0, 2, 0, 0, 3, 3]), peaks([1, 0, 0, 0, 0, 0])])
+    found = align_peaks(teacher, torch.tensor([4, 6]), torch.tensor([2, 3]), 3)
+    assert found.argmax(-1)[0, :2].tolist() == [2, 0]
+    assert found.argmax(-1)[1].tolist() == [1, 0, 0]
+    assert torch.isfinite(found).all()
+
+
+def test_equal_and_lower_rates_of_the_teacher():
+    teacher = peaks([0, 2, 0])
+    assert align_peaks(teacher, torch.tensor([3]), torch.tensor([3]), 3) is teacher
+    slower = align_peaks(teacher, torch.tensor([3]), torch.tensor([6]), 6)
+    assert slower.exp().sum(-1).tolist() == [pytest.approx([1.0] * 6, abs=1e-5)] and slower.argmax(-1)[
+        0, 2:4
+    ].tolist() == [2, 2]
