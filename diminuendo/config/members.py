@@ -22,7 +22,7 @@ class ArchitectureConfig(Section):
     macaron: bool = True  # a half feed-forward before attention as well as after the convolution (Lu et al. 2019)
     conv_kernel: PositiveInt
     conv_channels: PositiveInt | None = None  # null: width
-    subsampling: Literal[2, 4, 6, 8]  # feature frames per encoder frame
+    subsampling: Literal[2, 3, 4, 6, 8]  # feature frames per encoder frame; 3 without subsampling_channels only
     subsampling_channels: Annotated[int, Field(ge=0)]  # 0: one convolution over time alone, the fastest
     dropout: Fraction
     frontend: FrontendOverrides | None = None  # a student's: keys that differ from those of the family's frontend
@@ -35,6 +35,8 @@ class ArchitectureConfig(Section):
             raise ValueError(f"head_width must be even, found {self.head_width}")
         if self.head_width is None and self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
             raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads}), or give head_width")
+        if self.subsampling == 3 and self.subsampling_channels:
+            raise ValueError("subsampling 3 is one convolution over time: set subsampling_channels: 0, or give 2, 4 or 6")
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
         return self

@@ -30,6 +30,9 @@ def test_any_width_will_do_without_attention_or_with_heads_of_their_own_width():
         ArchitectureConfig(**KEYS | {"head_width": 5})
     with pytest.raises(ValidationError, match=r"there are no heads \(heads: 0\)"):
         ArchitectureConfig(**KEYS | {"heads": 0, "head_width": 4})
+    with pytest.raises(ValidationError, match="subsampling 3 is one convolution over time"):
+        ArchitectureConfig(**KEYS | {"subsampling": 3})
+    assert ArchitectureConfig(**KEYS | {"subsampling": 3, "subsampling_channels": 0}).subsampling == 3
 
 
 @pytest.mark.parametrize("change", [{"teacher_layers": [0]}, {"teacher_layers": [0, 1], "initialise": "random"}])
