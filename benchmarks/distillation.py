@@ -1,6 +1,6 @@
 """What each part of distillation is worth: one student, trained again with one thing changed.
 
-    python -m benchmarks.distillation student --corpus data/prepared --out .work/distillation [--only NAME …]
+    python -m benchmarks.distillation student [--epochs N] [--only NAME …]
 
 The student is that of ``params.yaml``; every row changes one thing of it and is trained with the same seed, and scored
 on dev and test from a stored file. Rows that are done already are not trained again, and a killed run goes on.
@@ -33,14 +33,23 @@ from diminuendo.models.store import load_model
 from diminuendo.training.trainer import train
 
 
-def variants(member: DistillConfig, epochs: int) -> dict[str, dict]:
-    """Row to what it changes of the member; ``epochs``: of the member as it is."""
+def variants(member: DistillConfig, epochs: int, subsampling: int) -> dict[str, dict]:
+    """Row to what it changes of the member.
+
+    Args:
+        epochs: of the member as it is.
+        subsampling: of the teacher.
+    """
     layers = member.architecture.layers
     return {
         "as it is": {},
         "alone (CTC only, random start)": {"initialise": "random", "losses": {"kl": 0.0, "hidden": 0.0}},
-        "random start": {"initialise": "random"},
-        "start from the teacher's first layers": {"teacher_layers": list(range(layers))},
+        "random start": {"initialise": "random", "teacher_layers": None},
+        "start from the teacher's first layers": {"initialise": "teacher", "teacher_layers": list(range(layers))},
+        "the family's frontend and frame rate": {"architecture": {"frontend": None, "subsampling": subsampling}},
+        "every epoch drawn anew": {"training": {"draws": None}},
+        "one draw for all epochs": {"training": {"draws": 1}},
+        "unlabelled audio too": {"training": {"unlabelled": True}},
         "without hidden states": {"losses": {"hidden": 0.0}},
         "without frame posteriors": {"losses": {"kl": 0.0}},
         "without CTC": {"losses": {"ctc": 0.0}},
@@ -57,7 +66,7 @@ def changed(settings: dict, change: dict) -> dict:
     """Settings with some keys of their sections replaced."""
     merged = dict(settings)
     for key, value in change.items():
-        merged[key] = {**(merged[key] or {}), **value} if isinstance(value, dict) else value
+        merged[key] = {**(merged.get(key) or {}), **value} if isinstance(value, dict) else value
     return merged
 
 
@@ -102,6 +111,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
     parser.add_argument("--models", type=Path, default=Path("models"))
     parser.add_argument("--out", type=Path, default=Path(".work/distillation"))
+    parser.add_argument("--epochs", type=int, help="of every row, in place of the member's own")
     parser.add_argument("--only", nargs="*", help="rows, by their names")
     options = parser.parse_args()
     with plain_errors():
@@ -116,15 +126,17 @@ def print_table(options: argparse.Namespace) -> None:
         raise UserError(f"{options.member}: no member of section distill in params.yaml; there are: {known}")
     corpus = PreparedCorpus.open(options.corpus)
     member = params.distill[options.member]
+    epochs = options.epochs or params.training_of(options.member).epochs
+    shortened = {"training": {"epochs": epochs, "dev_every": epochs}} if options.epochs else {}
     teacher = load_model(options.models / member.parent).model
     taught = sha256_of(options.models / member.parent / MODEL)
     first: np.ndarray | None = None
     print(f"| {options.member} | dev WER % | test WER % | interval | difference | interval | seconds |")
     print("|:---|---:|---:|---:|---:|---:|---:|", flush=True)
-    for name, change in variants(member, params.training_of(options.member).epochs).items():
+    for name, change in variants(member, epochs, params.teacher.architecture.subsampling).items():
         if options.only and name not in options.only and name != "as it is":
             continue
-        config, training = settings_of(params, options.member, change)
+        config, training = settings_of(params, options.member, changed(shortened, change))
         inputs = [params.seed, config.model_dump(mode="json"), training.model_dump(mode="json"), corpus.digest, taught]
         out = options.out / options.member / digest_of_json(inputs)[:12]
         done = out / "row.json"

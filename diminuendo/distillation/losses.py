@@ -39,9 +39,9 @@ def align_frames(x: Tensor, lengths: Tensor, student_lengths: Tensor, T: int) ->
 def align_peaks(log_probs: Tensor, lengths: Tensor, student_lengths: Tensor, T: int) -> Tensor:
     """Bring a teacher's CTC posteriors ``[B, T', V]`` to a student's frame rate, ``[B, T, V]`` log-probabilities.
 
-    CTC's posteriors are peaks between blanks (Graves et al. 2006; Zeyer et al. 2021). Where the teacher is faster, their
-    mean would be half a peak and half a blank, a target under which the student is to say nothing: of the frames that
-    one of the student's covers, that with the least blank is taken whole. Where it is slower, probabilities are
+    CTC's posteriors are peaks between blanks (Graves et al. 2006; Zeyer et al. 2021). Where the teacher is faster,
+    their mean would be half a peak and half a blank, a target under which the student is to say nothing: of the frames
+    that one of the student's covers, that with the least blank is taken whole. Where it is slower, probabilities are
     interpolated.
     """
     if log_probs.shape[1] == T and torch.equal(lengths, student_lengths):
