@@ -55,20 +55,19 @@ def _filterbank(g: Graph, f: FrontendGeometry) -> str:
     return g.op("Mul", g.op("Relu", g.op("Min", rise, fall)), g.constant(f.counted))
 
 
-def _windows(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
-    """``[B, samples] → [R, C, B × T]``: sample (r, c) of every window."""
-    hops = g.op("Add", T, g.ints(f.hops - 1))
+def _windows(g: Graph, f: FrontendGeometry, waveform: str, hops: str) -> str:
+    """``[B, samples] → [R, C, B × H]``: sample (r, c) of the windows that begin with each of H hops.
+
+    The last windows reach over the end into the next utterance, or into zeros; nobody asks for them.
+    """
     missing = g.op("Sub", g.op("Mul", hops, g.ints(f.hop)), g.op("Shape", waveform, start=1))  # negative: too many
     x = g.op("Pad", waveform, g.op("Concat", g.ints(0), missing, axis=0), "", g.ints(1))
-    # Of whole hops alone: a transpose of windows would move what they share several times.
+    # Of hops, not of windows: these would move samples several times.
     x = g.op("Transpose", g.op("Reshape", x, g.ints(-1, f.hop)), perm=[1, 0])
-    x = g.op("Reshape", x, g.op("Concat", g.ints(f.hop, -1), hops, axis=0))
-    pieces = []
-    for hop in range(f.hops):
-        samples, end = min(f.hop, f.window - hop * f.hop), g.op("Add", T, g.ints(hop)) if hop else T
-        ends = g.op("Concat", g.ints(samples), end, axis=0)
-        pieces.append(g.op("Slice", x, g.ints(0, hop), ends, g.ints(0, 2)))
-    x = g.op("Concat", *pieces, axis=0) if f.hops > 1 else pieces[0]
+    pieces = [x if f.window >= f.hop else g.op("Slice", x, g.ints(0), g.ints(f.window), g.ints(0))]
+    for hop in range(1, f.hops):  # a pad below 0 cuts: each window's samples from its second hop on, and so forth
+        pieces.append(g.op("Pad", x, g.ints(0, -hop, min(f.hop, f.window - hop * f.hop) - f.hop, hop)))
+    x = g.op("Concat", *pieces, axis=0) if len(pieces) > 1 else pieces[0]
     return g.op("Reshape", x, g.ints(f.rows, f.columns, -1))
 
 
@@ -83,12 +82,14 @@ def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
     def product(table: str, x: str) -> str:
         return g.op("MatMul", table, g.op("Transpose", x, perm=[1, 0, 2]))
 
-    y = product(_first_basis(g, f), _windows(g, f, waveform, T))
+    hops = g.op("Add", T, g.ints(f.hops - 1))
+    y = product(_first_basis(g, f), _windows(g, f, waveform, hops))
     y = product(_second_basis(g, f), g.op("Reshape", y, g.ints(2 * C, K, -1)))
     y = g.op("Reshape", y, g.ints(K, 2, C, -1))
     power = g.op("ReduceSum", g.op("Mul", y, y), g.ints(1), keepdims=0)
-    utterances = g.op("Concat", g.ints(K * C, -1), T, axis=0)
+    utterances = g.op("Concat", g.ints(K * C, -1), hops, axis=0)
     mel = product(g.op("Unsqueeze", _filterbank(g, f), g.ints(0)), g.op("Reshape", power, utterances))
+    mel = g.op("Slice", mel, g.ints(0), T, g.ints(2)) if f.hops > 1 else mel
     return g.op("Log", g.op("Add", mel, g.constant(LOG_FLOOR)))
 
 
