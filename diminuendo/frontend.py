@@ -3,8 +3,7 @@
 A frame of ``N = rows × columns`` samples is transformed in two short steps (Cooley & Tukey 1965): transforms of
 length ``rows`` down the columns, then transforms of length ``columns`` whose bases carry the twiddle factors.
 Both are plain products, so every runtime has them, and together they cost a small part of one dense product.
-Since the input is real, only half of the first step's outputs are needed. ``columns`` divides the hop, too: a column
-of a window is then a column of the waveform, and the shipped file cuts, windows and transforms in one convolution.
+Since the input is real, only half of the first step's outputs are needed.
 
 Shapes: ``B`` batch, ``N`` samples of a window, ``T`` frames, ``M`` mel bands, ``R`` rows, ``C`` columns,
 ``K = R // 2 + 1``. Time is the last axis throughout, so that no product needs a transposed copy.
@@ -25,7 +24,7 @@ from diminuendo.errors import UserError
 
 LOG_FLOOR = 1e-5  # added to mel power: about the power of 16-bit rounding noise in one band
 WINDOW_TOLERANCE = 0.02  # of its length
-SHARED_DIVISOR = 10  # of window and hop at least: with 9 at 44 100 Hz the transform costs 1.4 times as much
+SHARED_DIVISOR = 10  # of window and hop at least
 VARIANCE_FLOOR = 1e-4  # digital silence has no variance to divide by
 
 
@@ -59,8 +58,8 @@ class FrontendGeometry:
     @cached_property
     def window(self) -> int:
         """Samples of a window, within 2 % of what was asked for."""
-        # Window and hop that share no divisor leave no column, and the transform is a dense product, up to 9 times as
-        # dear: 25 ms at 22 050 Hz are 551 samples (19 × 29) beside a hop of 220.
+        # A window that shares no divisor with its hop is cut sample by sample in training, and may be a prime number,
+        # whose transform is a dense product: 25 ms at 22 050 Hz are 551 samples (19 × 29) beside a hop of 220.
         exact = self.config.window_seconds * self.sample_rate
         near = range(math.ceil((1 - WINDOW_TOLERANCE) * exact), math.floor((1 + WINDOW_TOLERANCE) * exact) + 1)
         shared = [samples for samples in near if math.gcd(samples, self.hop) >= SHARED_DIVISOR]
@@ -78,14 +77,14 @@ class FrontendGeometry:
 
     @cached_property
     def columns(self) -> int:
-        """The divisor of window and hop with the fewest multiplications, from windows to mel bands."""
-        divisors = [n for n in range(1, self.block + 1) if self.block % n == 0]
+        """The divisor of the window with the fewest multiplications, from windows to mel bands."""
+        divisors = [n for n in range(1, self.window + 1) if self.window % n == 0]
         return min(divisors, key=lambda n: (self._multiplications(n), n))
 
     def _multiplications(self, columns: int) -> int:
-        """Of a frame, as the shipped file does them: the first step pads windows to whole hops."""
-        outputs = (self.window // columns // 2 + 1) * columns
-        return outputs * (2 * self.hops * self.hop // columns + 4 * columns + self.config.mels)
+        """Of a frame."""
+        rows = self.window // columns
+        return (rows // 2 + 1) * columns * (2 * rows + 4 * columns + self.config.mels)
 
     @cached_property
     def rows(self) -> int:
@@ -95,11 +94,6 @@ class FrontendGeometry:
     def hops(self) -> int:
         """Hops that a window reaches over."""
         return -(-self.window // self.hop)
-
-    @cached_property
-    def column_taps(self) -> int:
-        """Samples of a column in a hop."""
-        return self.hop // self.columns
 
     @cached_property
     def half_rows(self) -> int:

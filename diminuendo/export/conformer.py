@@ -44,12 +44,12 @@ class Frames:
     """What layers ask about the batch's frames; each is computed once, and only if it is asked for.
 
     Args:
-        mask: 1.0 for valid frames, 0.0 for padding, ``[B, 1, 1, T]``.
+        mask: 1.0 for valid frames, 0.0 for padding, ``[B, …, T]`` with ones between.
     """
 
     def __init__(self, g: Graph, mask: str):
         self.g, self._mask = g, mask
-        self.T = g.op("Shape", mask, start=3)  # [1]
+        self.T = g.op("Shape", mask, start=-1)  # [1]
         self._shapes: dict[tuple, str] = {}
 
     def shape(self, *last: int, between: tuple[int, ...] = ()) -> str:
@@ -80,7 +80,8 @@ class Frames:
     def bias(self) -> str:
         """Added to the scores of attention: forbids padding as a key, ``[B, 1, T, T]``."""
         g = self.g
-        bias = g.op("Mul", g.op("Sub", self._mask, g.constant(1.0)), g.constant(MASKED))
+        mask = g.op("Reshape", self._mask, self.shape(between=(1, 1)))
+        bias = g.op("Mul", g.op("Sub", mask, g.constant(1.0)), g.constant(MASKED))
         return g.op("Expand", bias, g.op("Concat", self.T, g.ints(1), axis=0))
 
 
@@ -101,35 +102,50 @@ class _Encoder:
         weight, bias = (self.g.weight(f"{path}.{key}", _array(getattr(module, key))) for key in ("weight", "bias"))
         return self.g.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=module.eps)
 
-    def convolution(self, module: nn.Conv1d | nn.Conv2d, path: str, x: str, weight=None, bias=None) -> str:
-        weight = _array(module.weight) if weight is None else weight
-        bias = _array(module.bias) if bias is None else bias
+    def convolution(self, module: nn.Conv2d, path: str, x: str) -> str:
         with self.g.scope(path):
-            names = self.g.weight(f"{path}.weight", weight), self.g.weight(f"{path}.bias", bias)
+            weight, bias = (self.g.weight(f"{path}.{key}", _array(getattr(module, key))) for key in ("weight", "bias"))
             return self.g.op(
                 "Conv",
                 x,
-                *names,
+                weight,
+                bias,
                 kernel_shape=list(module.kernel_size),
                 strides=list(module.stride),
                 pads=list(module.padding) * 2,
                 group=module.groups,
             )
 
+    def image(self, module: nn.Conv1d, path: str, x: str, weight=None, bias=None) -> str:
+        """A convolution over time, ``[B, I, 1, T]`` to ``[B × T, O]``.
+
+        As images of one row: ONNX Runtime has fast layouts for these alone, and takes transposes around them into them.
+        """
+        weight = _array(module.weight) if weight is None else weight
+        bias = _array(module.bias) if bias is None else bias
+        (stride,), (padding,) = module.stride, module.padding
+        with self.g.scope(path):
+            names = self.g.weight(f"{path}.weight", weight[:, :, None]), self.g.weight(f"{path}.bias", bias)
+            attributes = {"kernel_shape": [1, weight.shape[2]], "pads": [0, padding] * 2, "group": module.groups}
+            if stride > 1:
+                attributes["strides"] = [1, stride]
+            x = self.g.op("Conv", x, *names, **attributes)
+        return self.g.op("Reshape", self.g.op("Transpose", x, perm=[0, 2, 3, 1]), self.g.ints(-1, weight.shape[0]))
+
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
 
     def every(self, stride: int, mask: str) -> str:
-        """The mask of every ``stride``-th frame, ``[B, 1, 1, T]``."""
-        return self.g.op("Slice", mask, self.g.ints(0), self.g.ints(END), self.g.ints(3), self.g.ints(stride))
+        """The mask of every ``stride``-th frame, ``[B, …, T]``."""
+        return self.g.op("Slice", mask, self.g.ints(0), self.g.ints(END), self.g.ints(-1), self.g.ints(stride))
 
     def subsampling(self, module: Subsampling | TimeConvolution, features: str, mask: str) -> tuple[str, str]:
-        """Features ``[B, M, T]`` and mask ``[B, 1, T]`` to ``[B × T, D]`` and mask ``[B, 1, 1, T]``."""
+        """Features ``[B, M, T]`` and mask ``[B, 1, T]`` to ``[B × T, D]`` and mask ``[B, …, T]``."""
         g = self.g
-        mask = g.op("Unsqueeze", mask, g.ints(1))
         if isinstance(module, TimeConvolution):
-            x = g.op("Transpose", self.convolution(module.out, "subsampling.out", features), perm=[0, 2, 1])
-            return g.op("Reshape", x, g.ints(-1, module.out.out_channels)), self.every(module.out.stride[0], mask)
+            x = self.image(module.out, "subsampling.out", g.op("Unsqueeze", features, g.ints(2)))
+            return x, self.every(module.out.stride[0], mask)
+        mask = g.op("Unsqueeze", mask, g.ints(1))
         x = g.op("Unsqueeze", features, g.ints(1))
         for index, stride in enumerate(module.strides):
             if index == 0:
@@ -177,13 +193,9 @@ class _Encoder:
         scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + np.float32(norm.eps))
         weight = _array(module.depthwise.weight) * scale[:, None, None]
         bias = (_array(module.depthwise.bias) - _array(norm.running_mean)) * scale + _array(norm.bias)
-        C, K = weight.shape[0], weight.shape[2]
-        # As images of one row: ONNX Runtime has fast layouts for these alone, and takes both transposes into them.
-        x = g.op("Transpose", g.op("Reshape", x, frames.shape(C, between=(1,))), perm=[0, 3, 1, 2])
-        with g.scope(f"{path}.depthwise"):
-            names = g.weight(f"{path}.depthwise.weight", weight[:, :, None]), g.weight(f"{path}.depthwise.bias", bias)
-            x = g.op("Conv", x, *names, kernel_shape=[1, K], pads=[0, K // 2, 0, K // 2], group=C)
-        x = g.op("Reshape", g.op("Transpose", x, perm=[0, 2, 3, 1]), g.ints(-1, C))
+        shape = frames.shape(module.depthwise.out_channels, between=(1,))
+        x = g.op("Transpose", g.op("Reshape", x, shape), perm=[0, 3, 1, 2])
+        x = self.image(module.depthwise, f"{path}.depthwise", x, weight, bias)
         return self.linear(module.out, f"{path}.out", self.silu(x))
 
     def layer(
@@ -213,7 +225,7 @@ def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto
     g = Graph("diminuendo")
     waveform = g.input("waveform", FLOAT, ["batch", "samples"])
     lengths = g.input("waveform_lengths", INT64, ["batch"])
-    features, valid, mask = add_frontend(g, model.frontend.geometry, waveform, lengths)
+    features, valid, mask = add_frontend(g, model.frontend.geometry, waveform, lengths, model.record.subsampling)
 
     encoder = _Encoder(g)
     x, mask = encoder.subsampling(model.subsampling, features, mask)
@@ -224,7 +236,5 @@ def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto
     log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
     V = model.record.vocabulary
     g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    stride = model.record.subsampling
-    valid = g.op("Div", g.op("Add", valid, g.ints(stride - 1)), g.ints(stride))
     g.output(valid, "lengths", INT64, ["batch"])
     return g.model(metadata)

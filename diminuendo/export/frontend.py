@@ -21,27 +21,15 @@ def _range(g: Graph, count: int) -> str:
 
 
 def _first_basis(g: Graph, f: FrontendGeometry) -> str:
-    """Window and transforms down the columns as weights of a grouped convolution over hops.
-
-    ``[C × 2K, A, S]``: for each column its own K real and imaginary rows; A samples of a column lie in a hop, a window
-    reaches over S hops. What is beyond the window has weight 0.
-    """
-    taps = f.column_taps * f.hops
-    position = _range(g, f.columns * taps)
-    hann = g.op("Cos", g.op("Mul", position, g.constant(2 * math.pi / f.window)))
+    """Window and transform of each column ``[C, 2K, R]``; rows ordered (re/im, k), as the second step reads them."""
+    hann = g.op("Cos", g.op("Mul", _range(g, f.window), g.constant(2 * math.pi / f.window)))
     hann = g.op("Sub", g.constant(0.5), g.op("Mul", hann, g.constant(0.5)))
-    inside = g.op("Cast", g.op("Less", position, g.constant(float(f.window))), to=FLOAT)
-    hann = g.op("Reshape", g.op("Mul", hann, inside), g.ints(f.hops, f.column_taps, f.columns, 1))
-
+    hann = g.op("Transpose", g.op("Reshape", hann, g.ints(f.rows, f.columns, 1)), perm=[1, 2, 0])
     k = g.op("Reshape", _range(g, f.half_rows), g.ints(-1, 1))
     # Reduced modulo one turn while still whole numbers: cosines of large angles lose digits.
-    turns = g.op("Mod", g.op("Mul", k, _range(g, taps)), g.constant(float(f.rows)), fmod=1)
+    turns = g.op("Mod", g.op("Mul", k, _range(g, f.rows)), g.constant(float(f.rows)), fmod=1)
     angle = g.op("Mul", turns, g.constant(2 * math.pi / f.rows))
-    parts = [g.op("Unsqueeze", part, g.ints(1)) for part in (g.op("Cos", angle), g.op("Neg", g.op("Sin", angle)))]
-    basis = g.op("Reshape", g.op("Concat", *parts, axis=1), g.ints(1, 2 * f.half_rows, f.hops, f.column_taps))
-
-    weight = g.op("Mul", g.op("Transpose", hann, perm=[2, 3, 1, 0]), g.op("Transpose", basis, perm=[0, 1, 3, 2]))
-    return g.op("Reshape", weight, g.ints(-1, f.column_taps, f.hops))
+    return g.op("Mul", g.op("Concat", g.op("Cos", angle), g.op("Neg", g.op("Sin", angle)), axis=0), hann)
 
 
 def _second_basis(g: Graph, f: FrontendGeometry) -> str:
@@ -67,55 +55,68 @@ def _filterbank(g: Graph, f: FrontendGeometry) -> str:
     return g.op("Mul", g.op("Relu", g.op("Min", rise, fall)), g.constant(f.counted))
 
 
-def _count(g: Graph, f: FrontendGeometry, samples: str) -> str:
-    """Frames in so many samples; at least one."""
-    return g.op("Max", g.op("Div", g.op("Add", samples, g.ints(f.hop - f.window)), g.ints(f.hop)), g.ints(1))
+def _windows(g: Graph, f: FrontendGeometry, waveform: str, hops: str) -> str:
+    """``[B, samples] → [R, C, B × H]``: sample (r, c) of the windows that begin with each of H hops.
 
-
-def _columns(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
-    """``[B, samples] → [B, C × A, hops]``: of each column the A samples in a hop, time last."""
-    samples = g.op("Shape", waveform, start=1)
-    wanted = g.op("Mul", g.op("Add", T, g.ints(f.hops - 1)), g.ints(f.hop))
-    missing = g.op("Sub", wanted, samples)  # negative where the last hop is not full
+    The last windows reach over the end into the next utterance, or into zeros; nobody asks for them.
+    """
+    missing = g.op("Sub", g.op("Mul", hops, g.ints(f.hop)), g.op("Shape", waveform, start=1))  # negative: too many
     x = g.op("Pad", waveform, g.op("Concat", g.ints(0), missing, axis=0), "", g.ints(1))
-    # Two transposes that ONNX Runtime has fast code for are far quicker than the one that they make up.
-    x = g.op("Transpose", g.op("Reshape", x, g.ints(0, -1, f.hop)), perm=[0, 2, 1])
-    x = g.op("Reshape", x, g.ints(0, f.column_taps, f.columns, -1))
-    return g.op("Reshape", g.op("Transpose", x, perm=[0, 2, 1, 3]), g.ints(0, f.hop, -1))
+    # Of hops, not of windows: these would move samples several times.
+    x = g.op("Transpose", g.op("Reshape", x, g.ints(-1, f.hop)), perm=[1, 0])
+    pieces = [x if f.window >= f.hop else g.op("Slice", x, g.ints(0), g.ints(f.window), g.ints(0))]
+    for hop in range(1, f.hops):  # a pad below 0 cuts: each window's samples from its second hop on, and so forth
+        pieces.append(g.op("Pad", x, g.ints(0, -hop, min(f.hop, f.window - hop * f.hop) - f.hop, hop)))
+    x = g.op("Concat", *pieces, axis=0) if len(pieces) > 1 else pieces[0]
+    return g.op("Reshape", x, g.ints(f.rows, f.columns, -1))
 
 
 def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
-    """``[B, samples] → [B, M, T]``."""
+    """``[B, samples] → [B, M, T]``.
+
+    Each product has its batch in the middle of its second factor, and is given a transpose that puts it first: ONNX
+    Runtime takes these transposes into the products, which read the rows where they lie.
+    """
     C, K = f.columns, f.half_rows
-    y = g.op("Conv", _columns(g, f, waveform, T), _first_basis(g, f), group=C)
-    y = g.op("Transpose", g.op("Reshape", y, g.ints(0, C, K, -1)), perm=[0, 2, 1, 3])
-    y = g.op("MatMul", _second_basis(g, f), g.op("Reshape", y, g.ints(0, K, 2 * C, -1)))
-    y = g.op("Reshape", y, g.ints(0, K, 2, -1))
-    power = g.op("ReduceSum", g.op("Mul", y, y), g.ints(2), keepdims=0)
-    mel = g.op("MatMul", _filterbank(g, f), g.op("Reshape", power, g.ints(0, K * C, -1)))
+
+    def product(table: str, x: str) -> str:
+        return g.op("MatMul", table, g.op("Transpose", x, perm=[1, 0, 2]))
+
+    hops = g.op("Add", T, g.ints(f.hops - 1))
+    y = product(_first_basis(g, f), _windows(g, f, waveform, hops))
+    y = product(_second_basis(g, f), g.op("Reshape", y, g.ints(2 * C, K, -1)))
+    y = g.op("Reshape", y, g.ints(K, 2, C, -1))
+    power = g.op("ReduceSum", g.op("Mul", y, y), g.ints(1), keepdims=0)
+    utterances = g.op("Concat", g.ints(K * C, -1), hops, axis=0)
+    mel = product(g.op("Unsqueeze", _filterbank(g, f), g.ints(0)), g.op("Reshape", power, utterances))
+    mel = g.op("Slice", mel, g.ints(0), T, g.ints(2)) if f.hops > 1 else mel
     return g.op("Log", g.op("Add", mel, g.constant(LOG_FLOOR)))
 
 
-def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str) -> tuple[str, str, str]:
-    """Append the frontend; returns features ``[B, M, T]``, valid frames int64 ``[B]``, mask ``[B, 1, T]``."""
+def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str, stride: int = 1) -> tuple[str, str, str]:
+    """Append the frontend.
+
+    Returns:
+        features ``[B, M, T]``; how many of every ``stride``-th frame are valid, int64 ``[B]``; mask ``[B, 1, T]``, 1.0
+        for valid frames and 0.0 for padding.
+    """
     with g.scope(SCOPE):
-        T, valid = _count(g, f, g.op("Shape", waveform, start=1)), _count(g, f, lengths)
-        log_mel = _log_mel(g, f, waveform, T)
-        per_utterance = g.op("Unsqueeze", valid, g.ints(1, 2))
-        mask = frame_mask(g, per_utterance, positions(g, T))  # [B, 1, T]
+        # Frames by the last sample of their windows: they are told from padding without counting them.
+        samples = g.op("Squeeze", g.op("Max", g.op("Shape", waveform, start=1), g.ints(f.window)))
+        last = g.op("Range", g.constant(f.window - 1, np.int64), samples, g.constant(f.hop, np.int64))
+        lengths = g.op("Max", lengths, g.ints(f.window))
+        mask = g.op("Cast", g.op("Less", last, g.op("Unsqueeze", lengths, g.ints(1, 2))), to=FLOAT)
+        log_mel = _log_mel(g, f, waveform, g.op("Shape", last))
         # Means over valid frames are products with a column of weights: one pass, where masking takes two.
-        weights = g.op("Reshape", g.op("Div", mask, g.op("Cast", per_utterance, to=FLOAT)), g.ints(0, -1, 1))
+        weights = g.op("Reshape", g.op("LpNormalization", mask, axis=-1, p=1), g.ints(0, -1, 1))
         centred = g.op("Sub", log_mel, g.op("MatMul", log_mel, weights))
         variance = g.op("ReduceMean", g.op("MatMul", g.op("Mul", centred, centred), weights), g.ints(1))
         deviation = g.op("Sqrt", g.op("Add", variance, g.constant(VARIANCE_FLOOR)))
-        return g.op("Mul", centred, g.op("Div", mask, deviation)), valid, mask
+        features = g.op("Mul", centred, g.op("Div", mask, deviation))
+        step = f.hop * stride
+        return features, g.op("Div", g.op("Add", lengths, g.ints(step - f.window)), g.ints(step)), mask
 
 
 def positions(g: Graph, T: str) -> str:
     """0 … T − 1, int64 ``[T]``, from T as ``[1]``."""
     return g.op("Range", g.constant(0, np.int64), g.op("Squeeze", T), g.constant(1, np.int64))
-
-
-def frame_mask(g: Graph, valid: str, positions: str) -> str:
-    """1.0 for valid frames, 0.0 for padding: ``[B, …, 1]`` and :func:`positions` to ``[B, …, T]``."""
-    return g.op("Cast", g.op("Less", positions, valid), to=FLOAT)

@@ -39,9 +39,13 @@ def within(word: Word, seconds: float) -> Word:
 
 def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:
     """The text of a greedy path int [T]: repeats merged, blanks dropped, words joined by one space."""
-    emitted = path != BLANK
-    emitted[1:] &= path[1:] != path[:-1]
-    return " ".join("".join([tokens[t] for t in path[emitted].tolist()]).replace(SPACE, " ").split())
+    # Not NumPy: after a run of the model its code is out of the caches, and five calls cost more than this loop.
+    emitted, last = [], BLANK
+    for token in path.tolist():
+        if token != last and token != BLANK:
+            emitted.append(tokens[token])
+        last = token
+    return " ".join("".join(emitted).replace(SPACE, " ").split())
 
 
 def decode_words(path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str], frame_seconds: float) -> list[Word]:

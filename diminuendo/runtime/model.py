@@ -96,8 +96,8 @@ class AcousticModel:
 
     def log_probs_of(self, waveform: np.ndarray) -> np.ndarray:
         """Natural-log CTC posteriors float32 [T, V] of one waveform float32 [N]."""
-        log_probs, frames = self.log_probs(waveform[None], np.array([len(waveform)], dtype=np.int64))
-        return log_probs[0, : frames[0]]
+        feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)], dtype=np.int64)}
+        return self._session.run(OUTPUTS[:1], feeds)[0][0]  # without padding every frame is valid
 
 
 def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,7 @@ CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
 BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
 SHORTEST_WINDOW = 8  # frames: a join needs some that are not at an edge
 SHORTEST_SECONDS = 0.25  # less than this is padded with silence: a frontend needs some samples to stand on
+PROBE_STEP = 499  # samples: where somebody speaks, a few of them show that it is no silence
 SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: nobody speaks there, and a model could only imagine words
 
 
@@ -92,6 +93,8 @@ class Recognizer:
         if 4 * self._context > self._window:
             shortest = 4 * context_seconds
             raise UserError(f"window_seconds: {window_seconds:g} is too short for its context, at least {shortest:g}")
+        self._longest = round(self._window * self._frame_samples)  # samples of one window
+        self._shortest = round(SHORTEST_SECONDS * self.model.sample_rate)
 
     def transcribe(self, path: str | Path) -> Transcript:
         """Transcribe an audio file; raises ``UserError`` if it cannot be read."""
@@ -147,13 +150,13 @@ class Recognizer:
         )
 
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
-        """The likeliest token of every frame, int32 [T], of float32 [N] at the model's sample rate."""
-        if len(waveform) > round(self._window * self._frame_samples):
+        """The likeliest token of every frame, int [T], of float32 [N] at the model's sample rate."""
+        if len(waveform) > self._longest:
             return self._decode([waveform], best_path)[0]
         # A small model hears a command in less than a millisecond, and what surrounds the session would be felt.
         if is_silent(waveform):
             return self._path(waveform, best_path)[0]
-        return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1).astype(np.int32)
+        return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1)
 
     def greedy_paths(self, waveforms: Iterable[np.ndarray], batch_seconds: float = BATCH_SECONDS) -> list[np.ndarray]:
         """``greedy_path`` of many, several in each run of the model."""
@@ -221,10 +224,12 @@ class Recognizer:
         return np.full(frames, BLANK, dtype=np.int32), np.zeros(frames, dtype=np.float32)
 
     def _long_enough(self, samples: np.ndarray) -> np.ndarray:
-        missing = round(SHORTEST_SECONDS * self.model.sample_rate) - len(samples)
+        missing = self._shortest - len(samples)
         return np.pad(samples, (0, missing)) if missing > 0 else samples
 
 
 def is_silent(samples: np.ndarray) -> bool:
     """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is no number is no silence."""
+    if max(samples[::PROBE_STEP].tolist(), default=0.0) >= SILENCE_PEAK:
+        return False
     return bool(samples.max(initial=-1.0) < SILENCE_PEAK and samples.min(initial=1.0) > -SILENCE_PEAK)

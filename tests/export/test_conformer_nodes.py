@@ -61,7 +61,9 @@ def test_any_length_is_recognised(samples):
     waveform, lengths = speech_batch(seconds=(samples / 4000,))
     with torch.inference_mode():
         expected, _ = model(waveform, lengths)
-    assert np.abs(onnx_outputs(graph, waveform, lengths)[0] - expected.numpy()).max() < 1e-4
+    found, frames = onnx_outputs(graph, waveform, lengths)
+    assert np.abs(found - expected.numpy()).max() < 1e-4
+    assert frames.tolist() == [found.shape[1]]  # of a lone utterance every frame is valid: nobody needs to ask
 
 
 def test_batch_normalisation_is_folded():
@@ -77,19 +79,33 @@ def test_a_model_in_training_mode_exports_as_in_evaluation():
     assert build_onnx(model.train(), {}).SerializeToString() == graph
 
 
-def test_onnx_runtime_joins_products_and_biases(tmp_path):
-    """What makes the graph fast is how the runtime fuses it: an innocent change can undo that without an error."""
-    _, graph = pair("uniform")
+def executed(tmp_path, graph):
+    """The nodes that ONNX Runtime makes of a graph."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "executed.onnx")
     options.log_severity_level = 3
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    nodes = [n for n in onnx.load(tmp_path / "executed.onnx").graph.node if not n.name.startswith("frontend")]
+    return onnx.load(tmp_path / "executed.onnx").graph.node
+
+
+def test_onnx_runtime_joins_products_and_biases(tmp_path):
+    """What makes the graph fast is how the runtime fuses it: an innocent change can undo that without an error."""
+    _, graph = pair("uniform")
+    nodes = [n for n in executed(tmp_path, graph) if not n.name.startswith("frontend")]
     operators = Counter(node.op_type for node in nodes)
     # Per layer: two of each feed-forward, four of attention, value and out of the convolution; its gate has a sigmoid.
     assert operators["Gemm"] == 2 * (2 + 4 + 2 + 2) + 2 and operators["FusedGemm"] == 2
     assert operators["MatMul"] == 0 and operators["Attention"] == 2 and operators["Sigmoid"] == 0
     assert operators["Transpose"] == 1  # of the subsampling: depthwise convolutions need none
+
+
+def test_onnx_runtime_takes_the_transposes_into_the_products_of_the_frontend(tmp_path):
+    _, graph = pair("time convolution")
+    nodes = executed(tmp_path, graph)
+    frontend = Counter(node.op_type for node in nodes if "frontend" in node.name)
+    assert frontend["FusedMatMul"] == 3 and frontend["MatMul"] == 2  # both of means over frames
+    assert frontend["Transpose"] == 1  # of the waveform
+    assert not [node for node in nodes if node.op_type == "Transpose" and "frontend" not in node.name]
 
 
 def test_every_weight_is_stored_once_under_its_own_name():

@@ -15,7 +15,10 @@ WHOLE = FrontendConfig(mels=20, window_seconds=0.02, hop_seconds=0.02, low_hz=50
 CD = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.01, low_hz=50.0, high_hz=4000.0)  # 275 and 110
 # 200 and 81: windows of about this length share no large divisor with the hop.
 PRIME = FrontendConfig(mels=20, window_seconds=0.025, hop_seconds=0.010125, low_hz=50.0, high_hz=3900.0)
+SPARSE = FrontendConfig(mels=40, window_seconds=0.025, hop_seconds=0.02, low_hz=20.0, high_hz=7600.0)
+GAPS = FrontendConfig(mels=20, window_seconds=0.02, hop_seconds=0.025, low_hz=50.0, high_hz=3900.0)  # some go unheard
 RATES = [(WIDE, 16000), (TELEPHONE, 8000), (ODD, 16000), (WHOLE, 8000), (CD, 11025), (PRIME, 8000)]
+RATES += [(SPARSE, 16000), (GAPS, 8000)]
 
 
 @pytest.fixture(params=RATES, ids=lambda p: f"{p[1]}-{p[0].mels}")

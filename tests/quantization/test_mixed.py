@@ -86,7 +86,7 @@ def test_fewer_bits_harm_more_and_cost_less(harms, posteriors):
     assert all([h.bits for h in rows] == list(CHOICES) for rows in by_weight.values())
     for rows in by_weight.values():
         assert rows[0].bytes < rows[2].bytes < rows[-1].bytes
-        assert rows[0].kl > rows[2].kl > rows[-1].kl >= -1e-9
+        assert rows[0].kl > rows[2].kl > rows[-1].kl >= -1e-7  # of posteriors in float32
 
 
 def test_a_sweep_goes_on_where_it_was_ended(posteriors, harms, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from diminuendo.errors import UserError
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.audio import read_pipe
 from diminuendo.runtime.model import available_cores, best_path
+from diminuendo.runtime.recognizer import PROBE_STEP, is_silent
 from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
 
 LONG = " ".join(["turn the lights off", "call anna", "aardvarks need llamas"] * 12)
@@ -70,13 +71,22 @@ def test_silence_is_no_words(recognizer, tmp_path):
         assert transcript.text == "" and transcript.words == () and transcript.seconds == 3.0
 
 
+@pytest.mark.parametrize("value", [1e-3, -1e-3, np.nan])
+@pytest.mark.parametrize("place", [0, 1, PROBE_STEP, 700, 999])
+def test_one_sample_is_no_silence(place, value):
+    samples = np.zeros(1000, dtype=np.float32)
+    assert is_silent(samples) and is_silent(samples[:0])
+    samples[place] = value
+    assert not is_silent(samples)
+
+
 @pytest.mark.parametrize("said", ["hello world", "", "a", LONG])
 @pytest.mark.parametrize("amplitude", [1, 0.02, 1e-6])
 def test_the_short_way_of_one_window_finds_the_path_of_the_windowed_one(recognizer, said, amplitude):
     waveform = (speak(said) * amplitude).astype(np.float32)
     path = recognizer.greedy_path(waveform)
     windowed = recognizer._decode([waveform], best_path)[0]
-    assert path.dtype == windowed.dtype
+    assert path.dtype.kind == windowed.dtype.kind == "i"
     np.testing.assert_array_equal(path, windowed)
 
 
