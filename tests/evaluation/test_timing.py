@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
-from diminuendo.evaluation.timing import speed_of, spread, time_models
+from diminuendo.evaluation.timing import speed_of, spread, take_turns, time_models
 from tests.factories.onnx_models import speak, write_model
 
 
@@ -43,3 +45,21 @@ def test_every_model_is_timed_in_every_repeat_and_a_larger_one_takes_longer(tmp_
     assert {name: times.shape for name, times in taken.items()} == {"small": (3, 2), "large": (3, 2)}
     assert all((times > 0).all() for times in taken.values())
     assert np.median(taken["large"]) > 2 * np.median(taken["small"])
+
+
+def test_what_is_timed_is_a_model_that_has_just_run():
+    """A model whose first run after another one is slow is not charged for that."""
+    last = None
+
+    def transcriber(name):
+        def transcribe(waveform):
+            nonlocal last
+            if last != name:
+                time.sleep(0.02)
+            last = name
+            return ""
+
+        return transcribe
+
+    taken = take_turns({"a": transcriber("a"), "b": transcriber("b")}, [np.zeros(3), np.zeros(4)], repeats=3)
+    assert all(np.median(times) < 0.01 for times in taken.values())
