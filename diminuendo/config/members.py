@@ -36,7 +36,7 @@ class ArchitectureConfig(Section):
         if self.head_width is None and self.heads and (self.width % self.heads or (self.width // self.heads) % 2):
             raise ValueError(f"width {self.width} must be a multiple of 2 × heads ({self.heads}), or give head_width")
         if self.subsampling == 3 and self.subsampling_channels:
-            raise ValueError("subsampling 3 is one convolution over time: set subsampling_channels: 0 too, or give 2 or 4")
+            raise ValueError("subsampling 3 is one convolution over time: give subsampling_channels: 0, or 2 or 4")
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
         return self

@@ -52,8 +52,8 @@ def legend(report: Report) -> list[str]:
         "teacher) is paired. S/D/I: substitutions, deletions, insertions.",
         f"Speed: {report.timing_utterances} utterances, {report.timing_repeats} repeats, all models taking turns of "
         f"which the second run is timed, on {report.machine['processor']}; all threads are {report.threads}. RTF is "
-        "seconds of work per second of audio, frontend included; × faster is the median of ratios to the teacher within "
-        "a repeat; p50 and p95 are latencies per utterance with one thread.",
+        "seconds of work per second of audio, frontend included; × faster is the median of ratios to the teacher "
+        "within a repeat; p50 and p95 are latencies per utterance with one thread.",
         "Memory is the rise of a fresh process' peak by opening the model and recognising the longest utterance. "
         "Zeros: share of the stored weights. Sizes are in decimal units (1 MB = 1,000,000 bytes).",
     ]
