@@ -163,6 +163,37 @@ def _nncf_weights(mode: str, corrected: bool = False, **options) -> Callable[[So
     return write
 
 
+def _olive_blocks(source: Source, path: Path) -> None:
+    from olive.model import ONNXModelHandler
+    from olive.passes.olive_pass import create_pass_from_dict
+    from olive.passes.onnx.rtn_quantization import OnnxBlockWiseRtnQuantization
+
+    options = {"bits": 4, "block_size": GROUP, "nodes_to_exclude": _frontend(source.folder / MODEL)}
+    quantize = create_pass_from_dict(OnnxBlockWiseRtnQuantization, options, disable_search=True)
+    made = quantize.run(ONNXModelHandler(str(source.folder / MODEL)), str(source.work / "olive"))
+    onnx.save(onnx.load(made.model_path), path)
+
+
+def _modelopt(mode: str, **options) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from modelopt.onnx.quantization import quantize
+
+        pieces = [piece.astype(np.float32) for piece in equal_pieces(source.calibration)]
+        lengths = np.full(len(pieces), pieces[0].size, np.int64)
+        taken = source.work / "teacher.onnx"  # the tool writes what it infers into the file that it is given
+        onnx.save(onnx.load(source.folder / MODEL), taken)
+        quantize(
+            str(taken),
+            quantize_mode=mode,
+            calibration_data={"waveform": np.stack(pieces), "waveform_lengths": lengths},
+            calibration_eps=["cpu"],
+            output_path=str(path),
+            **options,
+        )
+
+    return write
+
+
 PLAIN = "on plain operators"  # see plain_graph
 STORED = "on a stored kernel"
 
@@ -190,4 +221,7 @@ PEERS = (
         f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio, {STORED}",
         _nncf_weights("INT4_SYM", corrected=True, group_size=GROUP, ratio=1.0),
     ),
+    _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),
+    _file_peer("nvidia-modelopt", f"int4, awq_clip, blocks of {GROUP}", _modelopt("int4", block_size=GROUP)),
+    _file_peer("olive-ai", f"OnnxBlockWiseRtnQuantization, blocks of {GROUP}, without the frontend", _olive_blocks),
 )
