@@ -194,6 +194,21 @@ def _modelopt(mode: str, **options) -> Callable[[Source, Path], None]:
     return write
 
 
+def _aimet(without_frontend: bool) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from aimet_onnx.quantsim import QuantizationSimModel
+
+        model = plain(source.folder / MODEL)
+        simulated = QuantizationSimModel(model, providers=["CPUExecutionProvider"])
+        for name, quantizer in simulated.qc_quantize_op_dict.items():
+            if without_frontend and name.startswith((FRONTEND, "waveform")):
+                quantizer.enabled = False
+        simulated.compute_encodings(list(feeds(source.calibration)))
+        onnx.save(simulated.to_onnx_qdq(prequantize_constants=True), path)
+
+    return write
+
+
 PLAIN = "on plain operators"  # see plain_graph
 STORED = "on a stored kernel"
 
@@ -224,4 +239,6 @@ PEERS = (
     _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),
     _file_peer("nvidia-modelopt", f"int4, awq_clip, blocks of {GROUP}", _modelopt("int4", block_size=GROUP)),
     _file_peer("olive-ai", f"OnnxBlockWiseRtnQuantization, blocks of {GROUP}, without the frontend", _olive_blocks),
+    _file_peer("aimet-onnx", f"QuantizationSimModel, defaults, {PLAIN}", _aimet(False)),
+    _file_peer("aimet-onnx", f"QuantizationSimModel, without the frontend, {PLAIN}", _aimet(True)),
 )

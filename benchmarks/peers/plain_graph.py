@@ -3,7 +3,7 @@
 Two things in it are too new or too rare for some of them. A convolution of the frontend computes its kernel in the
 graph, so that it takes no bytes; NNCF looks for it among the stored weights. ``Attention`` and ``RotaryEmbedding`` are
 operators of the standard since opset 23; ONNX Runtime's dynamic quantization takes the first for an older one of its
-own.
+own. aimet-onnx stops at an input that is left empty, as the value of ``Pad`` is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def with_stored_kernels(path: Path) -> onnx.ModelProto:
 
 
 def plain(path: Path) -> onnx.ModelProto:
-    """The model at ``path`` with stored kernels, and attention in matrix products; equal to it but for rounding."""
+    """The model at ``path`` with stored kernels, attention in matrix products and no input left empty.
+
+    It is equal to the one at ``path`` but for rounding.
+    """
     model = with_stored_kernels(path)
     graph = model.graph
     operands = dict.fromkeys(name for node in graph.node if node.op_type in NEW for name in node.input)
@@ -92,6 +95,8 @@ class _Rewrite:
                 return self.rotary(node)
             case "Attention":
                 return self.attention(node)
+            case "Pad" if not node.input[2]:
+                node.input[2] = self._constant("padding", np.float32(0))
         return [node]
 
     def _ints(self, *values: int) -> str:

@@ -57,5 +57,6 @@ def test_plain_operators_are_of_an_opset_without_the_new_ones(teacher):
     assert new(with_stored_kernels(teacher)) == set(NEW)
     model = plain(teacher)
     assert not new(model)
+    assert all(value for node in model.graph.node for value in node.input), "an input is left empty"
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", OPSET)]
     assert min(onnx.defs.get_schema(name).since_version for name in NEW) > OPSET
