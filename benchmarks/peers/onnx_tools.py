@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from benchmarks.peers.peer import Made, Peer, Source
+from benchmarks.peers.plain_graph import plain, with_stored_kernels
 from diminuendo.export.onnx_file import MODEL, PREFIX, write_onnx
 from diminuendo.quantization.graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
@@ -70,28 +71,29 @@ def _linear_only(path: Path):
     return nncf.IgnoredScope(names=others, types=["Conv"], validate=False)
 
 
-def _prepared(source: Source) -> Path:
-    """The teacher after the optimisation that ONNX Runtime's guide asks for.
+def _prepared(taken: Path, work: Path) -> Path:
+    """A file after the optimisation that ONNX Runtime's guide asks for.
 
     Its symbolic shape inference gives up on the shapes of the frontend, and the guide's remedy is to leave it out.
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    path = source.work / "prepared.onnx"
-    quant_pre_process(str(source.folder / MODEL), str(path), skip_symbolic_shape=True)
+    path = work / "prepared.onnx"
+    quant_pre_process(str(taken), str(path), skip_symbolic_shape=True)
     return path
 
 
-def _dynamic(recommended: bool, **chosen) -> Callable[[Source, Path], None]:
+def _dynamic(recommended: bool, in_plain_operators: bool, **chosen) -> Callable[[Source, Path], None]:
     def write(source: Source, path: Path) -> None:
         from onnxruntime.quantization import quantize_dynamic
-        from onnxruntime.quantization.registry import IntegerOpsRegistry
 
-        taken = _prepared(source) if recommended else source.folder / MODEL
-        # The tool takes the standard's Attention for ONNX Runtime's older one of the same name: its file is invalid.
-        operators = [name for name in IntegerOpsRegistry if name != "Attention"]
-        options = {"op_types_to_quantize": operators, **chosen}
-        quantize_dynamic(taken, path, per_channel=recommended, **options)
+        taken = source.folder / MODEL
+        if in_plain_operators:
+            taken = source.work / "plain.onnx"
+            onnx.save(plain(source.folder / MODEL), taken)
+        if recommended:
+            taken = _prepared(taken, source.work)
+        quantize_dynamic(taken, path, per_channel=recommended, **chosen)
 
     return write
 
@@ -107,7 +109,9 @@ def _static(recommended: bool, without_frontend: bool) -> Callable[[Source, Path
             def get_next(self) -> dict | None:
                 return next(self._feeds, None)
 
-        taken = _prepared(source) if recommended else source.folder / MODEL
+        taken = source.folder / MODEL
+        if recommended:
+            taken = _prepared(taken, source.work)
         options = {"per_channel": True} if recommended else {}
         if without_frontend:
             options["nodes_to_exclude"] = _frontend(taken)
@@ -139,7 +143,7 @@ def _nncf_quantize(recommended: bool) -> Callable[[Source, Path], None]:
                 "preset": nncf.QuantizationPreset.MIXED,
                 "ignored_scope": _linear_only(source.folder / MODEL),
             }
-        model = onnx.load(source.folder / MODEL)
+        model = (with_stored_kernels if recommended else plain)(source.folder / MODEL)
         onnx.save(nncf.quantize(model, nncf.Dataset(pieces), subset_size=len(pieces), **options), path)
 
     return write
@@ -153,34 +157,88 @@ def _nncf_weights(mode: str, corrected: bool = False, **options) -> Callable[[So
         if corrected:
             pieces = list(feeds(equal_pieces(source.calibration)))
             chosen |= {"dataset": nncf.Dataset(pieces), "scale_estimation": True}
-        model = onnx.load(source.folder / MODEL)
+        model = with_stored_kernels(source.folder / MODEL)
         onnx.save(nncf.compress_weights(model, **chosen, **options), path)
 
     return write
 
 
+def _olive_blocks(source: Source, path: Path) -> None:
+    from olive.model import ONNXModelHandler
+    from olive.passes.olive_pass import create_pass_from_dict
+    from olive.passes.onnx.rtn_quantization import OnnxBlockWiseRtnQuantization
+
+    options = {"bits": 4, "block_size": GROUP, "nodes_to_exclude": _frontend(source.folder / MODEL)}
+    quantize = create_pass_from_dict(OnnxBlockWiseRtnQuantization, options, disable_search=True)
+    made = quantize.run(ONNXModelHandler(str(source.folder / MODEL)), str(source.work / "olive"))
+    onnx.save(onnx.load(made.model_path), path)
+
+
+def _modelopt(mode: str, **options) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from modelopt.onnx.quantization import quantize
+
+        pieces = [piece.astype(np.float32) for piece in equal_pieces(source.calibration)]
+        lengths = np.full(len(pieces), pieces[0].size, np.int64)
+        taken = source.work / "teacher.onnx"  # the tool writes what it infers into the file that it is given
+        onnx.save(onnx.load(source.folder / MODEL), taken)
+        quantize(
+            str(taken),
+            quantize_mode=mode,
+            calibration_data={"waveform": np.stack(pieces), "waveform_lengths": lengths},
+            calibration_eps=["cpu"],
+            output_path=str(path),
+            **options,
+        )
+
+    return write
+
+
+def _aimet(without_frontend: bool) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from aimet_onnx.quantsim import QuantizationSimModel
+
+        model = plain(source.folder / MODEL)
+        simulated = QuantizationSimModel(model, providers=["CPUExecutionProvider"])
+        for name, quantizer in simulated.qc_quantize_op_dict.items():
+            if without_frontend and name.startswith((FRONTEND, "waveform")):
+                quantizer.enabled = False
+        simulated.compute_encodings(list(feeds(source.calibration)))
+        onnx.save(simulated.to_onnx_qdq(prequantize_constants=True), path)
+
+    return write
+
+
+PLAIN = "on plain operators"  # see plain_graph
+STORED = "on a stored kernel"
+
 PEERS = (
-    _file_peer("onnxruntime", "dynamic int8, defaults", _dynamic(False)),
-    _file_peer("onnxruntime", "dynamic int8, pre-processed, per channel", _dynamic(True)),
+    _file_peer("onnxruntime", f"dynamic int8, defaults, {PLAIN}", _dynamic(False, True)),
+    _file_peer("onnxruntime", f"dynamic int8, pre-processed, per channel, {PLAIN}", _dynamic(True, True)),
     _file_peer(
         "onnxruntime",
         "dynamic int8, pre-processed, per channel, MatMul only",
-        _dynamic(True, op_types_to_quantize=["MatMul"]),
+        _dynamic(True, False, op_types_to_quantize=["MatMul"]),
     ),
     _file_peer("onnxruntime", "static int8, defaults", _static(False, False)),
     _file_peer("onnxruntime", "static int8, pre-processed, per channel, without the frontend", _static(True, True)),
     _file_peer("onnxruntime", f"MatMulNBits, 4 bits, blocks of {GROUP}, without the frontend", _four_bits),
-    _file_peer("nncf", "quantize, defaults", _nncf_quantize(False)),
-    _file_peer("nncf", "quantize, transformer, mixed, linear layers", _nncf_quantize(True)),
-    _file_peer("nncf", "compress_weights INT8_ASYM, linear layers", _nncf_weights("INT8_ASYM")),
+    _file_peer("nncf", f"quantize, defaults, {PLAIN}", _nncf_quantize(False)),
+    _file_peer("nncf", f"quantize, transformer, mixed, linear layers, {STORED}", _nncf_quantize(True)),
+    _file_peer("nncf", f"compress_weights INT8_ASYM, linear layers, {STORED}", _nncf_weights("INT8_ASYM")),
     _file_peer(
         "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, {STORED}",
         _nncf_weights("INT4_SYM", group_size=GROUP, ratio=1.0),
     ),
     _file_peer(
         "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio, {STORED}",
         _nncf_weights("INT4_SYM", corrected=True, group_size=GROUP, ratio=1.0),
     ),
+    _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),
+    _file_peer("nvidia-modelopt", f"int4, awq_clip, blocks of {GROUP}", _modelopt("int4", block_size=GROUP)),
+    _file_peer("olive-ai", f"OnnxBlockWiseRtnQuantization, blocks of {GROUP}, without the frontend", _olive_blocks),
+    _file_peer("aimet-onnx", f"QuantizationSimModel, defaults, {PLAIN}", _aimet(False)),
+    _file_peer("aimet-onnx", f"QuantizationSimModel, without the frontend, {PLAIN}", _aimet(True)),
 )

@@ -6,6 +6,9 @@ cost dozens of points of word error rate. ``docs/quantization.md`` has the measu
 
 Weights take 7 of their 8 bits. Processors without VNNI add pairs of 8-bit products in 16 bits, which full-range weights
 overflow: the same file would give other words on an older machine.
+
+Both forms are of standard operators, and written so that ONNX Runtime joins each product with the rounding, scales and
+bias around it; ``tests/quantization/test_integer.py`` looks at what it makes of them.
 """
 
 from __future__ import annotations
@@ -18,8 +21,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 from diminuendo.quantization.graph import WeightGraph
+
+ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tools write
+LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and the steps of a dying channel are tiny
 
 
 def integer_products(model: onnx.ModelProto) -> dict[str, str]:
@@ -50,7 +57,7 @@ def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.
             reduce_range=True,
             weight_type=tools.QuantType.QInt8,
         )
-        return _cleaned(onnx.load(target))
+        return _cleaned(_shared_zeros(onnx.load(target)))
 
 
 def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None) -> onnx.ModelProto:
@@ -75,7 +82,67 @@ def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, 
             # What follows a product (biases, gates, norms) is float32, so its output needs no rounding of its own.
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
         )
-        return _cleaned(onnx.load(target))
+        return _cleaned(_shared_zeros(_integer_biases(onnx.load(target))))
+
+
+def _integer_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Round the biases of integer products to whole steps of their sums, in place.
+
+    ONNX Runtime makes ``MatMul`` and ``Add`` a ``Gemm`` before it looks for integers, and knows that one in integers
+    only if all three operands are. With a bias in float32 the weights are decoded at every run instead. The file keeps
+    its own eight bits of a bias: the nodes added here are folded when the session opens.
+    """
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {value: node for node in graph.node for value in node.output}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "Add" and (found := _biased_product(node, stored, made_by)):
+            bias, *scales = found
+            steps = numpy_helper.to_array(stored[scales[0]]) * numpy_helper.to_array(stored[scales[1]])
+            if np.abs(numpy_helper.to_array(stored[bias]) / steps).max() < LARGEST_SUM:
+                step, quotient, rounded, decoded = (f"{bias}/{part}" for part in ("step", "steps", "sum", "decoded"))
+                nodes += [
+                    helper.make_node("Mul", scales, [step], name=step),
+                    helper.make_node("Div", [bias, step], [quotient], name=quotient),
+                    helper.make_node("Cast", [quotient], [rounded], name=rounded, to=onnx.TensorProto.INT32),
+                    helper.make_node("DequantizeLinear", [rounded, step], [decoded], name=decoded, axis=0),
+                ]
+                node.input[:] = [decoded if value == bias else value for value in node.input]
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def _biased_product(add: onnx.NodeProto, stored: dict, made_by: dict) -> tuple[str, str, str] | None:
+    """The bias that ``add`` gives to a product in integers, and the scales of the two factors of that."""
+    product, bias = made_by.get(add.input[0]), add.input[1]
+    if bias not in stored or product is None or product.op_type != "MatMul":
+        return None
+    factors = [made_by.get(value) for value in product.input]
+    if any(factor is None or factor.op_type != "DequantizeLinear" for factor in factors):
+        return None
+    return bias, factors[0].input[1], factors[1].input[1]
+
+
+def _shared_zeros(model: onnx.ModelProto) -> onnx.ModelProto:
+    """One tensor of zero points for all weights of a width, in place: the tools write one for each."""
+    zeros: dict[tuple, str] = {}
+    names = {}
+    kept = []
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(ZERO_POINT) and tensor.dims:
+            value = numpy_helper.to_array(tensor)
+            names[tensor.name] = first = zeros.setdefault((value.dtype.str, value.tobytes()), tensor.name)
+            if first != tensor.name:
+                continue
+        kept.append(tensor)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    for node in model.graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+    return model
 
 
 def _reader(waveforms: list[np.ndarray]):
