@@ -225,17 +225,17 @@ def _write_bank(graph: WeightGraph, bank: Bank) -> None:
     if isinstance(first.value, Quantized):
         scales, outputs = f"{bank.name}/scales", bank.shape[bank.axis]
         inputs = len(first.value.codes)
-        if first.value.group_size < inputs:
+        grouped, matrix = first.value.group_size < inputs, first.operator == "MatMul"
+        if grouped:
             groups = -(-inputs // first.value.group_size)
             rows = _group_of_rows(graph, inputs, first.value.group_size)
             scales = graph.prepend("Reshape", [scales, _ints(graph, [outputs, groups])], f"{bank.name}/groups")
             scales = graph.prepend("Gather", [scales, rows], f"{bank.name}/rows", axis=1)
+        if grouped and matrix:
             scales = graph.prepend("Transpose", [scales], f"{bank.name}/columns")
-            if first.operator != "MatMul":
-                raise ValueError(f"{first.name}: a convolution has one scale per output channel")
-        elif first.operator != "MatMul":
-            ones = [1] * (len(bank.shape) - 1)
-            scales = graph.prepend("Reshape", [scales, _ints(graph, [outputs, *ones])], f"{bank.name}/channels")
+        elif not matrix:
+            shape = bank.shape if grouped else [outputs, *[1] * (len(bank.shape) - 1)]
+            scales = graph.prepend("Reshape", [scales, _ints(graph, shape)], f"{bank.name}/channels")
         value = graph.prepend("Mul", [value, scales], f"{bank.name}/values")
     sizes = [entry.shape[bank.axis] for entry in bank.entries]
     _split(graph, value, [entry.name for entry in bank.entries], sizes, bank.axis)
