@@ -174,3 +174,23 @@ def test_only_attributes_that_say_something_are_stored(parent):
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert any(given.name == "group" and given.i > 1 for node in convolutions for given in node.attribute)
     assert not any(given.name == "group" and given.i == 1 for node in convolutions for given in node.attribute)
+
+
+@pytest.mark.parametrize("way, most", [("int8", 17), ("int4, channels", 18), ("all in 3", 62)])
+def test_values_on_the_way_to_the_weights_are_few_and_narrow(way, most, parent):
+    """A session holds all of them while it folds: bytes for every weight, four of them the weight's own."""
+    model = onnx.shape_inference.infer_shapes(stored(parent, way), data_prop=True)
+    shapes = {value.name: value.type.tensor_type for value in model.graph.value_info}
+    known = {tensor.name for tensor in model.graph.initializer}
+    weights = {tensor.name for tensor in model.graph.initializer if KEPT.fullmatch(tensor.name)}
+    held = 0
+    for node in model.graph.node:
+        if all(value in known for value in node.input if value):
+            known.update(node.output)
+        if node.input and set(node.output) <= known and weights & set(node.input):
+            weights.update(node.output)
+            for value in node.output:
+                size = np.prod([d.dim_value for d in shapes[value].shape.dim])
+                held += size * onnx.helper.tensor_dtype_to_np_dtype(shapes[value].elem_type).itemsize
+    products = WeightGraph(onnx.load(parent)).products()
+    assert 8 < held / sum(int(np.prod(product.shape)) for product in products) < most
