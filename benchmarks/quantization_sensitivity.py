@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from diminuendo.config.members import QuantizeConfig
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.quantization import codec
 from diminuendo.quantization.banks import KEPT
@@ -35,11 +36,14 @@ from diminuendo.quantization.storage import (
     OUTPUT_LAYER,
     Storage,
     by_name,
+    sees_one_channel,
     storage_for,
     store_by_choice,
     store_uniformly,
     uniform,
 )
+
+DEFAULT_GROUP = QuantizeConfig.model_fields["group_size"].default
 
 
 class Scorer:
@@ -63,8 +67,11 @@ class Scorer:
             hypotheses.append("".join(tokens[t] for t in kept).replace("▁", " ").strip())
         self.reference = self.reference or outputs
         drift = np.mean([np.abs(a - b).mean() for a, b in zip(outputs, self.reference)])
+        # Of all frames: how much the posteriors have moved from those of the first row.
+        kl = [(np.exp(a) * (a - b)).sum(axis=-1) for a, b in zip(self.reference, outputs)]
         wer = jiwer.wer([text for _, text in self.heard], hypotheses)
-        print(f"| {title:44} | {len(data):>10,} | {drift:8.4f} | {wer:7.2%} |", flush=True)
+        nats = np.concatenate(kl).astype(np.float64).mean()
+        print(f"| {title:44} | {len(data):>10,} | {drift:8.4f} | {nats:9.5f} | {wer:7.2%} |", flush=True)
 
 
 def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
@@ -78,26 +85,38 @@ def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
 
 
 def weight_rows(source: Path, score: Scorer) -> None:
-    def stored(only: str = "", size: int = 32, output: Storage = INT8_CHANNEL, short_kernels: bool = False):
+    def stored(
+        only: str = "",
+        size: int | None = DEFAULT_GROUP,
+        output: Storage = INT8_CHANNEL,
+        front: bool = True,
+        short_kernels: bool = False,
+    ):
         def choice(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
             if name == OUTPUT_LAYER:
                 return output
-            if operator == "Conv":
+            if sees_one_channel(operator, shape):
                 return Storage(4) if short_kernels else INT8_CHANNEL
+            if operator == "Conv" and not front:
+                return INT8_CHANNEL
             return storage_for(name, operator, shape, 4, size) if only in name else FP16
 
-        return store_by_choice(onnx.load(source), choice)
+        model = store_by_choice(onnx.load(source), choice)
+        shorten_names(model, KEPT)
+        return model
 
     score.row("fp16", store_uniformly(onnx.load(source), 16))
     score.row("int8 weights", store_uniformly(onnx.load(source), 8))
-    score.row("int4 weights, groups of 32 (as shipped)", stored())
-    for size in (16, 64, 128):
-        score.row(f"… groups of {size}", stored(size=size))
+    for size in (16, 32, 64, 128, 256, None):
+        groups = f"groups of {size}" if size else "a scale per output channel"
+        shipped = " (as shipped)" if size == DEFAULT_GROUP else ""
+        score.row(f"int4 weights, {groups}{shipped}", stored(size=size))
+        score.row("… convolution in front int8", stored(size=size, front=False))
     for part in ("feed_forward", "attention", ".convolution.", "subsampling.out"):
         score.row(f"… {part.strip('.')} only, the rest fp16", stored(only=part))
     score.row("… output layer fp16", stored(output=FP16))
-    score.row("… output layer int4", stored(output=Storage(4, 32)))
-    score.row("… convolutions int4", stored(short_kernels=True))
+    score.row("… output layer int4", stored(output=Storage(4, DEFAULT_GROUP)))
+    score.row("… depthwise convolutions int4", stored(short_kernels=True))
     fractions, codec.FRACTIONS[4] = codec.FRACTIONS[4], (1.0,)
     score.row("… scales from the largest value alone", stored())
     codec.FRACTIONS[4] = fractions
@@ -125,8 +144,9 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
     parser.add_argument("--utterances", type=int, help="of dev; all by default")
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
+    parser.add_argument("--weights", action="store_true", help="no integer products, which take most of the time")
     parser.add_argument("--bits", type=float, nargs="+", help="compare means of chosen bits instead")
-    parser.add_argument("--group-size", type=int, default=32, help="with --bits")
+    parser.add_argument("--group-size", type=int, default=DEFAULT_GROUP, help="with --bits")
     parser.add_argument("--calibration-utterances", type=int, default=64)
     parser.add_argument("--work", type=Path, help="with --bits: folder in which the sweep is kept")
     arguments = parser.parse_args()
@@ -134,12 +154,15 @@ def main() -> None:
     corpus = PreparedCorpus.open(arguments.corpus)
     audio = calibration_audio(corpus, arguments.calibration_utterances, seed=0)
     score = Scorer(corpus, arguments.utterances, arguments.split)
-    print(f"| quantized | bytes | mean distance of a log-probability | {arguments.split} WER |\n|---|---:|---:|---:|")
+    columns = ("bytes", "mean distance of a log-probability", "divergence, nats a frame", f"{arguments.split} WER")
+    print(f"| quantized | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     if arguments.bits:
         return mixed_rows(source, score, audio, arguments)
     parent = onnx.load(source)
     score.row("nothing (float32)", parent)
     weight_rows(source, score)
+    if arguments.weights:
+        return
     groups = groups_of(parent)
     ours = groups.pop("linear layers")
     for title, quantize in (

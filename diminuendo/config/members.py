@@ -190,7 +190,7 @@ class QuantizeConfig(Member):
     """``aware`` fine-tunes with the weights on their grid first; for ``*_weight`` and ``mixed``."""
 
     scheme: Scheme
-    group_size: PositiveInt = 32  # input channels that share a scale, below 8 bits
+    group_size: PositiveInt = 128  # input channels that share a scale, below 8 bits
     calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
     budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     aware: bool = False
@@ -207,7 +207,7 @@ class QuantizeConfig(Member):
             raise ValueError(f"budget works with scheme mixed, found {self.scheme}")
         if not self.aware and (self.training != TrainingOverrides() or self.losses != LossConfig()):
             raise ValueError("training and losses belong to aware: true; set it, or leave them out")
-        if self.group_size != 32 and self.scheme not in ("int4_weight", "mixed"):
+        if self.group_size != 128 and self.scheme not in ("int4_weight", "mixed"):
             raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
         if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
             raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")

@@ -1,8 +1,10 @@
 """Quantization-aware fine-tuning: the weights live on their grid while they are trained (Jacob et al. 2018).
 
-In the forward pass every weight has the values that the file will store, from the same code; the gradient goes straight
-through the rounding to a float32 copy (Bengio et al. 2013). Scales follow the weights: they are chosen anew at every
-step, as at the end. The depthwise convolution is rounded as it is stored, with batch normalisation folded into it.
+In the forward pass every weight is on its grid; the gradient goes straight through the rounding to a float32 copy
+(Bengio et al. 2013). The search for scales costs several times what a training step does, and the weights move little
+in a step: in training each weight keeps its scales for :data:`KEPT_STEPS` and is rounded to their nearest multiples. In
+evaluation, which is what dev is scored on, they are searched anew: the values are those that the file stores, from the
+same code. The depthwise convolution is rounded as it is stored, with batch normalisation folded into it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from diminuendo.models.conformer import ConformerCTC, Convolution
 from diminuendo.models.store import parameter_count, save_model
 from diminuendo.quantization.graph import WeightGraph
 from diminuendo.quantization.post_training import finish
-from diminuendo.quantization.storage import Choice, Storage, plan, rounded, store_all, stored_values
+from diminuendo.quantization.storage import Choice, Storage, plan, quantize_weight, rounded, store_all, stored_values
+
+KEPT_STEPS = 25  # of training between two searches for the scales of a weight
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -37,34 +41,73 @@ class _StraightThrough(torch.autograd.Function):
 
 
 class OnGrid(nn.Module):
-    """Rounds a weight as the file will store it.
+    """Rounds a weight: in evaluation as the file will store it, in training to scales of some steps ago.
+
+    The scales and their age are buffers, so that a checkpoint has them and a resumed run goes on with the same.
 
     Args:
         operator: ``MatMul`` for a linear layer, whose weight is stored transposed, or ``Conv``.
         weight: its present value; zeros in it, which pruning left, stay zero.
         batch_norm: folded into the weight when it is stored.
+        age: steps that the scales count as having been kept; different ages spread the searches over the steps.
     """
 
-    def __init__(self, operator: str, storage: Storage, weight: Tensor, batch_norm: nn.BatchNorm1d | None = None):
+    def __init__(
+        self,
+        operator: str,
+        storage: Storage,
+        weight: Tensor,
+        batch_norm: nn.BatchNorm1d | None = None,
+        age: int = 0,
+    ):
         super().__init__()
         self.operator, self.storage = operator, storage
         self.register_buffer("kept", (weight != 0).to(weight.dtype) if (weight == 0).any() else None, persistent=False)
         # In a list, so that it is no submodule: the model has it under its own name.
         self._batch_norm = [batch_norm] if batch_norm is not None else []
+        if storage.bits < 16:
+            self.register_buffer("age", torch.tensor(age % KEPT_STEPS))
+            self.register_buffer("scales", self._searched(self._folded(weight)[0]))
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.kept is not None:
             weight = weight * self.kept
         return _StraightThrough.apply(weight, self._rounded(weight.detach()))
 
-    def _rounded(self, weight: Tensor) -> Tensor:
+    def _folded(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The weight as it is stored, and the gain ``[C, 1, 1]`` that is in it."""
         gain = folding_gain(self._batch_norm[0])[:, None, None] if self._batch_norm else None
-        folded = weight if gain is None else weight * gain
-        array = folded.cpu().numpy()
-        array = rounded(self.operator, array.T if self.operator == "MatMul" else array, self.storage)
-        on_grid = torch.from_numpy(array.T if self.operator == "MatMul" else array).to(weight)
+        return (weight if gain is None else weight * gain), gain
+
+    def _rounded(self, weight: Tensor) -> Tensor:
+        folded, gain = self._folded(weight)
+        if self.training and self.storage.bits < 16:
+            on_grid = self._to_kept_scales(folded)
+        else:
+            array = rounded(self.operator, self._stored_form(folded), self.storage)
+            on_grid = torch.from_numpy(array.T if self.operator == "MatMul" else array).to(weight)
         # A channel that batch normalisation silences has no weight to recover, and needs none.
         return on_grid if gain is None else torch.where(gain == 0, weight, on_grid / gain)
+
+    def _stored_form(self, folded: Tensor) -> np.ndarray:
+        array = folded.cpu().numpy()
+        return array.T if self.operator == "MatMul" else array
+
+    def _searched(self, folded: Tensor) -> Tensor:
+        """The scales that the file would have, ``[O, G]``."""
+        found = quantize_weight(self.operator, self._stored_form(folded), self.storage)
+        return torch.from_numpy(found.scales.decode()).reshape(len(folded), -1).to(folded)
+
+    def _to_kept_scales(self, folded: Tensor) -> Tensor:
+        self.age += 1
+        if self.age >= KEPT_STEPS:
+            self.age.zero_()
+            self.scales.copy_(self._searched(folded))
+        matrix, scales = folded.reshape(len(folded), -1), self.scales  # [O, I], [O, G]
+        if scales.shape[1] > 1:
+            scales = scales.repeat_interleave(self.storage.group_size, dim=1)[:, : matrix.shape[1]]
+        half = 2 ** (self.storage.bits - 1)
+        return (matrix / scales).round_().clamp_(-half, half - 1).mul_(scales).reshape(folded.shape)
 
 
 def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
@@ -75,6 +118,7 @@ def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
 def put_on_grid(model: ConformerCTC, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
     folded = {module.depthwise: module.batch_norm for module in model.modules() if isinstance(module, Convolution)}
+    count = 0
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
             operator, shape = "MatMul", tuple(module.weight.T.shape)
@@ -83,7 +127,8 @@ def put_on_grid(model: ConformerCTC, choice: Choice) -> None:
         else:
             continue
         storage = choice(f"{name}.weight", operator, shape)
-        grid = OnGrid(operator, storage, module.weight.detach(), folded.get(module))
+        grid = OnGrid(operator, storage, module.weight.detach(), folded.get(module), age=count)
+        count += 1
         parametrize.register_parametrization(module, "weight", grid)
 
 

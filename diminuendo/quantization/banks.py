@@ -22,7 +22,7 @@ from diminuendo.quantization.codec import (
     plane_values,
     unpack_planes,
 )
-from diminuendo.quantization.graph import FLOAT, INT4, INT64, UINT8, WeightGraph
+from diminuendo.quantization.graph import FLOAT, INT4, INT8, INT64, UINT8, WeightGraph
 
 # What the names of stored tensors end in; the first two are what ONNX Runtime's own tools write.
 CODES, SCALES, HALF, SIZES = "_quantized", "_scale", "_half", "_sizes"
@@ -192,9 +192,9 @@ def _write_stream(graph: WeightGraph, bits: int, banks: list[Bank]) -> None:
     names, sizes = [f"{bank.name}/flat" for bank in banks], [int(np.prod(bank.shape)) for bank in banks]
     if bits == 4:
         codes = helper.make_tensor(stem + CODES, INT4, [joined.size], pack_int4(joined), raw=True)
-        whole = graph.prepend("Cast", [graph.add_tensor(codes)], f"{stem}/codes", to=FLOAT)
+        whole = graph.prepend("Cast", [graph.add_tensor(codes)], f"{stem}/codes", to=INT8)
     elif bits == 8:
-        whole = graph.prepend("Cast", [graph.add(stem + CODES, joined)], f"{stem}/codes", to=FLOAT)
+        whole = graph.add(stem + CODES, joined)
     else:
         whole = _unpacked(graph, stem, pack_planes(joined, bits))
         if joined.size % 8:
@@ -203,7 +203,7 @@ def _write_stream(graph: WeightGraph, bits: int, banks: list[Bank]) -> None:
     # Always there: padding of the last byte is told from codes by it.
     _split(graph, whole, names, sizes, 0, _ints(graph, sizes, stem + SIZES))
     for bank in banks:
-        _write_bank(graph, bank)
+        _write_bank(graph, bank, as_bytes=bits in (4, 8))
 
 
 def _unpacked(graph: WeightGraph, stem: str, planes: np.ndarray) -> str:
@@ -213,29 +213,31 @@ def _unpacked(graph: WeightGraph, stem: str, planes: np.ndarray) -> str:
     shifted = graph.prepend("BitShift", [packed, shifts], f"{stem}/shifted", direction="RIGHT")
     ones = graph.prepend("BitwiseAnd", [shifted, one], f"{stem}/bits")
     wide = graph.prepend("Cast", [ones], f"{stem}/wide", to=FLOAT)
-    rows = graph.prepend("Reshape", [wide, _ints(graph, [bits, 8 * size])], f"{stem}/planes")
-    values = graph.add(f"const/planes_{bits}", plane_values(bits)[:, None])
-    worth = graph.prepend("Mul", [rows, values], f"{stem}/worth")
-    return graph.prepend("ReduceSum", [worth, _ints(graph, [0])], f"{stem}/all", keepdims=0)
+    values = graph.add(f"const/planes_{bits}", plane_values(bits)[:, None, None])
+    worth = graph.prepend("Mul", [wide, values], f"{stem}/worth")
+    rows = graph.prepend("ReduceSum", [worth, _ints(graph, [0])], f"{stem}/rows", keepdims=0)
+    return graph.prepend("Reshape", [rows, _ints(graph, [8 * size])], f"{stem}/all")
 
 
-def _write_bank(graph: WeightGraph, bank: Bank) -> None:
+def _write_bank(graph: WeightGraph, bank: Bank, as_bytes: bool = False) -> None:
     value = graph.prepend("Reshape", [f"{bank.name}/flat", _ints(graph, bank.shape)], f"{bank.name}/joined")
+    if as_bytes:  # until here: while a session folds the graph it holds every value on the way
+        value = graph.prepend("Cast", [value], f"{bank.name}/codes", to=FLOAT)
     first = bank.entries[0]
     if isinstance(first.value, Quantized):
         scales, outputs = f"{bank.name}/scales", bank.shape[bank.axis]
         inputs = len(first.value.codes)
-        if first.value.group_size < inputs:
+        grouped, matrix = first.value.group_size < inputs, first.operator == "MatMul"
+        if grouped:
             groups = -(-inputs // first.value.group_size)
             rows = _group_of_rows(graph, inputs, first.value.group_size)
             scales = graph.prepend("Reshape", [scales, _ints(graph, [outputs, groups])], f"{bank.name}/groups")
             scales = graph.prepend("Gather", [scales, rows], f"{bank.name}/rows", axis=1)
+        if grouped and matrix:
             scales = graph.prepend("Transpose", [scales], f"{bank.name}/columns")
-            if first.operator != "MatMul":
-                raise ValueError(f"{first.name}: a convolution has one scale per output channel")
-        elif first.operator != "MatMul":
-            ones = [1] * (len(bank.shape) - 1)
-            scales = graph.prepend("Reshape", [scales, _ints(graph, [outputs, *ones])], f"{bank.name}/channels")
+        elif not matrix:
+            shape = bank.shape if grouped else [outputs, *[1] * (len(bank.shape) - 1)]
+            scales = graph.prepend("Reshape", [scales, _ints(graph, shape)], f"{bank.name}/channels")
         value = graph.prepend("Mul", [value, scales], f"{bank.name}/values")
     sizes = [entry.shape[bank.axis] for entry in bank.entries]
     _split(graph, value, [entry.name for entry in bank.entries], sizes, bank.axis)

@@ -1,7 +1,13 @@
-"""The sweep as a picture: which parts of a model feel rounding, and the bits that each got."""
+"""The sweep as a picture: which parts of a model feel rounding, and the bits that each got.
+
+    python -m diminuendo.quantization.figure models/slim-mixed/sensitivity.csv sensitivity.png
+
+draws that of a finished member.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,8 +19,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
+from diminuendo.errors import UserError
 from diminuendo.files import atomic_file
-from diminuendo.quantization.sensitivity import CHOICES, Harm
+from diminuendo.quantization.sensitivity import CHOICES, Harm, read_sensitivity
 
 FLOOR = 1e-7  # nats; what is less has no colour of its own
 DPI = 110
@@ -55,3 +62,18 @@ def draw_sensitivity(path: Path, harms: Iterable[Harm], chosen: Mapping[str, int
     with atomic_file(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})
     plt.close(figure)
+
+
+def main() -> None:
+    try:
+        source, target = map(Path, sys.argv[1:])
+    except ValueError:
+        raise SystemExit("usage: python -m diminuendo.quantization.figure SENSITIVITY.CSV PICTURE.PNG") from None
+    try:
+        draw_sensitivity(target, *read_sensitivity(source))
+    except UserError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 PRODUCTS = ("MatMul", "Conv")
 FRONTEND = "frontend"  # first part of the names of the frontend's nodes and tables
 CONSTANT = "const/"  # of unnamed constants
+WORTH_A_NODE = 256  # bytes of a table
 SHORT_CONSTANT = "."  # of both, in a file whose names were shortened
 
 
@@ -82,6 +83,36 @@ class WeightGraph:
         graph.initializer.extend(self.initializers.values())
         onnx.checker.check_model(self.model)
         return self.model
+
+
+def store_multiples(graph: WeightGraph) -> None:
+    """Tables that are whole multiples of one number, in every bit, as bytes: frequencies of bins, masks."""
+    for name, tensor in list(graph.initializers.items()):
+        if tensor.data_type != FLOAT or not name.startswith(CONSTANT) or len(tensor.raw_data) < WORTH_A_NODE:
+            continue
+        values = graph.array(name)
+        step = values[values > 0].min(initial=np.inf)
+        codes = np.rint(values / step)
+        if not np.isfinite(step) or codes.min() < 0 or codes.max() > 255:
+            continue
+        if (codes.astype(np.float32) * step).tobytes() == values.tobytes():
+            graph.remove(name)
+            stored = graph.add(f"{name}/codes", codes.astype(np.uint8))
+            whole = graph.prepend("Cast", [stored], f"{name}/whole", to=FLOAT)
+            graph.prepend("Mul", [whole, graph.add(f"{name}/step", step)], name)
+
+
+def drop_defaults(model: onnx.ModelProto) -> None:
+    """Leave out attributes that say what an operator does without them, in place."""
+    version = next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    for node in model.graph.node:
+        if node.domain:
+            continue
+        known = onnx.defs.get_schema(node.op_type, version).attributes
+        told = [given for given in node.attribute if known[given.name].default_value != given]
+        if len(told) < len(node.attribute):
+            del node.attribute[:]
+            node.attribute.extend(told)
 
 
 def shorten_names(model: onnx.ModelProto, kept: re.Pattern) -> dict[str, str]:

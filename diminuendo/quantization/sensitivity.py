@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from diminuendo.errors import UserError
 from diminuendo.files import write_json, write_text
 from diminuendo.quantization.graph import FLOAT, WeightGraph
 from diminuendo.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
@@ -125,3 +126,23 @@ def write_sensitivity(path: Path, harms: Iterable[Harm], chosen: Mapping[str, in
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def read_sensitivity(path: Path) -> tuple[list[Harm], dict[str, int]]:
+    """The sweep that :func:`write_sensitivity` wrote, and the bits that every weight got.
+
+    Raises:
+        UserError: the file is missing or has other columns.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        harms = [
+            Harm(row["weight"], int(row["parameters"]), int(row["bits"]), int(row["bytes"]), float(row["kl"]))
+            for row in rows
+        ]
+        chosen = {row["weight"]: int(row["bits"]) for row in rows if row["chosen"] == "1"}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is no sweep of a mixed member ({error!r}); give its sensitivity.csv") from None
+    if not harms or set(chosen) != {harm.weight for harm in harms}:
+        raise UserError(f"{path}: not every weight has its bits; give the sensitivity.csv of a finished mixed member")
+    return harms, chosen

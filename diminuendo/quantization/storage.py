@@ -19,7 +19,7 @@ import onnx
 from diminuendo.errors import UserError
 from diminuendo.quantization.banks import SCALES, Entry, weight_of, write_banks
 from diminuendo.quantization.codec import BLOCK, Quantized, quantize_matrix, quantize_vector
-from diminuendo.quantization.graph import FLOAT, WeightGraph
+from diminuendo.quantization.graph import FLOAT, WeightGraph, drop_defaults, store_multiples
 
 OUTPUT_LAYER = "out.weight"
 
@@ -55,17 +55,22 @@ def matrix_of(operator: str, weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight if operator == "MatMul" else weight.reshape(len(weight), -1).T)
 
 
+def sees_one_channel(operator: str, shape: tuple[int, ...]) -> bool:
+    """Whether each output of a convolution sees a single input channel: depthwise ones, and the first over an image."""
+    return operator != "MatMul" and shape[1] == 1
+
+
 def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
     """``bits`` where they make the file smaller, more where they do not: scales cost bytes too.
 
-    The output layer and convolutions take no less than 8 bits. Rounding the first costs the log-probabilities as much
-    as groups of twice the size do in all other layers, and the latter are a hundredth of the weights, in kernels too
-    short to share a scale.
+    The output layer and convolutions of one input channel take no less than 8 bits. Rounding the first costs the
+    log-probabilities as much as groups of twice the size do in all other layers, and the latter are a hundredth of the
+    weights, in kernels too short to share a scale. A convolution over all channels is a matrix like any other.
     """
     allowed = [FP16]
     if bits <= 8:
         allowed.append(INT8_CHANNEL)
-    if bits < 8 and operator == "MatMul" and name != OUTPUT_LAYER:
+    if bits < 8 and name != OUTPUT_LAYER and not sees_one_channel(operator, shape):
         allowed.append(Storage(bits, group_size))
     return min(allowed, key=lambda storage: (storage.bytes_of(*matrix_shape(operator, shape)), -storage.bits))
 
@@ -92,7 +97,7 @@ def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
     """Bits of their own for every weight that is named."""
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
-        grouped = operator == "MatMul" and bits[name] < 8
+        grouped = not sees_one_channel(operator, shape) and bits[name] < 8
         return Storage(bits[name], group_size if grouped else None)
 
     return storage
@@ -134,7 +139,10 @@ def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
             stored = quantize_weight(operator, value, storage)
         entries.append(Entry(name, operator, value.shape, stored))
     write_banks(graph, entries)
-    return graph.finish()
+    store_multiples(graph)
+    model = graph.finish()
+    drop_defaults(model)
+    return model
 
 
 def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:

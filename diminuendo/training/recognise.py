@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
+from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
 from diminuendo.distillation.losses import greedy_targets
@@ -18,10 +19,11 @@ def transcribe_batches(model: ConformerCTC, batches: Iterable[Batch], tokenizer)
     model.eval()
     device = next(model.parameters()).device
     references, hypotheses = [], []
-    for batch in batches:
-        tokens, counts = greedy_targets(*model(batch.waveform.to(device), batch.lengths.to(device)))
-        hypotheses += [tokenizer.decode(ids.tolist()) for ids in tokens.split(counts.tolist())]
-        references += [tokenizer.decode(ids.tolist()) for ids in batch.targets.split(batch.target_lengths.tolist())]
+    with parametrize.cached():  # weights on a grid are rounded once, not for every batch
+        for batch in batches:
+            tokens, counts = greedy_targets(*model(batch.waveform.to(device), batch.lengths.to(device)))
+            hypotheses += [tokenizer.decode(ids.tolist()) for ids in tokens.split(counts.tolist())]
+            references += [tokenizer.decode(ids.tolist()) for ids in batch.targets.split(batch.target_lengths.tolist())]
     model.train(was_training)
     return references, hypotheses
 

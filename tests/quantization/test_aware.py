@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from diminuendo.config.training import LossConfig
+from diminuendo.data.batches import BatchSource
 from diminuendo.files import sha256_of
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.store import load_model
+from diminuendo.quantization import aware
 from diminuendo.quantization.aware import (
     OnGrid,
     deliver_aware,
@@ -23,6 +25,7 @@ from diminuendo.quantization.aware import (
     take_off_grid,
 )
 from diminuendo.quantization.storage import Choice, Storage, uniform
+from diminuendo.training.recognise import dev_word_error_rate
 from diminuendo.training.trainer import train
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model, tiny_training
 
@@ -101,19 +104,72 @@ def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, channels, tmp_pa
         assert summary["parameters_share"]["4_bit" if scheme == "int4_weight" else "8_bit"] > 0.5
 
 
-def test_weights_are_trained_with_the_values_that_are_stored(tmp_path):
+def test_weights_are_scored_with_the_values_that_are_stored(tmp_path):
     model = fine_tuned(tmp_path / "work", epochs=1)
-    in_training = {name: module.weight.detach().clone() for name, module in model.named_modules() if on_grid(module)}
+    scored = {name: module.weight.detach().clone() for name, module in model.named_modules() if on_grid(module)}
     deliver_aware(tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4)
     stored = load_model(tmp_path).model
-    assert len(in_training) > 20
-    for name, weight in in_training.items():
+    assert len(scored) > 20
+    for name, weight in scored.items():
         if "depthwise" not in name or "subsampling" in name:
             assert torch.equal(stored.get_submodule(name).weight, weight), name
 
 
 def on_grid(module: nn.Module) -> bool:
     return parametrize.is_parametrized(module, "weight")
+
+
+@pytest.mark.parametrize("scheme", CHOICES)
+def test_scales_just_searched_give_training_the_values_of_the_file(scheme):
+    model = chained_model(channels=0)
+    put_on_grid(model, settings(scheme))
+    grids = {name: module for name, module in model.named_modules() if on_grid(module)}
+    stored = {name: module.weight.detach() for name, module in grids.items()}
+    model.train()
+    assert len(grids) > 20
+    for name, module in grids.items():
+        assert torch.equal(module.weight.detach(), stored[name]), name
+
+
+@pytest.mark.parametrize("group_size", [None, 16])
+def test_training_keeps_its_scales_for_some_steps(group_size, monkeypatch):
+    monkeypatch.setattr(aware, "KEPT_STEPS", 4)
+    weight = torch.randn(10, 40, generator=torch.Generator().manual_seed(0))
+    grid = OnGrid("MatMul", Storage(4, group_size), weight).train()
+    moved = 1.3 * weight
+    kept = [grid(moved) for _ in range(3)]
+    assert all(torch.equal(values, kept[0]) for values in kept)
+    scales = grid.scales if group_size is None else grid.scales.repeat_interleave(16, dim=1)[:, :40]
+    codes = kept[0] / scales
+    assert torch.allclose(codes, codes.round(), atol=1e-4), "not multiples of the scales that were kept"
+    assert (kept[0] - moved).abs().max() > (grid.eval()(moved) - moved).abs().max(), "1.3 times as much is beyond them"
+    assert torch.equal(grid.train()(moved), grid.eval()(moved)), "the fourth step searches"
+
+
+def test_searches_are_spread_over_the_steps(monkeypatch):
+    model = chained_model()
+    put_on_grid(model, settings())
+    searched = []
+    search = aware.quantize_weight
+    monkeypatch.setattr(aware, "quantize_weight", lambda *given: searched.append(given) or search(*given))
+    model.train()
+    counts = []
+    for _ in range(aware.KEPT_STEPS):
+        before = len(searched)
+        model(*speech_batch())
+        counts.append(len(searched) - before)
+    assert sum(counts) == sum(map(on_grid, model.modules())) and max(counts) <= 2
+
+
+def test_dev_rounds_every_weight_once_however_many_batches(monkeypatch):
+    model, corpus = chained_model(), ToneCorpus()
+    put_on_grid(model, settings())
+    calls, rounded = [], aware.rounded
+    monkeypatch.setattr(aware, "rounded", lambda *given: calls.append(given) or rounded(*given))
+    batches = list(BatchSource(corpus, corpus.dev, 0.5, 1).epoch())
+    assert len(batches) > 1
+    dev_word_error_rate(model, batches, corpus.tokenizer)
+    assert len(calls) == sum(map(on_grid, model.modules()))
 
 
 def test_the_depthwise_weight_is_rounded_with_its_norm_folded_in():
@@ -172,7 +228,9 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_run_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(aware, "KEPT_STEPS", 5)  # before the kill some scales are new, some are old
+
     class Interrupting:
         def __init__(self, at: int):
             self.at = at

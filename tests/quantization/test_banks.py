@@ -14,7 +14,7 @@ from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.export.onnx_file import export_model
 from diminuendo.quantization.banks import KEPT, stored_codes
 from diminuendo.quantization.coverage import bytes_of, stored_bits
-from diminuendo.quantization.graph import WeightGraph, shorten_names
+from diminuendo.quantization.graph import WeightGraph, shorten_names, store_multiples
 from diminuendo.quantization.storage import Storage, plan, store_by_choice, store_uniformly, uniform
 from tests.factories.models import tiny_layer, tiny_model
 
@@ -136,3 +136,61 @@ def test_equal_kinds_share_a_bank(parent):
     splits = {value: node for node in named.graph.node if node.op_type == "Split" for value in node.output}
     query, key = (splits[f"layers.0.attention.{name}.weight"] for name in ("query", "key"))
     assert query.output == key.output and "layers.1.feed_forward_1.up.weight" in query.output
+
+
+def test_tables_of_multiples_are_bytes_and_the_same_in_every_bit():
+    tables = {
+        "const/bins": (np.arange(100) % 70 * np.float32(31.25)).astype(np.float32),
+        "const/mask": (np.arange(90) % 3 > 0).astype(np.float32),
+        "const/rounded": (np.arange(100) * np.float32(0.1)).astype(np.float32) + np.float32(1e-7),
+        "const/signed": np.linspace(-64, 64, 129, dtype=np.float32),
+        "const/zeros": np.zeros(80, np.float32),
+        "const/short": np.ones(3, np.float32),
+    }
+    values = [onnx.numpy_helper.from_array(value, name) for name, value in tables.items()]
+    nodes = [onnx.helper.make_node("Identity", [name], [f"out{i}"]) for i, name in enumerate(tables)]
+    outputs = [onnx.helper.make_tensor_value_info(f"out{i}", 1, value.shape) for i, value in enumerate(tables.values())]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "tables", [], outputs, values),
+        opset_imports=[onnx.helper.make_opsetid("", 21)],
+        ir_version=10,
+    )
+    graph = WeightGraph(model)
+    store_multiples(graph)
+    stored = graph.finish()
+    assert {tensor.name for tensor in stored.graph.initializer if tensor.data_type == onnx.TensorProto.UINT8} == {
+        "const/bins/codes",
+        "const/mask/codes",
+    }
+    session = onnxruntime.InferenceSession(stored.SerializeToString(), providers=["CPUExecutionProvider"])
+    for found, expected in zip(session.run(None, {}), tables.values()):
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_only_attributes_that_say_something_are_stored(parent):
+    model = stored(parent, "int4, channels")
+    norms = [node for node in model.graph.node if node.op_type == "LayerNormalization"]
+    assert norms and not any(node.attribute for node in norms)
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    assert any(given.name == "group" and given.i > 1 for node in convolutions for given in node.attribute)
+    assert not any(given.name == "group" and given.i == 1 for node in convolutions for given in node.attribute)
+
+
+@pytest.mark.parametrize("way, most", [("int8", 17), ("int4, channels", 18), ("all in 3", 62)])
+def test_values_on_the_way_to_the_weights_are_few_and_narrow(way, most, parent):
+    """A session holds all of them while it folds: bytes for every weight, four of them the weight's own."""
+    model = onnx.shape_inference.infer_shapes(stored(parent, way), data_prop=True)
+    shapes = {value.name: value.type.tensor_type for value in model.graph.value_info}
+    known = {tensor.name for tensor in model.graph.initializer}
+    weights = {tensor.name for tensor in model.graph.initializer if KEPT.fullmatch(tensor.name)}
+    held = 0
+    for node in model.graph.node:
+        if all(value in known for value in node.input if value):
+            known.update(node.output)
+        if node.input and set(node.output) <= known and weights & set(node.input):
+            weights.update(node.output)
+            for value in node.output:
+                size = np.prod([d.dim_value for d in shapes[value].shape.dim])
+                held += size * onnx.helper.tensor_dtype_to_np_dtype(shapes[value].elem_type).itemsize
+    products = WeightGraph(onnx.load(parent)).products()
+    assert 8 < held / sum(int(np.prod(product.shape)) for product in products) < most

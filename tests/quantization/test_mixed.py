@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 from diminuendo.config.members import BudgetConfig, QuantizeConfig
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import export_model
-from diminuendo.quantization import mixed, sensitivity
+from diminuendo.quantization import figure, mixed, sensitivity
 from diminuendo.quantization.figure import by_module, draw_sensitivity
 from diminuendo.quantization.mixed import Allocation, bits_of, choose, choose_bits, file_size, mean_bits
 from diminuendo.quantization.post_training import calibration_audio, finish
-from diminuendo.quantization.sensitivity import CHOICES, Harm, Posteriors, sweep, write_sensitivity
+from diminuendo.quantization.sensitivity import CHOICES, Harm, Posteriors, read_sensitivity, sweep, write_sensitivity
 from diminuendo.quantization.storage import by_name, store_by_choice
 from tests.factories.models import ToneCorpus, tiny_layer, tiny_model
 
@@ -197,6 +198,27 @@ def test_modules_add_up_their_weights(harms, tmp_path):
     draw_sensitivity(tmp_path / "a.png", harms, chosen)
     draw_sensitivity(tmp_path / "b.png", harms, chosen)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_stored_sweep_is_read_and_drawn_again(parent, audio, tmp_path, harms, monkeypatch):
+    chosen = bits_of(Allocation(harms).after(9))
+    write_sensitivity(tmp_path / "sensitivity.csv", harms, chosen)
+    found, bits = read_sensitivity(tmp_path / "sensitivity.csv")
+    assert bits == chosen
+    assert [replace(harm, kl=0) for harm in found] == [replace(harm, kl=0) for harm in harms]
+    assert np.allclose([harm.kl for harm in found], [harm.kl for harm in harms], rtol=1e-5)
+
+    monkeypatch.setattr(sys, "argv", ["figure", str(tmp_path / "sensitivity.csv"), str(tmp_path / "a.png")])
+    figure.main()
+    draw_sensitivity(tmp_path / "b.png", found, bits)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("text", ["", "weight,bits\nw,2\n", "weight,parameters,bits,bytes,kl,chosen\nw,1,2,3,0.1,0\n"])
+def test_what_is_no_sweep_is_refused(text, tmp_path):
+    (tmp_path / "sensitivity.csv").write_text(text)
+    with pytest.raises(UserError, match=r"sensitivity\.csv: .* give "):
+        read_sensitivity(tmp_path / "sensitivity.csv")
 
 
 @pytest.mark.parametrize(

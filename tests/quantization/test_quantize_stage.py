@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +15,13 @@ import yaml
 
 from diminuendo import lineage
 from diminuendo.export.onnx_file import export_model
+from diminuendo.files import sha256_of
 from diminuendo.models.store import save_model
+from diminuendo.quantization import aware
+from diminuendo.quantization.sensitivity import Posteriors
+from diminuendo.training.checkpoint import CHECKPOINT
 from stages import quantize
+from stages.room import WORK
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
 
@@ -35,9 +43,32 @@ MEMBERS = {
         "aware": True,
         "calibration_utterances": 3,
         "budget": {"bytes": 26000},
-        "training": {"epochs": 1, "dev_every": 1},
+        "training": {"epochs": 3, "dev_every": 1, "batch_seconds": 4.0, "checkpoint_every": 1},
     },
 }
+
+
+KILLED = """
+import os, signal, sys
+from diminuendo.quantization import aware
+from diminuendo.quantization.sensitivity import Posteriors
+from diminuendo.training.checkpoint import MovingAverage
+from stages import quantize
+
+aware.KEPT_STEPS = int(sys.argv.pop())  # searches on either side of the kill
+place, at = sys.argv.pop().split(":")
+kind, name = {"sweep": (Posteriors, "divergence"), "training": (MovingAverage, "update")}[place]
+calls, whole = [], getattr(kind, name)
+
+def counted(*given):
+    calls.append(given)
+    if len(calls) == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*given)
+
+setattr(kind, name, counted)
+quantize.main()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +126,37 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
         == (folder / "model.onnx").stat().st_size
         < (project / "models/teacher/model.onnx").stat().st_size
     )
+
+
+def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(run, project, monkeypatch):
+    member, kept_steps = "mixed-aware", 2
+    monkeypatch.setattr(aware, "KEPT_STEPS", kept_steps)
+    measured, divergence = [], Posteriors.divergence
+    monkeypatch.setattr(Posteriors, "divergence", lambda *given: measured.append(1) or divergence(*given))
+
+    def killed(place: str, at: int) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DIMINUENDO_TRACKING": "off"}
+        command = [sys.executable, "-c", KILLED, member, f"{place}:{at}", str(kept_steps)]
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+
+    def kept(name: str) -> list[Path]:
+        return list((project / WORK / "quantize" / member).rglob(name))
+
+    folder = run(member)
+    expected, all_measured = {path.name: sha256_of(path) for path in folder.iterdir()}, len(measured)
+    steps = [int(line.split(",")[0]) for line in (folder / "history.csv").read_text().splitlines()[1:]]
+    assert max(steps) >= 8, "too few to be killed among"
+
+    shutil.rmtree(folder)
+    killed("sweep", 20)
+    assert kept("sensitivity.json") and not kept(CHECKPOINT)
+    killed("training", 5)
+    assert kept(CHECKPOINT) and not folder.exists()
+    measured.clear()
+    run(member)
+    assert {path.name: sha256_of(path) for path in folder.iterdir()} == expected
+    assert len(measured) < 5 < all_measured, "the sweep was measured again"
 
 
 def test_post_training_quantization_does_not_wait_for_torch():

@@ -1,0 +1,75 @@
+"""What a training step costs with the weights on their grid, over one without, interleaved step by step.
+
+    python -m benchmarks.aware_step models/teacher --corpus data/prepared
+
+Processor time, one thread, under a teacher (`ctc` and `kl`). With 1 step between searches every weight's scales are
+searched at every step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from diminuendo.config.load import load_params
+from diminuendo.config.training import LossConfig
+from diminuendo.data.batches import BatchSource
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.distillation.objective import Objective
+from diminuendo.models.store import load_model
+from diminuendo.quantization import aware
+from diminuendo.quantization.storage import uniform
+from diminuendo.training.checkpoint import MovingAverage
+from diminuendo.training.trainer import Hooks, _step, optimiser_for
+
+
+class Run:
+    """One model in training."""
+
+    def __init__(self, folder: Path, config, kept_steps: int | None, group_size: int | None):
+        self.model, self.kept_steps, self.config = load_model(folder).model, kept_steps, config
+        if kept_steps:
+            aware.put_on_grid(self.model, uniform(4, group_size))
+        self.model.train()
+        self.objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
+        self.optimiser = optimiser_for(self.model, self.objective, config)
+        self.average = MovingAverage(self.model, config.ema_decay)
+        self.seconds: list[float] = []
+
+    def step(self, batch, index: int) -> None:
+        aware.KEPT_STEPS = self.kept_steps or 1
+        start = time.process_time()
+        parts = (self.model, self.objective, self.optimiser, self.average)
+        _step(*parts, batch, index, 1000, self.config, 0, Hooks(), torch.device("cpu"))
+        self.seconds.append(time.process_time() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of a float32 member")
+    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--steps", type=int, default=50)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    config, corpus = load_params().training, PreparedCorpus.open(arguments.corpus)
+    runs = {"not on a grid": Run(arguments.model, config, None, None)}
+    for title, size in (("a scale per output channel", None), ("groups of 32", 32)):
+        for kept in (1, aware.KEPT_STEPS):
+            runs[f"{title}, {kept} steps between searches"] = Run(arguments.model, config, kept, size)
+    source = BatchSource(corpus, corpus.train, config.batch_seconds, 0, config.augmentation, config.joined_from_epoch)
+    for index, batch in enumerate(islice(source.epoch(0), arguments.steps)):
+        for run in runs.values():
+            run.step(batch, index)
+    plain = np.mean(runs["not on a grid"].seconds)
+    print("| weights | ms a step | over plain |\n|---|---:|---:|")
+    for title, run in runs.items():
+        print(f"| {title} | {1e3 * np.mean(run.seconds):.0f} | {np.mean(run.seconds) / plain:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
