@@ -20,9 +20,13 @@ LETTER_SECONDS = 0.09
 SPACE_SECONDS = 0.06
 
 
+CHARACTERS = {"units": "characters", "vocab_size": 64}  # a few texts do not fill a vocabulary of sentencepiece
+
+
 def dummy_params(**changes: Any) -> Params:
     """The repository's ``params.yaml`` with dotted keys changed: ``dummy_params(**{"data.source": "manifest"})``."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw["text"] |= CHARACTERS
     for key, value in changes.items():
         section = raw
         *path, last = key.split(".")

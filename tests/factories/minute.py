@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.factories.audio import CHARACTERS
 from tests.factories.project import ROOT, environment, make_project
 
 DVC = (sys.executable, "-m", "dvc")
@@ -32,13 +33,15 @@ def minute_params() -> dict:
     """``params.yaml`` made small; its sections, and so its DAG, are whole."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["synthesis"] |= {"train_utterances": 24, "dev_utterances": 6, "test_utterances": 8}
+    params["synthesis"] |= {"unlabelled_utterances": 6}
+    params["text"] |= CHARACTERS
     params["training"] |= {"epochs": 1, "dev_every": 1, "batch_seconds": 30.0}
     params["teacher"] = {"architecture": TINY, "training": {"epochs": 2}}
     params["distill"] = {
         "student": {
             "from": "teacher",
-            "architecture": TINY | {"layers": 1},
-            "training": BRIEF,
+            "architecture": TINY | {"layers": 1, "subsampling": 4, "frontend": {"mels": 20, "hop_seconds": 0.02}},
+            "training": {"epochs": 2, "draws": 1, "unlabelled": True},
             "losses": {"ctc": 1.0, "kl": 1.0, "hidden": 0.5},
         }
     }

@@ -13,7 +13,7 @@ import yaml
 
 from diminuendo.config import Params, parse_params
 from diminuendo.files import sha256_of
-from tests.factories.audio import ROOT
+from tests.factories.audio import CHARACTERS, ROOT
 from tests.factories.evaluation import spoken_corpus
 from tests.factories.onnx_models import write_model
 
@@ -27,6 +27,7 @@ LIMITS = {"wer": 0.2, "group_wer": 0.3, "deletions": 0.1, "insertions": 0.1}
 def raw_params() -> dict[str, Any]:
     """The repository's parameters with limits that fit eight utterances."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    raw["text"] |= CHARACTERS
     raw["evaluate"] |= {"bootstrap_samples": 100, "group_by": ["accent"], "timing_utterances": 2, "timing_repeats": 2}
     raw["ship"] = {"model": "commands", "member": "student"}
     raw["gate"] = {

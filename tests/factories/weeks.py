@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.factories.audio import RATE, read_manifest, write_manifest
+from tests.factories.audio import CHARACTERS, RATE, read_manifest, write_manifest
 from tests.factories.incoming import make_batch
 from tests.factories.minute import TINY
 from tests.factories.project import ROOT, make_project
@@ -31,6 +31,7 @@ def weeks_params(**retrain) -> dict:
     """``params.yaml`` with a family of two that learns to read tones without an error in a few seconds."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"] |= {"source": "manifest", "path": "corpora/tones", "sample_rate": RATE, "min_seconds": 0.1}
+    params["text"] |= CHARACTERS
     params["frontend"] |= {"mels": 24, "high_hz": 3800.0}
     params["training"] |= {"epochs": 8, "batch_seconds": 8.0, "learning_rate": 0.01, "ema_decay": 0.9}
     params["training"] |= {"dev_every": 4, "checkpoint_every": 20}
