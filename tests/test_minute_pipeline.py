@@ -80,4 +80,4 @@ def test_one_parameter_reruns_what_depends_on_it_and_nothing_else(projects):
     assert changed == {"student", "student-slim", "student-slim-int8"}
     assert "distill.student.training.epochs" in run(project, *DVC, "params", "diff").stdout
     assert "student.wer" in run(project, *DVC, "metrics", "diff", "--all").stdout
-    assert minute_params()["distill"]["student"]["training"]["epochs"] == 1
+    assert minute_params()["distill"]["student"]["training"]["epochs"] == 2
