@@ -25,14 +25,17 @@ from diminuendo.models.slicing import READERS, WIDTHS
 from diminuendo.pruning.cost import Prices, frames_of, module_features, rest_features
 
 SAMPLE_RATE = 16000
-FRONTEND = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)
+FRONTENDS = tuple(
+    FrontendConfig(mels=mels, window_seconds=0.025, hop_seconds=hop, low_hz=20.0, high_hz=7600.0)
+    for mels, hop in ((80, 0.01), (64, 0.02), (40, 0.02))
+)
 SECONDS = (1.0, 2.5, 5.0)
 FAST = 0.1  # quantile over the repeats that is taken for a file's time
 
 
 def random_record(rng: np.random.Generator) -> ConformerRecord:
     """Widths between those of a student and of a teacher; any module may be absent, as pruning leaves it."""
-    width, head_width = int(rng.choice([80, 112, 144, 176])), int(rng.choice([24, 36, 40]))
+    width, head_width = int(rng.choice([80, 112, 144, 192])), int(rng.choice([24, 36, 40]))
 
     def some(high: int) -> int:
         return 0 if rng.random() < 0.2 else int(rng.integers(1, high + 1))
@@ -50,9 +53,9 @@ def random_record(rng: np.random.Generator) -> ConformerRecord:
     )
     return ConformerRecord(
         sample_rate=SAMPLE_RATE,
-        frontend=FRONTEND,
-        subsampling=int(rng.choice([4, 8])),
-        subsampling_channels=int(rng.choice([0, 0, 8, 16, 32])),
+        frontend=FRONTENDS[int(rng.integers(len(FRONTENDS)))],
+        subsampling=int(rng.choice([2, 4])),
+        subsampling_channels=int(rng.choice([0, 0, 0, 8, 16])),
         width=width,
         dropout=0.0,
         vocabulary=30,

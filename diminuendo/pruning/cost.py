@@ -49,16 +49,16 @@ class Prices:
     """
 
     feed_forward_call: float = 1.02e6  # by module, whatever its width
-    attention_call: float = 2.25e6
-    convolution_call: float = 2.08e6
+    attention_call: float = 1.77e6
+    convolution_call: float = 1.36e6
     feed_forward_inner: float = 0.0  # by encoder frame and inner channel
-    attention_inner: float = 61.3
-    convolution_inner: float = 162.0
+    attention_inner: float = 49.3
+    convolution_inner: float = 33.8
     stream: float = 0.0  # by module, encoder frame and channel of the model's width
     mac: float = 1.0
-    subsampling: float = 2.25  # by multiply-accumulate of convolutions over time and frequency
-    feature_frame: float = 9.9e4
-    call: float = 8.3e6
+    subsampling: float = 0.917  # by multiply-accumulate of convolutions over time and frequency
+    feature_frame: float = 7.03e4
+    call: float = 7.84e6
 
 
 def product_weights(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
