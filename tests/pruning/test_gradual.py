@@ -80,11 +80,11 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_at):
 
 
 def test_a_latency_budget_is_for_an_utterance_as_long_as_those_of_dev(tmp_path):
-    model, _, summary = prune(tmp_path, parameters=None, latency=0.9)
+    model, _, summary = prune(tmp_path, parameters=None, latency=0.85)
     corpus = ToneCorpus()
     seconds = sum(u.duration for u in corpus.dev) / len(corpus.dev)
     achieved = latency_costs(model, seconds).whole / latency_costs(parent(), seconds).whole
-    assert summary["budget"] == "latency" and 0.9 * 0.97 <= achieved <= 0.9
+    assert summary["budget"] == "latency" and 0.85 * 0.97 <= achieved <= 0.85
     assert summary["achieved"] == pytest.approx(achieved, abs=1e-6)
 
 
