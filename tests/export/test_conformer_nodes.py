@@ -24,6 +24,7 @@ ARCHITECTURES = {
     "subsampling 6": {"subsampling": 6},
     "subsampling 8": {"subsampling": 8},
     "time convolution": {"subsampling": 4, "subsampling_channels": 0},
+    "time convolution of three": {"subsampling": 3, "subsampling_channels": 0},
     "no attention": {"layers": (tiny_layer(heads=0), tiny_layer(heads=0))},
     "no convolution": {"layers": (tiny_layer(convolution=0), tiny_layer(convolution=0))},
     "no feed-forward": {"layers": (tiny_layer(feed_forward_1=0), tiny_layer(feed_forward_2=0))},
