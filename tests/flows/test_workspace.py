@@ -106,7 +106,9 @@ def test_a_lock_that_git_could_merge_line_by_line_is_not_merged_either(workspace
 def test_an_edit_of_params_in_the_checkout_is_taken_and_the_collection_stays_named(workspace):
     root, folder = workspace.root, workspace.folder
     text = (root / "params.yaml").read_text()
-    rewrapped = with_collected(text, "data/collected").replace("architecture:\n    {layers", "architecture: {layers")
+    block = "  sparse:\n    from: student\n    magnitude: {sparsity: 0.5}\n"
+    flow = "  sparse: {from: student, magnitude: {sparsity: 0.5}}\n"
+    rewrapped = with_collected(text, "data/collected").replace(block, flow)
     assert rewrapped.count("\n") < text.count("\n")
     commit(folder, params__yaml=rewrapped, dvc__lock=LOCKED.format("mine"))
     edited = text.replace("layers: 6", "layers: 5").replace("  path: corpora/commands ", "  path: corpora/others ")
