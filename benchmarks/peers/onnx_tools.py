@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from benchmarks.peers.peer import Made, Peer, Source
-from benchmarks.peers.plain_graph import plain, with_stored_kernels
+from benchmarks.peers.plain_graph import plain
 from diminuendo.export.onnx_file import MODEL, PREFIX, write_onnx
 from diminuendo.quantization.graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
@@ -143,7 +143,7 @@ def _nncf_quantize(recommended: bool) -> Callable[[Source, Path], None]:
                 "preset": nncf.QuantizationPreset.MIXED,
                 "ignored_scope": _linear_only(source.folder / MODEL),
             }
-        model = (with_stored_kernels if recommended else plain)(source.folder / MODEL)
+        model = (onnx.load if recommended else plain)(source.folder / MODEL)
         onnx.save(nncf.quantize(model, nncf.Dataset(pieces), subset_size=len(pieces), **options), path)
 
     return write
@@ -157,7 +157,7 @@ def _nncf_weights(mode: str, corrected: bool = False, **options) -> Callable[[So
         if corrected:
             pieces = list(feeds(equal_pieces(source.calibration)))
             chosen |= {"dataset": nncf.Dataset(pieces), "scale_estimation": True}
-        model = with_stored_kernels(source.folder / MODEL)
+        model = onnx.load(source.folder / MODEL)
         onnx.save(nncf.compress_weights(model, **chosen, **options), path)
 
     return write
@@ -210,7 +210,6 @@ def _aimet(without_frontend: bool) -> Callable[[Source, Path], None]:
 
 
 PLAIN = "on plain operators"  # see plain_graph
-STORED = "on a stored kernel"
 
 PEERS = (
     _file_peer("onnxruntime", f"dynamic int8, defaults, {PLAIN}", _dynamic(False, True)),
@@ -224,16 +223,16 @@ PEERS = (
     _file_peer("onnxruntime", "static int8, pre-processed, per channel, without the frontend", _static(True, True)),
     _file_peer("onnxruntime", f"MatMulNBits, 4 bits, blocks of {GROUP}, without the frontend", _four_bits),
     _file_peer("nncf", f"quantize, defaults, {PLAIN}", _nncf_quantize(False)),
-    _file_peer("nncf", f"quantize, transformer, mixed, linear layers, {STORED}", _nncf_quantize(True)),
-    _file_peer("nncf", f"compress_weights INT8_ASYM, linear layers, {STORED}", _nncf_weights("INT8_ASYM")),
+    _file_peer("nncf", "quantize, transformer, mixed, linear layers", _nncf_quantize(True)),
+    _file_peer("nncf", "compress_weights INT8_ASYM, linear layers", _nncf_weights("INT8_ASYM")),
     _file_peer(
         "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, {STORED}",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}",
         _nncf_weights("INT4_SYM", group_size=GROUP, ratio=1.0),
     ),
     _file_peer(
         "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio, {STORED}",
+        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio",
         _nncf_weights("INT4_SYM", corrected=True, group_size=GROUP, ratio=1.0),
     ),
     _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),

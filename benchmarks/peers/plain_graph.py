@@ -1,9 +1,7 @@
-"""The teacher's graph in forms that other tools can read.
+"""The teacher's graph in a form that other tools can read.
 
-Two things in it are too new or too rare for some of them. A convolution of the frontend computes its kernel in the
-graph, so that it takes no bytes; NNCF looks for it among the stored weights. ``Attention`` and ``RotaryEmbedding`` are
-operators of the standard since opset 23; ONNX Runtime's dynamic quantization takes the first for an older one of its
-own. aimet-onnx stops at an input that is left empty, as the value of ``Pad`` is.
+``Attention`` and ``RotaryEmbedding`` are operators of the standard since opset 23; ONNX Runtime's dynamic quantization
+takes the first for an older one of its own. aimet-onnx stops at an input that is left empty, as the value of ``Pad`` may be.
 """
 
 from __future__ import annotations
@@ -18,21 +16,12 @@ OPSET = 20  # what ONNX Runtime makes of NNCF's QuantizeLinear contradicts itsel
 NEW = ("Attention", "RotaryEmbedding")
 
 
-def with_stored_kernels(path: Path) -> onnx.ModelProto:
-    """The model at ``path``, the kernels of all its convolutions constants."""
-    model = onnx.load(path)
-    kernels = _computed_kernels(model)
-    _replace(model.graph, list(model.graph.node), _values(model, kernels))
-    onnx.checker.check_model(model)
-    return model
-
-
 def plain(path: Path) -> onnx.ModelProto:
-    """The model at ``path`` with stored kernels, attention in matrix products and no input left empty.
+    """The model at ``path`` with attention in matrix products and no input left empty.
 
     It is equal to the one at ``path`` but for rounding.
     """
-    model = with_stored_kernels(path)
+    model = onnx.load(path)
     graph = model.graph
     operands = dict.fromkeys(name for node in graph.node if node.op_type in NEW for name in node.input)
     rewrite = _Rewrite({name: value.shape[-1] for name, value in _values(model, list(operands)).items()})
@@ -42,13 +31,8 @@ def plain(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _computed_kernels(model: onnx.ModelProto) -> list[str]:
-    stored = {tensor.name for tensor in model.graph.initializer}
-    return [node.input[1] for node in model.graph.node if node.op_type == "Conv" and node.input[1] not in stored]
-
-
 def _values(model: onnx.ModelProto, names: list[str]) -> dict[str, np.ndarray]:
-    """Values in the graph for a second of silence: of those asked for here, neither kernels nor widths depend on it."""
+    """Values in the graph for a second of silence: the widths asked for here do not depend on it."""
     import onnxruntime
 
     shown = onnx.ModelProto()
@@ -95,7 +79,7 @@ class _Rewrite:
                 return self.rotary(node)
             case "Attention":
                 return self.attention(node)
-            case "Pad" if not node.input[2]:
+            case "Pad" if len(node.input) > 2 and not node.input[2]:
                 node.input[2] = self._constant("padding", np.float32(0))
         return [node]
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from benchmarks.peers.plain_graph import NEW, OPSET, plain, with_stored_kernels
+from benchmarks.peers.plain_graph import NEW, OPSET, plain
 from diminuendo.export.onnx_file import export_model
 from tests.factories.models import SAMPLE_RATE, ToneCorpus, tiny_layer, tiny_model
 
@@ -28,23 +28,15 @@ def outputs(model: onnx.ModelProto) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)
 
 
-@pytest.mark.parametrize("form", [with_stored_kernels, plain])
-def test_log_probabilities_are_the_teachers(teacher, form):
+def test_log_probabilities_are_the_teachers(teacher):
     expected, lengths = outputs(onnx.load(teacher))
-    found, found_lengths = outputs(form(teacher))
+    found, found_lengths = outputs(plain(teacher))
     assert np.array_equal(found_lengths, lengths)
     assert np.abs(found - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("form", [with_stored_kernels, plain])
-def test_every_kernel_is_stored_and_nothing_is_left_that_no_node_needs(teacher, form):
-    def missing(model):
-        stored = {tensor.name for tensor in model.graph.initializer}
-        return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] not in stored]
-
-    assert missing(onnx.load(teacher))
-    graph = form(teacher).graph
-    assert not missing(form(teacher))
+def test_nothing_is_left_that_no_node_needs(teacher):
+    graph = plain(teacher).graph
     used = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
     assert {tensor.name for tensor in graph.initializer} <= used
     assert all(used.intersection(node.output) for node in graph.node)
@@ -54,7 +46,7 @@ def test_plain_operators_are_of_an_opset_without_the_new_ones(teacher):
     def new(model):
         return {node.op_type for node in model.graph.node} & set(NEW)
 
-    assert new(with_stored_kernels(teacher)) == set(NEW)
+    assert new(onnx.load(teacher)) == set(NEW)
     model = plain(teacher)
     assert not new(model)
     assert all(value for node in model.graph.node for value in node.input), "an input is left empty"
