@@ -1,7 +1,7 @@
 """The teacher's graph in a form that other tools can read.
 
 ``Attention`` and ``RotaryEmbedding`` are operators of the standard since opset 23; ONNX Runtime's dynamic quantization
-takes the first for an older one of its own. aimet-onnx stops at an input that is left empty, as the value of ``Pad`` may be.
+takes the first for an older one of its own. aimet-onnx stops at an input that is left empty, as that of ``Pad`` may be.
 """
 
 from __future__ import annotations
