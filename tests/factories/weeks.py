@@ -32,7 +32,7 @@ def weeks_params(**retrain) -> dict:
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["data"] |= {"source": "manifest", "path": "corpora/tones", "sample_rate": RATE, "min_seconds": 0.1}
     params["text"] |= CHARACTERS
-    params["frontend"] |= {"mels": 24, "high_hz": 3800.0}
+    params["frontend"] |= {"mels": 24, "high_hz": 3800.0, "hop_seconds": 0.01}
     params["training"] |= {"epochs": 8, "batch_seconds": 8.0, "learning_rate": 0.01, "ema_decay": 0.9}
     params["training"] |= {"dev_every": 4, "checkpoint_every": 20}
     params["training"]["augmentation"] |= AUGMENTATION

@@ -130,9 +130,10 @@ def test_three_weeks(tmp_path, prefect, webhook):
     seen = []
     for line in process.stdout:
         seen.append(line)
-        if "Running stage 'quantize@small'" in line:
+        if "Running stage 'train_teacher'" in line:
             second = weeks.retrain(status=75)  # never two at a time
             assert "retraining runs already" in second.stderr and "Traceback" not in second.stderr
+        if "Running stage 'quantize@small'" in line:
             os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert "train_teacher" in stages_run("".join(seen)) and weeks.champion.version == first.version
@@ -142,7 +143,8 @@ def test_three_weeks(tmp_path, prefect, webhook):
     again = weeks.retrain()
     assert "it goes on" in again.stderr
     assert {"prepare", "train_teacher"}.isdisjoint(stages_run(again.stderr)), again.stderr
-    assert "evaluate" in stages_run(again.stderr)
+    # What the killed run had begun when the signal reached it is up to the machine.
+    assert "evaluate" in stages_run("".join(seen)) | stages_run(again.stderr)
     second = weeks.champion
     assert int(second.version) == int(first.version) + 1 and len(weeks.tags) == 2
     problems = read_manifest(weeks.quarantine / "week2/records/problems.jsonl")

@@ -273,6 +273,7 @@ def test_a_stage_does_not_outlive_its_dvc(place):
 
 def test_models_are_given_in_the_order_of_the_parameters(place):
     edit_params(lambda p: [p[stage].clear() for stage in ("compress_architecture", "prune", "quantize")])
+    edit_params(lambda p: p.update(distill={name: p["distill"][name] for name in ("student", "student-alone")}))
     for name in ("student-alone", "student"):
         make_model("distill", name)
     with room("evaluate") as r:
