@@ -1,5 +1,6 @@
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -251,3 +252,26 @@ def test_history_is_a_table_with_a_column_per_quantity(tmp_path):
     path = tmp_path / "history.csv"
     write_history(path, [{"step": 10, "loss": 1 / 3}, {"step": 12, "dev_wer": 0.5}])
     assert list(csv.reader(path.open())) == [["step", "loss", "dev_wer"], ["10", "0.333333", ""], ["12", "", "0.5"]]
+
+
+def test_unlabelled_audio_is_heard_where_it_is_asked_for(tmp_path):
+    corpus, settings = ToneCorpus(), tiny_training(epochs=1)
+    corpus.unlabelled = [replace(utterance, id=f"more-{i}") for i, utterance in enumerate(corpus.train)]
+
+    def steps(name, **keys):
+        losses = LossConfig(kl=1.0)
+        history = train(
+            tiny_model(),
+            corpus,
+            settings.model_copy(update=keys),
+            losses,
+            seed=7,
+            work=tmp_path / name,
+            teacher=tiny_model(seed=1),
+        )
+        return max(row["step"] for row in history)
+
+    assert steps("both", unlabelled=True) > 1.5 * steps("train")
+    corpus.unlabelled = []
+    with pytest.raises(UserError, match=r"the corpus has no unlabelled audio; put unlabelled\.jsonl"):
+        steps("none", unlabelled=True)
