@@ -6,6 +6,9 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The family to work on: the checkout's own, or a further one, such as params/commands.yaml.
+PARAMS ?= params.yaml
+export DIMINUENDO_PARAMS := $(PARAMS)
 
 .DEFAULT_GOAL := help
 .PHONY: help repro flow serve test bench ui lint
@@ -13,6 +16,7 @@ INSTALLED := $(VENV)/.installed
 
 help:
 	@echo "make repro   set up, run the whole pipeline, print the leaderboard (a second time: only what changed)"
+	@echo "             another family: make repro PARAMS=params/commands.yaml; what would be run: ARGS=--plan"
 	@echo "make flow    the same through Prefect"
 	@echo "make serve   keep the schedules of retraining: Prefect on http://127.0.0.1:4200 and a worker"
 	@echo "make test    set up and run the tests"

@@ -29,7 +29,7 @@ OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 # What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
 SCAFFOLD = (
     "diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.provenance", "diminuendo.errors",
-    "stages.room",
+    "diminuendo.family", "stages.room", "stages.threads",
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from diminuendo.family import Family, current
 from flows.dvc_command import ROOT
 
 
@@ -14,18 +16,33 @@ class Graph:
     Attributes:
         upstream: stage name to the names of the stages whose outputs it reads; its order is the order to run in.
         changed: stages that are out of date already, before any other has run.
+        always: stages that DVC always runs, to see for itself whether anything changed; they are not in ``changed``.
     """
 
     upstream: dict[str, tuple[str, ...]]
     changed: frozenset[str]
+    always: tuple[str, ...] = ()
+
+    def to_run(self) -> list[str]:
+        """Those that are out of date, and those that read what they make, in DVC's order."""
+        found: set[str] = set()
+        for name, needs in self.upstream.items():
+            if name in self.changed or not found.isdisjoint(needs):
+                found.add(name)
+        return [name for name in self.upstream if name in found]
 
     def ready(self, done: set[str], started: set[str]) -> list[str]:
         """Stages not started whose upstream is done, first come first."""
         return [name for name, needs in self.upstream.items() if name not in started and done.issuperset(needs)]
 
 
-def read_graph() -> Graph:
-    """Read the graph and the status from DVC (about two seconds).
+def short(address: str) -> str:
+    """A stage's name without the path of its ``dvc.yaml``."""
+    return address.rpartition(":")[2]
+
+
+def read_graph(family: Family | None = None) -> Graph:
+    """Read the graph and the status of a family's stages, and of what they read, from DVC (about a second).
 
     Raises:
         diminuendo.errors.UserError: ``dvc.yaml`` or ``params.yaml`` is not what DVC accepts.
@@ -36,22 +53,34 @@ def read_graph() -> Graph:
 
     from diminuendo.errors import UserError
 
+    pipeline = (family or current()).pipeline
     try:
         with Repo(ROOT) as repo:
             graph = repo.index.graph
-            order = plan_repro(graph)
+            own = [stage for stage in graph if stage.path_in_repo == pipeline.as_posix()]
+            needed = set(own).union(*(_descendants(graph, stage) for stage in own))
+            order = [stage for stage in plan_repro(graph) if stage in needed]
             upstream = {stage.addressing: _names(graph.successors(stage)) for stage in order}
-            return Graph(upstream, frozenset(repo.status()))
+            always = tuple(stage.addressing for stage in order if stage.always_changed)
+            changed = set(repo.status(targets=list(upstream))) if upstream else set()
+            return Graph(upstream, frozenset(changed.difference(always)), always)
     except DvcException as error:
         raise UserError(str(error)) from error
+
+
+def _descendants(graph, stage) -> set:
+    """What a stage reads, directly or not: in DVC's graph arrows point at what is read."""
+    from networkx import descendants
+
+    return descendants(graph, stage)
 
 
 def _names(stages) -> tuple[str, ...]:
     return tuple(sorted(stage.addressing for stage in stages))
 
 
-def order_lock_file(graph: Graph, before: list[str]) -> None:
-    """Put the entries of ``dvc.lock`` in the order that ``dvc repro`` would have written them in.
+def order_lock_file(graph: Graph, before: list[str], family: Family | None = None) -> None:
+    """Put the entries of the family's ``dvc.lock`` in the order that ``dvc repro`` would have written them in.
 
     DVC appends an entry when its stage is done first; side by side, that order is chance.
 
@@ -60,19 +89,24 @@ def order_lock_file(graph: Graph, before: list[str]) -> None:
     """
     from dvc.utils.serialize import modify_yaml
 
-    path = ROOT / "dvc.lock"
+    path = _lock_file(family)
     if not path.exists():
         return
-    expected = before + [name for name in graph.upstream if name not in before]
-    if locked_names() == sorted(locked_names(), key=expected.index):
+    expected = before + [name for name in map(short, graph.upstream) if name not in before]
+    names = locked_names(family)
+    if names == sorted(names, key=expected.index):
         return
     with modify_yaml(str(path)) as content:
         content["stages"] = {name: content["stages"][name] for name in expected if name in content["stages"]}
 
 
-def locked_names() -> list[str]:
-    """The names of the stages in ``dvc.lock``, in its order."""
+def locked_names(family: Family | None = None) -> list[str]:
+    """The names of the stages in the family's ``dvc.lock``, in its order."""
     from dvc.utils.serialize import load_yaml
 
-    path = ROOT / "dvc.lock"
+    path = _lock_file(family)
     return list(load_yaml(str(path)).get("stages", {})) if path.exists() else []
+
+
+def _lock_file(family: Family | None) -> Path:
+    return ROOT / (family or current()).pipeline.with_name("dvc.lock")

@@ -1,65 +1,148 @@
-"""``make repro``: ``dvc repro`` below one MLflow run, with the leaderboard at the end.
+"""``make repro``: a family brought up to date below one MLflow run, with the leaderboard at the end.
 
-``python -m flows.repro [ARGUMENTS OF dvc repro]``
+DVC says which stages there are, what each needs and what is out of date; each is run by ``dvc repro --single-item``,
+those that do not need each other side by side. The result is that of ``dvc repro``, ``dvc.lock`` included.
+
+``python -m flows.repro [--jobs N] [--force] [--plan]``; ``DIMINUENDO_PARAMS`` names the family's parameter file.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from diminuendo import tracking
-from diminuendo.config import load_params
 from diminuendo.errors import UserError
+from diminuendo.family import Family, current
 from diminuendo.report.terminal import read_leaderboard
-from flows.dvc_command import end_on_signals, run_dvc
+from flows import dvc_command
+from flows.estimate import Past, expected_seconds
+from flows.planning import Plan, plan_run
+from flows.progress import Progress, in_words
 from flows.results import record_results
+from flows.schedule import default_jobs, run_stages
+from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
-REPORTS = Path("reports")
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
 make ui                                  every run, curve and model, in MLflow
-.venv/bin/diminuendo transcribe models/{member}/model.onnx FILE...
+.venv/bin/diminuendo transcribe {models}/{member}/model.onnx FILE...
 .venv/bin/dvc dag, dvc metrics show      the pipeline and its figures, in DVC
-params.yaml                              change a value and run again: only what depends on it is made anew
+{params}                              change a value and run again: only what depends on it is made anew
 """
 
 
-def leaderboard() -> str:
+def leaderboard(reports: Path) -> str:
     """The leaderboard for a terminal, or nothing where the pipeline makes none."""
     try:
-        return read_leaderboard(REPORTS)
+        return read_leaderboard(reports)
     except UserError:
         return ""
 
 
+def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[str], None]) -> None:
+    """Run what is out of date.
+
+    Raises:
+        StageFailed: a stage ended with an error; what was finished is kept.
+    """
+    dvc_command.begin()
+    wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
+    past = Past(plan.params, plan.family)
+    guessed = {name: expected_seconds(plan.params, plan.family, name) for name in wanted}
+    progress = Progress(plan.graph, {name: past.seconds(name) or guessed[name] for name in wanted}, jobs, say)
+    say(announcement(plan, wanted, progress.left(), jobs))
+    futures: dict[str, Future[str]] = {}
+
+    def run(name: str) -> str:
+        progress.begins(name)
+        outcome = bring_up_to_date(name, lambda line: progress.hears(name, line), force)
+        took = progress.ends(name, outcome)
+        if outcome != UNCHANGED:
+            past.note(name, took)
+        return outcome
+
+    with ThreadPoolExecutor(jobs) as threads:
+
+        def submit(name: str, fresh: bool, finished: Callable[[str], None]) -> None:
+            futures[name] = threads.submit(lambda: UNCHANGED) if fresh and not force else threads.submit(run, name)
+            futures[name].add_done_callback(lambda _: finished(name))
+
+        try:
+            run_stages(plan.graph, jobs, submit, lambda name: futures[name].result() != UNCHANGED)
+        finally:
+            dvc_command.end_all()
+            plan.tidy_up()
+
+
+def announcement(plan: Plan, wanted: list[str], seconds: float, jobs: int) -> str:
+    """What a run says before it starts."""
+    total = len(plan.graph.upstream)
+    if not wanted:
+        return f"{plan.family.params}: all {total} stages are up to date"
+    side_by_side = f", up to {jobs} side by side with one thread each" if jobs > 1 else ", one after the other"
+    kept = f"; {total - len(wanted)} are up to date" if total > len(wanted) else ""
+    return (
+        f"{plan.family.params}: {len(wanted)} of {total} stages to run{side_by_side}{kept}; about {in_words(seconds)}"
+    )
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="flows.repro", description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, help="stages side by side (default: one a core, or one a GPU)")
+    parser.add_argument("--force", action="store_true", help="run every stage, though nothing changed")
+    parser.add_argument("--plan", action="store_true", help="say what would be run, and run nothing")
+    arguments = parser.parse_args()
     begin = time.monotonic()
-    end_on_signals()
+    dvc_command.end_on_signals()
+    jobs = arguments.jobs or default_jobs()
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
     try:
-        params = load_params()
+        plan = plan_run(say)
+        if arguments.plan:
+            _say_plan(plan, jobs, say)
+            return
+        with tracking.pipeline_run("repro") as track:
+            bring_family_up_to_date(plan, jobs, arguments.force, say)
+            record_results(track, plan.params, plan.family.reports)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    try:
-        with tracking.pipeline_run("repro") as track:
-            status = run_dvc(["repro", *sys.argv[1:]])
-            if not status:
-                record_results(track, params, REPORTS)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    if status:
+    except StageFailed as error:
         print(
-            "\nerror: the pipeline stopped; the stage's own message stands above. What was finished is kept, and "
-            "a training goes on from its last checkpoint when you run it again.",
+            f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes on "
+            "from its last checkpoint when you run it again.",
             file=sys.stderr,
         )
-        sys.exit(status)
-    print(f"\n{leaderboard()}")
-    print(WHERE_TO_LOOK.format(member=params.ship.member if params.ship else "teacher"))
-    print(f"done in {time.monotonic() - begin:.0f} s")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    print(f"\n{leaderboard(plan.family.reports)}")
+    print(_where_to_look(plan))
+    print(f"done in {in_words(time.monotonic() - begin)}")
+
+
+def _say_plan(plan: Plan, jobs: int, say: Callable[[str], None]) -> None:
+    wanted = plan.graph.to_run()
+    past = Past(plan.params, plan.family)
+    expected = {name: past.seconds(name) or expected_seconds(plan.params, plan.family, name) for name in wanted}
+    say(announcement(plan, wanted, Progress(plan.graph, expected, jobs, say).left(), jobs))
+    for name, seconds in expected.items():
+        say(f"  {name:<32} about {in_words(seconds)}")
+
+
+def _where_to_look(plan: Plan) -> str:
+    family: Family = plan.family or current()
+    member = plan.params.ship.member if plan.params.ship else "teacher"
+    return WHERE_TO_LOOK.format(models=family.models, member=member, params=family.params)
 
 
 if __name__ == "__main__":

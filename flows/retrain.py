@@ -27,7 +27,7 @@ from diminuendo.errors import UserError
 from diminuendo.files import write_text
 from diminuendo.gate.decision import Decision
 from flows import dvc_command
-from flows.pipeline import StageFailed, pipeline
+from flows.pipeline import pipeline
 from flows.repro import INTERRUPTED
 from flows.retraining import page
 from flows.retraining.champion import PREPARED
@@ -36,6 +36,7 @@ from flows.retraining.memory import Memory, alone
 from flows.retraining.notification import notify
 from flows.retraining.run import NO_NEW_DATA, PROMOTED, REFUSED, SKIPPED, UNCHANGED, Run, checked_params
 from flows.retraining.workspace import COLLECTED, Workspace, working_in
+from flows.stage import StageFailed
 
 PAGE = Path(".work/retraining.md")
 FAILED, TRY_AGAIN, STOPPED = 70, 75, 130  # exit statuses; 1 is the gate's, 2 the user's

@@ -6,15 +6,15 @@ import json
 from collections.abc import Container
 from pathlib import Path
 
-from stages.room import MODELS, room
+from stages.room import room
 
 
 def main() -> None:
     with room("evaluate") as r:
         from diminuendo.evaluation.family import evaluate_family
 
-        for name in left_over(r.models):
-            print(f"note: {MODELS / name} is no member of params.yaml any more and is not evaluated")
+        for name in left_over(r.models, r.family.models):
+            print(f"note: {r.family.models / name} is no member of {r.family.params} any more and is not evaluated")
         metrics = evaluate_family(r.models, r.corpus, r.params.evaluate, r.params.seed, r.out, earlier=r.output)
         timing = json.loads((r.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():
@@ -25,8 +25,8 @@ def main() -> None:
         r.track.artifact(r.out / "timing.json")
 
 
-def left_over(members: Container[str], models: Path = MODELS) -> list[str]:
-    """Folders of members that were taken out of ``params.yaml`` since: DVC leaves them where they are."""
+def left_over(members: Container[str], models: Path) -> list[str]:
+    """Folders of members that were taken out of the parameters since: DVC leaves them where they are."""
     folders = (path.name for path in models.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(name for name in folders if name not in members)
 

@@ -14,25 +14,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from diminuendo import lineage, tracking
 from diminuendo.config import Params, load_params
 from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
 from diminuendo.errors import UserError
+from diminuendo.family import Family, current
 from diminuendo.files import digest_of_json, fresh_folder
 from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
-from diminuendo.tracking.origin import cpus
 from stages import interruption
 from stages.declared import declared
+from stages.threads import fastest_threads, stated_threads
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
 
-CORPUS = Path("data/prepared")
-MODELS = Path("models")
-OUTPUTS = {"prepare": CORPUS, "evaluate": Path("evaluation"), "report": Path("reports")}
+MAKE_NO_MODEL = ("prepare", "evaluate", "report")
 WORK = Path(".work")
 
 # Exit statuses: a retry cannot help the first and may help the second.
@@ -44,7 +41,8 @@ class Room:
     """What ``room`` yields. Paths are relative to the repository's root, where every stage runs.
 
     Attributes:
-        params: the whole of ``params.yaml``, validated.
+        params: the whole of the family's parameter file, validated.
+        family: whose stage it is; tells where everything is.
         out: folder to fill; it replaces the stage's output when the block ends without error.
         work: folder for checkpoints, there again after a kill unless parameters, code or inputs changed.
         track: the stage's MLflow run (``diminuendo.tracking.Track``).
@@ -54,10 +52,11 @@ class Room:
     work: Path
     track: tracking.Track
 
-    def __init__(self, stage: str, member: str | None, params: Params) -> None:
+    def __init__(self, stage: str, member: str | None, params: Params, family: Family | None = None) -> None:
         self.stage, self.member, self.params = stage, member, params
+        self.family = family or current()
         self.name = member or (TEACHER if stage == "train_teacher" else stage)
-        self.makes_model = stage not in OUTPUTS
+        self.makes_model = stage not in MAKE_NO_MODEL
         self._lineage: dict[str, Any] | None = None
         if self.makes_model:
             self._check_member()
@@ -66,12 +65,15 @@ class Room:
         allowed = [name for name, (stage, _) in self.params.members.items() if stage == self.stage]
         if self.name not in allowed:
             members = ", ".join(allowed) or "none"
-            raise UserError(f"params.yaml: {self.stage} has no member {self.name!r}; it has: {members}")
+            raise UserError(f"{self.family.params}: {self.stage} has no member {self.name!r}; it has: {members}")
 
     @property
     def output(self) -> Path:
         """Where the result will stand."""
-        return MODELS / self.name if self.makes_model else OUTPUTS[self.stage]
+        if self.makes_model:
+            return self.family.models / self.name
+        places = {"prepare": self.family.corpus, "evaluate": self.family.evaluation, "report": self.family.reports}
+        return places[self.stage]
 
     @property
     def settings(self) -> Any:
@@ -83,11 +85,11 @@ class Room:
         """The prepared corpus, every file checked against its digest."""
         from diminuendo.data.prepared import PreparedCorpus
 
-        return PreparedCorpus.open(CORPUS, verify=True)
+        return PreparedCorpus.open(self.family.corpus, verify=True)
 
     @cached_property
     def _corpus_record(self) -> dict[str, Any]:
-        path = CORPUS / "corpus.json"
+        path = self.family.corpus / "corpus.json"
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             digest = found["digest"]
@@ -119,18 +121,19 @@ class Room:
     @cached_property
     def evaluation(self) -> Path:
         """Folder of the evaluation, every file checked against its record."""
-        lineage.verified_record(OUTPUTS["evaluate"])
-        return OUTPUTS["evaluate"]
+        lineage.verified_record(self.family.evaluation)
+        return self.family.evaluation
 
     def _no_parent(self) -> str:
         raise LookupError(f"{self.stage} {self.name} has no parent")
 
     def _verified(self, name: str) -> Path:
         self._model_digest(name)
-        return MODELS / name
+        return self.family.models / name
 
     def _model_digest(self, name: str) -> str:
-        return self._records.setdefault(name, lineage.verified_record(MODELS / name))["files"][lineage.MODEL]
+        folder = self.family.models / name
+        return self._records.setdefault(name, lineage.verified_record(folder))["files"][lineage.MODEL]
 
     @cached_property
     def _records(self) -> dict[str, dict[str, Any]]:
@@ -152,7 +155,12 @@ class Room:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """What ``dvc.yaml`` says the stage uses of ``params.yaml``; the member's own keys stand at the top."""
+        """What ``dvc.yaml`` says the stage uses of the parameters; the member's own keys stand at the top."""
+        found = self._settings_alone()
+        return found | {"threads": self.threads} if "training" in found and self.makes_model else found
+
+    def _settings_alone(self) -> dict[str, Any]:
+        """``parameters`` without the threads, which are not in the parameter file."""
         dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
         own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
         found: dict[str, Any] = {}
@@ -167,17 +175,17 @@ class Room:
             # A quantization that trains nothing.
             found = {key: value for key, value in found.items() if key not in ("training", "losses")}
         if "training" in found and self.makes_model:
-            found["threads"] = self.threads  # sums are taken in as many parts, and rounded accordingly
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
         return found
 
     @cached_property
     def threads(self) -> int:
-        """Threads that a training uses: ``OMP_NUM_THREADS``, or the cores that this process may use."""
-        stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        if stated.isdecimal() and int(stated) > 0:
-            return int(stated)
-        return min(cpus(), psutil.cpu_count(logical=False) or cpus())
+        """Threads that a training uses, see ``stages.threads``."""
+        if (stated := stated_threads()) is not None:
+            return stated
+        if self.stage != "train_teacher":
+            return 1
+        return fastest_threads(self._settings_alone())
 
     @cached_property
     def code(self) -> str:
@@ -223,10 +231,11 @@ def room(stage: str, member: str | None = None) -> Iterator[Room]:
     label = stage if member is None else f"{stage}@{member}"
     try:
         with interruption.prompt_death():
-            r = Room(stage, member, load_params())
+            family = current()
+            r = Room(stage, member, load_params(family.params), family)
             if "threads" in r.parameters:  # before torch is loaded, which reads it then
                 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(r.threads)
-            home = WORK / stage / r.name
+            home = WORK / family.home / stage / r.name
             with _alone(home, label), tracking.stage_run(stage, r.name, r.parameters, _inputs(r)) as r.track:
                 r.work = home / r.fingerprint[:16]
                 r.work.mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from diminuendo.collection.batches import Batch
 from diminuendo.collection.known import Known, digest_of_samples, split_of
 from diminuendo.config.schema import Params
+from diminuendo.cores import available_cores
 from diminuendo.data.manifest import Entry, read_split
 from diminuendo.data.recordings import in_order, load_recording
 from diminuendo.data.validation import Problem, Problems
@@ -77,7 +77,7 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
             )
     heard: list[Record] = []
     rate = params.data.sample_rate
-    loaded = in_order(lambda entry: load_recording(entry, rate), inside, workers or os.cpu_count() or 1)
+    loaded = in_order(lambda entry: load_recording(entry, rate), inside, workers or available_cores())
     for entry, samples in zip(inside, loaded):
         if isinstance(samples, tuple):
             problems.add(entry.file, entry.line, *samples)

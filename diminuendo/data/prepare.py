@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from diminuendo.config.schema import Params
+from diminuendo.cores import available_cores
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter, write_corpus
 from diminuendo.data.sources import SOURCE, Sources
 from diminuendo.errors import UserError
@@ -36,7 +36,7 @@ def prepare(
     Raises:
         UserError: the source is bad; everything wrong with it is in the message or in the file that it names.
     """
-    workers = workers or _cores()
+    workers = workers or available_cores()
     writers = {split: ShardWriter(out, split, params.data.sample_rate) for split in (*SPLITS, UNLABELLED)}
     sources = Sources()
     try:
@@ -66,10 +66,6 @@ def prepare(
         say(f"{split}: {size}{dropped}")
     say(f"{len(tokenizer.tokens)} tokens ({tokenizer.units}), corpus {summary['digest'][:12]}")
     return summary
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def corpus_parameters(params: Params) -> dict[str, Any]:

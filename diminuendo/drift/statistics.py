@@ -88,7 +88,7 @@ def statistics_of(source: Path, lowercase: bool, *, splits: tuple[str, ...] | No
     """Measure a corpus; see ``open_source`` for the arguments. Statistics that were saved (``.json``) are read."""
     if source.suffix == ".json":
         return Statistics.load(source)
-    from diminuendo.runtime.model import available_cores
+    from diminuendo.cores import available_cores
 
     opened = open_source(source, lowercase, splits)
     utterances = opened.utterances

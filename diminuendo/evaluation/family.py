@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diminuendo.config.schema import TEACHER, EvaluateConfig
+from diminuendo.cores import available_cores
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.inspection import inspect_model
@@ -21,7 +22,6 @@ from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.evaluation.timing import Request
 from diminuendo.files import sha256_of, write_json
-from diminuendo.runtime.model import available_cores
 
 METRICS = "metrics.json"
 TIMING = "timing.json"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from diminuendo.config.schema import EvaluateConfig
+from diminuendo.cores import available_cores
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.errors import UserError
 from diminuendo.evaluation import accuracy
@@ -28,7 +29,6 @@ from diminuendo.files import write_json
 from diminuendo.gate.decision import Test
 from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Counts, Evidence, Groups, Ratio, Resampling, word_errors
-from diminuendo.runtime.model import available_cores
 
 NOT_STATED = "(not stated)"
 

@@ -6,13 +6,13 @@ Shapes: ``B`` utterances, ``N`` samples, ``T`` output frames, ``V`` tokens.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from diminuendo.checksum import is_damaged
+from diminuendo.cores import available_cores
 from diminuendo.errors import UserError
 
 FORMAT = "1"
@@ -20,13 +20,6 @@ BLANK = 0
 THREADS_PER_CORE = 4  # at most: thousands take memory, then the process
 INPUTS = ("waveform", "waveform_lengths")
 OUTPUTS = ("log_probs", "lengths")
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib import metadata
+
+from diminuendo.cores import available_cores
 
 
 def source_state() -> dict[str, str]:
@@ -17,13 +18,8 @@ def source_state() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "git.dirty": "true" if changed else "false"}
 
 
-def cpus() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "cpus": str(cpus())}
+    found = {"python": platform.python_version(), "cpus": str(available_cores())}
     for name in ("torch", "onnxruntime"):
         try:
             found[name] = metadata.version(name)

@@ -182,7 +182,7 @@ def test_a_kill_right_after_the_alias_was_set_is_no_change_of_champion(flow, pas
 END = """
 import os, signal, sys
 import flows.retrain
-from flows.pipeline import StageFailed
+from flows.stage import StageFailed
 def end(*_):
     {how}
 flows.retrain._within = end

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from diminuendo.cli import main
+from diminuendo.cores import available_cores
 from diminuendo.errors import UserError
 from diminuendo.export.conformer import build_onnx
 from diminuendo.export.onnx_file import MODEL, export_model
@@ -17,7 +18,6 @@ from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.coverage import count_work
 from diminuendo.quantization.graph import shorten_names
 from diminuendo.quantization.storage import store_uniformly
-from diminuendo.runtime.model import available_cores
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 SECONDS = 10.0  # as long as what coverage counts

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from diminuendo.cores import available_cores
 from diminuendo.errors import UserError
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.audio import read_pipe
-from diminuendo.runtime.model import available_cores, best_path
+from diminuendo.runtime.model import best_path
 from diminuendo.runtime.recognizer import PROBE_STEP, is_silent
 from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
 

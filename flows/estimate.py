@@ -1,0 +1,158 @@
+"""About how long a stage will take: what it took the last time, or else what its parameters suggest.
+
+The suggestion counts operations of training and of decoding, at the rate that a core of an AMD EPYC was measured to
+have. Another machine differs by a factor, which ``flows.progress`` learns from the stages that ended.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from diminuendo.config import Params
+from diminuendo.config.members import ArchitectureConfig, CompressArchitectureConfig, PruneConfig, QuantizeConfig
+from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
+from diminuendo.data.prepared import SPLITS, UNLABELLED
+from diminuendo.family import Family
+from diminuendo.files import digest_of_json, write_json
+from flows.graph import short
+
+PAST = Path(".work/durations.json")
+
+# Measured; seconds where nothing else is said.
+START = 4.0  # of a stage's process: DVC, the imports, the check of what it reads
+SPOKEN_UTTERANCE = 0.017
+READ_SECOND = 0.004  # a second of a recording, decoded and resampled
+SECONDS_OF_A_COMMAND = 2.6  # of synthetic speech, until it is spoken
+OPERATIONS_A_SECOND = 45e9  # of a training, on one thread
+BESIDES = 0.0008  # a second of audio in training, apart from the encoder: features, augmentation, the loss
+DECODED_SECOND = 0.006
+MEMBER_EVALUATED = 3.0
+SWEEP = 7.0  # of the sensitivity of every weight, for a mixed scheme
+CALIBRATION = 3.0
+REPORT = 4.0
+
+
+def expected_seconds(params: Params, family: Family, address: str) -> float:
+    """Seconds on one core of the reference machine, for a stage of DVC's graph."""
+    stage, _, member = short(address).partition("@")
+    audio = _audio(params, family)
+    if stage == "prepare":
+        spoken = params.synthesis if params.data.source == "synthetic" else None
+        count = spoken.train_utterances + spoken.dev_utterances + spoken.test_utterances if spoken else 0
+        return START + (SPOKEN_UTTERANCE * count if spoken else READ_SECOND * sum(audio.values()))
+    if stage == "evaluate":
+        return START + len(params.members) * (MEMBER_EVALUATED + DECODED_SECOND * audio["test"])
+    if stage == "report":
+        return START + REPORT
+    name = member or (TEACHER if stage == "train_teacher" else "")
+    return START + _making(params, name, audio) if name in params.members else 1.0
+
+
+def _making(params: Params, name: str, audio: dict[str, float]) -> float:
+    """Training of a member, and what its technique does besides."""
+    _, settings = params.members[name]
+    besides = 0.0
+    if isinstance(settings, QuantizeConfig):
+        besides = SWEEP if settings.scheme == "mixed" else CALIBRATION
+        if not settings.aware:
+            return besides
+    training = params.training_of(name)
+    heard = audio["train"] + (audio.get(UNLABELLED, 0.0) if training.unlabelled else 0.0)
+    frames = 1.0 / _frame_seconds(params, name)
+    own = 6 * parameters_of(params, name) * frames / OPERATIONS_A_SECOND
+    asked = min(training.epochs, training.draws or training.epochs) if settings.losses.needs_teacher else 0
+    teacher = 2 * parameters_of(params, TEACHER) / _frame_seconds(params, TEACHER) / OPERATIONS_A_SECOND
+    rounds = 1
+    if isinstance(settings, PruneConfig) and settings.structured:
+        rounds = 1 + (settings.structured.rounds - 1) * settings.structured.round_epochs
+    dev = audio["dev"] * DECODED_SECOND * training.epochs / training.dev_every
+    return besides + dev + rounds * heard * (training.epochs * (own + BESIDES) + asked * teacher)
+
+
+def parameters_of(params: Params, name: str) -> float:
+    """About how many parameters a member has while it is trained."""
+    _, settings = params.members[name]
+    architecture = getattr(settings, "architecture", None)
+    if architecture is not None:
+        return _size(architecture, params.frontend.mels, params.text.vocab_size)
+    parent = parameters_of(params, params.parent_of(name))
+    match settings:
+        case CompressArchitectureConfig(low_rank=rank, remove_layers=removed):
+            share = rank.budget or 0.6 if rank else 1.0
+            return parent * share * (0.85 ** (removed.count if removed else 0))
+        case PruneConfig(structured=structured) if structured is not None:
+            left = structured.parameters or structured.latency or 0.5
+            return parent * left if left < 1 else left
+    return parent
+
+
+def _size(architecture: ArchitectureConfig, mels: int, tokens: int) -> float:
+    width = architecture.width
+    attention = 4 * width * (architecture.head_width or width // max(1, architecture.heads)) * architecture.heads
+    forward = (2 if architecture.macaron else 1) * 2 * width * architecture.feed_forward
+    convolution = 3 * width * (architecture.conv_channels or width)
+    subsampling = mels * width * (2 * architecture.subsampling + 1)
+    return architecture.layers * (attention + forward + convolution) + subsampling + width * tokens
+
+
+def _frame_seconds(params: Params, name: str) -> float:
+    while (architecture := getattr(params.members[name][1], "architecture", None)) is None:
+        name = params.parent_of(name)
+    return params.frontend.with_overrides(architecture.frontend).hop_seconds * architecture.subsampling
+
+
+def _audio(params: Params, family: Family) -> dict[str, float]:
+    """Seconds of audio by split: those of the prepared corpus, or what the source lets expect."""
+    try:
+        splits = json.loads((family.corpus / "corpus.json").read_text(encoding="utf-8"))["splits"]
+        return {split: facts["seconds"] for split, facts in splits.items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    if params.data.source == "synthetic":
+        counts = {split: getattr(params.synthesis, f"{split}_utterances") for split in (*SPLITS, UNLABELLED)}
+        return {split: SECONDS_OF_A_COMMAND * count for split, count in counts.items()}
+    found = {split: _manifest_seconds(Path(params.data.path) / f"{split}.jsonl") for split in (*SPLITS, UNLABELLED)}
+    return found if any(found.values()) else dict.fromkeys(found, 600.0)
+
+
+def _manifest_seconds(path: Path) -> float:
+    total = 0.0
+    try:
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                total += float(json.loads(line)["duration"])
+    except (OSError, ValueError, KeyError, TypeError):  # `prepare` says what is wrong with it
+        pass
+    return total
+
+
+class Past:
+    """What stages took the last time, kept in ``.work/durations.json``; for the same parameters of that stage alone."""
+
+    def __init__(self, params: Params, family: Family, path: Path = PAST) -> None:
+        self.path, self.family = path, family
+        self._parameters = params.model_dump(mode="json", by_alias=True)
+        try:
+            self._known: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def seconds(self, address: str) -> float | None:
+        found = self._known.get(self._key(address))
+        return float(found) if isinstance(found, (int, float)) else None
+
+    def note(self, address: str, seconds: float) -> None:
+        self._known[self._key(address)] = round(seconds, 1)
+        write_json(self.path, self._known)
+
+    def _key(self, address: str) -> str:
+        """The stage, and a digest of the parameters that its duration depends on most."""
+        stage, _, member = short(address).partition("@")
+        section = self._parameters.get(stage) or {}
+        shared = [self._parameters[key] for key in ("data", "synthesis", "frontend", "training", "teacher")]
+        family = "" if stage not in ("evaluate", "report") else sorted(self._members())
+        return f"{stage}@{member} {digest_of_json([shared, section.get(member) if member else family])[:12]}"
+
+    def _members(self) -> list[str]:
+        return [name for section in FAMILY_SECTIONS for name in self._parameters[section]]

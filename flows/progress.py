@@ -1,0 +1,114 @@
+"""What a run says while it runs: which stage of how many, what each prints, and about how long is left."""
+
+from __future__ import annotations
+
+import heapq
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from flows.graph import Graph, short
+from flows.stage import UNCHANGED
+
+# A bar of tqdm: `student:  56%|█████▋    | 869/1540 [01:20<00:54, …`
+BAR = re.compile(r"\|\s*(\d+)/(\d+) \[[\d:]+<([\d:]+)")
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it: ``40 s``, ``7 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds)):d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Progress:
+    """Counts stages and foretells the end of a run. Its methods may be called from any thread.
+
+    Args:
+        expected: address of every stage that is to run, to the seconds that it should take.
+        jobs: stages side by side.
+        say: receives one line of text at a time.
+    """
+
+    def __init__(
+        self, graph: Graph, expected: Mapping[str, float], jobs: int, say: Callable[[str], None] = print
+    ) -> None:
+        self.graph, self.expected, self.jobs, self.say = graph, dict(expected), jobs, say
+        self._lock = threading.Lock()
+        self._began: dict[str, float] = {}
+        self._left_by_bar: dict[str, tuple[float, float]] = {}  # when a stage's bar was seen, and what it said was left
+        self._ended: dict[str, float] = {}
+        self._number: dict[str, int] = {}
+        self._factor = 1.0
+        self._width = max((len(short(name)) for name in self.expected), default=0)
+
+    def begins(self, stage: str) -> None:
+        with self._lock:
+            self._began[stage] = time.monotonic()
+            self._number[stage] = len(self._number) + 1
+            self.say(f"{self._place(stage)} {short(stage)} begins; {self._left()}")
+
+    def hears(self, stage: str, line: str) -> None:
+        """A line of a stage; a bar's as it is now."""
+        with self._lock:
+            if bar := BAR.search(line):
+                self._left_by_bar[stage] = (time.monotonic(), _seconds(bar[3]))
+            self.say(f"  {short(stage):<{self._width}} │ {line}")
+
+    def ends(self, stage: str, outcome: str) -> float:
+        """Returns how long it took."""
+        with self._lock:
+            took = time.monotonic() - self._began[stage]
+            if outcome != UNCHANGED and stage in self.expected:
+                self._ended[stage] = took
+                done = sum(self.expected[name] for name in self._ended)
+                self._factor = sum(self._ended.values()) / done
+            else:
+                self._ended[stage] = 0.0
+                self.expected[stage] = 0.0
+            self.say(f"{self._place(stage)} {short(stage)}: {outcome} in {in_words(took)}; {self._left()}")
+            return took
+
+    def left(self) -> float:
+        """Seconds until the last stage ends, about."""
+        now = time.monotonic()
+        end_of: dict[str, float] = {}
+        free = [0.0] * self.jobs
+        waiting = []
+        for stage in self.graph.upstream:
+            if stage in self._ended or stage not in self.expected:
+                end_of[stage] = 0.0
+            elif stage in self._began:
+                end_of[stage] = self._left_of(stage, now)
+                heapq.heapreplace(free, end_of[stage])
+            else:
+                waiting.append(stage)
+        for stage in waiting:  # in DVC's order, in which whatever is read comes first
+            begin = max([heapq.heappop(free), *(end_of[name] for name in self.graph.upstream[stage])])
+            end_of[stage] = begin + self.expected[stage] * self._factor
+            heapq.heappush(free, end_of[stage])
+        return max(end_of.values(), default=0.0)
+
+    def _left_of(self, stage: str, now: float) -> float:
+        if stage in self._left_by_bar:
+            seen, said = self._left_by_bar[stage]
+            return max(1.0, said - (now - seen))
+        return max(1.0, self.expected[stage] * self._factor - (now - self._began[stage]))
+
+    def _left(self) -> str:
+        seconds = self.left()
+        return f"about {in_words(seconds)} left" if seconds >= 1 else "nothing left"
+
+    def _place(self, stage: str) -> str:
+        total = len(self.expected)
+        return f"[{self._number[stage]:>{len(str(total))}}/{total}]"
+
+
+def _seconds(clock: str) -> float:
+    """``01:20`` or ``1:01:20`` as seconds."""
+    total = 0
+    for part in clock.split(":"):
+        total = 60 * total + int(part)
+    return float(total)

@@ -1,0 +1,59 @@
+"""Which stage runs when: each as soon as what it reads is done, so many side by side."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+
+from diminuendo.cores import available_cores
+from flows.graph import Graph
+
+BYTES_A_JOB = 2 * 10**9  # memory that a training of a few million parameters may take
+
+
+def default_jobs() -> int:
+    """Stages side by side: one a core, or one a GPU where there are any, and no more than the memory is for.
+
+    A training uses one thread: two side by side are done earlier than one after the other with two threads.
+    """
+    import psutil
+
+    devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    return max(1, min(devices or available_cores(), psutil.virtual_memory().total // BYTES_A_JOB))
+
+
+def run_stages(
+    graph: Graph,
+    jobs: int,
+    submit: Callable[[str, bool, Callable[[str], None]], None],
+    outcome: Callable[[str], bool],
+) -> None:
+    """Run every stage of the graph, at most ``jobs`` at a time.
+
+    After a failure no stage is started any more; those that run are waited for, and the failure is raised.
+
+    Args:
+        submit: begins a stage. It is given the stage's name, whether it is fresh (DVC says that it is up to date, and
+            nothing that it reads was made anew), and what to call with the name when it has ended.
+        outcome: whether a stage that has ended was made anew; raises why it failed.
+    """
+    finished: queue.SimpleQueue[str] = queue.SimpleQueue()
+    started: set[str] = set()
+    done: set[str] = set()
+    made_anew: set[str] = set()
+    failed: list[Exception] = []
+    while len(done) + len(failed) < len(started) or not (failed or len(done) == len(graph.upstream)):
+        free = 0 if failed else jobs - (len(started) - len(done))
+        for name in graph.ready(done, started)[: max(0, free)]:
+            started.add(name)
+            submit(name, name not in graph.changed and made_anew.isdisjoint(graph.upstream[name]), finished.put)
+        name = finished.get()
+        try:
+            if outcome(name):
+                made_anew.add(name)
+            done.add(name)
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]

@@ -1,0 +1,65 @@
+"""One stage of DVC's graph brought up to date, and what can become of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from flows import dvc_command
+
+UNCHANGED, FROM_CACHE, MADE = "unchanged", "taken from DVC's cache", "made anew"
+# What DVC says for the person who called it by hand; the stage's own words are passed on.
+NOT_FOR_OUR_USER = (
+    "Running stage '",
+    "> ",
+    "Updating lock file",
+    "Generating lock file",
+    "To track the changes",
+    "git add ",
+    "To enable auto staging",
+    "dvc config ",
+    "Use `dvc push`",
+    "Data and pipelines are up to date",
+)
+USER_ERROR = "exited with 2"  # what DVC says when a stage ended with `stages.room.USER_ERROR`
+
+
+class StageFailed(RuntimeError):
+    """A stage ended with an error; ``transient`` if running it again may help."""
+
+    def __init__(self, stage: str, status: int, tail: list[str]) -> None:
+        text = "\n".join(tail)
+        # A user's mistake stays one. Anything else (memory, a disk, a network, a lock) may be gone the next time,
+        # and a training goes on from its checkpoint.
+        self.transient = USER_ERROR not in text
+        reason = next((line for line in tail if line.startswith("error:")), tail[-1] if tail else "no output")
+        super().__init__(f"{stage} failed with exit status {status}: {reason}")
+
+
+def bring_up_to_date(stage: str, on_line: Callable[[str], None], force: bool = False) -> str:
+    """``dvc repro --single-item``; returns ``UNCHANGED``, ``FROM_CACHE`` or ``MADE``.
+
+    Args:
+        stage: its address, such as ``distill@student`` or ``families/x/dvc.yaml:prepare``.
+        on_line: receives what the stage prints, line by line.
+        force: run it though nothing changed.
+
+    Raises:
+        StageFailed: it ended with an error.
+    """
+    tail: deque[str] = deque(maxlen=40)
+    found = {}
+
+    def hear(line: str) -> None:
+        tail.append(line)
+        if "didn't change, skipping" in line:
+            found["outcome"] = UNCHANGED
+        elif "is cached - skipping run" in line:
+            found["outcome"] = FROM_CACHE
+        elif not line.startswith(NOT_FOR_OUR_USER):
+            on_line(line)
+
+    status = dvc_command.run_dvc(["repro", "--single-item", *(["--force"] if force else []), stage], hear)
+    if status:
+        raise StageFailed(stage, status, list(tail))
+    return found.get("outcome", MADE)

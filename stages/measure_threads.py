@@ -1,0 +1,58 @@
+"""``python -m stages.measure_threads 1 2``: seconds of a step of the teacher's training, for each number of threads.
+
+Called by ``stages.threads``. Numbers of threads take turns, so that other work on the machine slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+
+STEPS, ROUNDS = 2, 4  # the first round warms up
+
+
+def main() -> None:
+    choices = list(map(int, sys.argv[1:]))
+    from itertools import islice
+
+    import torch
+
+    from diminuendo.config import load_params
+    from diminuendo.data.batches import BatchSource
+    from diminuendo.data.prepared import PreparedCorpus
+    from diminuendo.distillation.objective import Objective
+    from diminuendo.family import current
+    from diminuendo.models.conformer import ConformerCTC
+    from diminuendo.models.record import record_of
+    from diminuendo.training.trainer import optimiser_for
+
+    family = current()
+    params = load_params(family.params)
+    corpus = PreparedCorpus.open(family.corpus, verify=False)
+    training = params.training_of("teacher")
+    model = ConformerCTC(
+        record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
+    ).train()
+    objective = Objective(params.teacher.losses, model, None)
+    optimiser = optimiser_for(model, objective, training)
+    source = BatchSource(corpus, corpus.train, training.batch_seconds, params.seed, training.augmentation)
+    batches = list(islice(source.epoch(), STEPS))
+    seconds: dict[int, list[float]] = {count: [] for count in choices}
+    for _ in range(ROUNDS):
+        for count in choices:
+            torch.set_num_threads(count)
+            begin = time.perf_counter()
+            for batch in batches:
+                features, frames = model.frontend(batch.waveform, batch.lengths)
+                loss, _ = objective(model.encode(features, frames), features, frames, batch)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+            seconds[count].append((time.perf_counter() - begin) / len(batches))
+    print(json.dumps({count: statistics.median(taken[1:]) for count, taken in seconds.items()}))
+
+
+if __name__ == "__main__":
+    main()
