@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from flows.graph import Graph, short
 from flows.stage import UNCHANGED
 
+DOUBT_SECONDS = 60.0  # as much as estimates are believed before anything has ended: a short stage says little
 # A bar of tqdm: `student:  56%|█████▋    | 869/1540 [01:20<00:54, …`
 BAR = re.compile(r"\|\s*(\d+)/(\d+) \[[\d:]+<([\d:]+)")
 
@@ -64,7 +65,7 @@ class Progress:
             if outcome != UNCHANGED and stage in self.expected:
                 self._ended[stage] = took
                 done = sum(self.expected[name] for name in self._ended)
-                self._factor = sum(self._ended.values()) / done
+                self._factor = (sum(self._ended.values()) + DOUBT_SECONDS) / (done + DOUBT_SECONDS)
             else:
                 self._ended[stage] = 0.0
                 self.expected[stage] = 0.0
