@@ -11,31 +11,45 @@ PARAMS = "params.yaml"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.option(
+    "--params",
+    metavar="FILE",
+    help=f"Parameter file of the family to work on: {PARAMS}, or params/NAME.yaml, whose outputs are in families/NAME.",
+)
+def main(params: str | None) -> None:
     """Make speech recognition models small, and prove where each one came from."""
+    if params is not None:
+        import os
+
+        from diminuendo.family import VARIABLE, family_of
+
+        with plain_errors():
+            os.environ[VARIABLE] = str(family_of(params).params)
 
 
 @main.command()
-@click.argument("params_file", type=click.Path(), default=PARAMS)
-def check(params_file: str) -> None:
-    """Check PARAMS_FILE (params.yaml) and draw the family that it makes."""
+@click.argument("params_file", type=click.Path(), required=False)
+def check(params_file: str | None) -> None:
+    """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes."""
     with plain_errors(status=1):
         from diminuendo.config import load_params
+        from diminuendo.family import current
         from diminuendo.report.family import draw_family
 
-        click.echo(draw_family(load_params(params_file)))
+        click.echo(draw_family(load_params(params_file or current().params)))
 
 
 @main.command()
-@click.option("--folder", type=click.Path(), default="reports", show_default=True, help="Where the report stands.")
-def leaderboard(folder: str) -> None:
+@click.option("--folder", type=click.Path(), help="Where the report stands; by default the family's reports.")
+def leaderboard(folder: str | None) -> None:
     """Print the leaderboard of the last report."""
     with plain_errors(status=1):
         from pathlib import Path
 
+        from diminuendo.family import current
         from diminuendo.report.terminal import read_leaderboard
 
-        click.echo(read_leaderboard(Path(folder)))
+        click.echo(read_leaderboard(Path(folder) if folder else current().reports))
 
 
 @main.command()

@@ -18,13 +18,11 @@ def add_to(group: click.Group) -> None:
 @click.option(
     "--reference",
     type=click.Path(),
-    default="data/prepared",
-    show_default=True,
-    help="What training had: a prepared corpus, manifests, or statistics that were saved (.json).",
+    help="What training had: a prepared corpus (by default the family's), manifests, or saved statistics (.json).",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.option("--out", type=click.Path(), help="Also write drift.json, drift.md and drift.png to this folder.")
-def drift(new: str, reference: str, as_json: bool, out: str | None) -> None:
+def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> None:
     """Say how NEW data differs from what a model was trained on.
 
     NEW is a manifest, a folder of manifests or a prepared corpus. Limits are those of `drift` in params.yaml. Shifted
@@ -37,11 +35,13 @@ def drift(new: str, reference: str, as_json: bool, out: str | None) -> None:
         from diminuendo.config import load_params
         from diminuendo.drift import compare, statistics_of
         from diminuendo.errors import UserError
+        from diminuendo.family import current
 
-        params = load_params()
+        params = load_params(current().params)
         if params.drift is None:
             raise UserError("params.yaml: drift: missing; add stability_index and out_of_vocabulary")
-        trained = statistics_of(Path(reference), params.text.lowercase, splits=("train",))
+        before = Path(reference) if reference else current().corpus
+        trained = statistics_of(before, params.text.lowercase, splits=("train",))
         report = compare(trained, statistics_of(Path(new), params.text.lowercase), params.drift)
         if out:
             report.write(out)

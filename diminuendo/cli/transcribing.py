@@ -148,18 +148,18 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path),
-    default=Path("data/prepared"),
-    show_default=True,
     metavar="FOLDER",
-    help="Prepared corpus; only the transcripts of train are read.",
+    help="Prepared corpus, by default the family's; only the transcripts of train are read.",
 )
 @click.option("--order", type=click.IntRange(2, 5), default=3, show_default=True, help="Words of the longest n-gram.")
-def language_model(out: Path, corpus: Path, order: int) -> None:
+def language_model(out: Path, corpus: Path | None, order: int) -> None:
     """Write a word n-gram language model (ARPA) of the training transcripts to OUT, for transcribe --language-model."""
     with plain_errors(status=1):
         from diminuendo.data.prepared import PreparedCorpus
         from diminuendo.decoding import train_language_model
+        from diminuendo.family import current
 
+        corpus = corpus or current().corpus
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
         click.echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
