@@ -50,7 +50,7 @@ serve: $(INSTALLED)
 	@exec $(BIN)/python -m flows.serve $(ARGS)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
