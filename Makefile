@@ -50,7 +50,7 @@ serve: $(INSTALLED)
 	@exec $(BIN)/python -m flows.serve $(ARGS)
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 $(ARGS)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -19,7 +19,7 @@ SHARED = ("minute_projects", "prefect")
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of a file stay together where several processes share the work (pytest-xdist), and so do those of SHARED."""
+    """Tests of a file stay together where several processes share the work (pytest-xdist); so do those of SHARED."""
     for item in items:
         group = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), item.path.name)
         item.add_marker(pytest.mark.xdist_group(group))
