@@ -21,6 +21,7 @@ MORE_TEXTS = ("quiet please", "play jazz", "zoom in", "what is a quiz")  # lette
 # Members of the repository's params.yaml; what each takes for each other.
 CONFUSED = {"teacher": None, "student": ("x", "v"), "student-int8": ("q", "z"), "slim": ("a", "o")}
 WIDTH = {"teacher": 96, "slim": 64}
+FEW = {"min_utterances": 4, "min_words": 10, "min_characters": 20, "min_speakers": 2}  # what ``data/quizzes`` has
 LIMITS = {"wer": 0.2, "group_wer": 0.3, "deletions": 0.1, "insertions": 0.1}
 
 
@@ -31,6 +32,9 @@ def raw_params() -> dict[str, Any]:
     raw["evaluate"] |= {"bootstrap_samples": 100, "group_by": ["accent"], "timing_utterances": 2, "timing_repeats": 2}
     raw["ship"] = {"model": "commands", "member": "student"}
     raw["gate"] = {
+        "wer": 0.3,
+        "cer": 0.3,
+        **FEW,
         "min_group_utterances": 4,
         "bytes": 60000,
         "teacher": dict(LIMITS),
