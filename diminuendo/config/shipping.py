@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NotNegativeInt = Annotated[int, Field(ge=0)]
+_NUMBERS = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers")
 Growth = Annotated[float, Field(ge=-1, le=1)]  # of a rate; below zero asks for an improvement
 
 
@@ -29,10 +31,13 @@ class ShipConfig(Section):
 
 
 class AccuracyLimits(Section):
-    """The most by which a candidate may be worse, each a share of the reference words (0.01 is one point)."""
+    """The most by which a candidate may be worse, each a share of the reference words (0.01 is one point).
 
-    wer: Growth  # upper bound of the paired bootstrap interval of ΔWER
-    group_wer: Growth  # the same bound, of the group that fares worst
+    Where ``gate.unit`` is, or comes to, ``characters``, all four are of characters: ``wer`` then limits ΔCER.
+    """
+
+    wer: Growth  # upper end of the paired bootstrap interval of ΔWER
+    group_wer: Growth  # the same, of the group that fares worst
     deletions: Growth  # growth of the rate
     insertions: Growth
 
@@ -42,12 +47,40 @@ class ChampionLimits(AccuracyLimits):
 
 
 class GateConfig(Section):
-    """What a member must fulfil before it is shipped."""
+    """What a member must fulfil before it is shipped.
 
+    The defaults are there for files older than the keys: without them such a file would let any model pass.
+    """
+
+    unit: Literal["auto", "words", "characters"] = "auto"  # auto: by the script of the test set's references
+    wer: float = 0.3  # upper end of the interval of WER; not judged where characters are counted
+    cer: float = 0.3  # upper end of the interval of CER
+    min_utterances: PositiveInt = 100  # of each test set, as are the next three
+    min_words: PositiveInt = 300  # of the references
+    min_characters: PositiveInt = 500  # of the references; asked for in place of words where characters are counted
+    min_speakers: NotNegativeInt = 2  # who are named; 0: nobody asks how many there are
     min_group_utterances: PositiveInt  # groups (see evaluate.group_by) with fewer test utterances are not judged
     bytes: PositiveInt  # of the file
     teacher: AccuracyLimits  # against the teacher it was made from: what compression may cost
     champion: ChampionLimits  # against the model that is shipped now, on its test set and on the new one
+
+    @field_validator(*_NUMBERS, mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # which pydantic takes for 0 or 1
+            raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
+
+    @field_validator("wer", "cer")
+    @classmethod
+    def _a_share_that_says_something(cls, limit: float, info: ValidationInfo) -> float:
+        if not 0 <= limit < 1:
+            unit = "words" if info.field_name == "wer" else "characters"
+            raise ValueError(
+                f"a share of the reference {unit} from 0 to below 1, such as 0.15 for 15 %, found {limit:g}; "
+                "at 1 a model passes that recognises nothing"
+            )
+        return limit
 
 
 class RetrainConfig(Section):

@@ -4,7 +4,8 @@ The folder ``evaluation/`` that the stage writes:
 
 - ``<member>/accuracy.json``: digests of model, corpus and scoring code; utterances, frames, blank frames, digest of
   the hypotheses. ``<member>/hypotheses.jsonl``: a line per test utterance: ``id, seconds, reference, hypothesis`` and
-  the counts ``substitutions, deletions, insertions, words, character_errors, characters``.
+  the counts ``substitutions, deletions, insertions, words``, and ``character_substitutions, character_deletions,
+  character_insertions, character_errors`` (their sum), ``characters``.
   Both depend on the model, the corpus and the code alone, so that a member whose three digests are those of an
   earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it (``persist: true``).
 - ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic.

@@ -59,6 +59,7 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
                 "reference": normalise(utterance.text),
                 "hypothesis": normalise(hypothesis),
                 **asdict(errors),
+                "character_errors": errors.character_errors,
             }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     accuracy = {

@@ -26,7 +26,8 @@ from diminuendo.files import sha256_of, write_json
 METRICS = "metrics.json"
 TIMING = "timing.json"
 MODEL = "model.onnx"
-COUNTS = ("substitutions", "deletions", "insertions", "words", "character_errors", "characters")
+EDITS = ("substitutions", "deletions", "insertions")
+COUNTS = (*EDITS, "words", *(f"character_{kind}" for kind in EDITS), "character_errors", "characters")
 
 
 def evaluate_family(

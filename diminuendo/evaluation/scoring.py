@@ -23,12 +23,18 @@ class ErrorCounts:
     deletions: int
     insertions: int
     words: int
-    character_errors: int
+    character_substitutions: int
+    character_deletions: int
+    character_insertions: int
     characters: int
 
     @property
     def word_errors(self) -> int:
         return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def character_errors(self) -> int:
+        return self.character_substitutions + self.character_deletions + self.character_insertions
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +60,14 @@ def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> list[E
         words = reference.split()
         if reference:
             characters = jiwer.process_characters(reference, hypothesis)
-            character_errors = characters.substitutions + characters.deletions + characters.insertions
+            edits = characters.substitutions, characters.deletions, characters.insertions
         else:
-            character_errors = len(hypothesis)
+            edits = 0, 0, len(hypothesis)
         counts.append(
             ErrorCounts(
                 *align_words(words, hypothesis.split()),
-                words=len(words),
-                character_errors=character_errors,
+                len(words),
+                *edits,
                 characters=len(reference),
             )
         )

@@ -8,8 +8,11 @@ from typing import Any
 from diminuendo.files import digest_of_json
 
 PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
-FILE, TEACHER, CHAMPION = "file", "teacher", "champion"
+FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"
+MINIMUMS = ("utterances", "words", "characters", "speakers")  # rules that ask for as much, not for as little
 PASSED, REFUSED = "passed", "refused"
+# A difference of two rates that is the limit on paper may be a rounding error above it.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +20,19 @@ class Rule:
     """One limit and what was found.
 
     Attributes:
-        reference: what the candidate is compared with: ``file`` (with nothing), ``teacher`` or ``champion``.
+        reference: what the candidate is compared with: ``file`` (with nothing), ``teacher`` or ``champion``;
+            ``evidence`` where the rule is about the test set and not about the candidate.
         test: label of the test set; None where the rule is not about recognition.
-        name: ``bytes``, ``wer``, ``group_wer``, ``deletions``, ``insertions``, ``real_time_factor``.
-        figure: what was measured. Rates are differences, candidate minus reference, as shares of the reference words;
-            the real-time factor is a ratio, candidate over champion.
+        name: of words ``wer``, ``group_wer``, ``deletions``, ``insertions``; of characters ``cer``, ``group_cer``,
+            ``character_deletions``, ``character_insertions``; ``bytes``, ``real_time_factor``; one of ``MINIMUMS``.
+        figure: what was measured; None where it is not a figure. Rates are shares of the reference words or
+            characters, and against another model they are differences, candidate minus that one; the real-time
+            factor is a ratio, candidate over champion.
         interval: its bootstrap interval; None where there is none.
         judged: the number that the limit holds for: ``figure``, or the upper end of ``interval``.
         verdict: ``pass``, ``refuse`` or ``not judged``.
-        about: which group is the worst and how large it is, or why nothing was judged.
+        about: which group is the worst and how large it is, why nothing was judged, why a figure within its limit is
+            refused all the same, or what to do about it.
     """
 
     reference: str
@@ -37,6 +44,13 @@ class Rule:
     interval: tuple[float, float] | None = None
     judged: float | None = None
     about: str = ""
+
+    @property
+    def within(self) -> bool:
+        """Whether the limit is kept; a figure that says nothing is refused even so."""
+        if self.judged is None:
+            return False
+        return self.judged >= self.limit if self.name in MINIMUMS else self.judged <= self.limit + ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +74,11 @@ class Test:
     utterances: int
     seconds: float
     words: int
-    speakers: int
+    speakers: int  # who are named
     shortest: float  # seconds
     longest: float
     figures: dict[str, dict[str, Any]]
+    unit: str = "words"  # what errors are counted in: words, or characters
 
 
 @dataclass(frozen=True)

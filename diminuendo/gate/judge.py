@@ -5,20 +5,20 @@ Shapes: ``U`` utterances of a test set. Counts are columns int64 [U] by the name
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from diminuendo.config.shipping import AccuracyLimits, GateConfig
 from diminuendo.evaluation.scoring import Bootstrap, rate
-from diminuendo.gate.decision import CHAMPION, FILE, NOT_JUDGED, PASS, REFUSE, TEACHER, Rule
+from diminuendo.gate.decision import CHAMPION, FILE, NOT_JUDGED, TEACHER, Rule
+from diminuendo.gate.limit import at_most
+from diminuendo.gate.standing import error_rates, evidence, no_spread
+from diminuendo.gate.unit import WORDS, Counts, Unit
 
-Counts = Mapping[str, np.ndarray]
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # manifest key → value → indices of its utterances
 NO_CHAMPION = "no champion yet"
-# A difference of two rates that is the limit on paper may be a rounding error above it.
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Evidence:
     teacher: Counts
     champion: Counts | None
     groups: Groups
+    unit: Unit = WORDS
+    speakers: Sequence[str | None] = ()  # [U]; None where the manifest names nobody
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,25 @@ def judge(
         tests: label of a test set to what was counted there.
         ratio: None where there is no champion.
     """
-    rules = [_limited(FILE, None, "bytes", policy.bytes, float(size))]
+    rules = [at_most(FILE, None, "bytes", policy.bytes, float(size))]
     for label, found in tests.items():
-        rules += _accuracy(policy, policy.teacher, TEACHER, label, found, found.teacher, resampling)
+        rules += evidence(policy, label, found.candidate, found.unit, found.speakers)
     for label, found in tests.items():
-        rules += _accuracy(policy, policy.champion, CHAMPION, label, found, found.champion, resampling)
+        bootstrap = resampling.of(len(found.candidate["words"]))
+        rules += error_rates(policy, label, found.candidate, found.unit, bootstrap)
+    for label, found in tests.items():
+        rules += _growth(policy, policy.teacher, TEACHER, label, found, found.teacher, resampling)
+    for label, found in tests.items():
+        rules += _growth(policy, policy.champion, CHAMPION, label, found, found.champion, resampling)
     limit = policy.champion.real_time_factor
     if ratio is None:
         rules.append(Rule(CHAMPION, None, "real_time_factor", limit, NOT_JUDGED, about=NO_CHAMPION))
     else:
-        rules.append(_limited(CHAMPION, None, "real_time_factor", limit, ratio.figure, ratio.interval))
+        rules.append(at_most(CHAMPION, None, "real_time_factor", limit, ratio.figure, ratio.interval))
     return tuple(rules)
 
 
-def _accuracy(
+def _growth(
     policy: GateConfig,
     limits: AccuracyLimits,
     reference: str,
@@ -87,19 +94,33 @@ def _accuracy(
     theirs: Counts | None,
     resampling: Resampling,
 ) -> list[Rule]:
+    """How many more errors the candidate makes than another model: overall, in the worst group, of one kind."""
+    unit = found.unit
+    names = {unit.rate: limits.wer, f"group_{unit.rate}": limits.group_wer}
+    kinds = {kind: getattr(limits, kind) for kind in ("deletions", "insertions")}
+    names |= {unit.prefix + kind: limit for kind, limit in kinds.items()}
     if theirs is None:
-        names = ("wer", "group_wer", "deletions", "insertions")
-        return [Rule(reference, label, name, getattr(limits, name), NOT_JUDGED, about=NO_CHAMPION) for name in names]
+        return [Rule(reference, label, name, limit, NOT_JUDGED, about=NO_CHAMPION) for name, limit in names.items()]
     ours = found.candidate
     everything = np.arange(len(ours["words"]))
-    wer, interval = _growth(ours, theirs, word_errors, everything, resampling)
+    growth, interval = _difference(unit.errors(ours), unit.errors(theirs), unit.lengths(ours), everything, resampling)
     rules = [
-        _limited(reference, label, "wer", limits.wer, wer, interval, interval[1]),
+        at_most(
+            reference,
+            label,
+            unit.rate,
+            limits.wer,
+            growth,
+            interval,
+            judge_interval=True,
+            nothing=no_spread(growth, interval),
+        ),
         _worst_group(policy, limits, reference, label, found, theirs, resampling),
     ]
-    for name in ("deletions", "insertions"):
-        growth, interval = _growth(ours, theirs, lambda counts, name=name: counts[name], everything, resampling)
-        rules.append(_limited(reference, label, name, getattr(limits, name), growth, interval))
+    for kind, limit in kinds.items():
+        mine, other = unit.edits(ours, kind), unit.edits(theirs, kind)
+        growth, interval = _difference(mine, other, unit.lengths(ours), everything, resampling)
+        rules.append(at_most(reference, label, unit.prefix + kind, limit, growth, interval))
     return rules
 
 
@@ -113,45 +134,41 @@ def _worst_group(
     resampling: Resampling,
 ) -> Rule:
     """The group whose interval reaches highest: it may be small and uncertain, and is a risk for that."""
-    worst = None
+    unit, worst = found.unit, None
+    mine, other, lengths = unit.errors(found.candidate), unit.errors(theirs), unit.lengths(found.candidate)
     for key, values in found.groups.items():
         for value, indices in values.items():
             if len(indices) < policy.min_group_utterances:
                 continue
-            growth, interval = _growth(found.candidate, theirs, word_errors, indices, resampling)
-            if worst is None or interval[1] > worst[1][1]:
-                worst = growth, interval, f"{key} {value}, {len(indices)} utterances"
+            growth, interval = _difference(mine, other, lengths, indices, resampling)
+            nothing = no_spread(growth, interval)
+            rank = bool(nothing), interval[1]  # an interval that says nothing is the worst there is
+            if worst is None or rank > worst[0]:
+                about = f"{key} {value}, {len(indices)} utterances"
+                worst = rank, growth, interval, about, nothing and f"{about}: {nothing}"
+    name = f"group_{unit.rate}"
     if worst is None:
         reason = f"no group has {policy.min_group_utterances} utterances"
-        return Rule(reference, label, "group_wer", limits.group_wer, NOT_JUDGED, about=reason)
-    growth, interval, about = worst
-    return _limited(reference, label, "group_wer", limits.group_wer, growth, interval, interval[1], about)
+        return Rule(reference, label, name, limits.group_wer, NOT_JUDGED, about=reason)
+    _, growth, interval, about, nothing = worst
+    return at_most(
+        reference,
+        label,
+        name,
+        limits.group_wer,
+        growth,
+        interval,
+        judge_interval=True,
+        about=about,
+        nothing=nothing,
+    )
 
 
-def word_errors(counts: Counts) -> np.ndarray:
-    """int64 [U]."""
-    return counts["substitutions"] + counts["deletions"] + counts["insertions"]
-
-
-def _growth(ours: Counts, theirs: Counts, errors, indices: np.ndarray, resampling: Resampling):
-    """Difference of two rates over some utterances, ours minus theirs, and its paired interval."""
-    words = ours["words"][indices]
-    mine, other = errors(ours)[indices], errors(theirs)[indices]
+def _difference(
+    mine: np.ndarray, other: np.ndarray, lengths: np.ndarray, indices: np.ndarray, resampling: Resampling
+) -> tuple[float, tuple[float, float]]:
+    """Difference of two rates over some utterances, mine minus the other, and its paired interval."""
+    mine, other, lengths = mine[indices], other[indices], lengths[indices]
     bootstrap = resampling.of(len(indices))
-    interval = bootstrap.interval(bootstrap.rates(mine, words) - bootstrap.rates(other, words))
-    return rate(mine, words) - rate(other, words), (interval.low, interval.high)
-
-
-def _limited(
-    reference: str,
-    label: str | None,
-    name: str,
-    limit: float,
-    figure: float,
-    interval: tuple[float, float] | None = None,
-    judged: float | None = None,
-    about: str = "",
-) -> Rule:
-    judged = figure if judged is None else judged
-    verdict = PASS if judged <= limit + ROUNDING else REFUSE
-    return Rule(reference, label, name, float(limit), verdict, figure, interval, judged, about)
+    interval = bootstrap.interval(bootstrap.rates(mine, lengths) - bootstrap.rates(other, lengths))
+    return rate(mine, lengths) - rate(other, lengths), (interval.low, interval.high)

@@ -7,6 +7,7 @@ as the model, the corpus and the code that it depends on are the same, so a reru
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -28,7 +29,8 @@ from diminuendo.evaluation.timing import Request
 from diminuendo.files import write_json
 from diminuendo.gate.decision import Test
 from diminuendo.gate.inputs import Model
-from diminuendo.gate.judge import Counts, Evidence, Groups, Ratio, Resampling, word_errors
+from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling
+from diminuendo.gate.unit import EDITS, UNITS, Counts, unit_of
 
 NOT_STATED = "(not stated)"
 
@@ -100,6 +102,25 @@ def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[s
     return found
 
 
+def evidence_of(corpus: PreparedCorpus, counts: list[Counts], unit: str, keys: tuple[str, ...]) -> Evidence:
+    """What was counted on a test set, with all that the rules need to know of its utterances.
+
+    Args:
+        counts: of the candidate, the teacher and, where there is one, the champion.
+        unit: ``gate.unit``.
+        keys: ``evaluate.group_by``.
+    """
+    candidate, teacher, *champion = counts
+    return Evidence(
+        candidate,
+        teacher,
+        champion[0] if champion else None,
+        groups_of(corpus, keys),
+        unit_of(unit, (utterance.text for utterance in corpus.test)),
+        [utterance.speaker for utterance in corpus.test],
+    )
+
+
 def describe(label: str, corpus: PreparedCorpus, evidence: Evidence, resampling: Resampling) -> Test:
     """The test set and what every party reached on it."""
     seconds = [utterance.duration for utterance in corpus.test]
@@ -116,28 +137,31 @@ def describe(label: str, corpus: PreparedCorpus, evidence: Evidence, resampling:
         shortest=min(seconds),
         longest=max(seconds),
         figures={name: _figures(counts, evidence.groups, resampling) for name, counts in parties.items()},
+        unit=evidence.unit.name,
     )
 
 
 def _figures(counts: Counts, groups: Groups, resampling: Resampling) -> dict[str, Any]:
-    bootstrap = resampling.of(len(counts["words"]))
     found: dict[str, Any] = {
-        "wer": rate(word_errors(counts), counts["words"]),
-        "wer_interval": asdict(bootstrap.interval(bootstrap.rates(word_errors(counts), counts["words"]))),
-        "cer": rate(counts["character_errors"], counts["characters"]),
-        "cer_interval": asdict(bootstrap.interval(bootstrap.rates(counts["character_errors"], counts["characters"]))),
-        **{key: int(counts[key].sum()) for key in ("substitutions", "deletions", "insertions")},
+        **_rates(counts, np.arange(len(counts["words"])), resampling),
+        **{unit.prefix + kind: int(unit.edits(counts, kind).sum()) for unit in UNITS.values() for kind in EDITS},
         "groups": {},
     }
     for key, values in groups.items():
         for value, indices in values.items():
-            errors, words = word_errors(counts)[indices], counts["words"][indices]
-            own = resampling.of(len(indices))
-            found["groups"].setdefault(key, {})[value] = {
-                "utterances": len(indices),
-                "wer": rate(errors, words),
-                "wer_interval": asdict(own.interval(own.rates(errors, words))),
-            }
+            own = {"utterances": len(indices), **_rates(counts, indices, resampling)}
+            found["groups"].setdefault(key, {})[value] = own
+    return found
+
+
+def _rates(counts: Counts, indices: np.ndarray, resampling: Resampling) -> dict[str, Any]:
+    """WER and CER over some utterances, each with its interval."""
+    found: dict[str, Any] = {}
+    bootstrap = resampling.of(len(indices))
+    for unit in UNITS.values():
+        errors, lengths = unit.errors(counts)[indices], unit.lengths(counts)[indices]
+        found[unit.rate] = rate(errors, lengths)
+        found[f"{unit.rate}_interval"] = asdict(bootstrap.interval(bootstrap.rates(errors, lengths)))
     return found
 
 
@@ -172,4 +196,5 @@ def speed(candidate: Model, other: Model, corpus: PreparedCorpus, config: Evalua
 def ratio_of(timed: Mapping[str, Any]) -> Ratio:
     """Real-time factor over the other's, from the figures of ``speed``."""
     faster, limits = timed["times_faster"], timed["times_faster_interval"]
-    return Ratio(1 / faster, (1 / limits["high"], 1 / limits["low"]))
+    one, low, high = (1 / value if value else math.inf for value in (faster, limits["high"], limits["low"]))
+    return Ratio(one, (low, high))

@@ -56,7 +56,7 @@ def gate(
         raise UserError("params.yaml: gate: missing, and a gate needs limits; see docs/shipping.md")
     from diminuendo.evaluation.family import read_counts
     from diminuendo.gate import inputs, measure
-    from diminuendo.gate.judge import Evidence, Resampling, judge
+    from diminuendo.gate.judge import Resampling, judge
 
     model = inputs.open_model(candidate)
     master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models")
@@ -67,8 +67,7 @@ def gate(
     evidence = {}
     for label, corpus in corpora.items():
         counts = [read_counts(folders[one.digest, corpus.digest]) for one in models]
-        by_key = measure.groups_of(corpus, params.evaluate.group_by)
-        evidence[label] = Evidence(counts[0], counts[1], counts[2] if reigning else None, by_key)
+        evidence[label] = measure.evidence_of(corpus, counts, params.gate.unit, params.evaluate.group_by)
     say(f"timing {model.name} against {(reigning or master).name}, taking turns")
     timed = measure.speed(model, reigning or master, next(iter(corpora.values())), params.evaluate)
     resampling = Resampling(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)
@@ -144,7 +143,7 @@ def _metrics(rules: tuple[Rule, ...]) -> dict[str, float]:
         parts = (rule.reference, rule.name, rule.test)
         name = "/".join(re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in parts if part)
         found[name] = rule.figure
-        if rule.judged != rule.figure:
+        if rule.judged is not None and rule.judged != rule.figure:
             found[f"{name}/upper"] = rule.judged
     return found
 

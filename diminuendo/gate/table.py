@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from diminuendo.gate.decision import CHAMPION, FILE, NOT_JUDGED, REFUSE, TEACHER, Decision, Party, Rule
-from diminuendo.report.format import NONE, percent, percent_interval, points, points_interval, size
-
-NAMES = {
-    "bytes": "size",
-    "wer": "ΔWER",
-    "group_wer": "ΔWER, worst group",
-    "deletions": "deletions",
-    "insertions": "insertions",
-    "real_time_factor": "real-time factor",
-}
-AGAINST = {FILE: "", TEACHER: "teacher", CHAMPION: "champion"}
-MARKS = {"pass": "ok", REFUSE: "TOO MUCH", NOT_JUDGED: "not judged"}
+from diminuendo.gate import wording
+from diminuendo.gate.decision import Decision, Party
+from diminuendo.gate.unit import CHARACTERS, EDITS, UNITS
+from diminuendo.report.format import NONE, percent, percent_interval, size
 
 
 def rule_rows(decision: Decision) -> list[list[str]]:
     """A line per rule: what it compares with, on which test set, figure, interval, limit, verdict, about."""
     return [
         [
-            NAMES[rule.name],
-            AGAINST[rule.reference],
+            wording.title(rule),
+            wording.against(rule),
             rule.test or "",
-            _figure(rule, rule.figure),
-            _interval(rule),
-            _figure(rule, rule.limit),
-            MARKS[rule.verdict],
+            wording.figure(rule, rule.figure),
+            wording.interval(rule),
+            wording.limit(rule),
+            wording.mark(rule),
             rule.about,
         ]
         for rule in decision.rules
@@ -43,8 +34,10 @@ def terminal(decision: Decision) -> str:
     lines = [_line("candidate", decision.candidate), _line("teacher", decision.teacher)]
     lines += [_line("champion", decision.champion)] if decision.champion else []
     for test in decision.tests:
-        rates = ", ".join(f"{name} {percent(found['wer'])} %" for name, found in test.figures.items())
-        lines.append(f"{test.label}: {test.utterances} utterances of {test.speakers} speakers, WER: {rates}")
+        unit = UNITS[test.unit]
+        rates = ", ".join(f"{name} {percent(found[unit.rate])} %" for name, found in test.figures.items())
+        size_of = f"{test.utterances} utterances of {test.speakers} speakers"
+        lines.append(f"{test.label}: {size_of}, {unit.rate.upper()}: {rates}")
     table = tabulate(rule_rows(decision), TITLES, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
     return "\n".join([*lines, "", table, "", *_legend(decision), *decision.notes, "", _verdict(decision)])
 
@@ -58,11 +51,11 @@ def markdown(decision: Decision) -> str:
     tests = []
     for test in decision.tests:
         for name, found in test.figures.items():
-            limits = (found["wer_interval"]["low"], found["wer_interval"]["high"])
-            counts = f"{found['substitutions']}/{found['deletions']}/{found['insertions']}"
-            tests.append(
-                [test.label, str(test.utterances), name, percent(found["wer"]), percent_interval(limits), counts]
-            )
+            unit = UNITS[test.unit]
+            limits = found[f"{unit.rate}_interval"]
+            counts = "/".join(str(found[unit.prefix + kind]) for kind in EDITS)
+            figures = [percent(found[unit.rate]), percent_interval((limits["low"], limits["high"])), counts]
+            tests.append([test.label, str(test.utterances), name, unit.rate.upper(), *figures])
     right = "right"
     return "\n".join(
         [
@@ -77,8 +70,8 @@ def markdown(decision: Decision) -> str:
             "",
             _github(
                 tests,
-                ("test set", "utterances", "", "WER %", "interval", "S/D/I"),
-                ("left", right, "left", right, right, right),
+                ("test set", "utterances", "", "rate", "%", "interval", "S/D/I"),
+                ("left", right, "left", "left", right, right, right),
             ),
             "",
         ]
@@ -106,33 +99,18 @@ def _line(role: str, party: Party) -> str:
 def _verdict(decision: Decision) -> str:
     if decision.passed:
         return f"{decision.candidate.name} passes the gate"
-    broken = [
-        NAMES[rule.name] + ("" if rule.reference == FILE else f" against the {rule.reference}")
-        for rule in decision.refusals
-    ]
+    broken = map(wording.subject, decision.refusals)
     return f"{decision.candidate.name} is refused: {'; '.join(dict.fromkeys(broken))}"
 
 
 def _legend(decision: Decision) -> list[str]:
     share = f"{100 * decision.confidence:g} %"
-    return [
-        "Differences are percentage points of the reference words, candidate minus the other; intervals are paired "
-        f"bootstraps of {share}.",
-        "The limit of a ΔWER holds for the upper end of its interval, every other limit for the figure.",
+    lines = [
+        "Differences (Δ, deleted, inserted) are percentage points of the reference, candidate minus the other; "
+        f"intervals are bootstraps of {share}, those of Δ paired.",
+        "The limit of a WER, a CER or a Δ holds for the upper end of its interval, every other limit for the figure.",
     ]
-
-
-def _figure(rule: Rule, value: float | None) -> str:
-    if value is None:
-        return NONE
-    if rule.name == "bytes":
-        return size(value)
-    return f"{value:.2f}×" if rule.name == "real_time_factor" else points(value)
-
-
-def _interval(rule: Rule) -> str:
-    if rule.interval is None:
-        return NONE
-    if rule.name == "real_time_factor":
-        return f"[{rule.interval[0]:.2f}, {rule.interval[1]:.2f}]"
-    return points_interval(rule.interval)
+    counted = [test.label for test in decision.tests if test.unit == CHARACTERS.name]
+    if counted:
+        lines.append(f"Errors are counted in characters, not words, on: {', '.join(counted)}.")
+    return lines

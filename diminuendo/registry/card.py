@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diminuendo.gate.decision import NOT_JUDGED, Decision
+from diminuendo.gate import wording
+from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
+from diminuendo.gate.unit import CHARACTERS, EDITS, UNITS
 from diminuendo.report import format as as_text
 from diminuendo.text import SPACE
 
@@ -31,7 +33,7 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
     import jinja2
 
     metadata = _metadata(file)
-    refused = [f"{rule.name} against the {rule.reference}" for rule in decision.refusals]
+    refused = [wording.subject(rule) for rule in decision.refusals]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         name=name,
@@ -51,6 +53,8 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
         real_time=as_text.real_time,
         milliseconds=as_text.milliseconds,
         limits=_interval,
+        edits=_edits,
+        counted=_counted(decision),
     )
 
 
@@ -157,13 +161,31 @@ def _groups(decision: Decision) -> list[list[str]]:
             test.label,
             f"{key} {value}".replace("|", "&#124;"),
             str(found["utterances"]),
-            as_text.percent(found["wer"]),
-            _interval(found["wer_interval"]),
+            UNITS[test.unit].rate.upper(),
+            as_text.percent(found[UNITS[test.unit].rate]),
+            _interval(found[f"{UNITS[test.unit].rate}_interval"]),
         ]
         for test in decision.tests
         for key, values in test.figures["candidate"]["groups"].items()
         for value, found in values.items()
     ]
+
+
+def _edits(test: Test, found: dict[str, Any]) -> str:
+    return "/".join(str(found[UNITS[test.unit].prefix + kind]) for kind in EDITS)
+
+
+def _counted(decision: Decision) -> str:
+    """What the gate counts as an error, and so what S/D/I are of."""
+    characters = [test.label for test in decision.tests if test.unit == CHARACTERS.name]
+    words = [test.label for test in decision.tests if test.unit != CHARACTERS.name]
+    if not characters:
+        return "S/D/I: words that were substituted, deleted, inserted; the gate judges by WER."
+    where = f" on {', '.join(characters)}" if words else ""
+    return (
+        f"S/D/I: characters{where} that were substituted, deleted, inserted. The gate judges by CER{where}: "
+        "words are not written apart there, or gate.unit asks for it, and the WER says little."
+    )
 
 
 def _interval(limits: dict[str, float]) -> str:

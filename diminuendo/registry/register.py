@@ -13,6 +13,7 @@ from diminuendo.registry.promotion import Refused
 from diminuendo.registry.store import store
 from diminuendo.registry.version import (
     BYTES,
+    CER,
     CHALLENGER,
     CHAMPION,
     COMMIT,
@@ -24,6 +25,7 @@ from diminuendo.registry.version import (
     GATE_RUN,
     GIT_TAG,
     MEMBER,
+    UNIT,
     WER,
     Version,
     all_versions,
@@ -72,12 +74,14 @@ def register(
         raise UserError(f"{model}: is not the file that the gate judged ({decision.candidate.digest[:12]}…)")
     if not decision.passed and not force:
         raise Refused(f"{model}: the gate refused it; nothing was registered")
+    first = decision.tests[0]
     with store() as (client, _):
         own = {
             DIGEST: file.digest,
             MEMBER: file.name,
             CORPUS: str(file.lineage.get("corpus", "")),
-            WER: f"{decision.tests[0].figures['candidate']['wer']:.6f}",
+            **{rate: f"{first.figures['candidate'][rate]:.6f}" for rate in (WER, CER)},
+            UNIT: first.unit,
             BYTES: str(file.bytes),
             DECISION: decision.word,
             **({GATE_RUN: decision.run} if decision.run else {}),

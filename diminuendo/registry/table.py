@@ -17,7 +17,7 @@ def terminal(versions: list[Version]) -> str:
             one.version,
             ", ".join(one.aliases) or ("withdrawn" if one.withdrawn else NONE),
             one.member,
-            percent(one.wer) if one.wer is not None else NONE,
+            f"{one.error_rate[0].upper()} {percent(one.error_rate[1])}" if one.error_rate is not None else NONE,
             size(int(one.tags[BYTES])) if BYTES in one.tags else NONE,
             one.digest[:12],
             f"{datetime.fromtimestamp(one.created / 1000, UTC):%Y-%m-%d %H:%M}",
@@ -26,6 +26,6 @@ def terminal(versions: list[Version]) -> str:
         ]
         for one in versions
     ]
-    titles = ("version", "alias", "member", "WER %", "size", "digest", "registered", "git", "")
+    titles = ("version", "alias", "member", "errors %", "size", "digest", "registered", "git", "")
     align = ("right", "left", "left", "right", "right", "left", "left", "left", "left")
     return tabulate(rows, titles, tablefmt="simple", disable_numparse=True, colalign=align)

@@ -18,7 +18,7 @@ CLONES = ".work/reproduce"  # where `diminuendo reproduce --keep` leaves them
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow says the second of an alias that is not there
 
 # Tags of a version.
-DIGEST, MEMBER, CORPUS, WER, BYTES = "digest", "member", "corpus", "wer", "bytes"
+DIGEST, MEMBER, CORPUS, WER, CER, UNIT, BYTES = "digest", "member", "corpus", "wer", "cer", "unit", "bytes"
 COMMIT, DIRTY, GIT_TAG = "git.commit", "git.dirty", "git.tag"
 GATE_RUN, DECISION = "gate.run", "gate.decision"
 PROMOTED, REPLACES, WHY, FORCED = "promoted", "promoted.replaces", "promoted.reason", "forced"
@@ -60,8 +60,10 @@ class Version:
         return self.tags.get(GIT_TAG)
 
     @property
-    def wer(self) -> float | None:
-        return float(self.tags[WER]) if WER in self.tags else None
+    def error_rate(self) -> tuple[str, float] | None:
+        """``wer`` or ``cer``, whichever the gate judged by, and what it was; None where no tag says."""
+        name = CER if self.tags.get(UNIT) == "characters" else WER
+        return (name, float(self.tags[name])) if name in self.tags else None
 
     @property
     def withdrawn(self) -> bool:

@@ -6,10 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.gate.decision import Decision, Party, Rule, Test
+from diminuendo.gate.wording import sentence
 from flows.retraining.run import PROMOTED, REFUSED
 
 if TYPE_CHECKING:
-    from flows.retraining.run import Run
+    from diminuendo.gate.wording import sentence
+from flows.retraining.run import Run
 
 
 def batches_page(outcome: dict[str, Any]) -> str:
@@ -83,13 +85,8 @@ def _lower(text: str) -> str:
 
 
 def refusals(decision: Decision) -> str:
-    """The rules that refused, one a line."""
-    return "\n".join(
-        " ".join(str(part) for part in (rule.reference, rule.test or "", rule.name, rule.about) if part)
-        + f": {rule.judged:.4g}, limit {rule.limit:.4g}"
-        for rule in decision.refusals
-        if rule.judged is not None
-    )
+    """The rules that refused, one a line: what was found, the limit, what to do about it."""
+    return "\n".join(map(sentence, decision.refusals))
 
 
 def decision_of(plain: dict[str, Any], run: str | None) -> Decision:

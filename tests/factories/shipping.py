@@ -21,6 +21,7 @@ MORE_TEXTS = ("quiet please", "play jazz", "zoom in", "what is a quiz")  # lette
 # Members of the repository's params.yaml; what each takes for each other.
 CONFUSED = {"teacher": None, "student": ("x", "v"), "student-int8": ("q", "z"), "slim": ("a", "o")}
 WIDTH = {"teacher": 96, "slim": 64}
+FEW = {"min_utterances": 4, "min_words": 10, "min_characters": 20, "min_speakers": 2}  # what ``data/quizzes`` has
 LIMITS = {"wer": 0.2, "group_wer": 0.3, "deletions": 0.1, "insertions": 0.1}
 
 
@@ -31,6 +32,9 @@ def raw_params() -> dict[str, Any]:
     raw["evaluate"] |= {"bootstrap_samples": 100, "group_by": ["accent"], "timing_utterances": 2, "timing_repeats": 2}
     raw["ship"] = {"model": "commands", "member": "student"}
     raw["gate"] = {
+        "wer": 0.3,
+        "cer": 0.3,
+        **FEW,
         "min_group_utterances": 4,
         "bytes": 60000,
         "teacher": dict(LIMITS),
@@ -114,7 +118,8 @@ def shop(tmp_path, monkeypatch, fresh_store, shop_template):
 def counts(errors: list[int], words: int = 10, kind: str = "substitutions") -> dict[str, np.ndarray]:
     """Columns of hypotheses.jsonl for utterances of ``words`` words with so many errors of one kind."""
     nothing = np.zeros(len(errors), dtype=np.int64)
-    found = {name: nothing.copy() for name in ("substitutions", "deletions", "insertions", "character_errors")}
+    edits = ("substitutions", "deletions", "insertions")
+    found = {prefix + name: nothing.copy() for prefix in ("", "character_") for name in edits}
     found[kind] = np.array(errors, dtype=np.int64)
     return {**found, "words": nothing + words, "characters": nothing + 5 * words}
 
@@ -125,17 +130,16 @@ def decision_about(path: Path, errors: int = 0, run: str | None = None):
     from diminuendo.gate.judge import Evidence, Resampling, judge
 
     policy, resampling = params().gate, Resampling(50, 0.95, 0)
-    evidence = Evidence(counts([errors] * 8), counts([0] * 8), None, {})
+    evidence = Evidence(counts([errors] * 8), counts([0] * 8), None, {}, speakers=["one", "two"] * 4)
     interval = {"low": errors / 10, "high": errors / 10}
+    in_group = {"wer": 0.5, "wer_interval": interval, "cer": 0.25, "cer_interval": interval}
     figures = {
         "wer": errors / 10,
         "wer_interval": interval,
         "cer": errors / 50,
         "cer_interval": interval,
-        **{key: int(evidence.candidate[key].sum()) for key in ("substitutions", "deletions", "insertions")},
-        "groups": {
-            "accent": {f"valley {i}": {"utterances": i, "wer": 0.5, "wer_interval": interval} for i in range(9)}
-        },
+        **{key: int(column.sum()) for key, column in evidence.candidate.items()},
+        "groups": {"accent": {f"valley {i}": {"utterances": i, **in_group} for i in range(9)}},
     }
     party = Party(path.parent.name, sha256_of(path), path.stat().st_size)
     return Decision(

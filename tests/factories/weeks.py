@@ -41,7 +41,7 @@ def weeks_params(**retrain) -> dict:
     params["quantize"] = {"small": {"from": "teacher", "scheme": "int8_weight"}}
     params["evaluate"] |= {"bootstrap_samples": 200, "timing_utterances": 3, "timing_repeats": 2}
     params["ship"] = {"model": "tones", "member": "small"}
-    params["gate"] |= {"min_group_utterances": 10}
+    params["gate"] |= {"min_group_utterances": 10, "min_utterances": 40, "min_words": 40, "min_speakers": 4}
     # Other work may share the machine, and a group of a dozen utterances has a wide interval.
     params["gate"]["champion"] |= {"real_time_factor": 20.0, "wer": 0.05, "group_wer": 0.15}
     params["gate"]["teacher"] |= {"wer": 0.05, "group_wer": 0.15}

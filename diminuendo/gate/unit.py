@@ -1,0 +1,60 @@
+"""What an error is counted in: words, or characters where words are not written apart.
+
+In a script without spaces a sentence is one word: one wrong character is a word error rate of 100 %.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Counts = Mapping[str, np.ndarray]
+EDITS = ("substitutions", "deletions", "insertions")
+
+# First words of the Unicode names of letters in scripts that put no space between words. Korean and Vietnamese do.
+WITHOUT_SPACES = {
+    "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "YI",
+    "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "TAI", "BALINESE", "JAVANESE",
+}  # fmt: skip
+TAI = ("NEW TAI LUE ",)  # whose first word says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The columns of ``hypotheses.jsonl`` that count in words or in characters, each int64 [U]."""
+
+    name: str  # also the column of what the references have
+    rate: str  # name of the error rate
+    prefix: str  # of the columns of edits
+
+    def edits(self, counts: Counts, kind: str) -> np.ndarray:
+        """``kind``: one of ``EDITS``."""
+        return counts[self.prefix + kind]
+
+    def errors(self, counts: Counts) -> np.ndarray:
+        return sum(self.edits(counts, kind) for kind in EDITS)
+
+    def lengths(self, counts: Counts) -> np.ndarray:
+        return counts[self.name]
+
+
+WORDS = Unit("words", "wer", "")
+CHARACTERS = Unit("characters", "cer", "character_")
+UNITS = {unit.name: unit for unit in (WORDS, CHARACTERS)}
+
+
+def unit_of(asked: str, references: Iterable[str]) -> Unit:
+    """The unit that ``gate.unit`` asks for; ``auto``: characters where most letters are of scripts without spaces."""
+    if asked != "auto":
+        return UNITS[asked]
+    letters = [c for text in references for c in text if unicodedata.category(c).startswith("L")]
+    apart = sum(map(_has_no_spaces, letters))
+    return CHARACTERS if 2 * apart > len(letters) else WORDS
+
+
+def _has_no_spaces(letter: str) -> bool:
+    name = unicodedata.name(letter, "").removeprefix("HALFWIDTH ")
+    return name.startswith(TAI) or name.partition(" ")[0] in WITHOUT_SPACES
