@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from dataclasses import dataclass
 
-from flows.dvc_command import ROOT
+from flows.dvc_command import ROOT, environment
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,8 @@ class Graph:
 
     Attributes:
         upstream: stage name to the names of the stages whose outputs it reads; its order is the order to run in.
-        changed: stages that are out of date already, before any other has run.
+        changed: stages that are out of date already, before any other has run. One that DVC runs each time counts
+            only if what it makes differs.
     """
 
     upstream: dict[str, tuple[str, ...]]
@@ -41,9 +44,23 @@ def read_graph() -> Graph:
             graph = repo.index.graph
             order = plan_repro(graph)
             upstream = {stage.addressing: _names(graph.successors(stage)) for stage in order}
-            return Graph(upstream, frozenset(repo.status()))
+            made = {stage.addressing for stage in order if stage.always_changed and _make(stage)}
+            changed = {name for name, found in repo.status().items() if found != ["always changed"] or name not in made}
+            return Graph(upstream, frozenset(changed))
     except DvcException as error:
         raise UserError(str(error)) from error
+
+
+def _make(stage) -> bool:
+    """Let a stage that runs each time make its output, without DVC: its status then says what that changes.
+
+    If it fails it counts as changed, and fails again where its message is shown.
+    """
+    try:
+        command = shlex.split(stage.cmd)
+        return not subprocess.run(command, cwd=stage.wdir, env=environment(), capture_output=True).returncode
+    except (OSError, ValueError, AttributeError):  # not one simple command
+        return False
 
 
 def _names(stages) -> tuple[str, ...]:

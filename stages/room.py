@@ -26,6 +26,7 @@ from diminuendo.provenance.picture import write_pictures
 from diminuendo.tracking.origin import cpus
 from stages import interruption
 from stages.declared import declared
+from stages.index import current_index
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
@@ -187,7 +188,7 @@ class Room:
     def fingerprint(self) -> str:
         """Digest of all that the result depends on."""
         if self.stage == "prepare":
-            inputs = _listing(Path(self.params.data.path))
+            inputs = current_index(self.params.data.model_dump(mode="json"))[0]
         else:
             inputs = [self.corpus_digest, self.parents]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
@@ -288,9 +289,3 @@ def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _listing(folder: Path) -> list[list[Any]]:
-    """Name, size and time of every source file: enough to know whether a checkpoint is of the same source."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [[str(path), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in paths]
