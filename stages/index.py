@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, write_text
-from diminuendo.raw.digests import Digests
+from diminuendo.files import write_text
 from diminuendo.raw.index import build_index
 from stages.interruption import end_with_ancestor, prompt_death
 
 INDEX = Path("data/index.json")
-KEPT = Path(".work/index")  # digests from the last time, a file for each source
+KEPT = Path(".work/index")  # what each source's digests were the last time
 USER_ERROR = 2  # as in stages.room, which imports too much
-
-
-def current_index(data: dict[str, Any]) -> tuple[dict[str, dict[str, str]], int]:
-    """The index as the files are now, and how many of them had to be read.
-
-    Args:
-        data: the section of ``params.yaml``.
-    """
-    source = digest_of_json([str(data.get(key)) for key in ("source", "path", "collected")])
-    with Digests(KEPT / f"{source[:16]}.json") as digests:
-        return build_index(data, digests), digests.read
 
 
 def main() -> None:
     with prompt_death():
         if "DVC_STAGE" not in os.environ:
             end_with_ancestor()
-        index, read = current_index(_section_data())
-        # ASCII alone: a manifest may name what UTF-8 cannot hold.
-        text = json.dumps(index, indent=1, sort_keys=True) + "\n"
-        if not INDEX.is_file() or INDEX.read_text(encoding="utf-8") != text:
-            write_text(INDEX, text)
-        print(f"{sum(map(len, index.values()))} raw files, {read} of them read")
+        index = build_index(_section_data(), KEPT)
+        if not INDEX.is_file() or INDEX.read_bytes() != index.text().encode():
+            write_text(INDEX, index.text())
+        print(f"{len(index)} raw files, {index.read} of them read")
 
 
 def _section_data(path: Path = Path("params.yaml")) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, fresh_folder
 from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
+from diminuendo.raw.index import build_index
 from diminuendo.tracking.origin import cpus
 from stages import interruption
 from stages.declared import declared
-from stages.index import current_index
+from stages.index import KEPT
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
@@ -188,7 +189,7 @@ class Room:
     def fingerprint(self) -> str:
         """Digest of all that the result depends on."""
         if self.stage == "prepare":
-            inputs = current_index(self.params.data.model_dump(mode="json"))[0]
+            inputs = build_index(self.params.data.model_dump(mode="json"), KEPT).files
         else:
             inputs = [self.corpus_digest, self.parents]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])

@@ -2,7 +2,7 @@ import os
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.files import sha256_of
@@ -126,6 +126,7 @@ def test_files_not_asked_for_are_forgotten(kept, file, tmp_path):
     assert read_again(kept, file) == (sha256_of(file), True)
 
 
+@settings(max_examples=30)  # each costs files
 @given(
     st.one_of(
         st.binary(),

@@ -2,22 +2,21 @@ import json
 import os
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from diminuendo.data import sources
 from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.files import sha256_of
-from diminuendo.raw.digests import MISSING, NOT_A_FILE, Digests
+from diminuendo.raw.digests import MISSING, NOT_A_FILE
 from diminuendo.raw.index import COLLECTED, MANIFESTS, SOURCE, build_index, named_audio
 from tests.factories.audio import dummy_corpus, manifest_params, write_manifest
 
 
 def index_of(place, **data):
     data = {"source": "manifest", "path": place / "own", "collected": place / "collected"} | data
-    with Digests(place / "kept.json") as digests:
-        return build_index(data, digests)
+    return build_index(data, place / "kept").files
 
 
 def name_audio(place, *names):
@@ -83,8 +82,7 @@ def test_of_a_synthetic_source_it_is_what_speaks_and_what_is_collected(tmp_path)
 @pytest.mark.parametrize("data", [{}, {"path": None, "collected": 3}, {"path": "a\0b", "collected": ["x"]}])
 def test_folders_that_are_none_are_left_to_prepare(tmp_path, data, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with Digests(tmp_path / "kept.json") as digests:
-        assert build_index(data, digests) == {"data.path": {}, "data.collected": {}}
+    assert build_index(data, tmp_path / "kept").files == {"data.path": {}, "data.collected": {}}
 
 
 def test_a_manifest_that_is_a_pipe_does_not_block(tmp_path):
@@ -96,22 +94,33 @@ def test_a_manifest_that_is_a_pipe_does_not_block(tmp_path):
 values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
 )
 lines = st.fixed_dictionaries({}, optional={"audio_filepath": values | st.text(), "text": values}) | values
+lines_of_audio = st.lists(st.builds(lambda name: json.dumps({"audio_filepath": name}), st.text())).map(
+    lambda found: "\n".join(found).encode()
+)
 
 
 @given(st.binary() | st.lists(lines.map(json.dumps)).map("\n".join).map(str.encode))
 @example(b"[" * 100_000)
 @example(b'{"audio_filepath": ' + b"9" * 5000 + b"}")
 @example(b'\xef\xbb\xbf{"audio_filepath": "\\ud800\\u0000"}')
-def test_any_bytes_are_read_without_an_error(tmp_path_factory, content):
+def test_any_bytes_are_read_without_an_error(content):
     names = list(named_audio(content))
     assert all(isinstance(name, str) and name.strip() for name in names)
+    json.dumps(names).encode()
+
+
+@settings(max_examples=20)  # each costs files
+@given(lines_of_audio)
+@example(b'{"audio_filepath": "\\ud800\\u0000"}')
+def test_any_name_is_looked_up_without_an_error(tmp_path_factory, content):
     place = tmp_path_factory.mktemp("any")
     (place / "own").mkdir()
     (place / "own/train.jsonl").write_bytes(content)
     found = index_of(place)["data.path"]
-    assert set(found) == {"train.jsonl", *names}
+    assert set(found) == {"train.jsonl", *named_audio(content)}
     json.dumps(found).encode()
 
 
