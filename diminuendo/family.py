@@ -40,6 +40,11 @@ class Family:
         return self.home / "data" / "prepared"
 
     @property
+    def index(self) -> Path:
+        """What the raw files hold, see ``stages.index``."""
+        return self.home / "data" / "index.json"
+
+    @property
     def models(self) -> Path:
         return self.home / "models"
 

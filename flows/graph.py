@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from diminuendo.family import Family, current
-from flows.dvc_command import ROOT
+from flows.dvc_command import ROOT, environment
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,12 @@ class Graph:
 
     Attributes:
         upstream: stage name to the names of the stages whose outputs it reads; its order is the order to run in.
-        changed: stages that are out of date already, before any other has run.
-        always: stages that DVC always runs, to see for itself whether anything changed; they are not in ``changed``.
+        changed: stages that are out of date already, before any other has run. One that DVC runs each time counts
+            only if what it makes differs.
     """
 
     upstream: dict[str, tuple[str, ...]]
     changed: frozenset[str]
-    always: tuple[str, ...] = ()
 
     def to_run(self) -> list[str]:
         """Those that are out of date, and those that read what they make, in DVC's order."""
@@ -61,9 +61,10 @@ def read_graph(family: Family | None = None) -> Graph:
             needed = set(own).union(*(_descendants(graph, stage) for stage in own))
             order = [stage for stage in plan_repro(graph) if stage in needed]
             upstream = {stage.addressing: _names(graph.successors(stage)) for stage in order}
-            always = tuple(stage.addressing for stage in order if stage.always_changed)
-            changed = set(repo.status(targets=list(upstream))) if upstream else set()
-            return Graph(upstream, frozenset(changed.difference(always)), always)
+            made = {stage.addressing for stage in order if stage.always_changed and _make(stage)}
+            status = repo.status(targets=list(upstream)) if upstream else {}
+            changed = {name for name, found in status.items() if found != ["always changed"] or name not in made}
+            return Graph(upstream, frozenset(changed))
     except DvcException as error:
         raise UserError(str(error)) from error
 
@@ -73,6 +74,16 @@ def _descendants(graph, stage) -> set:
     from networkx import descendants
 
     return descendants(graph, stage)
+
+
+def _make(stage) -> bool:
+    """Let a stage that runs each time make its output, without DVC: its status then says what that changes.
+
+    If it fails it counts as changed, and fails again where its message is shown.
+    """
+    return not subprocess.run(
+        stage.cmd, shell=True, cwd=stage.wdir, env=environment(), stdin=subprocess.DEVNULL, capture_output=True
+    ).returncode
 
 
 def _names(stages) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
     dvc_command.begin()
-    plan = plan_run(get_run_logger().info)
+    plan = plan_run()
     with tracking.pipeline_run("flow") as track:
         try:
             _run(plan.graph, jobs or default_jobs(), retries)

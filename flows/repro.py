@@ -106,7 +106,7 @@ def main() -> None:
         print(line, flush=True)
 
     try:
-        plan = plan_run(say)
+        plan = plan_run()
         if arguments.plan:
             _say_plan(plan, jobs, say)
             return

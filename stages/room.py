@@ -22,8 +22,10 @@ from diminuendo.family import Family, current
 from diminuendo.files import digest_of_json, fresh_folder
 from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
+from diminuendo.raw.index import build_index
 from stages import interruption
 from stages.declared import declared
+from stages.index import KEPT
 from stages.threads import fastest_threads, stated_threads
 
 if TYPE_CHECKING:
@@ -195,7 +197,7 @@ class Room:
     def fingerprint(self) -> str:
         """Digest of all that the result depends on."""
         if self.stage == "prepare":
-            inputs = _listing(Path(self.params.data.path))
+            inputs = build_index(self.params.data.model_dump(mode="json"), KEPT).files
         else:
             inputs = [self.corpus_digest, self.parents]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
@@ -297,9 +299,3 @@ def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
-
-
-def _listing(folder: Path) -> list[list[Any]]:
-    """Name, size and time of every source file: enough to know whether a checkpoint is of the same source."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return [[str(path), (stat := path.stat()).st_size, stat.st_mtime_ns] for path in paths]

@@ -10,6 +10,7 @@ from stages.declared import declared, stage_names
 from tests.factories.project import ROOT, make_project, run
 
 STAGES = [
+    "index",
     "prepare",
     "train_teacher",
     "distill",
@@ -69,8 +70,8 @@ def stages_of(project):
 def test_every_member_is_a_stage_and_adding_one_is_an_edit_of_the_parameters(project):
     path = project / "params.yaml"
     params = yaml.safe_load(path.read_text())
-    expected = [f"{stage}@{name}" for stage in STAGES[2:6] for name in params[stage]]
-    assert stages_of(project) == [*STAGES[:2], *expected, *STAGES[6:]]
+    expected = [f"{stage}@{name}" for stage in STAGES[3:7] for name in params[stage]]
+    assert stages_of(project) == [*STAGES[:3], *expected, *STAGES[7:]]
     params["prune"]["one-more"] = {"from": "student", "magnitude": {"sparsity": 0.5}}
     path.write_text(yaml.safe_dump(params))
     assert "prune@one-more" in stages_of(project)

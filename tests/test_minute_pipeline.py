@@ -34,6 +34,12 @@ def test_flow_and_dvc_give_the_same_bytes(projects):
         assert locks[0][stage] == locks[1][stage]
 
 
+def test_the_index_names_what_the_corpus_was_made_from(projects):
+    index = json.loads((projects / "repro/data/index.json").read_text())
+    files = json.loads((projects / "repro/data/prepared/sources.json").read_text())["files"]
+    assert index == {"data.collected": {}} | files
+
+
 def test_every_file_leads_back_to_its_corpus(projects):
     project = projects / "repro"
     corpus = json.loads((project / "data/prepared/corpus.json").read_text())["digest"]
@@ -75,7 +81,14 @@ def test_one_parameter_reruns_what_depends_on_it_and_nothing_else(projects):
     before = digests(project)
     done = run(project, *DVC, "exp", "run", "-S", "distill.student.training.epochs=3", DIMINUENDO_TRACKING="off")
     again = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
-    assert again == {"distill@student", "prune@student-slim", "quantize@student-slim-int8", "evaluate", "report"}
+    assert again == {
+        "index",
+        "distill@student",
+        "prune@student-slim",
+        "quantize@student-slim-int8",
+        "evaluate",
+        "report",
+    }
     changed = {Path(path).parts[1] for path, digest in digests(project).items() if digest != before[path]}
     assert changed == {"student", "student-slim", "student-slim-int8"}
     assert "distill.student.training.epochs" in run(project, *DVC, "params", "diff").stdout

@@ -16,7 +16,8 @@ class Sources:
     """Digests of raw files by folder; written as ``sources.json`` beside the prepared corpus.
 
     ``{"made_by": …, "files": {"data.path": {"train.jsonl": sha256, "clips/0001.flac": sha256}}}``: paths are relative
-    to the folder that the parameter names, so that the same data elsewhere is the same data.
+    to the folder that the parameter names, so that the same data elsewhere is the same data; only files outside of it
+    that a manifest names by an absolute path have that.
     """
 
     def __init__(self) -> None:
@@ -27,6 +28,8 @@ class Sources:
         """Take the digest of a file that ``folder`` holds, or names; once."""
         known = self._files.setdefault(parameter, {})
         name = Path(os.path.relpath(path, folder)).as_posix()
+        if name.startswith("../") and not path.is_relative_to(folder):
+            name = path.as_posix()  # from the folder of a clone, or by a link, the way there would be another
         if name not in known:
             known[name] = sha256_of(path)
 

@@ -135,7 +135,7 @@ class CleanClone:
 
     def prepare(self) -> str:
         """Make the corpus; returns its digest."""
-        self.build("prepare")
+        self._repro("prepare")  # with the index of raw files that it reads
         return json.loads((self.root / CORPUS / CORPUS_RECORD).read_text(encoding="utf-8"))["digest"]
 
     def build(self, stage: str, threads: int | None = None) -> None:
@@ -147,10 +147,13 @@ class CleanClone:
         Raises:
             UserError: it failed; what it said stands above.
         """
-        command = [self.python, "-m", "flows.dvc_command", "repro", "--single-item", stage]
+        self._repro("--single-item", stage, threads=threads)
+
+    def _repro(self, *arguments: str, threads: int | None = None) -> None:
+        command = [self.python, "-m", "flows.dvc_command", "repro", *arguments]
         environment = self.surroundings() | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
         if subprocess.run(command, cwd=self.root, env=environment, stdin=subprocess.DEVNULL).returncode:
-            reason = f"dvc repro {stage} failed, for the reason above"
+            reason = f"dvc repro {arguments[-1]} failed, for the reason above"
             raise UserError(f"{self.root}: {reason}; run this again and it goes on from there")
 
     def surroundings(self) -> dict[str, str]:

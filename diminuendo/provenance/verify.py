@@ -88,7 +88,7 @@ def verify_project(places: Places) -> Iterator[Finding]:
         path = folder / lineage.MODEL
         yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
     for path, entry in places.locked_now().items():
-        if not (places.project / path).is_dir():
+        if not (places.project / path).exists():
             yield Finding(MISSING, path, str(places.project / path), "dvc.lock names it; `dvc checkout` brings it back")
         elif path in ("evaluation", "reports"):
             yield from _folder(places.project / path, path)

@@ -90,6 +90,22 @@ def test_every_raw_file_is_named_with_its_digest_and_no_folder_of_this_machine(s
     assert listed == {name: sha256_of(source / name) for name in [*used, *manifests]}
 
 
+def test_audio_outside_of_the_folder_has_one_name_whatever_way_leads_to_the_folder(source, tmp_path):
+    lines = read_manifest(source / "train.jsonl")
+    for index, line in enumerate(lines[:2]):
+        name = line["audio_filepath"]
+        (source / name).rename(tmp_path / name)
+        line["audio_filepath"] = (str(tmp_path / name), f"../{name}")[index]
+    write_manifest(source / "train.jsonl", lines)
+    corpus, _ = run(source, tmp_path / "out")
+    listed = json.loads((corpus.folder / "sources.json").read_text())["files"]["data.path"]
+    assert {line["audio_filepath"] for line in lines[:2]} <= set(listed)
+    (tmp_path / "far/away").mkdir(parents=True)
+    (tmp_path / "far/away/linked").symlink_to(source)
+    linked, _ = run(tmp_path / "far/away/linked", tmp_path / "again")
+    assert linked.digest == corpus.digest
+
+
 def collect(folder, split, names, **changes):
     """A folder of collected recordings, none of them in a source."""
     folder.mkdir(exist_ok=True)

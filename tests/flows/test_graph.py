@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows import graph as graph_module
-from flows.graph import Graph, order_lock_file
+from flows.graph import Graph, order_lock_file, read_graph
+from tests.factories.project import make_project, run
 
 DIAMOND = Graph({"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}, frozenset())
 
@@ -36,3 +38,35 @@ def test_without_a_lock_file_there_is_nothing_to_order(tmp_path, monkeypatch):
     monkeypatch.setattr(graph_module, "ROOT", tmp_path)
     order_lock_file(DIAMOND, [])
     assert not list(Path(tmp_path).iterdir())
+
+
+LOOKING = """
+stages:
+  look:
+    cmd: {cmd}
+    always_changed: true
+    outs: [seen]
+  use:
+    cmd: cp seen used
+    deps: [seen]
+    outs: [used]
+"""
+
+
+def test_a_stage_that_always_runs_is_changed_if_what_it_makes_is(tmp_path, monkeypatch):
+    project = make_project(tmp_path / "project", LOOKING.format(cmd="cp source seen"))
+    monkeypatch.chdir(project)
+    assert read_graph().changed == {"look", "use"}
+    run(project, sys.executable, "-m", "dvc", "repro")
+    assert read_graph().changed == frozenset()
+    (project / "source").write_text("2\n")
+    found = read_graph()
+    assert found.changed == {"look", "use"} and found.upstream == {"look": (), "use": ("look",)}
+
+
+@pytest.mark.parametrize("cmd", ["cp nothing seen", "no-such-command", "[cp source seen, cp source seen]"])
+def test_one_that_cannot_be_run_here_is_left_to_dvc(tmp_path, monkeypatch, cmd):
+    project = make_project(tmp_path / "project", LOOKING.format(cmd=cmd))
+    (project / "seen").touch()
+    monkeypatch.chdir(project)
+    assert "look" in read_graph().changed

@@ -156,6 +156,20 @@ def test_checkpoints_are_found_again_only_for_the_same_work(place, change, same)
     assert (work() == before) is same
 
 
+def test_other_raw_data_mean_another_place_to_go_on_from(place):
+    def fingerprint():
+        return room_module.Room("prepare", None, room_module.load_params()).fingerprint
+
+    edit_params(lambda params: params["data"].update(path="own", source="manifest"))
+    Path("own").mkdir()
+    Path("beside.wav").write_bytes(b"sound")
+    Path("own/train.jsonl").write_text('{"audio_filepath": "../beside.wav"}')
+    before = fingerprint()
+    assert fingerprint() == before
+    Path("beside.wav").write_bytes(b"SOUND")
+    assert fingerprint() != before
+
+
 def test_other_parent_means_other_checkpoints(place):
     def fingerprint():
         with pytest.raises(ZeroDivisionError), room("distill", "student") as r:
