@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diminuendo.models.conformer import frame_mask
+from diminuendo.models.kernels import Linear
 
 FLOOR = 1e-8  # of a probability whose logarithm is taken
 
@@ -96,7 +97,7 @@ class HiddenStates(nn.Module):
     def __init__(self, student_width: int, student_layers: int, teacher_width: int, teacher_layers: int):
         super().__init__()
         self.pairs = [(i, max(0, round((i + 1) * teacher_layers / student_layers) - 1)) for i in range(student_layers)]
-        self.projections = nn.ModuleList(nn.Linear(student_width, teacher_width) for _ in self.pairs)
+        self.projections = nn.ModuleList(Linear(student_width, teacher_width) for _ in self.pairs)
 
     def forward(
         self, student: list[Tensor], teacher: Mapping[int, Tensor], teacher_lengths: Tensor, lengths: Tensor

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from diminuendo.data.batches import Batch
-from diminuendo.files import atomic_file
 from diminuendo.models.conformer import ConformerCTC
+from diminuendo.sealed import read_sealed, tell_unusable, write_sealed
+
+ASKED_AGAIN = "the teacher is asked again"
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,34 @@ class Teaching:
         if self.kept is None or batch.key is None:
             return self._ask(batch, features_BMT, frames)
         path = self.kept / f"{batch.key}.safetensors"
-        if path.exists():
-            stored = load_file(path)
-        else:
+        stored = self._read(path, len(batch.lengths))
+        if stored is None:
             said = self._ask(batch, features_BMT, frames)
             # In half precision, and what is used at once is what is read later: a run that is killed hears the same.
             stored = {"log_probs": said.log_probs.half(), "lengths": said.lengths}
             stored |= {f"states.{layer}": state.half() for layer, state in said.states.items()}
             stored = {name: tensor.contiguous().cpu() for name, tensor in stored.items()}
             self.kept.mkdir(parents=True, exist_ok=True)
-            with atomic_file(path) as temporary:
-                save_file(stored, temporary)
+            write_sealed(path, save(stored))
         here = {name: tensor.to(batch.waveform.device) for name, tensor in stored.items()}
         states = {layer: here[f"states.{layer}"].float() for layer in self.layers}
         return Taught(here["log_probs"].float(), here["lengths"], states)
+
+    def _read(self, path: Path, B: int) -> dict[str, Tensor] | None:
+        """What was said of ``B`` utterances; None if it is not there, damaged or of something else."""
+        content = read_sealed(path, ASKED_AGAIN)
+        if content is None:
+            return None
+        try:
+            stored = load(bytes(content))
+        except SafetensorError as error:
+            tell_unusable(path, f"cannot be read ({error})", ASKED_AGAIN)
+            return None
+        wanted = {"log_probs", "lengths", *(f"states.{layer}" for layer in self.layers)}
+        if set(stored) != wanted or any(len(tensor) != B for tensor in stored.values()):
+            tell_unusable(path, f"holds other outputs than those of {B} utterances that are wanted", ASKED_AGAIN)
+            return None
+        return stored
 
     def _ask(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> Taught:
         if not self.same_features:

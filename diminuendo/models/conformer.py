@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diminuendo.frontend import LogMel
+from diminuendo.models.kernels import DepthwiseConvolution, Linear
 from diminuendo.models.record import ConformerRecord, LayerRecord
 
 ROTARY_BASE = 10000.0
@@ -27,15 +28,15 @@ class FactorisedLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, rank: int):
         super().__init__()
-        self.down = nn.Linear(inputs, rank, bias=False)
-        self.up = nn.Linear(rank, outputs)
+        self.down = Linear(inputs, rank, bias=False)
+        self.up = Linear(rank, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.up(self.down(x))
 
 
 def linear(inputs: int, outputs: int, rank: int | None = None) -> nn.Module:
-    return nn.Linear(inputs, outputs) if rank is None else FactorisedLinear(inputs, outputs, rank)
+    return Linear(inputs, outputs) if rank is None else FactorisedLinear(inputs, outputs, rank)
 
 
 def frame_mask(lengths: Tensor, T: int) -> Tensor:
@@ -141,7 +142,7 @@ class Convolution(nn.Module):
         self.norm = nn.LayerNorm(D)
         self.value = linear(D, C, ranks.get("value"))  # value and gate are the halves of the paper's gated linear unit
         self.gate = linear(D, C, ranks.get("gate"))
-        self.depthwise = nn.Conv1d(C, C, kernel, padding=kernel // 2, groups=C)
+        self.depthwise = DepthwiseConvolution(C, kernel)
         self.batch_norm = nn.BatchNorm1d(C)
         self.out = linear(C, D, ranks.get("out"))
         self.dropout = nn.Dropout(dropout)
@@ -149,8 +150,8 @@ class Convolution(nn.Module):
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         x = self.norm(x_BTD)
         x = self.value(x) * torch.sigmoid(self.gate(x)) * mask_BT[:, :, None]
-        x = F.silu(self.batch_norm(self.depthwise(x.transpose(1, 2)))).transpose(1, 2)
-        return self.dropout(self.out(x))
+        x = self.depthwise(x)
+        return self.dropout(self.out(F.silu(self.batch_norm(x.flatten(0, 1)).view(x.shape))))
 
 
 class ConformerLayer(nn.Module):
@@ -195,7 +196,7 @@ class ConformerCTC(nn.Module):
         self.subsampling = Subsampling(record) if record.subsampling_channels else TimeConvolution(record)
         self.dropout = nn.Dropout(record.dropout)
         self.layers = nn.ModuleList(ConformerLayer(record.width, layer, record.dropout) for layer in record.layers)
-        self.out = nn.Linear(record.width, record.vocabulary)
+        self.out = Linear(record.width, record.vocabulary)
 
     def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""

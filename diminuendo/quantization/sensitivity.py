@@ -18,13 +18,15 @@ import onnx
 from onnx import helper
 
 from diminuendo.errors import UserError
-from diminuendo.files import write_json, write_text
+from diminuendo.files import json_text, write_text
 from diminuendo.quantization.graph import FLOAT, WeightGraph
 from diminuendo.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
+from diminuendo.sealed import read_sealed, tell_unusable, write_sealed
 
 CHOICES = (2, 3, 4, 5, 6, 8)
 SENSITIVITY = "sensitivity.csv"
 BATCH = 16  # utterances
+MEASURED_AGAIN = "the sweep begins anew"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def sweep(posteriors: Posteriors, group_size: int | None, work: Path | None = No
         work: a folder in which what was measured is kept; a sweep found there goes on.
     """
     kept = work / "sensitivity.json" if work else None
-    known = {} if kept is None or not kept.exists() else json.loads(kept.read_text(encoding="utf-8"))
+    known = _known(kept) if kept else {}
     found = []
     for name, (operator, value) in posteriors.weights.items():
         if name not in known:
@@ -110,12 +112,24 @@ def sweep(posteriors: Posteriors, group_size: int | None, work: Path | None = No
                 storage = by_name({name: bits}, group_size)(name, operator, value.shape)
                 known[name][str(bits)] = posteriors.divergence({name: rounded(operator, value, storage)})
             if kept:
-                write_json(kept, known)
+                write_sealed(kept, json_text(known).encode())
         for bits in CHOICES:
             storage: Storage = by_name({name: bits}, group_size)(name, operator, value.shape)
             size = storage.bytes_of(*matrix_shape(operator, value.shape))
             found.append(Harm(name, value.size, bits, size, known[name][str(bits)]))
     return found
+
+
+def _known(path: Path) -> dict[str, dict[str, float]]:
+    """Harm by weight and number of bits, as far as an earlier run came."""
+    content = read_sealed(path, MEASURED_AGAIN)
+    if content is None:
+        return {}
+    known = json.loads(bytes(content))
+    if any(set(harms) != set(map(str, CHOICES)) for harms in known.values()):
+        tell_unusable(path, f"holds other numbers of bits than {CHOICES}", MEASURED_AGAIN)
+        return {}
+    return known
 
 
 def write_sensitivity(path: Path, harms: Iterable[Harm], chosen: Mapping[str, int]) -> None:

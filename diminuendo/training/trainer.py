@@ -71,7 +71,7 @@ def optimiser_for(model: nn.Module, objective: nn.Module, config: TrainingConfig
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, foreach=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
 
 
 def train(

@@ -75,3 +75,31 @@ def test_a_killed_run_ends_with_the_same_bytes_whatever_was_kept(tmp_path, step)
     assert kept
     kept[0].unlink()  # asked again, and the same
     assert distil(tmp_path / "killed") == whole
+
+
+@pytest.mark.parametrize("place", [0.0, 0.02, 0.3, 0.7, 0.97, 1.0])
+def test_outputs_that_were_damaged_are_asked_for_again(tmp_path, capsys, place):
+    teacher, student, spoken = tiny_model(seed=1), tiny_model(), dataclasses.replace(batch(), key="0-3")
+    teaching = Teaching(teacher, {0}, student, tmp_path)
+    first = ask(teaching, student, spoken)
+    path = tmp_path / "0-3.safetensors"
+    stored = path.read_bytes()
+    changed = bytearray(stored)
+    changed[int(place * (len(stored) - 1))] ^= 16
+    for damaged in (bytes(changed), stored[: len(stored) // 2], b""):
+        path.write_bytes(damaged)
+        again = ask(teaching, student, spoken)
+        assert torch.equal(first.log_probs, again.log_probs) and torch.equal(first.states[0], again.states[0])
+        assert capsys.readouterr().err.count("the teacher is asked again") == 1
+        assert path.read_bytes() == stored
+
+
+def test_outputs_of_other_layers_or_of_fewer_utterances_are_asked_for_again(tmp_path, capsys):
+    teacher, student, spoken = tiny_model(seed=1), tiny_model(), dataclasses.replace(batch(), key="0-3")
+    ask(Teaching(teacher, {1}, student, tmp_path), student, spoken)
+    assert set(ask(Teaching(teacher, {0}, student, tmp_path), student, spoken).states) == {0}
+    assert "other outputs" in capsys.readouterr().err
+    lengths, whole = spoken.lengths[:1], len(spoken.lengths)
+    fewer = dataclasses.replace(spoken, waveform=spoken.waveform[:1], lengths=lengths)
+    assert len(ask(Teaching(teacher, {0}, student, tmp_path), student, fewer).lengths) == 1 < whole
+    assert "holds other outputs than those of 1 utterances" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+import io
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -8,6 +10,8 @@ from diminuendo.errors import UserError
 from diminuendo.models.store import parameter_count
 from diminuendo.pruning.cost import latency_costs
 from diminuendo.pruning.gradual import Later, joined, last_of, prune_in_rounds
+from diminuendo.sealed import read_sealed
+from diminuendo.training.checkpoint import CHECKPOINT
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_layer, tiny_model, tiny_training
 
 LOSSES = LossConfig(ctc=1.0, kl=1.0)
@@ -61,10 +65,8 @@ def test_rounds_share_the_way_and_the_model_learns_between_them(tmp_path):
     assert [row["epoch"] for row in history if "dev_wer" in row] == [1, 2, 3, 4]
     one, _, _ = prune(tmp_path / "one")
     assert digest_of_weights(one) != digest_of_weights(model)
-    sizes = [
-        sum(t.numel() for name, t in torch.load(tmp_path / f"round-{n}" / "training.pt")["parts"]["model"].items())
-        for n in (1, 2)
-    ]
+    kept = [torch.load(io.BytesIO(read_sealed(tmp_path / f"round-{n}" / CHECKPOINT, ""))) for n in (1, 2)]
+    sizes = [sum(tensor.numel() for tensor in state["parts"]["model"].values()) for state in kept]
     assert before > sizes[0] > sizes[1] > parameter_count(model)
 
 
@@ -77,6 +79,18 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_at):
     resumed, again, same = prune(tmp_path / "cut", **keys)
     assert digest_of_weights(resumed) == digest_of_weights(whole)
     assert (again, same) == (history, summary)
+
+
+def test_a_round_whose_checkpoint_was_damaged_is_trained_again(tmp_path, capsys):
+    keys = {"rounds": 2, "round_epochs": 2}
+    whole, history, _ = prune(tmp_path, **keys)
+    path = tmp_path / "round-1" / CHECKPOINT
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) // 3] ^= 8
+    path.write_bytes(stored)
+    again, rows, _ = prune(tmp_path, **keys)
+    assert digest_of_weights(again) == digest_of_weights(whole) and rows == history
+    assert f"{path} does not match its own digest" in capsys.readouterr().err
 
 
 def test_a_latency_budget_is_for_an_utterance_as_long_as_those_of_dev(tmp_path):

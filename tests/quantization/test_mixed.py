@@ -23,6 +23,7 @@ from diminuendo.quantization.mixed import Allocation, bits_of, choose, choose_bi
 from diminuendo.quantization.post_training import calibration_audio, finish
 from diminuendo.quantization.sensitivity import CHOICES, Harm, Posteriors, read_sensitivity, sweep, write_sensitivity
 from diminuendo.quantization.storage import by_name, store_by_choice
+from diminuendo.sealed import read_sealed, write_sealed
 from tests.factories.models import ToneCorpus, tiny_layer, tiny_model
 
 LAYER = {"heads": 2, "head_width": 16, "feed_forward_1": 72, "feed_forward_2": 45, "convolution": 32}
@@ -103,10 +104,36 @@ def test_a_sweep_goes_on_where_it_was_ended(posteriors, harms, tmp_path, monkeyp
     monkeypatch.setattr(Posteriors, "divergence", counted)
     with pytest.raises(KeyboardInterrupt):
         sweep(posteriors, GROUP, tmp_path)
-    assert len(json.loads((tmp_path / "sensitivity.json").read_text())) == 19 // len(CHOICES)
+    path = tmp_path / "sensitivity.json"
+    assert len(json.loads(bytes(read_sealed(path, "")))) == 19 // len(CHOICES)
     resumed = sweep(posteriors, GROUP, tmp_path)
     assert resumed == harms
     assert len(calls) == 20 + len(harms) - 19 // len(CHOICES) * len(CHOICES)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda stored: stored[:9],
+        lambda stored: b"",
+        lambda stored: stored.replace(b"2", b"3", 1),
+        lambda stored: stored[:-9] + b"0" + stored[-8:] if stored[-9:-8] != b"0" else stored[:-9] + b"1" + stored[-8:],
+    ],
+)
+def test_a_sweep_that_was_damaged_begins_anew(posteriors, harms, tmp_path, capsys, damage):
+    path = tmp_path / "sensitivity.json"
+    sweep(posteriors, GROUP, tmp_path)
+    stored = path.read_bytes()
+    path.write_bytes(damage(stored))
+    assert sweep(posteriors, GROUP, tmp_path) == harms
+    assert capsys.readouterr().err.count("the sweep begins anew") == 1
+    assert path.read_bytes() == stored
+
+
+def test_a_sweep_over_other_numbers_of_bits_begins_anew(posteriors, harms, tmp_path, capsys):
+    write_sealed(tmp_path / "sensitivity.json", json.dumps({harms[0].weight: {"2": 0.5}}).encode())
+    assert sweep(posteriors, GROUP, tmp_path) == harms
+    assert "holds other numbers of bits" in capsys.readouterr().err
 
 
 @settings(max_examples=40, deadline=None)
