@@ -12,25 +12,46 @@ from diminuendo.config.load import load_params, parse_params
 from diminuendo.errors import UserError
 from diminuendo.files import write_text
 
+KEPT = Path(".work/params")  # beside the target: a copy of every text that was put there, by its digest
+
 
 def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force: bool = False) -> None:
     """Check ``source`` with ``changes`` (``key.path=value``), then write it to ``target`` atomically.
 
-    Comments and order stay as they are in ``source``.
+    Comments and order stay as they are in ``source``. What is written is kept in ``.work/params`` too: so it is known
+    again when it is replaced, and is not lost then.
 
     Raises:
-        UserError: the parameters are not valid, or ``target`` holds something that no file of the last commit holds.
+        UserError: the parameters are not valid, or ``target`` holds something that no commit holds and that was not
+            written here.
     """
     load_params(source)
     text = source.read_text(encoding="utf-8")
     if changes:
         text = _changed(text, source, changes)
-    if not force and target.exists() and target.read_text(encoding="utf-8") != text and not _committed(target):
+    content = text.encode()
+    if not force and target.exists() and not _is_safe(target, target.read_bytes(), content):
         raise UserError(
-            f"{target}: holds changes that are not committed and would be lost; "
+            f"{target}: holds changes of your own that are not committed and would be lost; "
             "commit it, copy it away, or give --force"
         )
+    if not _is_kept(target, content):  # first: between the two writes nothing may look like the user's own
+        write_text(_kept(target, content), text)
     write_text(target, text)
+
+
+def _is_safe(target: Path, found: bytes, content: bytes) -> bool:
+    """Whether nothing is lost when ``content`` takes the place of what was ``found``."""
+    return found == content or _is_kept(target, found) or _committed(target, found)
+
+
+def _kept(target: Path, content: bytes) -> Path:
+    return target.parent / KEPT / f"{hashlib.sha256(content).hexdigest()}.yaml"
+
+
+def _is_kept(target: Path, content: bytes) -> bool:
+    kept = _kept(target, content)
+    return kept.is_file() and kept.read_bytes() == content
 
 
 def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
@@ -61,13 +82,19 @@ def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
     return written.getvalue()
 
 
-def _committed(path: Path) -> bool:
-    """Whether a file of git's last commit has these very bytes, under whatever name."""
-    content = path.read_bytes()
+def _committed(path: Path, content: bytes) -> bool:
+    """Whether a file of any commit has these very bytes, under whatever name."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    # Most often the last commit has it, which is quicker to tell than all of them.
+    last = ("ls-tree", "-r", "--full-tree", "HEAD")  # lines of mode, kind, object, path
+    if blob in _git(path, *last).split():
+        return True
+    return bool(_git(path, "log", "--all", "-m", "--max-count=1", "--format=%H", f"--find-object={blob}"))
+
+
+def _git(path: Path, *arguments: str) -> str:
     try:
-        command = ["git", "ls-tree", "-r", "--full-tree", "HEAD"]  # lines of mode, kind, object, path
-        listing = subprocess.run(command, cwd=path.resolve().parent, capture_output=True, text=True, check=True)
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=path.resolve().parent, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        return False
-    return blob in listing.stdout.split()
+        return ""

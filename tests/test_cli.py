@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -198,14 +199,46 @@ def test_use_does_not_overwrite_what_git_does_not_have(run, tmp_path):
     git("add", "-A")
     git("commit", "-q", "-m", "first")
     assert run("use", "other.yaml")[0] == 0  # params.yaml was the committed one
-    (tmp_path / "third.yaml").write_text(source.replace("seed: ", "seed: 2"))
-    assert run("use", "third.yaml")[0] == 0  # params.yaml was the committed other.yaml
-    status, _, err = run("use", "other.yaml")  # third.yaml is nowhere in git
+    own = (tmp_path / "params.yaml").read_text() + "# mine\n"
+    (tmp_path / "params.yaml").write_text(own)
+    status, _, err = run("use", "other.yaml")
     assert status == 1 and "not committed" in err
-    assert (tmp_path / "params.yaml").read_text() == (tmp_path / "third.yaml").read_text()
+    assert (tmp_path / "params.yaml").read_text() == own
+    (tmp_path / "third.yaml").write_text(own)
     assert run("use", "third.yaml")[0] == 0  # the same content: nothing to lose
+    (tmp_path / "params.yaml").write_text(own + "# and more\n")
     assert run("use", "other.yaml", "--force")[0] == 0
     assert (tmp_path / "params.yaml").read_text() == (tmp_path / "other.yaml").read_text()
+
+
+def test_use_replaces_what_use_wrote_and_keeps_it(run, tmp_path):
+    source = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(source.replace("seed: ", "seed: 1"))
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    assert run("use", "other.yaml", "--set", "training.epochs=7")[0] == 0
+    written = (tmp_path / "params.yaml").read_text()
+    assert run("use", "other.yaml", "--set", "training.epochs=8") == (0, ANY, "")
+    assert written in [path.read_text() for path in (tmp_path / ".work/params").iterdir()]
+    (tmp_path / "params.yaml").write_text(written)  # put back by hand: still what `use` wrote
+    assert run("use", "other.yaml")[0] == 0
+    assert run("use", "other.yaml", "--set", "training.epochs=7")[0] == 0
+    shutil.rmtree(tmp_path / ".work")  # then nobody can tell any more
+    status, _, err = run("use", "other.yaml")
+    assert status == 1 and "not committed" in err and (tmp_path / "params.yaml").read_text() == written
+
+
+def test_use_replaces_what_an_older_commit_has(run, tmp_path):
+    source = (tmp_path / "params.yaml").read_text()
+    git("init", "-q")
+    for text in (source + "# old\n", source):
+        (tmp_path / "params.yaml").write_text(text)
+        git("add", "-A")
+        git("commit", "-q", "-m", text[-5:])
+    (tmp_path / "other.yaml").write_text(source + "# other\n")
+    (tmp_path / "params.yaml").write_text(source + "# old\n")
+    assert run("use", "other.yaml")[0] == 0
 
 
 def test_use_without_git_does_not_overwrite(run, tmp_path):

@@ -55,11 +55,14 @@ def leaderboard(folder: str | None) -> None:
 @main.command()
 @click.argument("params_file", type=click.Path())
 @click.option("--set", "changes", multiple=True, metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")
-@click.option("--force", is_flag=True, help="Replace a params.yaml with changes that git does not have.")
+@click.option("--force", is_flag=True, help="Replace a params.yaml with changes of your own that git does not have.")
 def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
     """Make PARAMS_FILE the params.yaml of the pipeline, once it has been checked.
 
     `diminuendo use params/fsdd.yaml --set training.epochs=3`
+
+    What a `use` wrote the next one replaces; edits of your own that no commit has are only replaced with --force. All
+    that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock.
     """
     with plain_errors(status=1):
         from pathlib import Path

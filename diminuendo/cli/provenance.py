@@ -108,14 +108,26 @@ def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
     show_default=True,
     help="Install what the commit's requirements.lock names, or use the environment that runs this.",
 )
+@click.option("--data", type=click.Path(), help="Folder of the raw data (data.path), if it is not found by itself.")
+@click.option("--collected", type=click.Path(), help="The same for data.collected.")
 @click.option("--folder", type=click.Path(), help="Where to build; .work/reproduce by default.")
 @click.option("--keep", is_flag=True, help="Leave the clone there.")
 @_JSON
 @_PROJECT
 def reproduce(
-    models: tuple[str, ...], environment: str, folder: str | None, keep: bool, as_json: bool, project: str | None
+    models: tuple[str, ...],
+    environment: str,
+    data: str | None,
+    collected: str | None,
+    folder: str | None,
+    keep: bool,
+    as_json: bool,
+    project: str | None,
 ) -> None:
     """Build MODELS again in a clean clone at their commit, and compare the bytes.
+
+    The raw data are looked for where dvc.lock, MLflow's run of the corpus and the parameter files say, and checked
+    against the digests that the corpus keeps of them; if they are nowhere, that is said before anything is built.
 
     The exit status is 1 if they differ; then it says how far apart their outputs, words and error rates are.
     Interrupted, the same command goes on where it was.
@@ -134,7 +146,9 @@ def reproduce(
         def say(line: str) -> None:
             click.echo(line, err=True)
 
-        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say)
+        given = {"data.path": data, "data.collected": collected}
+        folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
+        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders)
         if as_json:
             click.echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
         for outcome in outcomes if not as_json else []:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.trace import Found, Trace
 from diminuendo.tracking.track import flat
 
@@ -130,11 +132,16 @@ def _whereabouts(trace: Trace, digest: str) -> Iterator[tuple[str, str]]:
     if found.entry:
         place = f" of commit {found.entry.commit[:SHORT]}" if found.entry.commit else ""
         cached = "in the cache" if found.cached else "its objects are not in the cache"
-        yield "DVC", f"{found.entry.stage} in dvc.lock{place}, {found.entry.md5}, {cached}"
+        lock = posixpath.join(found.entry.home, "dvc.lock")
+        yield "DVC", f"{found.entry.stage} in {lock}{place}, {found.entry.md5}, {cached}"
     elif "dvc" in trace.looked_at:
         yield "DVC", "in no dvc.lock at hand"
     if found.folder:
         yield "folder", found.folder
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    return {key: getattr(entry, key) for key in ("stage", "path", "md5", "commit", "home")}
 
 
 def as_dict(trace: Trace) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
             "folder": found.folder,
             "commit": found.commit,
             "run": None if found.run is None else {**vars(found.run)},
-            "dvc": None if found.entry is None else {**vars(found.entry), "cached": found.cached},
+            "dvc": None if found.entry is None else {**_named(found.entry), "cached": found.cached},
         }
 
     chain = trace.model.chain()

@@ -7,28 +7,36 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from diminuendo.errors import UserError
 from diminuendo.files import write_text
 from diminuendo.provenance.descent import Corpus, Model
-from diminuendo.provenance.history import data_folders
+from diminuendo.provenance.homes import PARAMS, homes_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
+from diminuendo.provenance.raw_data import DVC, NOTHING, RawData
 
 LOCKED, THIS = "locked", "this"
+NO_DATA = ".work/nothing-collected"
+_FOLDERS = ("path", "collected")  # of ``data``: places, which no record holds
 _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
 
-# Run with the clone's own code: what its stages would write down as their parameters.
+# Run with the clone's own code: what its stages would write down as their parameters, for each parameter file.
 _PARAMETERS = """
 import json, sys
 from diminuendo.config import load_params
 from diminuendo.data.prepare import corpus_parameters
 from stages.room import Room
-params = load_params()
-models = [Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]
-print(json.dumps([models, corpus_parameters(params)]))
+def of(name):
+    try:
+        params = load_params(name)
+        models = [Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]
+        return [models, corpus_parameters(params)]
+    except Exception:  # such as a file without one of the members
+        return None
+print(json.dumps([of(name) for name in sys.argv[2:]]))
 """
 
 
@@ -36,23 +44,21 @@ class CleanClone:
     """A clone below ``folder``. Made again over what a killed run left, it goes on from there.
 
     Args:
+        raw: parameter to the raw data that it reads, see ``raw_data.locate``.
         folder: of this clone alone.
         environment: ``locked`` installs what the commit's lock file names; ``this`` uses the one that runs now.
     """
 
-    def __init__(self, places: Places, commit: str, folder: Path, environment: str) -> None:
-        self.places, self.commit, self.environment = places, commit, environment
-        self._data = data_folders(places.project, commit)
-        # As deep as `..` in the paths of raw data reach, so that they stay within the folder.
-        depth = max((Path(value).parts.count("..") for value in self._data.values()), default=0)
-        self.root = folder.joinpath(*["level"] * depth, "clone")
+    def __init__(self, places: Places, commit: str, raw: Mapping[str, RawData], folder: Path, environment: str) -> None:
+        self.places, self.commit, self.raw, self.environment = places, commit, raw, environment
+        self.root = folder / "clone"
 
     @property
     def python(self) -> str:
         return sys.executable if self.environment == THIS else str(self.root / ".venv" / "bin" / "python")
 
     def make(self, say: Callable[[str], None]) -> None:
-        """Clone, install, and put the raw data where the parameters say.
+        """Clone, install, and bring the raw data that DVC has.
 
         Raises:
             UserError: git, the installation or the raw data failed.
@@ -71,22 +77,10 @@ class CleanClone:
         if self.environment == LOCKED:
             say("installing what requirements.lock of that commit names")
             self._run("make", "--silent", ".venv/.installed", cwd=self.root)
-        for parameter, value in self._data.items():
-            self._bring(parameter, value, say)
-
-    def _bring(self, parameter: str, value: str, say: Callable[[str], None]) -> None:
-        there = self.root / value
-        if there.with_name(f"{there.name}.dvc").is_file():
-            say(f"{parameter}: {value} of that version, from DVC")
-            self._pull(value)
-            return
-        if there.exists() or Path(value).is_absolute():
-            return
-        original = (self.places.project / value).resolve()
-        if not original.exists():
-            raise UserError(f"{parameter}: the raw data in {value} are not at hand; put them there and run this again")
-        there.parent.mkdir(parents=True, exist_ok=True)
-        there.symlink_to(original)
+        for parameter, raw in self.raw.items():
+            if raw.kind == DVC:
+                say(f"{parameter}: {raw.value} of that version, from DVC")
+                self._pull(raw.value)
 
     def _pull(self, value: str) -> None:
         """Data that DVC tracks, from the project's cache or else from its remote."""
@@ -103,35 +97,65 @@ class CleanClone:
                     f"the cache of {self.places.project} (`dvc fetch --all-commits`) and run this again\n{error}"
                 ) from None
 
-    def check_parameters(self, models: list[Model], corpora: list[Corpus], say: Callable[[str], None]) -> None:
-        """Make ``params.yaml`` say what the models were made with, if the commit's does not.
+    def set_parameters(self, models: list[Model], corpora: list[Corpus], say: Callable[[str], None]) -> None:
+        """Make the clone's ``params.yaml`` say what the models were made with, and where the raw data are.
+
+        They are the parameters of the commit's family that has them, else those in the file's lineage.
 
         Raises:
             UserError: the code of that commit does not take the parameters.
         """
-        import yaml
-
-        if self._differing(models, corpora) == []:
-            return
-        say("params.yaml of that commit says otherwise; the parameters are taken from the file's lineage")
-        path = self.root / "params.yaml"
-        raw = with_parameters(yaml.safe_load(path.read_text(encoding="utf-8")), models, corpora)
-        write_text(path, yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False, allow_unicode=True))
-        if differing := self._differing(models, corpora):
+        names = [home.parameters for home in homes_at(self.places.project, self.commit)]
+        names = [name for name in names if (self.root / name).is_file()]
+        differing = self._differing(names, models, corpora)
+        fitting = next((name for name in names if differing[name] == []), None)
+        raw = self._read(fitting or PARAMS)
+        if fitting is None:
+            say("no parameter file of that commit has them; the parameters are taken from the file's lineage")
+            raw = with_parameters(raw, models, corpora)
+        self._write(with_folders(raw, {parameter: self._folder(own) for parameter, own in self.raw.items()}))
+        if fitting is None and (differing := self._differing([PARAMS], models, corpora)[PARAMS]):
             raise UserError(
                 f"the parameters of {', '.join(differing)} cannot be given to the code of commit {self.commit[:12]}; "
-                f"compare `diminuendo trace --json` with {path}"
+                f"compare `diminuendo trace --json` with {self.root / PARAMS}"
             )
 
-    def _differing(self, models: list[Model], corpora: list[Corpus]) -> list[str]:
+    def _folder(self, raw: RawData) -> str:
+        if raw.kind != NOTHING:
+            return raw.value
+        (self.root / NO_DATA).mkdir(parents=True, exist_ok=True)
+        return NO_DATA
+
+    def _read(self, name: str) -> dict[str, Any]:
+        import yaml
+
+        return yaml.safe_load((self.root / name).read_text(encoding="utf-8"))
+
+    def _write(self, raw: dict[str, Any]) -> None:
+        import yaml
+
+        if raw != self._read(PARAMS):
+            write_text(
+                self.root / PARAMS, yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False, allow_unicode=True)
+            )
+
+    def _differing(self, names: list[str], models: list[Model], corpora: list[Corpus]) -> dict[str, list[str]]:
+        """By parameter file: whose parameters it has not, of the models and corpora."""
         asked = json.dumps([[model.stage, model.name] for model in models])
-        command = [self.python, "-c", _PARAMETERS, asked]
+        command = [self.python, "-c", _PARAMETERS, asked, *names]
         done = subprocess.run(command, cwd=self.root, env=self.surroundings(), capture_output=True, text=True)
-        if done.returncode:  # such as a member that is not in the commit's params.yaml
-            return [model.name for model in models]
-        found, prepared = json.loads(done.stdout)
-        wrong = [m.name for m, own in zip(models, found, strict=True) if _own(own) != _own(m.record["parameters"])]
-        return wrong + ["corpus" for c in corpora if c.facts.get("parameters", prepared) != prepared]
+        everything = {name: [model.name for model in models] for name in names}
+        if done.returncode:  # code of a commit that is put together otherwise
+            return everything
+        result = {}
+        for name, found in zip(names, json.loads(done.stdout), strict=True):
+            if found is None:
+                continue
+            parameters, prepared = found
+            pairs = zip(models, parameters, strict=True)
+            wrong = [m.name for m, own in pairs if _own(own) != _own(m.record["parameters"])]
+            result[name] = wrong + ["corpus" for c in corpora if c.facts.get("parameters", prepared) != prepared]
+        return everything | result
 
     def prepare(self) -> str:
         """Make the corpus; returns its digest."""
@@ -181,7 +205,7 @@ def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corp
     raw = json.loads(json.dumps(raw))
     for corpus in corpora:
         own = corpus.facts.get("parameters", {})
-        raw["data"] |= own.get("data", {})
+        raw["data"] = {key: raw["data"][key] for key in _FOLDERS if key in raw["data"]} | own.get("data", raw["data"])
         raw |= {key: value for key, value in own.items() if key in ("seed", "text", "synthesis")}
     for section in ("distill", "compress_architecture", "prune", "quantize"):
         raw[section] = {}
@@ -196,3 +220,9 @@ def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corp
         else:
             raw[model.stage][model.name] = member
     return raw
+
+
+def with_folders(raw: dict[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters that read the raw data from other folders; ``folders``: dotted parameter to folder."""
+    named = {parameter.partition(".")[2]: folder for parameter, folder in folders.items()}
+    return {**raw, "data": {**raw["data"], **named}}

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
-LOCK = "dvc.lock"
+from diminuendo.provenance.git import git
+from diminuendo.provenance.homes import FAMILIES, LOCK, homes, within
+
 WHOLE, DAMAGED, MISSING = "whole", "damaged", "missing"  # states of a file against its digest
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An output in ``dvc.lock``, of the working tree (``commit`` is None) or of a commit."""
+    """An output in a ``dvc.lock``, of the working tree (``commit`` is None) or of a commit.
+
+    Attributes:
+        path: seen from its home (see ``homes``), whose folder ``home`` is.
+        parameters: dotted keys, or sections, that the stage was run with.
+    """
 
     stage: str
     path: str
     md5: str  # ends with .dir for a folder
     commit: str | None = None
+    home: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 class Cache:
@@ -30,8 +38,7 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._commits: list[str | None] | None = None
-        self._parsed: list[list[Entry]] = []
+        self._read: dict[str | None, list[_Lock]] = {}
 
     @cached_property
     def folder(self) -> Path:
@@ -70,57 +77,84 @@ class Cache:
         return WHOLE if found == md5.removesuffix(".dir") else DAMAGED
 
     def outputs(self, path: str, history: bool = True) -> Iterator[Entry]:
-        """What ``dvc.lock`` says of the output ``path``: now, then in commits from the newest on, each md5 once."""
+        """What any ``dvc.lock`` says of the output ``path``: now, then in commits from the newest on, each md5 once."""
         return (entry for entry in self.all_outputs(history) if entry.path == path)
 
     def all_outputs(self, history: bool = True) -> Iterator[Entry]:
+        """Of all homes; what the working tree names is not told again of a commit (see ``commits_with``)."""
         seen = set()
-        for entry in self._entries():
-            if entry.commit is not None and not history:
-                return
-            if (entry.path, entry.md5) not in seen:
-                seen.add((entry.path, entry.md5))
-                yield entry
+        for lock in self._locks(history):
+            for entry in lock.entries:
+                if entry.commit is None or (entry.path, entry.md5) not in seen:
+                    seen.add((entry.path, entry.md5))
+                    yield entry
 
-    def _entries(self) -> Iterator[Entry]:
-        """Of the working tree, then commit by commit; parsed when they are first asked for, and once."""
-        if self._commits is None:
-            self._commits = [None, *git(self.root, "log", "--all", "--format=%H", "--", LOCK).split()]
-        for index, commit in enumerate(self._commits):
-            if index == len(self._parsed):
-                self._parsed.append(list(_outputs(self._lock(commit), commit)))
-            yield from self._parsed[index]
+    def commits_with(self, path: str, md5: str) -> Iterator[Entry]:
+        """The entries of commits whose ``dvc.lock`` names this very output, from the newest on."""
+        for lock in self._locks():
+            if lock.commit is not None and md5 in lock.text:
+                yield from (entry for entry in lock.entries if (entry.path, entry.md5) == (path, md5))
 
-    def _lock(self, commit: str | None) -> str:
-        if commit is not None:
-            return git(self.root, "show", f"{commit}:{LOCK}")
-        try:
-            return (self.root / LOCK).read_text(encoding="utf-8")
-        except OSError:
-            return ""
+    def _locks(self, history: bool = True) -> Iterator[_Lock]:
+        """Of the working tree, then commit by commit; read when they are first asked for, and once."""
+        for commit in (None, *self._commits) if history else (None,):
+            if commit not in self._read:
+                self._read[commit] = list(self._now() if commit is None else self._at(commit))
+            yield from self._read[commit]
+
+    @cached_property
+    def _commits(self) -> list[str]:
+        locks = [LOCK, f":(glob){FAMILIES}/*/{LOCK}"]
+        return git(self.root, "log", "--all", "--format=%H", "--", *locks).split()
+
+    def _now(self) -> Iterator[_Lock]:
+        for home in homes(self.root):
+            try:
+                yield _Lock(home.place, None, (self.root / home.lock).read_text(encoding="utf-8"))
+            except (OSError, UnicodeDecodeError):
+                continue
+
+    def _at(self, commit: str) -> Iterator[_Lock]:
+        listing = ("ls-tree", "-r", "--name-only", "--full-tree", commit, "--", LOCK, f"{FAMILIES}/")
+        for name in map(Path, git(self.root, *listing).splitlines()):
+            if name.name == LOCK and name.parent.parent in (Path(), Path(FAMILIES)):
+                home = "" if name.parent == Path() else name.parent.as_posix()
+                yield _Lock(home, commit, git(self.root, "show", f"{commit}:{name.as_posix()}"))
 
 
-def _outputs(text: str, commit: str | None) -> Iterator[Entry]:
+@dataclass(frozen=True)
+class _Lock:
+    """The text of one ``dvc.lock``, parsed when it is asked for."""
+
+    home: str
+    commit: str | None
+    text: str
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        return [
+            Entry(stage, within(self.home, path), md5, self.commit, self.home, parameters)
+            for stage, path, md5, parameters in _outputs(self.text)
+        ]
+
+
+@lru_cache(maxsize=512)  # commits of side families leave the main lock file as it is
+def _outputs(text: str) -> tuple[tuple[str, str, str, dict[str, Any]], ...]:
+    """Stage, path, md5 and parameters of every output."""
     import yaml
 
+    found = []
     try:
         stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
         for stage, entry in stages.items():
-            for out in entry.get("outs", []):
-                if "md5" in out:
-                    yield Entry(stage, out["path"], out["md5"], commit)
+            parameters: dict[str, Any] = {}
+            for own in entry.get("params", {}).values():  # by file
+                parameters |= own
+            found += [(stage, out["path"], out["md5"], parameters) for out in entry.get("outs", []) if "md5" in out]
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):  # a lock file of another format names nothing for us
-        return
+        pass
+    return tuple(found)
 
 
 def _md5():
     return hashlib.md5(usedforsecurity=False)
-
-
-def git(root: Path, *arguments: str) -> str:
-    """Output of a git command; empty where it fails or there is no git."""
-    command = ["git", "-C", os.fspath(root), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""

@@ -6,13 +6,15 @@ import io
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from diminuendo import lineage
-from diminuendo.provenance.dvc_cache import git
+from diminuendo.provenance.git import git
+from diminuendo.provenance.homes import PARAMS, homes_at
 
 MOST_COMMITS = 2000  # looked through, from the newest on
 
@@ -39,22 +41,33 @@ def commits_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) ->
 
 
 def _inputs(root: Path, commit: str) -> tuple[str, ...]:
-    """What git has of the parameters and the raw data at a commit."""
-    names = ["params.yaml"]
-    for folder in data_folders(root, commit).values():
-        names += [folder, f"{folder}.dvc"]
+    """What git has of the parameters and the raw data of all families at a commit."""
+    names = []
+    for home in homes_at(root, commit):
+        names.append(home.parameters)
+        for folder in data_folders(parameters_at(root, commit, home.parameters)).values():
+            names += [folder, f"{folder}.dvc"]
     return tuple(git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{name}").strip() for name in names)
 
 
-def data_folders(root: Path, commit: str) -> dict[str, str]:
-    """Parameter to folder of the raw data, as ``params.yaml`` of a commit says."""
+def parameters_at(root: Path, commit: str | None, name: str = PARAMS) -> dict[str, Any]:
+    """A parameter file as it was at a commit, or is in the working tree; empty where there is none that can be read."""
     import yaml
 
     try:
-        data = yaml.safe_load(git(root, "show", f"{commit}:params.yaml"))["data"]
-        return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        text = git(root, "show", f"{commit}:{name}") if commit else (root / name).read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
+    return found if isinstance(found, dict) else {}
+
+
+def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Parameter to folder of the raw data, as the content of a parameter file says."""
+    data = parameters.get("data")
+    if not isinstance(data, Mapping):
+        return {}
+    return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
 
 
 def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]:

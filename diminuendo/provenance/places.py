@@ -14,8 +14,8 @@ from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
-from diminuendo.provenance.dvc_cache import Cache, Entry, git
-from diminuendo.provenance.history import data_folders
+from diminuendo.provenance.dvc_cache import Cache, Entry
+from diminuendo.provenance.homes import FAMILIES, Home, homes
 from diminuendo.provenance.store import Store
 
 MODELS, CORPUS = "models", "data/prepared"
@@ -50,34 +50,69 @@ class Places:
         return Cache(self.project) if self.project is not None else None
 
     @cached_property
+    def homes(self) -> list[Home]:
+        """The families of the project, the main one first."""
+        return homes(self.project) if self.project is not None else []
+
+    def folder_of(self, home: Home) -> Path:
+        return self.project / home.place
+
+    @cached_property
     def records(self) -> dict[str, tuple[Path, dict[str, Any]]]:
         """Digest of ``model.onnx`` to folder and ``lineage.json`` of the models in the project."""
-        found = {}
-        for path in sorted(self.project.glob(f"{MODELS}/*/{lineage.RECORD}")) if self.project else []:
-            record = _json(path)
-            digest = record.get("files", {}).get(lineage.MODEL)
-            if digest and record.get("format") == lineage.FORMAT:
-                found[digest] = (path.parent, record)
+        found: dict[str, tuple[Path, dict[str, Any]]] = {}
+        for home in self.homes:
+            for path in sorted(self.folder_of(home).glob(f"{MODELS}/*/{lineage.RECORD}")):
+                record = _json(path)
+                digest = record.get("files", {}).get(lineage.MODEL)
+                if digest and record.get("format") == lineage.FORMAT:
+                    found.setdefault(digest, (path.parent, record))
         return found
 
     def model_folder(self, digest: str) -> Path | None:
-        """The folder under ``models/`` whose record names this file."""
+        """The folder under a family's ``models/`` whose record names this file."""
         return self.records[digest][0] if digest in self.records else None
 
+    def members(self, name: str) -> list[Path]:
+        """The models of this name: the main family's, or else those of all others; ``x/NAME`` is of ``families/x``."""
+        family, _, member = name.rpartition("/")
+        place = f"{FAMILIES}/{family}" if family else None
+        found = {
+            home.place: path
+            for home in self.homes
+            if place in (None, home.place)
+            and (path := self.folder_of(home) / MODELS / member / lineage.MODEL).is_file()
+        }
+        return [found[""]] if "" in found else list(found.values())
+
     @cached_property
-    def _corpus(self) -> tuple[str | None, Path]:
-        folder = (self.project or Path()) / CORPUS
-        return _json(folder / CORPUS_RECORD).get("digest"), folder
+    def _corpora(self) -> dict[str, Home]:
+        """Digest of a prepared corpus in the project to the home that it stands in."""
+        found = {_json(self.folder_of(home) / CORPUS / CORPUS_RECORD).get("digest"): home for home in self.homes[::-1]}
+        return {digest: home for digest, home in found.items() if digest}
+
+    def corpus_home(self, digest: str) -> Home | None:
+        return self._corpora.get(digest)
 
     def corpus_folder(self, digest: str) -> Path | None:
-        return self._corpus[1] if self._corpus[0] == digest else None
+        home = self.corpus_home(digest)
+        return self.folder_of(home) / CORPUS if home else None
 
     def stored_model(self, name: str, digest: str) -> Stored | None:
         """The model in DVC's cache, by ``dvc.lock`` as it is or as it was in any commit."""
         return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, self.has_digest(digest)), None)
 
     def stored_corpus(self, digest: str) -> Stored | None:
-        return next(self._stored(CORPUS, CORPUS_RECORD, self.is_corpus(digest)), None)
+        return next(self.stored_corpora(digest), None)
+
+    def stored_corpora(self, digest: str) -> Iterator[Stored]:
+        """Every entry for a corpus of this digest: prepared anew by other code it may have other files."""
+        return self._stored(CORPUS, CORPUS_RECORD, self.is_corpus(digest))
+
+    def commits_with(self, stored: Stored | None) -> Iterator[str]:
+        """The commits whose ``dvc.lock`` names a result, whether or not the working tree's does too."""
+        if stored is not None:
+            yield from (entry.commit for entry in self.cache.commits_with(stored.entry.path, stored.entry.md5))
 
     def stored_files(self) -> Iterator[Path]:
         """The object of every ``model.onnx`` in the cache that a ``dvc.lock`` ever named."""
@@ -107,57 +142,22 @@ class Places:
 
     def unreadable_record(self, path: str, name: str = lineage.RECORD) -> Path | None:
         """A folder of the project whose record does not match its own digest: of what it is cannot be told."""
-        folder = self.project / path if self.project is not None else None
-        if folder is None or not folder.is_dir():
-            return None
-        record = _json(folder / name)
-        stated = record.pop("digest", None)
-        return folder if stated is None or stated != digest_of_json(record) else None
-
-    def raw_folder(self, parameter: str) -> Path | None:
-        """The folder that a parameter such as ``data.path`` names, seen from the project."""
-        import yaml
-
-        try:
-            value = yaml.safe_load((self.project / "params.yaml").read_text(encoding="utf-8"))
-            for key in parameter.split("."):
-                value = value[key]
-            return self.project / value
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
-            return None
-
-    def tracked(self, parameter: str, commit: str | None) -> dict[str, Path] | None:
-        """Relative path to object of a folder of raw data that DVC tracks by a ``.dvc`` file.
-
-        Args:
-            commit: whose ``params.yaml`` names the folder and whose ``.dvc`` file is read; the working tree's if None.
-
-        Returns:
-            None where DVC does not track it; empty where it does, but its list of files is not in the cache or the
-            ``.dvc`` file cannot be read.
-        """
-        import yaml
-
-        if commit is None:
-            folder = self.raw_folder(parameter)
-            path = folder.with_name(f"{folder.name}.dvc") if folder else None
-            text = path.read_text(encoding="utf-8") if path and path.is_file() else ""
-        else:
-            folder = data_folders(self.project, commit).get(parameter)
-            text = git(self.project, "show", f"{commit}:{folder}.dvc") if folder else ""
-        if not text:
-            return None
-        try:
-            listing = self.cache.listing(yaml.safe_load(text)["outs"][0]["md5"])
-        except (yaml.YAMLError, KeyError, TypeError, IndexError):
-            listing = None
-        return {name: self.cache.object(md5) for name, md5 in (listing or {}).items()}
+        for home in self.homes:
+            folder = self.folder_of(home) / path
+            if not folder.is_dir():
+                continue
+            record = _json(folder / name)
+            stated = record.pop("digest", None)
+            if stated is None or stated != digest_of_json(record):
+                return folder
+        return None
 
     def unreadable_files(self) -> Iterator[Path]:
         """Those of DVC's files in the project that are no YAML."""
         import yaml
 
-        for path in [self.project / "dvc.lock", *sorted(self.project.glob("data/*.dvc"))] if self.project else []:
+        locks = [self.project / home.lock for home in self.homes]
+        for path in [*locks, *sorted(self.project.glob("data/*.dvc"))] if self.project else []:
             try:
                 if path.is_file() and not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
                     yield path
@@ -177,13 +177,17 @@ class Places:
         """Where MLflow says that the models of this digest are; files that cannot be had are named all the same."""
         return [path for _, path in self.store.logged_models(digest)]
 
-    def locked(self, path: str) -> Entry | None:
-        """What the working tree's ``dvc.lock`` says of an output, whether or not its objects are in the cache."""
-        return next(self.cache.outputs(path, history=False), None) if self.cache is not None else None
+    def locked(self, folder: Path) -> Entry | None:
+        """What the working tree says of an output in this folder, whether or not its objects are in the cache."""
+        return next((entry for entry in self.locked_now() if self.place_of(entry) == folder), None)
 
-    def locked_now(self) -> dict[str, Entry]:
-        """Path of every output that the working tree's ``dvc.lock`` names, to its entry."""
-        return {entry.path: entry for entry in self.cache.all_outputs(history=False)} if self.cache else {}
+    def locked_now(self) -> list[Entry]:
+        """Every output that a ``dvc.lock`` of the working tree names."""
+        return list(self.cache.all_outputs(history=False)) if self.cache else []
+
+    def place_of(self, entry: Entry) -> Path:
+        """Where an output stands, or would stand, in the working tree."""
+        return self.project / entry.home / entry.path
 
     def raw_files(self, corpus: str, digest: str | None) -> dict[str, Any] | None:
         """The list of the raw files of a corpus, from its folder or from the cache; None if it is not at hand."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,9 +13,10 @@ from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
 from diminuendo.provenance.clean_clone import CleanClone
-from diminuendo.provenance.descent import Model
+from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.history import commits_with, differing_stages
 from diminuendo.provenance.places import CORPUS, MODELS, Places
+from diminuendo.provenance.raw_data import NOTHING, RawData, locate
 from diminuendo.provenance.store import Run
 from diminuendo.tracking.origin import versions
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WORK = Path(".work/reproduce")
 MOST_CLONES = 5  # commits whose corpus is tried
+MOST_COMMITS = 50  # for which the raw data are looked for
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,14 @@ def reproduce(
     folder: Path | None = None,
     keep: bool = False,
     say: Callable[[str], None] = print,
+    given: Mapping[str, Path] | None = None,
 ) -> list[Outcome]:
     """Build models again, those of one commit in one clone.
 
     Args:
         folder: where clones are made; a run that was interrupted goes on there. ``.work/reproduce`` by default.
         keep: leave the clones where they are.
+        given: parameter (``data.path``, ``data.collected``) to the folder that has the raw data.
 
     Raises:
         UserError: no commit has the code, the raw data are not at hand, or the build failed.
@@ -96,7 +100,8 @@ def reproduce(
     runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
     for own in together(models):
-        clone, place = _clone_of(own, places, runs, environment, (folder or places.project / WORK).resolve(), say)
+        commits = with_raw_data(commits_of(own, places, runs, say), own[0].corpus, places, runs, given, say)
+        clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
         chain = {m.digest: m for model in own for m in model.chain()}
         for made in chain.values():
             clone.build(stage_of(made), made.record["parameters"].get("threads"))
@@ -122,10 +127,46 @@ def together(models: list[Model]) -> list[list[Model]]:
     return [own for _, _, own in groups]
 
 
+def with_raw_data(
+    commits: Iterable[str],
+    corpus: Corpus,
+    places: Places,
+    runs: dict[str, Run],
+    given: Mapping[str, Path] | None,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, dict[str, RawData]]]:
+    """The commits for which the raw data are at hand; first those for which they are as they were.
+
+    Raises:
+        UserError: there is none; before anything is cloned or installed.
+    """
+    changed, trouble = [], None
+    any_whole = False
+    for commit in islice(commits, MOST_COMMITS):
+        try:
+            found = locate(places, corpus, commit, runs.get(corpus.digest), given)
+        except UserError as error:
+            trouble = trouble or error
+            continue
+        if any(raw.changed for raw in found.values()):
+            changed.append((commit, found))
+        else:
+            any_whole = True
+            yield commit, found
+    for commit, found in changed:
+        for parameter, raw in found.items():
+            if raw.changed:
+                files = f"{len(raw.changed)} files of {raw.value} ({raw.by})"
+                say(f"note: {parameter}: {files} are not what the corpus was made from, such as {raw.changed[0]}")
+        yield commit, found
+    if not changed and not any_whole and trouble is not None:
+        raise trouble
+
+
 def _clone_of(
     models: list[Model],
     places: Places,
-    runs: dict[str, Run],
+    commits: Iterable[tuple[str, dict[str, RawData]]],
     environment: str,
     folder: Path,
     say: Callable[[str], None],
@@ -139,12 +180,15 @@ def _clone_of(
     corpora = list({c.digest: c for model in models for c in model.corpora()}.values())
     wanted = models[0].corpus.digest
     clones: list[tuple[CleanClone, Path]] = []
-    for commit in islice(commits_of(models, places, runs, say), MOST_CLONES):
+    for commit, raw in islice(commits, MOST_CLONES):
         place = folder / f"{commit[:12]}-{models[0].digest[:8]}-{environment}"
-        clone = CleanClone(places, commit, place, environment)
+        clone = CleanClone(places, commit, raw, place, environment)
         say(f"commit {commit[:12]}: {', '.join(model.name for model in models)} in {clone.root}")
+        for parameter, own in raw.items():
+            if own.kind != NOTHING:
+                say(f"{parameter}: {own.value}, named by {own.by}" + ("" if own.is_checked else ", not checked yet"))
         clone.make(say)
-        clone.check_parameters(chain, corpora, say)
+        clone.set_parameters(chain, corpora, say)
         clones.append((clone, place))
         found = clone.prepare()
         if found == wanted:
@@ -180,7 +224,7 @@ def commits_of(
     made = runs.get(target.corpus.digest)
     everything = {**code, **({"prepare": made.code} if made and made.code else {})}
     stored = (places.stored_model(target.name, target.digest), places.stored_corpus(target.corpus.digest))
-    noted = [found.entry.commit for found in stored if found and found.entry.commit]
+    noted = [commit for found in stored for commit in islice(places.commits_with(found), MOST_CLONES)]
     made_by = (runs.get(target.digest), runs.get(target.corpus.digest))
     noted += [run.commit for run in made_by if run and run.commit]
     for wanted in (everything, code, own):

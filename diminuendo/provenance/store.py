@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from diminuendo import lineage
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
+_FOLDERS = ("data.path", "data.collected")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Run:
     code: str | None
     started: int  # ms since the epoch
     made_with: tuple[tuple[str, str], ...]  # versions, and how many processors
+    folders: dict[str, str] = field(default_factory=dict, compare=False)  # a corpus's ``data.path``, ``data.collected``
 
 
 class Store:
@@ -58,6 +60,7 @@ class Store:
                     code=tags.get("code"),
                     started=run.info.start_time,
                     made_with=tuple((key, tags[key]) for key in _VERSIONS if key in tags),
+                    folders={key: run.data.params[key] for key in _FOLDERS if key in run.data.params},
                 )
         return found
 

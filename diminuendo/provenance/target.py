@@ -9,7 +9,7 @@ from typing import Any
 from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.provenance.descent import Model, descent_of, read_model, read_record
-from diminuendo.provenance.places import MODELS, Places
+from diminuendo.provenance.places import Places
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
@@ -25,8 +25,11 @@ def model_of(target: str, places: Places) -> Model:
         return read_model(path / lineage.MODEL)
     if path.exists() or path.suffix == ".onnx":
         return read_model(path)
-    if places.project is not None and (places.project / MODELS / target / lineage.MODEL).is_file():
-        return read_model(places.project / MODELS / target / lineage.MODEL)
+    if len(members := places.members(target)) == 1:
+        return read_model(members[0])
+    if members:
+        names = ", ".join(f"{path.parents[2].name}/{path.parent.name}" for path in members)
+        raise UserError(f"{target}: a member of more than one family; which one: {names}")
     from diminuendo.registry.address import is_address, resolve
 
     if is_address(target):
@@ -35,7 +38,7 @@ def model_of(target: str, places: Places) -> Model:
         return _by_digest(target, target, places)
     raise UserError(
         f"{target}: neither a file, nor the digest of a model (six hexadecimal digits or more), nor a name in the "
-        "registry such as commands@champion, nor a member of the project's models/"
+        "registry such as commands@champion, nor a member of the project's models/, nor FAMILY/MEMBER of its families/"
     )
 
 

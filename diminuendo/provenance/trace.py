@@ -8,7 +8,7 @@ from typing import Any
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.history import commit_with
-from diminuendo.provenance.places import MODELS, Places
+from diminuendo.provenance.places import Places
 from diminuendo.provenance.store import Run
 
 
@@ -53,7 +53,7 @@ def trace(model: Model, places: Places) -> Trace:
 def _found_model(model: Model, places: Places, run: Run | None) -> Found:
     stored = places.stored_model(model.name, model.digest)
     folder = places.model_folder(model.digest)
-    entry = stored.entry if stored else places.locked(f"{MODELS}/{model.name}") if folder else None
+    entry = stored.entry if stored else places.locked(folder) if folder else None
     code = {model.stage: model.record["code"]} if model.record else {}
     return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 
@@ -71,7 +71,8 @@ def _commit(places: Places, code: dict[str, str], run: Run | None, entry: Entry 
 
     Where no commit has the code it is the run's word, unchecked.
     """
-    noted = [commit for commit in (entry and entry.commit, run and run.commit) if commit]
+    named = next((e.commit for e in places.cache.commits_with(entry.path, entry.md5)), None) if entry else None
+    noted = [commit for commit in (named, run and run.commit) if commit]
     if places.project is None or not code:
         return noted[0] if noted else None
     return commit_with(places.project, code, noted) or (noted[0] if noted else None)

@@ -16,8 +16,10 @@ from diminuendo import lineage
 from diminuendo.checksum import actual_checksum, stated_checksum
 from diminuendo.errors import UserError
 from diminuendo.files import digest_of_json, json_text, sha256_of
+from diminuendo.provenance import raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
+from diminuendo.provenance.history import data_folders, parameters_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
 
 UNSEEN = "not at hand"
@@ -81,17 +83,20 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
 def verify_project(places: Places) -> Iterator[Finding]:
     """Every model of the project with all that it descends from, the evaluation and the reports."""
     done: set[str] = set()
-    folders = sorted(path for path in (places.project / MODELS).glob("*") if path.is_dir())
+    families = [places.folder_of(home) for home in places.homes]
+    folders = [path for own in families for path in sorted((own / MODELS).glob("*")) if path.is_dir()]
     if not folders:
         raise UserError(f"{places.project / MODELS}: no models; run `make repro`, or `dvc checkout` if they were made")
     for folder in folders:
         path = folder / lineage.MODEL
         yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
-    for path, entry in places.locked_now().items():
-        if not (places.project / path).exists():
-            yield Finding(MISSING, path, str(places.project / path), "dvc.lock names it; `dvc checkout` brings it back")
-        elif path in ("evaluation", "reports"):
-            yield from _folder(places.project / path, path)
+    for entry in places.locked_now():
+        folder = places.place_of(entry)
+        path = places.shown(folder)
+        if not folder.exists():
+            yield Finding(MISSING, path, str(folder), "dvc.lock names it; `dvc checkout` brings it back")
+        elif entry.path in ("evaluation", "reports"):
+            yield from _folder(folder, path)
             files = places.cache.listing(entry.md5)
             if files is None:
                 state = places.cache.state(entry.md5)
@@ -108,8 +113,8 @@ def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
     if folder is not None:
         seen = True
         yield from _folder(folder, what, model.digest)
-    is_it, is_here = places.has_digest(model.digest), folder is not None
-    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, is_it, what, places, is_here):
+    is_it = places.has_digest(model.digest)
+    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, is_it, what, places, folder):
         seen = True
         yield finding
     for path in places.logged_files(model.digest):
@@ -130,8 +135,8 @@ def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
     folder = places.corpus_folder(corpus.digest) or places.unreadable_record(CORPUS, CORPUS_RECORD)
     if folder is not None:
         yield from _prepared(folder, corpus, what)
-    is_it, is_here = places.is_corpus(corpus.digest), folder is not None
-    cached = list(_cached(CORPUS, CORPUS_RECORD, is_it, what, places, is_here))
+    is_it = places.is_corpus(corpus.digest)
+    cached = list(_cached(CORPUS, CORPUS_RECORD, is_it, what, places, folder))
     yield from cached
     if folder is None and not cached:
         yield Finding(UNSEEN, what, "", "no copy of it: not in the project or DVC's cache")
@@ -139,8 +144,7 @@ def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
     if content is None:
         yield Finding(UNSEEN, f"raw data of {what}", "", f"their list ({lineage.RAW}) is not at hand, or damaged")
     else:
-        stored = places.stored_corpus(corpus.digest)
-        yield from _raw(content, what, places, folder is not None, stored.entry.commit if stored else None)
+        yield from _raw(content, what, places, corpus.digest)
 
 
 def _folder(folder: Path, what: str, digest: str | None = None) -> Iterator[Finding]:
@@ -196,25 +200,31 @@ def _files(folder: Path, files: dict[str, str], what: str, all_of_them: str) -> 
 
 
 def _cached(
-    path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places, is_here: bool
+    path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places, folder: Path | None
 ) -> Iterator[Finding]:
     """An output in DVC's cache, which checks a damaged object out without a word.
 
     Objects too damaged to tell what they belonged to are reported if a ``dvc.lock`` names them for this output.
+
+    Args:
+        folder: where the output stands in the working tree, if it does.
     """
     for entry in places.outputs(path):
-        place = f"DVC's cache, {entry.stage}" + (f" of commit {entry.commit[:12]}" if entry.commit else "")
+        of_family = f" of {entry.home}" if entry.home else ""
+        of_commit = f" of commit {entry.commit[:12]}" if entry.commit else ""
+        place = f"DVC's cache, {entry.stage}{of_family}{of_commit}"
+        is_here = entry.commit is None and folder in (None, places.place_of(entry))
         objects, files = places.cache, places.cache.listing(entry.md5)
         if files is None:
             # A list that is gone, or is named wrongly by a damaged dvc.lock, though its output is in the project.
-            if objects.object(entry.md5).exists() or (entry.commit is None and is_here):
+            if objects.object(entry.md5).exists() or (is_here and folder is not None):
                 state, where = objects.state(entry.md5), str(objects.object(entry.md5))
                 yield Finding(state, what, where, f"the list of files of {place}")
             continue
         own = objects.object(files[key]) if key in files else None
         if own is not None and own.is_file() and is_it(own):
             yield from _objects(files, what, place, places)
-        elif own is not None and (own.is_file() or entry.commit is None) and objects.state(files[key]) != WHOLE:
+        elif own is not None and (own.is_file() or is_here) and objects.state(files[key]) != WHOLE:
             yield Finding(objects.state(files[key]), what, str(own), f"{key} of {place}")
 
 
@@ -228,28 +238,29 @@ def _objects(files: dict[str, str], what: str, place: str, places: Places) -> It
     yield from bad or [Finding(WHOLE, what, f"{place} ({len(files)} objects)")]
 
 
-def _raw(content: dict[str, Any], what: str, places: Places, is_current: bool, commit: str | None) -> Iterator[Finding]:
-    """The raw files of a corpus: in their folders, if the project's corpus is this one, and in DVC's cache.
-
-    ``commit``: whose ``dvc.lock`` names the corpus; None for the working tree's.
-    """
-    label = f"raw data of {what}"
+def _raw(content: dict[str, Any], what: str, places: Places, corpus: str) -> Iterator[Finding]:
+    """The raw files of a corpus: in their folders, if a family's corpus is this one, and in DVC's cache."""
+    label, stored = f"raw data of {what}", places.stored_corpus(corpus)
+    commit = stored.entry.commit if stored else None
+    home = places.corpus_home(corpus)
+    said = stored.entry.parameters if stored else parameters_at(places.project, None, home.parameters) if home else {}
     for parameter, files in content["files"].items():
         place, looked = f"{parameter} ({len(files)} files)", False
-        folder = places.raw_folder(parameter) if is_current else None
-        # Not one of them there: params.yaml names another source now, or the folder is elsewhere.
-        if folder is not None and any((folder / name).exists() for name in files):
+        folders = raw_data.current_folders(places, corpus, parameter)
+        # Not one of them there: the folder is elsewhere now.
+        if folder := next((own for own in folders if any((own / name).exists() for name in files)), None):
             looked = True
             yield from _files(folder, files, label, f"{folder} ({len(files)} files)")
-        tracked = places.tracked(parameter, commit) if places.project else None
+        value = data_folders(said).get(parameter)
+        tracked = raw_data.tracked(places, value, commit) if value else None
         if tracked:
             looked = True
             yield from _tracked(files, tracked, label, f"DVC's cache, {place}")
-        elif tracked is not None and commit is None and is_current:
+        elif tracked is not None and commit is None:
             looked = True
             yield Finding(MISSING, label, place, "the list of files that its .dvc file names is not in DVC's cache")
         if not looked:
-            yield Finding(UNSEEN, label, place, "not where params.yaml says now, nor in DVC's cache")
+            yield Finding(UNSEEN, label, place, "not where dvc.lock and the parameters say, nor in DVC's cache")
 
 
 def _tracked(files: dict[str, str], objects: dict[str, Path], label: str, all_of_them: str) -> Iterator[Finding]:

@@ -67,6 +67,7 @@ def minute_params() -> dict:
 def write_minute_params(path: Path, params: dict | None = None) -> None:
     # By way of JSON, so that no two sections are one object: YAML would write an alias, which `-S` cannot change.
     plain = json.loads(json.dumps(params or minute_params()))
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 

@@ -6,9 +6,11 @@ import pytest
 from diminuendo import lineage
 from diminuendo.errors import UserError
 from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.dvc_cache import Cache
 from diminuendo.provenance.history import commits_with
 from diminuendo.provenance.places import Places
+from diminuendo.provenance.raw_data import locate
 from tests.factories.project import run
 
 
@@ -40,18 +42,18 @@ def project(tmp_path):
 
 
 def clone_of(root, commit, folder):
-    return CleanClone(Places(root), commit, folder, THIS)
+    places = Places(root)
+    return CleanClone(places, commit, locate(places, Corpus("0" * 64, {}), commit), folder, THIS)
 
 
-def test_raw_data_are_where_the_parameters_say_in_the_version_of_the_commit(project, tmp_path):
+def test_raw_data_are_those_of_the_commit_or_where_they_were(project, tmp_path):
     root, commits = project
     for commit, text in zip(commits, ("first", "second")):
         clone = clone_of(root, commit, tmp_path / "again" / commit)
         clone.make(say=lambda _line: None)
-        assert (clone.root / "../../shared/speech/train.jsonl").read_text() == "speech"
+        assert clone.raw["data.path"].value == str(tmp_path / "shared/speech")
         assert (clone.root / "data/collected/train.jsonl").read_text() == text
-        assert (tmp_path / "again") in clone.root.parents  # nothing is put beside the folder that was asked for
-        assert not (root / "again").exists()
+        assert [path.name for path in (tmp_path / "again" / commit).iterdir()] == ["clone"]
 
 
 def test_results_are_not_taken_from_a_cache_that_the_project_shares(project, tmp_path):
@@ -106,5 +108,6 @@ def test_a_clone_that_was_interrupted_goes_on(project, tmp_path):
 def test_raw_data_that_are_gone_are_asked_for(project, tmp_path):
     root, commits = project
     (tmp_path / "shared/speech").rename(tmp_path / "shared/moved")
-    with pytest.raises(UserError, match=r"data.path: the raw data in ../../shared/speech are not at hand"):
-        clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)
+    expected = r"data.path: the raw data .* are not at hand: ../../shared/speech \(named by params.yaml .*--data FOLDER"
+    with pytest.raises(UserError, match=expected):
+        clone_of(root, commits[0], tmp_path / "again")

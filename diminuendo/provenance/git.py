@@ -1,0 +1,27 @@
+"""Git, asked and never told to change anything."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Output of a git command; empty where it fails or there is no git."""
+    command = ["git", "-C", os.fspath(root), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    except (OSError, ValueError, subprocess.SubprocessError):  # ValueError: not text
+        return ""
+
+
+def digest_at(root: Path, commit: str, name: str) -> str | None:
+    """SHA-256 of a file at a commit; None where there is none."""
+    command = ["git", "-C", os.fspath(root), "cat-file", "blob", f"{commit}:{name}"]
+    try:
+        content = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return hashlib.sha256(content).hexdigest()

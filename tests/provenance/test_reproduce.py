@@ -1,0 +1,200 @@
+"""Recordings that were switched in, and a commit made after the run: where its data and its parameters are found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from click.testing import CliRunner
+
+from diminuendo.cli import main
+from diminuendo.files import sha256_of
+from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.places import Places
+from diminuendo.provenance.raw_data import FOLDER, GIT, locate
+from diminuendo.provenance.reproduce import commits_of
+from diminuendo.provenance.store import Run
+from diminuendo.provenance.target import model_of
+from diminuendo.provenance.trace import trace
+from tests.factories.project import run
+from tests.factories.switched import PARAMS, commit_results, make_switched_project
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Run and committed; all that the tests below change they change in copies."""
+    place = tmp_path_factory.mktemp("switched")
+    commit = commit_results(make_switched_project(place))
+    return place, commit
+
+
+@pytest.fixture
+def place(built, tmp_path):
+    """A copy of the project and its recordings."""
+    shutil.copytree(built[0], tmp_path / "place", symlinks=True)
+    return tmp_path / "place"
+
+
+@pytest.fixture
+def project(place, monkeypatch):
+    monkeypatch.chdir(place / "home/project")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return place / "home/project"
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return result.exit_code, result.stdout + result.stderr
+
+
+def switch_back(project):
+    """The family of the commands again, of which nothing was run; the cache and the commits know the voices."""
+    for name in ("models", "data/prepared", "dvc.lock"):
+        path = project / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run(project, "git", "rm", "-q", "--cached", "dvc.lock")
+    run(project, "git", "checkout", "-q", "HEAD~1", "--", "params.yaml")
+    run(project, "git", "commit", "-qm", "the commands again")
+
+
+def located(project, digest, commit, **more):
+    places = Places(project)
+    return locate(places, model_of(digest, places).corpus, commit, **more)["data.path"]
+
+
+def test_recordings_that_were_switched_in_give_the_same_bytes_from_the_commit_after_the_run(built, project):
+    digest = sha256_of(project / "models/teacher/model.onnx")
+    switch_back(project)
+    status, said = command("reproduce", digest, "--environment", "this")
+    assert status == 0, said
+    assert f"the same bytes again, from commit {built[1][:12]}" in said
+    assert "taken from the file's lineage" not in said  # they are those of the commit
+
+
+def test_the_commit_after_the_run_comes_before_the_one_that_the_run_noted(built, project):
+    places = Places(project)
+    model = model_of("teacher", places)
+    before = run(project, "git", "rev-parse", "HEAD~1").stdout.strip()
+    noted = Run("1", "teacher", "FINISHED", before, True, model.record["code"], 0, ())
+    assert next(commits_of([model], places, {model.digest: noted})) == built[1]
+    assert trace(model, places).found[model.digest].commit == built[1]
+
+
+def test_before_the_commit_the_lock_file_of_the_working_tree_says_where_the_recordings_are(place, project):
+    run(project, "git", "reset", "-q", "HEAD~1")
+    run(project, "git", "checkout", "-q", "params.yaml")
+    head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    found = located(project, "teacher", head)
+    assert (found.kind, found.value, found.is_checked) == (FOLDER, str(place / "speech"), True)
+
+
+def test_mlflow_says_where_recordings_were_that_no_lock_file_names(place, project):
+    digest = sha256_of(project / "models/teacher/model.onnx")
+    shutil.copy(project / "models/teacher/model.onnx", place / "shipped.onnx")
+    switch_back(project)
+    run(project, "git", "reset", "-q", "--hard", "HEAD~2")  # no commit names the voices any more
+    run(project, "git", "reflog", "expire", "--expire=now", "--all")
+    (project / "params.yaml").touch()
+    places = Places(project)
+    model = model_of(str(place / "shipped.onnx"), places)
+    assert model.digest == digest
+    head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    folders = {"data.path": "../../speech", "data.collected": "corpora/collected"}
+    made = Run("1", "prepare", "FINISHED", head, True, None, 0, (), folders)
+    found = locate(places, model.corpus, head, made)
+    assert found["data.path"].value == str(place / "speech") and "MLflow" in found["data.path"].by
+    assert (found["data.collected"].kind, found["data.collected"].value) == (GIT, "corpora/collected")
+    status, said = command("reproduce", str(place / "shipped.onnx"), "--environment", "this")
+    assert status == 2 and "../not-here (named by params/voices.yaml" in said and "--data FOLDER" in said
+    assert not (project / ".work/reproduce").exists()
+
+
+def test_recordings_that_were_moved_are_asked_for_and_taken_from_where_the_user_says(built, place, project):
+    (place / "speech").rename(place / "moved")
+    status, said = command("reproduce", "teacher", "--environment", "this")
+    assert status == 2 and "../../speech (named by dvc.lock) is not there" in said and "--data FOLDER" in said
+    found = located(project, "teacher", built[1], given={"data.path": place / "moved"})
+    assert (found.kind, found.value, found.is_checked) == (FOLDER, str(place / "moved"), True)
+    (place / "moved/train-003.wav").unlink()
+    (place / "moved/test.jsonl").write_text("")
+    for folder, expected in (
+        ("moved", "1 of 27 files missing (first: train-003.wav), 1 of 27 files changed (first: test.jsonl)"),
+        ("nowhere", "no such folder"),
+    ):
+        status, said = command("reproduce", "teacher", "--environment", "this", "--data", str(place / folder))
+        assert status == 2 and expected in said and said.count("error: ") == 1
+    assert not (project / ".work/reproduce").exists()
+
+
+def test_of_several_claims_the_one_with_the_files_is_taken(place, project):
+    """The folder that the lock file names has other recordings now; a parameter file names the right ones."""
+    (place / "speech").rename(place / "home/recordings")
+    shutil.copytree(place / "home/recordings", place / "speech")
+    (place / "speech/train-000.wav").write_bytes((place / "speech/train-001.wav").read_bytes())
+    head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    assert located(project, "teacher", head).changed == ("train-000.wav",)
+    text = (project / PARAMS).read_text()
+    (project / PARAMS).write_text(text.replace("path: ../not-here", "path: ../recordings"))
+    found = located(project, "teacher", head)
+    assert found.value == str(place / "home/recordings") and found.is_checked and not found.changed
+
+
+def to_side_family(project, place):
+    """What the main family had becomes ``families/voices``; the main one is the commands again."""
+    text = (project / PARAMS).read_text()
+    home = project / "families/voices"
+    (home / "data").mkdir(parents=True)
+    shutil.move(project / "data/prepared", home / "data")
+    shutil.move(project / "models", home)
+    shutil.move(project / "dvc.lock", home)
+    (home / "dvc.yaml").write_text("vars:\n  - ../../params/voices.yaml\nstages: {}\n")
+    (project / PARAMS).write_text(text.replace("path: ../not-here", "path: ../../speech"))
+    run(project, "git", "checkout", "-q", "HEAD~1", "--", "params.yaml")
+    run(
+        project, "git", "add", "params.yaml", PARAMS, "dvc.lock", "families/voices/dvc.lock", "families/voices/dvc.yaml"
+    )
+    run(project, "git", "commit", "-qm", "two families")
+    return run(project, "git", "rev-parse", "HEAD").stdout.strip()
+
+
+def test_a_model_of_a_side_family_is_built_from_its_own_parameters(place, project, tmp_path):
+    commit = to_side_family(project, place)
+    places = Places(project)
+    model = model_of("voices/teacher", places)
+    assert model == model_of("teacher", places) == model_of(model.digest[:8], places)
+    assert next(commits_of([model], places, {})) == commit
+    found = trace(model, places).found
+    assert found[model.digest].folder == "families/voices/models/teacher" and found[model.digest].cached
+    assert found[model.digest].entry.home == found[model.corpus.digest].entry.home == "families/voices"
+    clone = CleanClone(places, commit, locate(places, model.corpus, commit), tmp_path / "again", THIS)
+    clone.make(say=lambda _line: None)
+    said = []
+    clone.set_parameters(model.chain(), model.corpora(), said.append)
+    assert said == [] and str(place / "speech") in (clone.root / "params.yaml").read_text()
+    clone.build("prepare")
+    assert places.is_corpus(model.corpus.digest)(clone.root / "data/prepared/corpus.json")
+
+
+def test_the_whole_project_is_all_of_its_families(place, project):
+    to_side_family(project, place)
+    status, said = command("verify")
+    assert status == 0 and "DVC's cache, train_teacher of families/voices" in said and "not at hand" not in said
+    prepared = project / "families/voices/data/prepared"
+    for path, expected in (
+        (project / "families/voices/models/teacher/summary.json", "summary.json"),
+        (prepared / "tokens.json", "tokens.json"),
+        (place / "speech/dev-000.wav", "dev-000.wav"),
+    ):
+        before = path.read_bytes()
+        path.unlink()
+        status, said = command("verify")
+        assert status == 1 and expected in said
+        path.write_bytes(before)
+    shutil.move(prepared, place)
+    status, said = command("verify")
+    assert status == 1 and "missing     families/voices/data/prepared" in said
