@@ -43,8 +43,8 @@ def minute_projects(tmp_path_factory):
 @pytest.fixture(scope="session")
 def fresh_store(tmp_path_factory):
     """An empty MLflow database, made once: its migrations take seconds."""
-    from mlflow import MlflowClient
+    from diminuendo.tracking.database import make_ready
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    make_ready(path, print)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.errors import UserError
 from diminuendo.gate.decision import Decision, Party, Rule
+from diminuendo.tracking.names import metric_name
 
 if TYPE_CHECKING:
     from diminuendo.config import Params
@@ -139,9 +139,7 @@ def _metrics(rules: tuple[Rule, ...]) -> dict[str, float]:
     for rule in rules:
         if rule.figure is None:
             continue
-        # MLflow takes these characters in the name of a metric and no others.
-        parts = (rule.reference, rule.name, rule.test)
-        name = "/".join(re.sub(r"[^A-Za-z0-9_.-]", "_", part) for part in parts if part)
+        name = metric_name(*(part for part in (rule.reference, rule.name, rule.test) if part))
         found[name] = rule.figure
         if rule.judged is not None and rule.judged != rule.figure:
             found[f"{name}/upper"] = rule.judged

@@ -3,236 +3,288 @@
 from __future__ import annotations
 
 import getpass
-import json
+import os
 import shutil
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.entities import ViewType
 
 from diminuendo.files import write_json
-from diminuendo.tracking.journal import EVENTS, OUTBOX, SENT, is_live, journals
-from diminuendo.tracking.mlflow_model import write_mlflow_model
-from diminuendo.tracking.readable import NOTE, description, shown_tags
-from diminuendo.tracking.store import open_client
+from diminuendo.tracking.journal import EVENTS, OUTBOX, SENT, is_live, journals, read_events, sent_state
+from diminuendo.tracking.names import KEY_LENGTH, text
+from diminuendo.tracking.notes import leave_note, say
+from diminuendo.tracking.recorder import Recorder
+from diminuendo.tracking.refusal import Damaged, RunGone, Verdict, Waits, is_alive, is_refusal, look_around
+from diminuendo.tracking.store import open_client, reason_of
 
 # For this file alone: MLflow's pages hide tags of its own prefix.
 JOURNAL_TAG = "mlflow.diminuendo.journal"
 WORKSPACE_TAG = "mlflow.diminuendo.workspace"
-OF_PIPELINES = ("metrics", "summary", "artifact", "tags")
-BATCH = 900  # MLflow takes 1000 metrics at once
-# Refusals that no retry changes: the event is reported and left out.
-PERMANENT = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
+PROBE_TAG = "mlflow.diminuendo.probe"
+OF_PIPELINES = ("metrics", "summary", "artifact", "tags", "end")
+OF_FILES = ("artifact", "model")  # their place may be full or closed while the store takes all else
+TRIES = 5  # of a record that is neither taken nor refused, while the store takes others
+DELIVERED = ".delivered-"
 
 
 class Delivery:
     """Carries journals to one MLflow store."""
 
     def __init__(self) -> None:
-        self.client, self.experiment = open_client()
+        """
+        Raises:
+            Exception: whatever the store that cannot be opened raises.
+        """
+        self.client, self.experiment = open_client(leave_note)
+        # A store that was lost and made anew has the same address, but no experiment of the same time.
+        self.store = f"{self.experiment}@{self.client.get_experiment(self.experiment).creation_time}"
         self.workspace = str(OUTBOX.resolve())
+        self._tried: dict[tuple[str, int | None], int] = {}
+        for folder in OUTBOX.glob(f"{DELIVERED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
         self._reconcile()
 
-    def carry(self, folder: Path) -> None:
-        """Deliver what is new in the journal, and remove it once all is delivered."""
+    def carry(self, folder: Path) -> bool:
+        """Deliver what is new in the journal, and remove it once all is delivered.
+
+        Returns:
+            Whether all that is written is delivered; False of a pipeline that waits for its stages.
+
+        Raises:
+            StoreAway, ExperimentGone: nothing can be delivered now.
+            Waits: the journal's next record, or a file of it, cannot be delivered now; others can.
+            Damaged: no run can be made of it, ever.
+        """
         live = is_live(folder)  # looked at before reading, so that the last events are not missed
-        state = _state_of(folder)
-        if _start_of(folder)["kind"] == "pipeline":
-            if not live:
-                self._end_pipeline(folder, state)
-            return
-        for batch, offset in _batches(folder / EVENTS, state.get("offset", 0)):
-            self._send(folder, state, batch)
-            state["offset"] = offset
-            write_json(folder / SENT, state)
-        if not live:
-            if not state.get("ended"):
-                last = int((folder / EVENTS).stat().st_mtime * 1000)
-                self._terminate(state["run"], _killed({"time": last}))
-            shutil.rmtree(folder)
-
-    def _send(self, folder: Path, state: dict[str, Any], batch: list[dict[str, Any]]) -> None:
-        """A batch is one event, or several of metrics."""
+        start, state = _start_of(folder), sent_state(folder)
+        if state.get("dropped"):
+            return live or _remove(folder)
         try:
-            getattr(self, f"_{batch[0]['event']}")(folder, state, *batch)
-        except MlflowException as error:
-            if error.error_code not in PERMANENT:
-                raise
-            print(f"{folder.name}: left out {batch[0]['event']}: {error}", file=sys.stderr, flush=True)
+            return self._carry(folder, start, state, live)
+        except RunGone as gone:
+            if self._is_of_another_store(state, gone.found):
+                leave_note(f"{start['name']} is recorded again from its start: the store that had its run is gone")
+                write_json(folder / SENT, {"store": self.store})
+                return self.carry(folder)
+            leave_note(f"the run of {start['name']} was deleted in MLflow: what it still had to record is left out")
+            write_json(folder / SENT, {**state, "dropped": True})
+            return live or _remove(folder)
 
-    # One method per event of the journal.
+    def _carry(self, folder: Path, start: dict[str, Any], state: dict[str, Any], live: bool) -> bool:
+        is_pipeline = start["kind"] == "pipeline"
+        if is_pipeline:
+            # Until its stages have runs, they need it; without a stage that really ran there is no run to record.
+            if live or any(_waits_for(other, folder.name) for other in journals()):
+                return live
+            if "run" not in state:
+                return _remove(folder)
+        fresh = False
+        for batch, end in _batches(folder, state.get("offset", 0)):
+            if not is_pipeline or batch[0]["event"] in OF_PIPELINES:
+                self._send(folder, start, state, batch)
+            state["offset"], fresh = end, True
+            write_json(folder / SENT, state)
+        if live:
+            return True
+        if not state.get("ended"):
+            last = int((folder / EVENTS).stat().st_mtime * 1000)
+            self._send(folder, start, state, [{**_killed(last), "event": "end"}])
+            write_json(folder / SENT, state)
+        elif state.get("later") and not fresh:
+            self._send_later(folder, start, state)
+        if state.get("later"):
+            raise Waits("; ".join(dict.fromkeys(reason for _, reason in state["later"])))
+        return _remove(folder)
 
-    def _start(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        parent = None
-        if event["parent"] and (above := OUTBOX / event["parent"]).is_dir():
-            # A pipeline's run is made for the first stage that really runs: most `make repro` run none.
-            above_state = _state_of(above)
-            parent = above_state.get("run") or self._run_for(above, above_state, _start_of(above), None)
-        self._run_for(folder, state, event, parent)
-        parents = {key: digest for key, digest in event["tags"].items() if key.startswith("input.")}
-        models = [model for digest in parents.values() if (model := self._model_of(digest))]
-        if models:
-            inputs = [LoggedModelInput(model_id=model.model_id) for model in models]
-            self.client.log_inputs(state["run"], models=inputs)
-        params = [Param(key, value) for key, value in event["params"].items()]
-        for first in range(0, len(params), 100):
-            self.client.log_batch(state["run"], params=params[first : first + 100])
-
-    def _metrics(self, folder: Path, state: dict[str, Any], *events: dict[str, Any]) -> None:
-        metrics = [
-            Metric(key, value, event["time"], event["step"] or 0)
-            for event in events
-            for key, value in event["values"].items()
-        ]
-        for first in range(0, len(metrics), BATCH):
-            self.client.log_batch(state["run"], metrics=metrics[first : first + BATCH])
-
-    def _summary(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        self._metrics(folder, state, {**event, "step": None})
-        state["summary"] = {**state.get("summary", {}), **event["values"]}
-
-    def _model_metrics(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        # On the run that made the model too: there the columns of all members can be compared.
-        model = self._model_of(event["digest"])
-        if model is not None:
-            self._link(model.source_run_id or state["run"], model.model_id, event["values"], event["time"])
-
-    def _artifact(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        path = folder / event["file"]
-        if path.is_dir():
-            place = "/".join(part for part in (event["folder"], path.name) if part)
-            self.client.log_artifacts(state["run"], str(path), place)
+    def _send(self, folder: Path, start: dict[str, Any], state: dict[str, Any], batch: list[dict[str, Any]]) -> None:
+        """A batch is one event, or several of metrics. One that has to wait for its file alone is noted for later."""
+        kind, begin = batch[0]["event"], batch[0].get("begin")
+        if kind == "damaged":
+            leave_note(f"a line of the record of {start['name']} is damaged, and left out")
+        elif kind == "start":
+            self._run_for(folder, start, state, self._parent_run(start.get("parent")))
+            self._attempt(folder, start, state, kind, begin, Recorder.inputs)
+            self._attempt(folder, start, state, kind, begin, Recorder.parameters)
         else:
-            self.client.log_artifact(state["run"], str(path), event["folder"])
+            try:
+                self._attempt(folder, start, state, kind, begin, getattr(Recorder, kind), *batch)
+            except Waits as error:
+                if kind not in OF_FILES:
+                    raise
+                state.setdefault("later", []).append([begin, str(error)])
 
-    def _tags(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        values = event["values"]
-        if "output" in values and NOTE not in values:
-            values = {**values, NOTE: description(_start_of(folder), values["output"])}
-        self.client.log_batch(state["run"], tags=[RunTag(key, value) for key, value in values.items()])
+    def _send_later(self, folder: Path, start: dict[str, Any], state: dict[str, Any]) -> None:
+        left = []
+        for begin, _ in state["later"]:
+            _, _, event = next(read_events(folder / EVENTS, begin), (0, 0, None))
+            try:
+                self._send(folder, start, {**state, "later": []}, [{"event": "damaged", **(event or {})}])
+            except Waits as error:
+                left.append([begin, str(error)])
+        state["later"] = left
+        write_json(folder / SENT, state)
 
-    def _model(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        start, digest = _start_of(folder), event["digest"]
-        model = self._model_of(digest, run=state["run"])
-        if model is None:
-            tags = {"digest": digest, "stage": start["tags"]["stage"]}
-            model = self.client.create_logged_model(
-                self.experiment, start["name"], state["run"], tags, start["params"], model_type="asr"
-            )
-        if model.status != LoggedModelStatus.READY:
-            with tempfile.TemporaryDirectory() as place:
-                write_mlflow_model(Path(place), folder / event["file"], model, state["run"])
-                self.client.log_model_artifacts(model.model_id, place)
-            self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            self.client.log_outputs(state["run"], models=[LoggedModelOutput(model.model_id, step=0)])
-        self._link(state["run"], model.model_id, state.get("summary", {}), event["time"])
+    def _attempt(
+        self,
+        folder: Path,
+        start: dict[str, Any],
+        state: dict[str, Any],
+        kind: str,
+        begin: int | None,
+        write: Callable[..., None],
+        *events: dict[str, Any],
+    ) -> None:
+        judge = self._judge(folder, state, kind, begin)
+        try:
+            write(Recorder(self.client, self.experiment, folder, start, state, judge, leave_note), *events)
+        except Verdict:
+            raise
+        except Exception as error:
+            judge(error)
+            leave_note(f"{write.__name__} of {start['name']} left out: MLflow refused it: {reason_of(error)}")
 
-    def _end(self, folder: Path, state: dict[str, Any], event: dict[str, Any]) -> None:
-        self._terminate(state["run"], event)
-        state["ended"] = True
+    def _parent_run(self, parent: str | None) -> str | None:
+        """The run of the pipeline's journal; None where there is none, or the user deleted it."""
+        if not parent or not (above := OUTBOX / parent).is_dir():
+            return None
+        # A pipeline's run is made for the first stage that really runs: most `make repro` run none.
+        try:
+            start, state = _start_of(above), sent_state(above)
+            if "run" in state:
+                if is_alive(self.client, state["run"]):
+                    return state["run"]
+                if not self._is_of_another_store(state, False):
+                    return None
+                state = {}
+            return self._run_for(above, start, state, None)
+        except (Damaged, RunGone):
+            return None
 
-    def _link(self, run: str, model: str, values: dict[str, float], time: int) -> None:
-        metrics = [Metric(key, value, time, 0, model_id=model, run_id=run) for key, value in values.items()]
-        if metrics:
-            self.client.log_batch(run, metrics=metrics)
-
-    def _terminate(self, run: str, end: dict[str, Any]) -> None:
-        if end["error"]:
-            self.client.set_tag(run, "error", end["error"][:5000])
-        self.client.set_terminated(run, end["status"], end_time=end["time"])
-
-    def _run_for(self, folder: Path, state: dict[str, Any], start: dict[str, Any], parent: str | None) -> str:
+    def _run_for(self, folder: Path, start: dict[str, Any], state: dict[str, Any], parent: str | None) -> str:
         """The MLflow run of a journal: made now, or by a sender that died before it could note the id."""
-        if state.get("making"):
-            found = self._search(f"tags.`{JOURNAL_TAG}` = '{folder.name}'")
-            if found:
-                state["run"] = found[0].info.run_id
-        if "run" not in state:
-            write_json(folder / SENT, {**state, "making": True})
-            tags = {
-                **shown_tags(start["tags"]),
-                **({NOTE: description(start)} if "stage" in start["tags"] else {}),
-                JOURNAL_TAG: folder.name,
-                WORKSPACE_TAG: self.workspace,
-                "mlflow.user": getpass.getuser(),
-                "mlflow.source.name": start["tags"].get("stage", start["name"]),
-                **({"mlflow.parentRunId": parent} if parent else {}),
-            }
-            run = self.client.create_run(self.experiment, start["time"], tags, run_name=start["name"])
-            state["run"] = run.info.run_id
+        if "run" in state:
+            return state["run"]
+        judge = self._judge(folder, {}, "start", 0)
+        try:
+            found = self._search(f"tags.`{JOURNAL_TAG}` = '{folder.name}'", ViewType.ALL)
+            run = found[0] if found else self._create_run(folder, start, parent)
+        except Exception as error:
+            judge(error)
+            raise Damaged(reason_of(error)) from error
+        if run.info.lifecycle_stage != "active":
+            raise RunGone(True)
+        begun = {**state, "run": run.info.run_id, "store": self.store}
+        self._attempt(folder, start, begun, "start", 0, Recorder.describe)
+        state.update(begun)
         write_json(folder / SENT, state)
         return state["run"]
 
-    def _end_pipeline(self, folder: Path, state: dict[str, Any]) -> None:
-        if any(_start_of(other)["parent"] == folder.name for other in journals()):
-            return  # its stages come first
-        if "run" in state:
-            for batch, _ in _batches(folder / EVENTS, 0):
-                last = batch[-1]
-                if batch[0]["event"] in OF_PIPELINES:
-                    self._send(folder, state, batch)
-            self._terminate(state["run"], last if last["event"] == "end" else _killed(last))
-        shutil.rmtree(folder)
+    def _create_run(self, folder: Path, start: dict[str, Any], parent: str | None) -> Any:
+        tags = {
+            JOURNAL_TAG: folder.name,
+            WORKSPACE_TAG: self.workspace,
+            "mlflow.user": _user(),
+            "mlflow.source.name": text(start["tags"].get("stage", start["name"]), KEY_LENGTH),
+            **({"mlflow.parentRunId": parent} if parent else {}),
+        }
+        return self.client.create_run(self.experiment, start["time"], tags, run_name=text(start["name"], KEY_LENGTH))
 
-    def _model_of(self, digest: str, run: str | None = None) -> Any:
-        """The newest MLflow model of this digest."""
-        found = self.client.search_logged_models(
-            [self.experiment],
-            filter_string=f"tags.digest = '{digest}'" + (f" AND source_run_id = '{run}'" if run else ""),
-            max_results=1,
-            order_by=[{"field_name": "creation_timestamp", "ascending": False}],
-        )
-        return found[0] if found else None
+    def _judge(self, folder: Path, state: dict[str, Any], kind: str, begin: int | None) -> Callable[[Exception], None]:
+        """Tells what a failure means; see ``Recorder``. The store is looked at once for each event."""
+        looked = False
 
-    def _search(self, condition: str) -> list[Any]:
-        return self.client.search_runs([self.experiment], condition, max_results=100)
+        def judge(error: Exception) -> None:
+            nonlocal looked
+            if isinstance(error, Verdict):
+                raise error
+            if not looked:
+                run = state.get("run")
+                tag = (JOURNAL_TAG, folder.name) if run else (PROBE_TAG, "taken")
+                look_around(self.client, self.experiment, run, tag)
+                looked = True
+            if is_refusal(error):
+                return
+            if kind in OF_FILES:
+                raise Waits(reason_of(error)) from error
+            tries = self._tried.get((folder.name, begin), 0) + 1
+            self._tried[folder.name, begin] = tries
+            if tries < TRIES:
+                raise Waits(reason_of(error)) from error
+
+        return judge
+
+    def _is_of_another_store(self, state: dict[str, Any], found: bool) -> bool:
+        return not found and state.get("store", self.store) != self.store
+
+    def _search(self, condition: str, view: int = ViewType.ACTIVE_ONLY) -> list[Any]:
+        return self.client.search_runs([self.experiment], condition, view, max_results=100)
 
     def _reconcile(self) -> None:
         """End runs of this workspace that MLflow believes to be running though their journal is gone."""
         known = {folder.name for folder in journals()}
-        ours = f"tags.`{WORKSPACE_TAG}` = '{self.workspace}'"
-        for run in self._search(f"attributes.status = 'RUNNING' AND {ours}"):
-            if run.data.tags.get(JOURNAL_TAG) not in known:
-                self._terminate(run.info.run_id, _killed({"time": int(time.time() * 1000)}))
+        quote = '"' if "'" in self.workspace else "'"
+        ours = f"tags.`{WORKSPACE_TAG}` = {quote}{self.workspace}{quote}"
+        try:
+            for run in self._search(f"attributes.status = 'RUNNING' AND {ours}"):
+                if run.data.tags.get(JOURNAL_TAG) not in known:
+                    end = _killed(int(time.time() * 1000))
+                    self.client.set_tag(run.info.run_id, "error", end["error"])
+                    self.client.set_terminated(run.info.run_id, end["status"], end_time=end["time"])
+        except Exception as error:  # nothing is lost by it, and the next sender does it again
+            say(f"runs that were left open are not looked for: {reason_of(error)}")
 
 
-def _killed(last: dict[str, Any]) -> dict[str, Any]:
-    return {"status": "KILLED", "error": "its process was killed", "time": last["time"]}
-
-
-def _state_of(folder: Path) -> dict[str, Any]:
+def _user() -> str:
     try:
-        return json.loads((folder / SENT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's number without a name
+        return str(os.getuid())
+
+
+def _killed(time: int) -> dict[str, Any]:
+    return {"status": "KILLED", "error": "its process was killed", "time": time}
+
+
+def _remove(folder: Path) -> bool:
+    """True. Renamed first: a half removed journal would be taken for one that is not delivered."""
+    gone = folder.rename(folder.with_name(f"{DELIVERED}{folder.name}"))
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
 
 
 def _start_of(folder: Path) -> dict[str, Any]:
-    with open(folder / EVENTS, encoding="utf-8") as file:
-        return json.loads(file.readline())
+    try:
+        _, _, event = next(read_events(folder / EVENTS), (0, 0, None))
+    except FileNotFoundError:
+        event = None
+    if event is None or event["event"] != "start":
+        raise Damaged(f"{EVENTS} does not begin with the start of a run")
+    return event
 
 
-def _batches(path: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
+def _waits_for(folder: Path, pipeline: str) -> bool:
+    """Whether the journal is of a stage of this pipeline that has no run yet."""
+    try:
+        return _start_of(folder).get("parent") == pipeline and not {"run", "dropped"} & sent_state(folder).keys()
+    except Damaged:
+        return False
+
+
+def _batches(folder: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """Events from ``offset`` (bytes) on, metrics in a row together, each batch with the offset behind it.
 
-    A last line that is not whole yet, or never will be because its writer was killed, is not read.
+    An event has its own offset as ``begin``; of a damaged line nothing else is known.
     """
     batch: list[dict[str, Any]] = []
-    with open(path, "rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            event = json.loads(line)
-            if batch and not (event["event"] == batch[0]["event"] == "metrics"):
-                yield batch, offset
-                batch = []
-            batch.append(event)
-            offset += len(line)
+    for begin, end, event in read_events(folder / EVENTS, offset):
+        event = {"event": "damaged", **(event or {}), "begin": begin}
+        if batch and not (event["event"] == batch[0]["event"] == "metrics"):
+            yield batch, begin
+            batch = []
+        batch.append(event)
+        offset = end
     if batch:
         yield batch, offset

@@ -8,9 +8,9 @@ import time
 from functools import cache
 from typing import Any
 
-from diminuendo.tracking.journal import is_live, journals
+from diminuendo.tracking.journal import on_their_way
 from diminuendo.tracking.store import open_client, store_trouble, tracking_uri
-from diminuendo.tracking.track import SWITCH, start_sender
+from diminuendo.tracking.track import SWITCH, last_trouble, start_sender
 
 UI = "http://127.0.0.1:5000"  # where `make ui` listens
 
@@ -55,12 +55,12 @@ def _store() -> tuple[Any, str]:
 
 
 def _let_arrive(patience: float) -> None:
-    def arriving() -> bool:
-        return any(not is_live(folder) for folder in journals())
-
-    if not arriving():
+    if not on_their_way():
         return
+    begin = time.time()
     start_sender()
-    deadline = time.monotonic() + patience
-    while arriving() and time.monotonic() < deadline:
+    while on_their_way() and time.time() - begin < patience:
+        trouble = last_trouble()
+        if trouble is not None and trouble["time"] > begin and trouble["gave_up"]:
+            return
         time.sleep(0.1)

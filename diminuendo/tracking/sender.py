@@ -11,14 +11,21 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diminuendo.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
-from diminuendo.tracking.store import store_trouble
+from diminuendo.tracking.notes import leave_note
+from diminuendo.tracking.store import reason_of, store_trouble
+
+if TYPE_CHECKING:
+    from diminuendo.tracking.delivery import Delivery
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0  # without any success and without a live journal
+PAUSE_SECONDS = 0.5  # after a failure; doubled each time, up to:
 LONGEST_PAUSE_SECONDS = 15.0
+LONGEST_PAUSE_AT_THE_END = 2.0  # nobody writes any more, and somebody may wait
 
 
 def main() -> None:
@@ -37,41 +44,108 @@ def main() -> None:
 def serve() -> bool:
     """Deliver until nothing is left (True) or it is hopeless (False)."""
     os.nice(5)  # the stage that is being recorded comes first
-    last_success, pause, delivery = time.monotonic(), 0.5, None
+    last_success, pause, delivery, held, told = time.monotonic(), PAUSE_SECONDS, None, _Held(), None
     while waiting := journals():
+        live = any(map(_may_be_live, waiting))
+        longest = LONGEST_PAUSE_SECONDS if live else LONGEST_PAUSE_AT_THE_END
         try:
             if delivery is None:
                 from diminuendo.tracking.delivery import Delivery
 
                 delivery = Delivery()
-            for folder in waiting:
-                try:
-                    delivery.carry(folder)
-                except (KeyError, TypeError, ValueError) as error:  # a damaged journal must not hold up the rest
-                    _set_aside(folder, error)
-            last_success, pause = time.monotonic(), 0.5
-            (OUTBOX / TROUBLE).unlink(missing_ok=True)
-            time.sleep(POLL_SECONDS)
-        except Exception as error:
-            hopeless = time.monotonic() - last_success > PATIENCE_SECONDS and not any(map(is_live, waiting))
-            _report(error, hopeless)
-            if hopeless:
-                return False
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS if any(map(is_live, waiting)) else 2.0)
+            if _carry(delivery, waiting, held, longest):
+                last_success = time.monotonic()
+            trouble, pause = held.reason(), PAUSE_SECONDS
+        except Exception as error:  # the store is away, or is to be opened anew
+            delivery, trouble = None, store_trouble(error)
+            pause = min(2 * pause, longest)
+        hopeless = bool(trouble) and not live and time.monotonic() - last_success > PATIENCE_SECONDS
+        if trouble != told or hopeless:
+            _log(trouble, hopeless)
+            told = trouble
+        _note_trouble(trouble, hopeless)
+        if hopeless:
+            return False
+        time.sleep(pause if delivery is None else POLL_SECONDS)
     return True
 
 
-def _set_aside(folder: Path, error: Exception) -> None:
-    kept = folder.rename(folder.with_name(f".damaged-{folder.name}"))
-    print(f"{kept}: cannot be delivered: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+def _carry(delivery: Delivery, waiting: list[Path], held: _Held, longest: float) -> bool:
+    """Carry each journal that is not held up; whether any was carried as far as it goes now.
+
+    Raises:
+        StoreAway, ExperimentGone: nothing can be carried now.
+    """
+    from diminuendo.tracking.refusal import Damaged, ExperimentGone, StoreAway
+
+    carried = False
+    for folder in waiting:
+        if held.is_held(folder):
+            continue
+        try:
+            carried |= delivery.carry(folder)
+            held.release(folder)
+        except (StoreAway, ExperimentGone):
+            raise
+        except Damaged as error:
+            _set_aside(folder, error, held, longest)
+        except Exception as error:  # it must not hold up the others
+            held.hold(folder, reason_of(error), longest)
+    return carried
 
 
-def _report(error: Exception, gave_up: bool) -> None:
-    reason = store_trouble(error)
-    outcome = "gave up" if gave_up else "will retry"
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}: {reason}", file=sys.stderr, flush=True)
-    write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": reason, "gave_up": gave_up})
+class _Held:
+    """Journals that could not be carried, each with its own pause."""
+
+    def __init__(self) -> None:
+        self._until: dict[Path, tuple[float, float, str]] = {}
+
+    def is_held(self, folder: Path) -> bool:
+        return folder in self._until and time.monotonic() < self._until[folder][0]
+
+    def hold(self, folder: Path, reason: str, longest: float) -> None:
+        pause = min(2 * self._until[folder][1], longest) if folder in self._until else PAUSE_SECONDS
+        self._until[folder] = (time.monotonic() + pause, pause, reason)
+
+    def release(self, folder: Path) -> None:
+        self._until.pop(folder, None)
+
+    def reason(self) -> str | None:
+        """Why journals that are still there are held up; None where none is."""
+        self._until = {folder: why for folder, why in self._until.items() if folder.exists()}
+        return "; ".join(dict.fromkeys(f"{folder.name}: {why[2]}" for folder, why in self._until.items())) or None
+
+
+def _may_be_live(folder: Path) -> bool:
+    try:
+        return is_live(folder)
+    except OSError:  # no rights; it is told of when it is carried
+        return False
+
+
+def _set_aside(folder: Path, error: Exception, held: _Held, longest: float) -> None:
+    try:
+        kept = folder.rename(folder.with_name(f".damaged-{folder.name}"))
+    except OSError as problem:
+        held.hold(folder, f"cannot be put aside: {problem}", longest)
+        return
+    leave_note(f"{kept}: cannot be delivered: {error}")
+
+
+def _log(trouble: str | None, gave_up: bool) -> None:
+    outcome = "gave up: " if gave_up else "will retry: " if trouble else "goes on"
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}{trouble or ''}", file=sys.stderr, flush=True)
+
+
+def _note_trouble(trouble: str | None, gave_up: bool) -> None:
+    """For those who wait."""
+    try:
+        if trouble is None:
+            (OUTBOX / TROUBLE).unlink(missing_ok=True)
+        else:
+            write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": trouble, "gave_up": gave_up})
+    except OSError as error:  # a full disk must not end the sender
+        print(f"{OUTBOX / TROUBLE}: {error}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

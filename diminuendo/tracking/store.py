@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diminuendo.tracking.notes import say
 from diminuendo.tracking.views import EXPERIMENT_TAGS, KIND
 
 if TYPE_CHECKING:
@@ -25,14 +26,22 @@ def tracking_uri() -> str:
 
 def store_trouble(error: Exception) -> str:
     """One line about a store that failed, without the password that its address may hold."""
+    return _without_password(f"{tracking_uri()}: {reason_of(error)}")
+
+
+def reason_of(error: Exception) -> str:
+    """One line about an error, without a password."""
     text = (str(error).splitlines() or [""])[0][:400]
-    return re.sub(r"//[^/@\s]*@", "//…@", f"{tracking_uri()}: {type(error).__name__}: {text}")
+    return _without_password(f"{type(error).__name__}: {text}")
 
 
-def open_client() -> tuple[MlflowClient, str]:
-    """A client and the id of the experiment, both made on first use."""
+def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
+    """A client and the id of the experiment, both made on first use.
+
+    ``tell`` is told what had to be done to a store that was there: finished, migrated, an experiment restored.
+    """
     uri, name = tracking_uri(), experiment_name()
-    with _one_at_a_time(uri):
+    with one_at_a_time(uri, tell):
         client = _client(uri)
         from mlflow.exceptions import MlflowException
 
@@ -48,8 +57,12 @@ def open_client() -> tuple[MlflowClient, str]:
                 experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    for key in EXPERIMENT_TAGS if KIND not in experiment.tags else ():
-        client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
+        tell(f"the experiment {name} had been deleted in MLflow; it is restored, for runs are recorded in it")
+    try:
+        for key in EXPERIMENT_TAGS if KIND not in experiment.tags else ():
+            client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
+    except MlflowException as error:  # how pages look is no reason not to record
+        tell(f"the experiment {name} goes without its views: {reason_of(error)}")
     return client, experiment.experiment_id
 
 
@@ -60,9 +73,9 @@ def open_existing() -> tuple[MlflowClient, str | None] | None:
     """
     uri = tracking_uri()
     database = _sqlite_file(uri)
-    if database is not None and not database.is_file():
+    if database is not None and (not database.is_file() or database.stat().st_size == 0):
         return None
-    with _one_at_a_time(uri):
+    with one_at_a_time(uri, say):
         client = _client(uri)
         experiment = client.get_experiment_by_name(experiment_name())
     return client, experiment.experiment_id if experiment else None
@@ -76,6 +89,10 @@ def _client(uri: str) -> MlflowClient:
     # MLflow's own patience (7 retries with doubling pauses) would outlast any stage; the sender has its own.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    pool = "MLFLOW_SQLALCHEMYSTORE_"
+    if _sqlite_file(uri) and not any(f"{pool}{setting}" in os.environ for setting in ("POOL_SIZE", "MAX_OVERFLOW")):
+        # A connection that is kept would write on to a file that was removed or replaced since.
+        os.environ.setdefault(f"{pool}POOLCLASS", "NullPool")
     import mlflow
 
     mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
@@ -83,18 +100,30 @@ def _client(uri: str) -> MlflowClient:
 
 
 @contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Processes that open a fresh SQLite store together fail in each other's migrations."""
+def one_at_a_time(uri: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """A SQLite store is whole inside the block, and other processes wait that would open it too.
+
+    Raises:
+        UserError, OSError and errors of SQLite: see ``database.make_ready``.
+    """
     path = _sqlite_file(uri)
     if path is None:
         yield
         return
+    from diminuendo.tracking.database import make_ready
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        make_ready(path, tell)
         yield
 
 
 def _sqlite_file(uri: str) -> Path | None:
     scheme, _, rest = uri.partition(":///")
-    return Path(rest.split("?")[0]) if scheme.startswith("sqlite") else None
+    path = rest.split("?")[0]
+    return Path(path) if scheme.startswith("sqlite") and path not in ("", ":memory:") else None
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//…@", text)

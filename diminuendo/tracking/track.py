@@ -7,17 +7,28 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diminuendo.tracking.journal import OUTBOX, TROUBLE, Journal, is_live, journals
+from diminuendo.tracking.journal import (
+    OUTBOX,
+    TROUBLE,
+    Journal,
+    is_live,
+    journals,
+    lacks_only_files,
+    on_their_way,
+    sent_state,
+)
+from diminuendo.tracking.notes import say, tell_notes
 from diminuendo.tracking.origin import source_state, versions
 from diminuendo.tracking.readable import NOTE, acting, flat
 
 PIPELINE = "DIMINUENDO_PIPELINE"  # id of the journal of the pipeline that the stage belongs to
 SWITCH = "DIMINUENDO_TRACKING"  # "off": nothing is recorded
+LOG = "sender.log"  # in the outbox
 SECONDS_AFTER_FAILURE = 5.0
 
 
@@ -45,8 +56,7 @@ class Track:
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """A file, or a folder of files, as it is now."""
-        if self._journal is not None:
-            self._add("artifact", file=self._journal.keep(Path(path)), folder=folder)
+        self._add_file("artifact", Path(path), folder=folder)
 
     def tags(self, values: Mapping[str, str]) -> None:
         self._add("tags", values={name: str(value) for name, value in values.items()})
@@ -61,8 +71,7 @@ class Track:
 
     def model(self, path: str | Path, digest: str) -> None:
         """The ONNX file, as an MLflow model."""
-        if self._journal is not None:
-            self._add("model", file=self._journal.keep(Path(path)), digest=digest)
+        self._add_file("model", Path(path), digest=digest)
 
     def wait(self, seconds: float = 30.0, inside_pipeline: bool = False) -> None:
         """Wait until the run is delivered, or say why it was not. Inside a pipeline the pipeline waits, unless told."""
@@ -72,6 +81,16 @@ class Track:
     def _add(self, event: str, **content: Any) -> None:
         if self._journal is not None:
             self._journal.add(event, **content)
+
+    def _add_file(self, event: str, path: Path, **content: Any) -> None:
+        if self._journal is None:
+            return
+        try:
+            kept = self._journal.keep(path)
+        except OSError as error:
+            self._journal.lose(path.name, error)
+        else:
+            self._add(event, file=kept, **content)
 
 
 @contextmanager
@@ -85,7 +104,10 @@ def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mappin
         pipeline = None
     all_tags = {"stage": stage, "member": name, **tags, **source_state(), **versions()}
     params = flat(acting(stage, parameters))
-    journal = Journal(name, {"kind": "stage", "parent": pipeline, "params": params, "tags": all_tags})
+    journal = _journal(name, {"kind": "stage", "parent": pipeline, "params": params, "tags": all_tags})
+    if journal is None:
+        yield Track()
+        return
     start_sender()
     with _ended(journal):
         yield Track(journal, inside_pipeline=pipeline is not None)
@@ -98,7 +120,10 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
         yield Track()
         return
     tags = {**source_state(), **versions()}
-    journal = Journal(name, {"kind": "pipeline", "parent": None, "params": {}, "tags": tags})
+    journal = _journal(name, {"kind": "pipeline", "parent": None, "params": {}, "tags": tags})
+    if journal is None:
+        yield Track()
+        return
     os.environ[PIPELINE] = journal.id
     try:
         with _ended(journal):
@@ -123,6 +148,16 @@ def _ended(journal: Journal) -> Iterator[None]:
     finally:
         journal.add("end", status=status, error=error)
         journal.close()
+        if journal.lost:
+            say(f"{journal.lost} record(s) of {journal.name} could not be kept for MLflow: {journal.trouble}")
+
+
+def _journal(name: str, start: dict[str, Any]) -> Journal | None:
+    try:
+        return Journal(name, start)
+    except OSError as error:  # a full disk: a stage that can still write its result is not to fail here
+        say(f"{name} is not recorded in MLflow: its journal cannot be made: {error}")
+        return None
 
 
 def last_trouble() -> dict[str, Any] | None:
@@ -133,45 +168,59 @@ def last_trouble() -> dict[str, Any] | None:
         return None
 
 
-def start_sender() -> None:
+def start_sender() -> subprocess.Popen | None:
     """Start the process that carries journals to MLflow; it ends at once if there is one already."""
-    OUTBOX.mkdir(parents=True, exist_ok=True)
-    with open(OUTBOX / "sender.log", "a") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "diminuendo.tracking.sender"],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # a stage that is killed with its group is to be recorded as killed
-        )
+    try:
+        OUTBOX.mkdir(parents=True, exist_ok=True)
+        with open(OUTBOX / LOG, "a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "diminuendo.tracking.sender"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a stage that is killed with its group is to be recorded as killed
+            )
+    except OSError as error:  # no room, no process left: the next run sends what waits
+        say(f"the sender cannot be started: {error}")
+        return None
 
 
 def deliver(seconds: float, only: Path | None = None) -> None:
-    """Wait for the outbox, or one journal of it, to be delivered; say on stderr why it was not."""
+    """Wait for the outbox, or one journal of it, to be delivered; say on stderr what was not, and why."""
 
     def pending() -> list[Path]:
-        waiting = journals() if only is None else [only] if only.exists() else []
-        return [folder for folder in waiting if not is_live(folder)]
+        return [folder for folder in on_their_way() if only is None or folder.name == only.name]
 
-    if not pending():
-        return
+    left, reason = pending(), ""
+    if left:
+        left, reason = _wait(pending, seconds)
+    tell_notes()
+    if left:
+        say(
+            f"{len(left)} run(s) are not in MLflow yet: {reason}\n"
+            f"tracking: the results are whole; what was to be recorded is kept in {OUTBOX} and sent by the next run"
+        )
+    for folder in journals():
+        if not is_live(folder) and lacks_only_files(folder):
+            say(
+                f"files of a run are not in MLflow yet: {sent_state(folder)['later'][0][1]}\n"
+                f"tracking: they are kept in {OUTBOX / folder.name} and sent by a later run, unless you remove it"
+            )
+
+
+def _wait(pending: Callable[[], list[Path]], seconds: float) -> tuple[list[Path], str]:
+    """Wait for what is pending; what is left, and why."""
     begin = time.time()
-    start_sender()
+    sender = start_sender()
     while (left := pending()) and (waited := time.time() - begin) < seconds:
         trouble = last_trouble()
         if trouble is not None and trouble["time"] > begin and trouble["gave_up"]:
-            break
+            return left, trouble["reason"]
+        if sender is not None and sender.poll():
+            return left, f"the sender ended with status {sender.returncode}; see {OUTBOX / LOG}"
         time.sleep(0.02 if waited < 1 else 0.1)
-    if left:
-        trouble = last_trouble()
-        reason = trouble["reason"] if trouble else f"not done after {seconds:.0f} s"
-        print(
-            f"tracking: {len(left)} run(s) are not in MLflow yet: {reason}\n"
-            "tracking: the results are whole; what was to be recorded is kept in "
-            f"{OUTBOX} and sent by the next run",
-            file=sys.stderr,
-            flush=True,
-        )
+    trouble = last_trouble()
+    return left, trouble["reason"] if trouble else f"not done after {seconds:.0f} s"
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

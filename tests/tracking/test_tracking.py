@@ -233,27 +233,35 @@ def test_a_server_that_is_away_is_told_of_and_loses_nothing(place, monkeypatch, 
 
 
 def test_an_interrupted_delivery_goes_on_without_doing_anything_twice(place, monkeypatch):
+    from mlflow import MlflowClient
+
     from diminuendo.tracking.delivery import Delivery
 
-    digest = record_stage()
-    (folder,) = journals()
-    calls = ["_run_for", "_metrics", "_model", "_end"]
-    for name in calls:  # die after each of these in turn, before it could be noted
-        original = getattr(Delivery, name)
+    record_stage("teacher", value=2.0)
+    (parent,) = journals()
+    digest = record_stage(parents={"input.teacher": sha256_of("model.onnx")})
+    (folder,) = set(journals()) - {parent}
+    Delivery().carry(parent)
+    calls = ["create_run", "log_inputs", "log_batch", "create_logged_model", "log_outputs", "finalize_logged_model"]
+    for name in [*calls, "set_terminated"]:  # die after each of these in turn, before it could be noted
+        original = getattr(MlflowClient, name)
 
-        def dies(self, *arguments, original=original):
-            original(self, *arguments)
-            raise ConnectionError
+        def dies(self, *arguments, original=original, **named):
+            original(self, *arguments, **named)
+            raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr(Delivery, name, dies)
-            with pytest.raises(ConnectionError):
+            patch.setattr(MlflowClient, name, dies)
+            with pytest.raises(SystemExit):
                 Delivery().carry(folder)
     Delivery().carry(folder)
-    (run,) = runs()
+    (run,) = runs("tags.member = 'student'")
+    whole = client().get_run(run.info.run_id)
     assert run.info.status == "FINISHED"
+    assert len(whole.inputs.model_inputs) == len(whole.outputs.model_outputs) == 1
     assert len(client().get_metric_history(run.info.run_id, "train/loss")) == 5
-    assert len(client().search_logged_models([run.info.experiment_id], f"tags.digest = '{digest}'")) == 1
+    (model,) = client().search_logged_models([run.info.experiment_id], f"tags.digest = '{digest}'")
+    assert model.status == "READY" and not folder.exists()
 
 
 def test_what_mlflow_refuses_does_not_hold_up_the_rest(place):

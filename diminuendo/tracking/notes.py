@@ -1,0 +1,52 @@
+"""What the sender has to tell the user: kept in the outbox until a process with a terminal says it, once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sys
+from pathlib import Path
+
+from diminuendo.tracking.journal import OUTBOX
+
+NOTES = ".notes.jsonl"  # in the outbox
+
+
+def leave_note(text: str) -> None:
+    """Say it in the sender's log, and leave it for whoever waits for the delivery."""
+    say(text)
+    try:
+        with open(OUTBOX / NOTES, "a", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(json.dumps(text) + "\n")
+    except OSError as error:  # the log has it; a full disk must not end the delivery
+        say(f"{OUTBOX / NOTES}: {error}")
+
+
+def tell_notes() -> None:
+    """Print to stderr what was left, and forget it."""
+    path: Path = OUTBOX / NOTES
+    try:
+        with open(path, "r+", encoding="utf-8", errors="replace") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            for text in dict.fromkeys(_lines(file.read())):
+                say(text)
+            file.truncate(0)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        say(f"what is told in {path} cannot be read: {error}")
+
+
+def say(text: str) -> None:
+    print(f"tracking: {text}", file=sys.stderr, flush=True)
+
+
+def _lines(content: str) -> list[str]:
+    found = []
+    for line in content.splitlines():
+        try:
+            found.append(str(json.loads(line)))
+        except ValueError:  # a half line: the disk was full
+            continue
+    return found
