@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.dvc_command import ROOT
+from flows.dvc_lock import patiently
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,15 @@ def read_graph() -> Graph:
 
     from diminuendo.errors import UserError
 
-    try:
+    def read() -> Graph:
         with Repo(ROOT) as repo:
             graph = repo.index.graph
             order = plan_repro(graph)
             upstream = {stage.addressing: _names(graph.successors(stage)) for stage in order}
             return Graph(upstream, frozenset(repo.status()))
+
+    try:
+        return patiently(read)
     except DvcException as error:
         raise UserError(str(error)) from error
 

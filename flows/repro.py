@@ -14,6 +14,7 @@ from diminuendo.config import load_params
 from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows.dvc_command import end_on_signals, run_dvc
+from flows.one_pipeline import one_pipeline
 from flows.results import record_results
 
 REPORTS = Path("reports")
@@ -44,7 +45,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     try:
-        with tracking.pipeline_run("repro") as track:
+        with one_pipeline("make repro"), tracking.pipeline_run("repro") as track:
             status = run_dvc(["repro", *sys.argv[1:]])
             if not status:
                 record_results(track, params, REPORTS)
