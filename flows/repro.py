@@ -14,8 +14,10 @@ from diminuendo.config import load_params
 from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows.dvc_command import end_on_signals, run_dvc
+from flows.healing import run_verified
 from flows.one_pipeline import one_pipeline
 from flows.results import record_results
+from flows.verification import Report, verify
 
 REPORTS = Path("reports")
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
@@ -46,7 +48,13 @@ def main() -> None:
         sys.exit(2)
     try:
         with one_pipeline("make repro"), tracking.pipeline_run("repro") as track:
-            status = run_dvc(["repro", *sys.argv[1:]])
+            arguments = sys.argv[1:]
+
+            def verified(is_done: bool) -> list[Report]:
+                whole = is_done and not arguments  # of a part of the pipeline DVC says nothing about the rest
+                return [verify(members=params.members, complete=whole, settled=whole)]
+
+            status = run_verified(lambda: run_dvc(["repro", *arguments]), verified)
             if not status:
                 record_results(track, params, REPORTS)
     except KeyboardInterrupt:

@@ -88,7 +88,7 @@ class Cache:
             self._commits = [None, *git(self.root, "log", "--all", "--format=%H", "--", LOCK).split()]
         for index, commit in enumerate(self._commits):
             if index == len(self._parsed):
-                self._parsed.append(list(_outputs(self._lock(commit), commit)))
+                self._parsed.append(list(locked_outputs(self._lock(commit), commit)))
             yield from self._parsed[index]
 
     def _lock(self, commit: str | None) -> str:
@@ -100,7 +100,8 @@ class Cache:
             return ""
 
 
-def _outputs(text: str, commit: str | None) -> Iterator[Entry]:
+def locked_outputs(text: str, commit: str | None = None) -> Iterator[Entry]:
+    """The outputs that the text of a ``dvc.lock`` names; none where it is not one."""
     import yaml
 
     try:
