@@ -216,7 +216,9 @@ def measure(params: Params, turns: int, steps: int, warm: int, parts: Parts | No
 
 def _plans(corpus: NoiseCorpus, config: TrainingConfig, seed: int) -> list[list[tuple[int, ...]]]:
     """The trainer's batches of the first epoch."""
-    source = BatchSource(corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch)
+    source = BatchSource(
+        corpus, corpus.train, config.batch_seconds, seed, config.augmentation, config.joined_from_epoch
+    )
     return source.plan(0)
 
 

@@ -1,6 +1,7 @@
 """Run one DVC command as a child that never outlives its caller.
 
-``python -m flows.dvc_command ARGUMENTS`` is ``dvc ARGUMENTS`` that ends when its parent does.
+``python -m flows.dvc_command ARGUMENTS`` is ``dvc ARGUMENTS`` that ends when its parent does, and that waits where
+another process holds DVC's locks.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
 
 def main() -> None:
     end_with_ancestor()
-    from dvc.cli import main as dvc
+    from flows.dvc_lock import dvc
 
     sys.exit(dvc(sys.argv[1:]))
 

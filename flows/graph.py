@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diminuendo.family import Family, current
 from flows.dvc_command import ROOT, environment
+from flows.dvc_lock import patiently
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def read_graph(family: Family | None = None) -> Graph:
     from diminuendo.errors import UserError
 
     pipeline = (family or current()).pipeline
-    try:
+
+    def read() -> Graph:
         with Repo(ROOT) as repo:
             graph = repo.index.graph
             own = [stage for stage in graph if stage.path_in_repo == pipeline.as_posix()]
@@ -65,6 +67,9 @@ def read_graph(family: Family | None = None) -> Graph:
             status = repo.status(targets=list(upstream)) if upstream else {}
             changed = {name for name, found in status.items() if found != ["always changed"] or name not in made}
             return Graph(upstream, frozenset(changed))
+
+    try:
+        return patiently(read)
     except DvcException as error:
         raise UserError(str(error)) from error
 

@@ -17,15 +17,17 @@ from pathlib import Path
 
 from diminuendo import tracking
 from diminuendo.errors import UserError
-from diminuendo.family import Family, current
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.estimate import Past, expected_seconds
+from flows.healing import run_verified
+from flows.one_pipeline import one_pipeline
 from flows.planning import Plan, plan_run
 from flows.progress import Progress, in_words
 from flows.results import record_results
 from flows.schedule import default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
+from flows.verification import Report, verify
 
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
@@ -101,36 +103,55 @@ def main() -> None:
     begin = time.monotonic()
     dvc_command.end_on_signals()
     jobs = arguments.jobs or default_jobs()
-
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     try:
-        plan = plan_run()
         if arguments.plan:
-            _say_plan(plan, jobs, say)
+            _say_plan(plan_run(), jobs)
             return
-        with tracking.pipeline_run("repro") as track:
-            bring_family_up_to_date(plan, jobs, arguments.force, say)
-            record_results(track, plan.params, plan.family.reports)
+        with one_pipeline("make repro"), tracking.pipeline_run("repro") as track:
+            status, plan = _run_and_verify(jobs, arguments.force)
+            if not status:
+                record_results(track, plan.params, plan.family.reports)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except StageFailed as error:
-        print(
-            f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes on "
-            "from its last checkpoint when you run it again.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    if status:
+        sys.exit(status)
     print(f"\n{leaderboard(plan.family.reports)}")
     print(_where_to_look(plan))
     print(f"done in {in_words(time.monotonic() - begin)}")
 
 
-def _say_plan(plan: Plan, jobs: int, say: Callable[[str], None]) -> None:
+def _run_and_verify(jobs: int, force: bool) -> tuple[int, Plan]:
+    """Bring the family up to date until every file is what was made; the exit status and the last plan."""
+    plans: list[Plan] = []
+
+    def run() -> int:
+        plans.append(plan_run())
+        try:
+            bring_family_up_to_date(plans[-1], jobs, force and len(plans) == 1, say)
+        except StageFailed as error:
+            print(
+                f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes "
+                "on from its last checkpoint when you run it again.",
+                file=sys.stderr,
+            )
+            return 1
+        return 0
+
+    def verified(is_done: bool) -> list[Report]:
+        plan = plans[-1]
+        return [verify(plan.family.home, plan.params.members, complete=is_done, settled=is_done)]
+
+    return run_verified(run, verified), plans[-1]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _say_plan(plan: Plan, jobs: int) -> None:
     wanted = plan.graph.to_run()
     past = Past(plan.params, plan.family)
     expected = {name: past.seconds(name) or expected_seconds(plan.params, plan.family, name) for name in wanted}
@@ -140,9 +161,8 @@ def _say_plan(plan: Plan, jobs: int, say: Callable[[str], None]) -> None:
 
 
 def _where_to_look(plan: Plan) -> str:
-    family: Family = plan.family or current()
     member = plan.params.ship.member if plan.params.ship else "teacher"
-    return WHERE_TO_LOOK.format(models=family.models, member=member, params=family.params)
+    return WHERE_TO_LOOK.format(models=plan.family.models, member=member, params=plan.family.params)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,11 @@ class _Lock:
         ]
 
 
+def locked_outputs(text: str, home: str = "") -> list[Entry]:
+    """The outputs that the text of a home's ``dvc.lock`` names; none where it is not one."""
+    return _Lock(home, None, text).entries
+
+
 @lru_cache(maxsize=512)  # commits of side families leave the main lock file as it is
 def _outputs(text: str) -> tuple[tuple[str, str, str, dict[str, Any]], ...]:
     """Stage, path, md5 and parameters of every output."""
