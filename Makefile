@@ -56,10 +56,7 @@ bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 ui: $(INSTALLED)
-	@case "$$MLFLOW_TRACKING_URI" in http*) echo "MLflow is at $$MLFLOW_TRACKING_URI"; exit;; esac; \
-	echo "MLflow on http://127.0.0.1:5000 (Ctrl-C ends it)"; \
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/python -m diminuendo.tracking.ui --host 127.0.0.1 --port 5000 --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" --default-artifact-root ./mlartifacts
+	@exec $(BIN)/python -m diminuendo.tracking.ui $(ARGS)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -29,7 +29,7 @@ OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 # What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
 SCAFFOLD = (
     "diminuendo.tracking", "diminuendo.cli", "diminuendo.lineage", "diminuendo.provenance", "diminuendo.errors",
-    "diminuendo.family", "stages.room", "stages.threads",
+    "diminuendo.family", "diminuendo.telemetry", "stages.room", "stages.threads",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
     waiting = [f"stages.{stage}"]
     while waiting:
         name = waiting.pop()
-        if name in found or name in SCAFFOLD or name.startswith(tuple(f"{part}." for part in SCAFFOLD)):
+        if name in found or _is_scaffold(name):
             continue
         path = _source_of(name, root)
         if path is None:
@@ -163,6 +163,10 @@ def _remedy(folder: Path) -> str:
     return f"remove {folder} and run `dvc checkout`, or, if that brings it back, `dvc repro --force`"
 
 
+def _is_scaffold(name: str) -> bool:
+    return name in SCAFFOLD or name.startswith(tuple(f"{part}." for part in SCAFFOLD))
+
+
 def _source_of(name: str, root: Path) -> Path | None:
     if name.split(".", 1)[0] not in PACKAGES:
         return None
@@ -187,9 +191,11 @@ def _imports_of(name: str, path: Path) -> Iterator[str]:
 
 
 def _only_says(path: Path) -> bool:
-    """Whether the module is nothing but its docstring and names such as ``__version__``."""
+    """Whether the module is nothing but its docstring, names such as ``__version__`` and imports of the scaffold."""
 
     def says(node: ast.stmt) -> bool:
+        if isinstance(node, ast.Import):
+            return all(_is_scaffold(alias.name) for alias in node.names)
         return isinstance(node, ast.Expr) or (
             isinstance(node, ast.Assign) and all(ast.unparse(target).startswith("__") for target in node.targets)
         )

@@ -14,16 +14,22 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from diminuendo.errors import UserError
+from flows.close_dead_runs import POOL, close_dead_runs
 from flows.lock import only_one
+from flows.schedules import Watch
 
 PORT = 4200
-POOL = "retraining"
 RUN = "--run"
 STARTUP_SECONDS = 120.0
 SECONDS_TO_END = 15.0
+SECONDS_BETWEEN_LOOKS = 5.0
+MOST_DEATHS, SECONDS_OF_DEATHS = 3, 600.0  # of workers: more than so many within this time is no accident
+
+say = partial(print, flush=True)
 
 
 def main() -> None:
@@ -48,28 +54,63 @@ def main() -> None:
 
 def _serve(port: int) -> None:
     home = Path(os.environ["PREFECT_HOME"])
+    home.mkdir(parents=True, exist_ok=True)
     children: list[subprocess.Popen] = []
+    watch = Watch(POOL, home / "server.log", say)
     try:
         children.append(_start(home / "server.log", "server", "start", "--host", "127.0.0.1", "--port", str(port)))
         _wait_for(children[0], home / "server.log")
-        close_runs_of_the_dead()
         _do(home, "--no-prompt", "work-pool", "create", POOL, "--type", "process", "--overwrite")
         _do(home, "work-pool", "set-concurrency-limit", POOL, "1")
         _do(home, "--no-prompt", "deploy", "--all")
-        worker = ("worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
-        children.append(_start(home / "worker.log", *worker))
-        print(
+        say(
             f"Prefect on http://127.0.0.1:{port} (Ctrl-C ends it)\n"
             "  schedules: prefect.yaml; a run now: .venv/bin/prefect deployment run retraining/weekly\n"
-            f"  (with PREFECT_API_URL={os.environ['PREFECT_API_URL']}); logs: {home}/server.log, {home}/worker.log",
-            flush=True,
+            f"  (with PREFECT_API_URL={os.environ['PREFECT_API_URL']}); logs: {home}/server.log, {home}/worker.log"
         )
-        while all(child.poll() is None for child in children):
-            time.sleep(0.5)
-        name = "server" if children[0].poll() is not None else "worker"
-        raise UserError(f"the {name} ended; {home / f'{name}.log'} says why")
+        children.append(_start_worker(home))
+        _keep(children, home, watch)
     finally:
         _end(children)
+
+
+def _keep(children: list[subprocess.Popen], home: Path, watch: Watch) -> None:
+    """Until the server ends: watch the schedules, and put another worker in the place of one that ends.
+
+    Raises:
+        UserError: the server ended, workers end again and again, or nothing is scheduled.
+    """
+    deaths: list[float] = []
+    next_look = 0.0
+    while children[0].poll() is None:
+        if children[1].poll() is not None:
+            deaths = [when for when in deaths if time.monotonic() - when < SECONDS_OF_DEATHS] + [time.monotonic()]
+            if len(deaths) > MOST_DEATHS:
+                raise UserError(f"the worker ended {len(deaths)} times in a row; {home / 'worker.log'} says why")
+            say(f"the worker ended {_how(children[1].returncode)}; another takes its place ({home / 'worker.log'})")
+            children[1] = _start_worker(home)
+        if time.monotonic() >= next_look:
+            watch.look()
+            next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
+        time.sleep(0.5)
+    raise UserError(f"the server ended {_how(children[0].returncode)}; {home / 'server.log'} says why")
+
+
+def _start_worker(home: Path) -> subprocess.Popen:
+    """Start the pool's only worker. There is none now, so no run can be under way."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    try:
+        with get_client(sync_client=True) as client:
+            close_dead_runs(client, POOL, say)
+    except httpx.HTTPError as error:
+        raise UserError(f"the server does not answer ({error!r}); {home / 'server.log'} may say why") from None
+    return _start(home / "worker.log", "worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
+
+
+def _how(status: int) -> str:
+    return f"by signal {-status}" if status < 0 else f"with exit status {status}"
 
 
 @contextmanager
@@ -88,30 +129,6 @@ def _only_one(port: int) -> Iterator[None]:
         if _answers(f"http://127.0.0.1:{port}"):
             raise UserError(f"port {port} is taken by another program; give another: make serve ARGS='--port 4201'")
         yield
-
-
-def close_runs_of_the_dead() -> None:
-    """Runs of the pool that Prefect believes to be running: there is no worker, so they are not.
-
-    They would hold the pool's only place for ever.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas import filters as f
-    from prefect.client.schemas.objects import StateType
-    from prefect.states import Crashed
-
-    unfinished = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-    wanted = f.FlowRunFilterState(type=f.FlowRunFilterStateType(any_=unfinished))
-    pool = f.WorkPoolFilter(name=f.WorkPoolFilterName(any_=[POOL]))
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(flow_run_filter=f.FlowRunFilter(state=wanted), work_pool_filter=pool)
-        if found:
-            parents = f.FlowRunFilterParentFlowRunId(any_=[run.id for run in found])
-            below = f.FlowRunFilter(state=wanted, parent_flow_run_id=parents)
-            found += client.read_flow_runs(flow_run_filter=below)
-        for run in found:
-            client.set_flow_run_state(run.id, Crashed(message="its worker was ended"), force=True)
-            print(f"run {run.name} was interrupted; the next one goes on where it was")
 
 
 def _start(log: Path, *arguments: str) -> subprocess.Popen:
@@ -137,7 +154,6 @@ def _prefect(arguments: list[str]) -> None:
     from stages.interruption import end_with_ancestor
 
     end_with_ancestor()
-    os.environ["PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"] = "false"
     import runpy
 
     sys.argv = ["prefect", *arguments]

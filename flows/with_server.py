@@ -1,9 +1,10 @@
-"""Run a flow with a Prefect server of its own where none is configured.
+"""Run a flow with a Prefect server of its own where none is configured and none is served.
 
 ``python -m flows.with_server flows.pipeline [ARGUMENTS OF THE FLOW]``
 
 Prefect would start such a server itself, with two drawbacks: it begins only when the flow does, and it stays for
-ever when the flow is killed. This one starts while Prefect is being imported, and ends with its caller.
+ever when the flow is killed. This one starts while Prefect is being imported, and ends with its caller. Beside `make
+serve` the flow uses that server: two servers would write one database.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,8 +20,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+from flows.lock import holder
+
 STARTUP_SECONDS = 120.0
 SERVE = "--serve"
+LOG = "own-server.log"  # not that of `make serve`
 
 
 def main() -> None:
@@ -28,7 +33,7 @@ def main() -> None:
         return
     module = sys.argv[1]
     sys.argv[:2] = [module]
-    if os.environ.get("PREFECT_API_URL"):
+    if os.environ.get("PREFECT_API_URL") or _use_served():
         importlib.import_module(module).main()
         return
     child, log = _start()
@@ -39,15 +44,28 @@ def main() -> None:
     flow.main()
 
 
+def _use_served() -> bool:
+    """Set ``PREFECT_API_URL`` to the server of `make serve`, if it runs; one that is being started is waited for."""
+    lock = Path(os.environ["PREFECT_HOME"]) / "serve.lock"
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while (words := holder(lock)) is not None and time.monotonic() < deadline:
+        if (found := re.search(r"http://\S+:\d+", words)) and _is_healthy(f"{found[0]}/api"):
+            os.environ["PREFECT_API_URL"] = f"{found[0]}/api"
+            print(f"with the server of make serve: {found[0]}", file=sys.stderr)
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def _start() -> tuple[subprocess.Popen, Path]:
     """Start a server on the loopback and set ``PREFECT_API_URL``; returns it and the path of its log."""
     home = Path(os.environ["PREFECT_HOME"])
     home.mkdir(parents=True, exist_ok=True)
-    log = home / "server.log"
+    log = home / LOG
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with open(log, "w") as output:
+    with open(log, "a") as output:  # another's server may be writing to it
         child = subprocess.Popen(
             [sys.executable, "-m", "flows.with_server", SERVE, str(port)],
             stdin=subprocess.DEVNULL,
@@ -71,12 +89,18 @@ def _end(child: subprocess.Popen) -> None:
 def _wait(child: subprocess.Popen, log: Path) -> None:
     deadline = time.monotonic() + STARTUP_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.05)
+        if _is_healthy(os.environ["PREFECT_API_URL"]):
+            return
+        time.sleep(0.05)
     sys.exit(f"error: Prefect's server did not start; {log} says why:\n{log.read_text()[-2000:]}")
+
+
+def _is_healthy(api: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{api}/health", timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def _serve(port: int) -> None:

@@ -56,6 +56,14 @@ def test_code_digest_follows_the_code_that_shapes_the_result_only(root):
     assert lineage.code_digest("train", root) != before
 
 
+def test_a_package_that_imports_only_what_runs_around_a_stage_is_no_code_of_it(root):
+    before, package = lineage.modules_of("train", root), root / "diminuendo/__init__.py"
+    package.write_text('"""Only said."""\n\nimport diminuendo.tracking.track\n\n__version__ = "1"\n')
+    assert lineage.modules_of("train", root) == before
+    package.write_text("import diminuendo.tracking.track\nimport diminuendo.text\n")
+    assert "diminuendo" in lineage.modules_of("train", root)
+
+
 def test_code_digest_does_not_name_the_place(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "root"
     shutil.copytree(root, other)

@@ -21,7 +21,7 @@ def prefect(tmp_path_factory):
     env = {key: value for key, value in environment(PREFECT_HOME=str(home)).items() if key != "PREFECT_API_URL"}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True)
     url = process.stdout.readline().strip()
-    assert url, (home / "server.log").read_text()
+    assert url, (home / "own-server.log").read_text()
     yield {"PREFECT_HOME": str(home), "PREFECT_API_URL": url, "DIMINUENDO_TRACKING": "off"}
     process.kill()  # the server notices
     process.wait()
