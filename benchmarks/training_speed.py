@@ -1,13 +1,14 @@
 """How fast the trainer is: seconds of audio heard in a second, beside a plain loop around torchaudio's Conformer.
 
-``python -m benchmarks.training_speed`` trains the teacher of ``params/commands.yaml`` on utterances of noise with random
-texts, on one thread. What is timed is ``train`` itself with everything that it does in a step: reading and augmenting,
-frontend, masks, intermediate CTC, gradient norm, moving average, history and checkpoints. The plain loop hears the same
-utterances in the same batches, prepared beforehand: ``MelSpectrogram``, a convolution over time,
-``torchaudio.models.Conformer``, ``ctc_loss``, AdamW. The two take turns of a few steps in one process.
+``python -m benchmarks.training_speed`` trains the teacher of ``params/commands.yaml`` on utterances of noise with
+random texts, on one thread. What is timed is ``train`` itself with everything that it does in a step: reading and
+augmenting, frontend, masks, intermediate CTC, gradient norm, moving average, history and checkpoints. The plain loop
+hears the same utterances in the same batches, prepared beforehand: ``MelSpectrogram``, a convolution over time,
+``torchaudio.models.Conformer``, ``ctc_loss``, AdamW. The two take turns of a few steps in one process. ``--parts``
+prints what the parts of a step take, too.
 
-Times are CPU times of the process, so that other work on the machine counts little and the thread that reads ahead
-counts in full. The interval is that of a bootstrap over the turns.
+CPU times count little of other work on the machine, and all of the thread that reads ahead. The interval is that of a
+bootstrap over the turns.
 """
 
 from __future__ import annotations

@@ -89,9 +89,8 @@ def augment_waveform(
 def spec_augment(features_BMT: Tensor, frames: Tensor, config: AugmentationConfig, rng: np.random.Generator) -> Tensor:
     """Mask stretches of time and of mel bands with zero, the features' mean (Park et al. 2019)."""
     masked = features_BMT.clone()
-    B, M, _ = masked.shape
-    for b in range(B):
-        T = int(frames[b])
+    M = masked.shape[1]
+    for b, T in enumerate(frames.tolist()):
         for _ in range(config.time_masks):
             width = int(rng.integers(0, max(1, int(T * config.time_mask_fraction)) + 1))
             start = int(rng.integers(0, T - width + 1))

@@ -78,5 +78,7 @@ class Objective(nn.Module):
         return loss, terms
 
     def _against_text(self, log_probs: Tensor, lengths: Tensor, batch: Batch) -> Tensor:
+        if len(batch.target_lengths) == len(lengths):  # all have a text: nothing to pick
+            return self.ctc(log_probs, lengths, batch.targets, batch.target_lengths)
         known = batch.labelled
         return self.ctc(log_probs[known], lengths[known], batch.targets, batch.target_lengths)

@@ -9,14 +9,12 @@ of a feed-forward, ``C`` convolution channels, ``V`` vocabulary.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diminuendo.frontend import LogMel
-from diminuendo.models.kernels import DepthwiseConvolution, Linear
+from diminuendo.models.kernels import DepthwiseConvolution, Linear, StackingConvolution
 from diminuendo.models.record import ConformerRecord, LayerRecord
 
 ROTARY_BASE = 10000.0
@@ -51,9 +49,28 @@ def rotary_tables(T: int, E: int, device=None) -> tuple[Tensor, Tensor]:
     return angles.cos(), angles.sin()
 
 
-def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x_BHTE.chunk(2, dim=-1)
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+class _Rotation(torch.autograd.Function):
+    """Turning back is the gradient of turning; that of slices and products one by one takes twice as long."""
+
+    @staticmethod
+    def forward(ctx, x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x_BHTE, cos, sin)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(gradient, cos, -sin), None, None
+
+
+def rotate(x_BHTE: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rows ``[B, H, T, E]`` turned by the angles of their frames."""
+    return _Rotation.apply(x_BHTE, cos, sin)
 
 
 class TimeConvolution(nn.Module):
@@ -64,11 +81,10 @@ class TimeConvolution(nn.Module):
 
     def __init__(self, record: ConformerRecord):
         super().__init__()
-        stride = record.subsampling
-        self.out = nn.Conv1d(record.frontend.mels, record.width, 2 * stride + 1, stride=stride, padding=stride)
+        self.out = StackingConvolution(record.frontend.mels, record.width, record.subsampling)
 
     def forward(self, features_BMT: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return self.out(features_BMT).transpose(1, 2), (lengths - 1) // self.out.stride[0] + 1
+        return self.out(features_BMT), (lengths - 1) // self.out.stride[0] + 1
 
 
 class Subsampling(nn.Module):
@@ -131,8 +147,9 @@ class Attention(nn.Module):
         q, k, v = (
             m(x).view(B, T, self.heads, self.head_width).transpose(1, 2) for m in (self.query, self.key, self.value)
         )
-        scores = rotate(q, cos, sin) @ rotate(k, cos, sin).transpose(2, 3) / math.sqrt(self.head_width)
-        mixed = (scores + bias_B11T).softmax(dim=-1) @ v
+        scale = self.head_width**-0.5
+        scores = rotate(q, cos * scale, sin * scale) @ rotate(k, cos, sin).transpose(2, 3)
+        mixed = scores.add_(bias_B11T).softmax(dim=-1) @ v
         return self.dropout(self.out(mixed.transpose(1, 2).reshape(B, T, -1)))
 
 
@@ -149,7 +166,7 @@ class Convolution(nn.Module):
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         x = self.norm(x_BTD)
-        x = self.value(x) * torch.sigmoid(self.gate(x)) * mask_BT[:, :, None]
+        x = (self.value(x) * torch.sigmoid(self.gate(x))).mul_(mask_BT[:, :, None])
         x = self.depthwise(x)
         return self.dropout(self.out(F.silu(self.batch_norm(x.flatten(0, 1)).view(x.shape))))
 
@@ -176,13 +193,13 @@ class ConformerLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, bias: Tensor, rotary: dict[int, tuple[Tensor, Tensor]]) -> Tensor:
         if self.feed_forward_1 is not None:
-            x = x + 0.5 * self.feed_forward_1(x)
+            x = torch.add(x, self.feed_forward_1(x), alpha=0.5)
         if self.attention is not None:
             x = x + self.attention(x, bias, *rotary[self.attention.head_width])
         if self.convolution is not None:
             x = x + self.convolution(x, mask)
         if self.feed_forward_2 is not None:
-            x = x + 0.5 * self.feed_forward_2(x)
+            x = torch.add(x, self.feed_forward_2(x), alpha=0.5)
         return self.norm(x)
 
 

@@ -37,13 +37,20 @@ class _Product(torch.autograd.Function):
         return of_x, of_weight, rows.sum(0) if ctx.needs_input_grad[2] else None
 
 
+_PLAIN = (Tensor, nn.Parameter)
+
+
 def _plain(*tensors: Tensor | None) -> bool:
     """Whether all are float32 on the CPU, and none of a class of its own, which other tools make of weights."""
     present = [tensor for tensor in tensors if tensor is not None]
     return all(t.device.type == "cpu" and t.dtype == torch.float32 and type(t) in _PLAIN for t in present)
 
 
-_PLAIN = (Tensor, nn.Parameter)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``nn.functional.linear``: ``[…, I], [O, I], [O] → […, O]``."""
+    if _product is None or x.dim() < 2 or not x.numel() or not _plain(x, weight, bias):
+        return F.linear(x, weight, bias)
+    return _Product.apply(x, weight, bias) if torch.is_grad_enabled() else product(x, weight, bias)
 
 
 class Linear(nn.Linear):
@@ -51,12 +58,7 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[…, I] → […, O]``."""
-        weight = self.weight
-        if _product is None or x.dim() < 2 or not _plain(x, weight, self.bias):
-            return F.linear(x, weight, self.bias)
-        if torch.is_grad_enabled():
-            return _Product.apply(x, weight, self.bias)
-        return product(x, weight, self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 class DepthwiseConvolution(nn.Conv1d):
@@ -75,3 +77,15 @@ class DepthwiseConvolution(nn.Conv1d):
         padding = (self.padding[0], 0)
         y = F.conv2d(image, self.weight.unsqueeze(3), self.bias, padding=padding, groups=self.groups)
         return y.permute(0, 2, 3, 1).squeeze(2)
+
+
+class StackingConvolution(nn.Conv1d):
+    """``nn.Conv1d`` over twice the frames that are left out between two outputs, as one product with stacked frames."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__(inputs, outputs, 2 * stride + 1, stride=stride, padding=stride)
+
+    def forward(self, x_BIT: Tensor) -> Tensor:
+        """``[B, I, T] → [B, T', O]``."""
+        windows = F.pad(x_BIT, (self.padding[0],) * 2).unfold(2, self.kernel_size[0], self.stride[0])  # [B, I, T', K]
+        return linear(windows.transpose(1, 2).flatten(2), self.weight.flatten(1), self.bias)

@@ -27,14 +27,14 @@ class MovingAverage:
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay, self.model = decay, copy.deepcopy(model).eval()
-        for parameter in self.model.parameters():
+        self._ours = list(self.model.parameters())
+        for parameter in self._ours:
             parameter.requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = list(self.model.parameters()), list(model.parameters())
-        torch._foreach_lerp_(ours, theirs, 1 - decay)
+        torch._foreach_lerp_(self._ours, list(model.parameters()), 1 - decay)
         for mine, other in zip(self.model.buffers(), model.buffers()):
             mine.copy_(other)
 

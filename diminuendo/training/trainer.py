@@ -193,11 +193,6 @@ def _step(
     features, frames = model.frontend(batch.waveform, batch.lengths)
     masked = spec_augment(features, frames, config.augmentation, np.random.default_rng([seed, step]))
     loss, terms = objective(model.encode(masked, frames), features, frames, batch)
-    if not torch.isfinite(loss):
-        raise UserError(
-            f"step {step}: the loss is {loss.item()}; lower training.learning_rate (now {config.learning_rate:g}) "
-            "or lengthen training.warmup_fraction"
-        )
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], config.clip_norm)
@@ -207,12 +202,14 @@ def _step(
     average.update(model, step)
     if hooks.after_average:
         hooks.after_average(average.model)
-    return {
-        "learning_rate": rate,
-        "loss": loss.item(),
-        **{f"loss_{key}": value.item() for key, value in terms.items()},
-        "gradient_norm": norm.item(),
-    }
+    # One transfer to the host for all of them.
+    values = torch.stack([loss, *terms.values(), norm]).tolist()
+    if not math.isfinite(values[0]):
+        raise UserError(
+            f"step {step}: the loss is {values[0]}; lower training.learning_rate (now {config.learning_rate:g}) "
+            "or lengthen training.warmup_fraction"
+        )
+    return {"learning_rate": rate, **dict(zip(["loss", *(f"loss_{key}" for key in terms), "gradient_norm"], values))}
 
 
 class _Display:
