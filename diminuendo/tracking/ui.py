@@ -1,4 +1,4 @@
-"""``make ui``: MLflow over the store that the runs are in; it finds a database that is whole, and cannot leave half a one.
+"""``make ui``: MLflow over the store that the runs are in; it finds a whole database, and cannot leave half a one.
 
 ``python -m diminuendo.tracking.ui [--port N]``
 """
