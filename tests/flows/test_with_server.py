@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from flows import with_server
 from flows.lock import holder, only_one
 
@@ -17,6 +19,16 @@ def test_the_server_of_make_serve_is_used_where_it_runs(prefect, tmp_path, monke
     with only_one(tmp_path / "serve.lock", f"Prefect on {url.removesuffix('/api')}, process 1"):
         assert with_server._use_served()
     assert with_server.os.environ["PREFECT_API_URL"] == url
+
+
+def test_a_run_that_fails_with_that_server_says_so(monkeypatch, capsys):
+    """And one that fails beside a server that lives does not."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    for healthy in (False, True):
+        monkeypatch.setattr(with_server, "_is_healthy", lambda _, healthy=healthy: healthy)
+        with pytest.raises(SystemExit), with_server._told_if_it_ends():
+            sys.exit(70)
+        assert ("make serve was ended" in capsys.readouterr().err) != healthy
 
 
 def test_a_server_of_ones_own_empties_no_log(tmp_path, monkeypatch):
