@@ -16,11 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diminuendo.errors import UserError
 from flows.close_dead_runs import POOL, close_dead_runs
 from flows.lock import only_one
 from flows.schedules import Watch
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 PORT = 4200
 RUN = "--run"
@@ -60,9 +64,9 @@ def _serve(port: int) -> None:
     try:
         children.append(_start(home / "server.log", "server", "start", "--host", "127.0.0.1", "--port", str(port)))
         _wait_for(children[0], home / "server.log")
-        _do(home, "--no-prompt", "work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _do(home, "work-pool", "set-concurrency-limit", POOL, "1")
-        _do(home, "--no-prompt", "deploy", "--all")
+        with _client(home) as client:
+            _make_pool(client)
+        _do("--no-prompt", "deploy", "--all")
         say(
             f"Prefect on http://127.0.0.1:{port} (Ctrl-C ends it)\n"
             "  schedules: prefect.yaml; a run now: .venv/bin/prefect deployment run retraining/weekly\n"
@@ -98,15 +102,35 @@ def _keep(children: list[subprocess.Popen], home: Path, watch: Watch) -> None:
 
 def _start_worker(home: Path) -> subprocess.Popen:
     """Start the pool's only worker. There is none now, so no run can be under way."""
+    with _client(home) as client:
+        close_dead_runs(client, POOL, say)
+    return _start(home / "worker.log", "worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
+
+
+def _make_pool(client: SyncPrefectClient) -> None:
+    """Make the pool, or bring it up to date; one run at a time.
+
+    `prefect work-pool create` would do it, but asks GitHub which types of pools there are.
+    """
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    pool = WorkPoolCreate(name=POOL, type=ProcessWorker.type, base_job_template=template, concurrency_limit=1)
+    client.create_work_pool(pool, overwrite=True)
+
+
+@contextmanager
+def _client(home: Path) -> Iterator[SyncPrefectClient]:
+    """A client of the server; where that fails, a ``UserError``."""
     import httpx
     from prefect.client.orchestration import get_client
 
     try:
         with get_client(sync_client=True) as client:
-            close_dead_runs(client, POOL, say)
+            yield client
     except httpx.HTTPError as error:
         raise UserError(f"the server does not answer ({error!r}); {home / 'server.log'} may say why") from None
-    return _start(home / "worker.log", "worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
 
 
 def _how(status: int) -> str:
@@ -142,7 +166,7 @@ def _start(log: Path, *arguments: str) -> subprocess.Popen:
         )
 
 
-def _do(home: Path, *arguments: str) -> None:
+def _do(*arguments: str) -> None:
     command = [sys.executable, "-m", "flows.serve", RUN, *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:

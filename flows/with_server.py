@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.lock import holder
@@ -33,8 +35,12 @@ def main() -> None:
         return
     module = sys.argv[1]
     sys.argv[:2] = [module]
-    if os.environ.get("PREFECT_API_URL") or _use_served():
+    if os.environ.get("PREFECT_API_URL"):
         importlib.import_module(module).main()
+        return
+    if _use_served():
+        with _told_if_it_ends():
+            importlib.import_module(module).main()
         return
     child, log = _start()
     # Registered before Prefect is imported, so called after Prefect has sent its last logs at exit.
@@ -55,6 +61,17 @@ def _use_served() -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+@contextmanager
+def _told_if_it_ends() -> Iterator[None]:
+    """Say so, in a line below all that Prefect says, where the flow failed because the server ended."""
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code not in (None, 0) and not _is_healthy(os.environ["PREFECT_API_URL"]):
+            print("error: make serve was ended, and this run with it; run it again and it goes on", file=sys.stderr)
+        raise
 
 
 def _start() -> tuple[subprocess.Popen, Path]:

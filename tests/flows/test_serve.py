@@ -16,7 +16,7 @@ import yaml
 from tests.factories.silence import asked, environment_of_a_user, free_port
 from tests.factories.weeks import corrupt, make_weeks_project, week
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 SECONDS_BETWEEN_RUNS = 10
 SCHEDULES = {
@@ -121,7 +121,7 @@ def test_batches_that_arrive_are_used_and_set_apart_by_schedule(served):
     (served.project / "incoming").mkdir()
     bad.rename(served.project / "incoming" / "bad")
     good.rename(served.project / "incoming" / "good")
-    (run,) = served.until(lambda: served.runs(name=["Promoted", "Refused", "Failed"]), 240)
+    (run,) = served.until(lambda: served.runs(name=["Promoted", "Refused", "Failed"]), 400)
     assert run["state"]["message"] == "models:/tones/1 is the champion now"
     assert (served.project / "quarantine/bad/refused/decision.md").exists()
     assert not (served.project / "incoming/bad").exists()
