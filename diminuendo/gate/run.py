@@ -104,7 +104,7 @@ def _party(model: Model, version: str | None = None) -> Party:
 
 def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
     if champion is None:
-        return ("There is no champion yet: only the file and what compression cost were judged.",)
+        return ("There is no champion yet: the candidate was judged by itself and against its teacher.",)
     own = champion.lineage.get("corpus")
     if own and own not in {corpus.digest for corpus in corpora.values()}:
         return (f"The champion's own test set (corpus {own[:12]}…) is not among those judged on.",)

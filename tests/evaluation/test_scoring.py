@@ -23,6 +23,8 @@ def test_counts_are_those_of_a_possible_alignment_and_jiwers_for_characters(foun
         words = jiwer.process_words(reference, hypothesis)
         assert count.word_errors >= words.substitutions + words.deletions + words.insertions
         assert count.deletions - count.insertions == len(reference.split()) - len(hypothesis.split())
+        gained = len(normalise(hypothesis)) - len(normalise(reference))
+        assert count.character_insertions - count.character_deletions == gained
     characters = jiwer.process_characters(references, hypotheses)
     errors, lengths = (np.array(column) for column in zip(*((c.character_errors, c.characters) for c in counts)))
     assert rate(errors, lengths) == pytest.approx(characters.cer)
@@ -46,6 +48,7 @@ def test_alignments_as_sclite_takes_them(reference, hypothesis, edits):
 def test_an_empty_reference_has_insertions_only():
     (count,) = count_errors([""], ["two words"])
     assert (count.insertions, count.words, count.character_errors, count.characters) == (2, 0, 9, 0)
+    assert count.character_insertions == 9
     assert rate(np.array([2]), np.array([0])) == 1.0
     assert rate(np.array([0]), np.array([0])) == 0.0
 

@@ -1,5 +1,6 @@
 """How a run ends: from memory after a kill, beside a champion that a person changed, and with which exit status."""
 
+import json
 import logging
 import shutil
 import signal
@@ -216,3 +217,17 @@ def test_exit_statuses_tell_a_failure_from_a_refusal(template, tmp_path, prefect
     for how, (status, message) in ENDINGS.items():
         done = run(root, sys.executable, "-c", END.format(how=how), check=False, **prefect)
         assert done.returncode == status and message in done.stderr, f"{how}\n{done.stdout}\n{done.stderr}"
+
+
+# What is told
+
+
+def test_a_refusal_is_told_in_sentences_and_outlives_the_run_that_decided(shop):  # noqa: F811
+    from flows.retraining.page import decision_of, refusals
+
+    decision = replace(decision_about(MODEL, errors=9), run="r")
+    again = decision_of(json.loads(json.dumps(decision.as_dict())), "r")
+    told = refusals(again).splitlines()
+    assert again.rules == decision.rules and len(told) == len(decision.refusals) > 1
+    assert told[0] == "WER (prepared): 90.00 %; limit 30.00 %; the same in every resample: its interval says nothing"
+    assert told[1].startswith("ΔWER against the teacher (prepared): +90.00 points; limit +20.00 points")

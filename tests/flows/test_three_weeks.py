@@ -172,7 +172,8 @@ def test_three_weeks(tmp_path, prefect, webhook):
     assert {("champion", "group_wer"), ("new", "group_wer")} <= broken
     worst = {rule["about"].split(",")[0] for rule in decision["rules"] if rule["verdict"] == "refuse" and rule["about"]}
     assert worst == {"accent coast"}
-    assert webhook.messages[-1]["outcome"] == "Refused" and "group_wer" in webhook.messages[-1]["text"]
+    assert webhook.messages[-1]["outcome"] == "Refused"
+    assert "ΔWER, worst group against the champion (new): +" in webhook.messages[-1]["text"]
 
     # The weeks after are not poisoned, and nobody's checkout was touched.
     assert corrupt(week(weeks.incoming / "week4", 4, 10), 0.8) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -167,6 +168,38 @@ def test_the_command_answers_by_its_exit_status(shop):
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(text.replace("bytes: 60000", "bytes: -1"))
     assert run()[0] == 2
+
+
+def test_too_little_evidence_in_any_test_set_refuses_what_makes_no_error(shop):
+    tests = {"new": Path("data/prepared"), "champion": Path("data/quizzes")}
+    decision = judged("models/student/model.onnx", tests, settings=params(min_utterances=5, min_speakers=3))
+    few = {("champion", "utterances"), ("new", "speakers"), ("champion", "speakers")}
+    assert {(rule.test, rule.name) for rule in decision.refusals} == few
+    assert decision.table().endswith("student is refused: too few test speakers; too few test utterances")
+    assert "lower gate.min_utterances knowingly" in decision.table() and "| ≥ 5 | TOO FEW" in squeezed(decision)
+    _, (run,) = runs()
+    assert run.data.metrics["evidence/utterances/champion"] == 4 and run.data.metrics["file/wer/new"] == 0
+
+
+def test_the_unit_is_told_wherever_the_figures_are(shop):
+    decision = judged("models/slim/model.onnx", settings=params(unit="characters"))
+    (test,) = decision.tests
+    wrong = sum(letter in "ao" for text in TEXTS for letter in text) / sum(map(len, TEXTS))
+    assert test.unit == decision.as_dict()["tests"][0]["unit"] == "characters"
+    assert figure(decision, "file", "cer") == figure(decision, "teacher", "cer") == pytest.approx(wrong)
+    table = decision.table()
+    assert f"CER: candidate {100 * wrong:.2f} %" in table and "ΔCER, worst group" in table and "ΔWER" not in table
+    assert "Errors are counted in characters, not words, on: prepared." in table
+    substituted = test.figures["candidate"]["character_substitutions"]
+    assert f"| CER | {100 * wrong:.2f} |" in squeezed(decision) and f"| {substituted}/0/0 |" in squeezed(decision)
+    _, (run,) = runs()
+    assert run.data.metrics["teacher/cer/prepared"] == pytest.approx(wrong)
+    assert "teacher/character_deletions/prepared" in run.data.metrics
+    assert not any("/wer" in name or "/deletions" in name for name in run.data.metrics)
+
+
+def squeezed(decision):
+    return re.sub(" +", " ", decision.markdown())
 
 
 def test_a_member_or_a_file():

@@ -72,7 +72,7 @@ def test_the_worst_group_is_named_and_small_ones_are_left_out():
 
 
 def test_a_group_that_grew_by_the_same_everywhere_is_the_worst_whatever_its_limit():
-    candidate = counts([0, 2] * 6 + [1, 3] * 4)
+    candidate = counts([0, 2] * 4 + [4, 6, 0, 2] + [1, 3] * 4)  # the coast may have grown by more, or not at all
     loose = {**POLICY["teacher"], "wer": 0.5, "group_wer": 0.5}
     rule = rules(candidate=candidate, teacher=SAME, champion=False, teacher_limits=loose)["teacher", "group_wer"]
     assert rule.verdict == REFUSE and rule.figure == pytest.approx(0.1)

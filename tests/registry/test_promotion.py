@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from diminuendo import registry
 from diminuendo.cli import main
 from diminuendo.errors import UserError
 from diminuendo.files import sha256_of
+from diminuendo.gate.inputs import open_model
 from diminuendo.registry import logged, store
 from diminuendo.registry.address import is_address, parse, resolve
+from diminuendo.registry.card import model_card
+from diminuendo.registry.table import terminal
 from tests.factories.shipping import decision_about, params
 
 FILES = {name: Path("models", name, "model.onnx") for name in ("teacher", "student", "student-int8", "slim")}
@@ -79,6 +83,26 @@ def test_the_card_says_what_a_person_must_know(shop):
     folder = Path(download_artifacts("models:/commands/1"))
     assert (folder / "model_card.md").read_text() == text
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".py")]
+
+
+def test_what_is_counted_in_characters_is_told_so_and_listed_by_it(shop):
+    assert "judges by WER" in model_card("commands", open_model(FILES["student"]), decision_about(FILES["student"]))
+    decision = decision_about(FILES["student"], errors=1)
+    figures = decision.tests[0].figures["candidate"] | {"character_substitutions": 3}
+    test = replace(decision.tests[0], unit="characters", figures={"candidate": figures})
+    in_characters = replace(decision, tests=(test,))
+    version = registry.register(params(), FILES["student"], in_characters, force=True, reason="a test")
+    card = client().get_model_version("commands", "1").description
+    assert "The gate judges by CER: words are not written apart" in card and "| 3/0/0 |" in card
+    assert "| prepared | accent valley 8 | 8 | CER | 25.00 |" in card
+    assert version.error_rate == ("cer", 0.02) and "CER 2.00" in terminal([version])
+    assert registered("slim").error_rate == ("wer", 0.0)
+
+
+def test_the_card_of_what_was_forced_says_what_was_not_held(shop):
+    refused = decision_about(FILES["student"], errors=9)
+    card = model_card("commands", open_model(FILES["student"]), refused, "a try")
+    assert "not held: WER, ΔWER against the teacher. Registered all the same: a try." in card
 
 
 def test_a_long_card_is_cut_at_a_line_and_says_so():
