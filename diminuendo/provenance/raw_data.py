@@ -20,7 +20,7 @@ from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.git import digest_at, git
 from diminuendo.provenance.history import data_folders, parameters_at
-from diminuendo.provenance.homes import homes_at
+from diminuendo.provenance.homes import LOCK, homes_at
 from diminuendo.provenance.places import CORPUS, Places
 from diminuendo.provenance.store import Run
 
@@ -124,8 +124,7 @@ def _all_claims(
     places: Places, corpus: Corpus, parameter: str, commit: str, run: Run | None
 ) -> Iterator[tuple[str | None, str]]:
     for entry in _entries(places, corpus):
-        place = f" of commit {entry.commit[:12]}" if entry.commit else ""
-        yield data_folders(entry.parameters).get(parameter), f"{posixpath.join(entry.home, 'dvc.lock')}{place}"
+        yield data_folders(entry.parameters).get(parameter), _lock_of(entry)
     if run is not None:
         yield run.folders.get(parameter), f"MLflow's run {run.name}"
     files = [(parameters_at(places.project, commit, home.parameters), f"{home.parameters} of commit {commit[:12]}")
@@ -140,7 +139,11 @@ def _all_claims(
                 yield data_folders(parameters).get(parameter), by
     for entry in places.outputs(CORPUS):  # whose lists of files may be gone from the cache
         if _is_of(entry.parameters, corpus):
-            yield data_folders(entry.parameters).get(parameter), f"dvc.lock of commit {(entry.commit or 'none')[:12]}"
+            yield data_folders(entry.parameters).get(parameter), f"{_lock_of(entry)}, of another corpus"
+
+
+def _lock_of(entry: Entry) -> str:
+    return posixpath.join(entry.home, LOCK) + (f" of commit {entry.commit[:12]}" if entry.commit else "")
 
 
 def _entries(places: Places, corpus: Corpus) -> Iterator[Entry]:

@@ -77,9 +77,10 @@ def test_recordings_that_were_switched_in_give_the_same_bytes_from_the_commit_af
 
 
 def test_the_commit_after_the_run_comes_before_the_one_that_the_run_noted(built, project):
+    run(project, "git", "commit", "-q", "--allow-empty", "-m", "something else of the same code")
     places = Places(project)
     model = model_of("teacher", places)
-    before = run(project, "git", "rev-parse", "HEAD~1").stdout.strip()
+    before = run(project, "git", "rev-parse", "HEAD~2").stdout.strip()
     noted = Run("1", "teacher", "FINISHED", before, True, model.record["code"], 0, ())
     assert next(commits_of([model], places, {model.digest: noted})) == built[1]
     assert trace(model, places).found[model.digest].commit == built[1]
@@ -90,7 +91,7 @@ def test_before_the_commit_the_lock_file_of_the_working_tree_says_where_the_reco
     run(project, "git", "checkout", "-q", "params.yaml")
     head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
     found = located(project, "teacher", head)
-    assert (found.kind, found.value, found.is_checked) == (FOLDER, str(place / "speech"), True)
+    assert (found.kind, found.value, found.by, found.is_checked) == (FOLDER, str(place / "speech"), "dvc.lock", True)
 
 
 def test_mlflow_says_where_recordings_were_that_no_lock_file_names(place, project):
