@@ -132,13 +132,10 @@ class _Lock:
 
     @cached_property
     def entries(self) -> list[Entry]:
-        return list(locked_outputs(self.text, self.commit, self.home))
-
-
-def locked_outputs(text: str, commit: str | None = None, home: str = "") -> Iterator[Entry]:
-    """The outputs that the text of a ``dvc.lock`` names; none where it is not one."""
-    for stage, path, md5, parameters in _outputs(text):
-        yield Entry(stage, within(home, path), md5, commit, home, parameters)
+        return [
+            Entry(stage, within(self.home, path), md5, self.commit, self.home, parameters)
+            for stage, path, md5, parameters in _outputs(self.text)
+        ]
 
 
 def locked_outputs(text: str, home: str = "") -> list[Entry]:
