@@ -19,6 +19,7 @@ from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
 from diminuendo.provenance.raw_data import DVC, NOTHING, RawData
 
 LOCKED, THIS = "locked", "this"
+_OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
 _FOLDERS = ("path", "collected")  # of ``data``: places, which no record holds
 _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
@@ -143,7 +144,8 @@ class CleanClone:
         """By parameter file: whose parameters it has not, of the models and corpora."""
         asked = json.dumps([[model.stage, model.name] for model in models])
         command = [self.python, "-c", _PARAMETERS, asked, *names]
-        done = subprocess.run(command, cwd=self.root, env=self.surroundings(), capture_output=True, text=True)
+        environment = self.surroundings() | {"OMP_NUM_THREADS": "1"}  # else a stage may measure which number is fastest
+        done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         everything = {name: [model.name for model in models] for name in names}
         if done.returncode:  # code of a commit that is put together otherwise
             return everything
@@ -182,7 +184,7 @@ class CleanClone:
 
     def surroundings(self) -> dict[str, str]:
         path = str(Path(self.python).parent) + os.pathsep + os.environ.get("PATH", "")
-        inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV")}
+        inherited = {k: v for k, v in os.environ.items() if k not in _OF_THIS_PROCESS}
         return {**inherited, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
 
     def _dvc(self, *arguments: str) -> None:

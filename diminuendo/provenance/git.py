@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import subprocess
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def git(root: Path, *arguments: str) -> str:
 
 def digest_at(root: Path, commit: str, name: str) -> str | None:
     """SHA-256 of a file at a commit; None where there is none."""
-    command = ["git", "-C", os.fspath(root), "cat-file", "blob", f"{commit}:{name}"]
+    command = ["git", "-C", os.fspath(root), "cat-file", "blob", f"{commit}:{posixpath.normpath(name)}"]
     try:
         content = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -20,7 +20,7 @@ from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.git import digest_at, git
 from diminuendo.provenance.history import data_folders, parameters_at
-from diminuendo.provenance.homes import homes_at
+from diminuendo.provenance.homes import LOCK, homes_at
 from diminuendo.provenance.places import CORPUS, Places
 from diminuendo.provenance.store import Run
 
@@ -124,8 +124,7 @@ def _all_claims(
     places: Places, corpus: Corpus, parameter: str, commit: str, run: Run | None
 ) -> Iterator[tuple[str | None, str]]:
     for entry in _entries(places, corpus):
-        place = f" of commit {entry.commit[:12]}" if entry.commit else ""
-        yield data_folders(entry.parameters).get(parameter), f"{posixpath.join(entry.home, 'dvc.lock')}{place}"
+        yield data_folders(entry.parameters).get(parameter), _lock_of(entry)
     if run is not None:
         yield run.folders.get(parameter), f"MLflow's run {run.name}"
     files = [(parameters_at(places.project, commit, home.parameters), f"{home.parameters} of commit {commit[:12]}")
@@ -140,7 +139,11 @@ def _all_claims(
                 yield data_folders(parameters).get(parameter), by
     for entry in places.outputs(CORPUS):  # whose lists of files may be gone from the cache
         if _is_of(entry.parameters, corpus):
-            yield data_folders(entry.parameters).get(parameter), f"dvc.lock of commit {(entry.commit or 'none')[:12]}"
+            yield data_folders(entry.parameters).get(parameter), f"{_lock_of(entry)}, of another corpus"
+
+
+def _lock_of(entry: Entry) -> str:
+    return posixpath.join(entry.home, LOCK) + (f" of commit {entry.commit[:12]}" if entry.commit else "")
 
 
 def _entries(places: Places, corpus: Corpus) -> Iterator[Entry]:
@@ -193,22 +196,22 @@ def _best(
     """The first claim that holds; else the first whose files are all there, though some have changed."""
     second, looked = None, []
     for value, by in claimed:
-        kind, digest = _at_hand(places, value, commit)
-        if kind is None:
-            looked.append(f"{value} (named by {by}) is not there")
-            continue
-        name = str((places.project / value).resolve()) if kind == FOLDER else value
-        if wanted is None or digest is None:
-            return RawData(kind, name, by)
-        missing, changed = _compared(wanted, digest)
-        if not wanted:  # nothing of the corpus came from here
-            changed = tuple(manifest for manifest in MANIFESTS if parameter == COLLECTED and digest(manifest))
-        if not missing and not changed:
-            return RawData(kind, name, by, is_checked=True)
-        if missing:
-            looked.append(f"{value} (named by {by}): {_told(missing, changed, wanted)}")
-        elif second is None and wanted:
-            second = RawData(kind, name, by, changed, is_checked=True)
+        said = f"{value} (named by {by})"
+        problem = f"{said} is not there"
+        for kind, digest in _at_hand(places, value, commit):
+            name = str((places.project / value).resolve()) if kind == FOLDER else value
+            if wanted is None or digest is None:
+                return RawData(kind, name, by)
+            missing, changed = _compared(wanted, digest)
+            if not wanted:  # nothing of the corpus came from here
+                changed = tuple(manifest for manifest in MANIFESTS if parameter == COLLECTED and digest(manifest))
+            if not missing and not changed:
+                return RawData(kind, name, by, is_checked=True)
+            problem = f"{said}: {_told(missing, changed, wanted)}"
+            if not missing:  # it is not what was read, but it is what the commit has
+                second = second or (RawData(kind, name, by, changed, is_checked=True) if wanted else None)
+                break
+        looked.append(problem)
     if second is not None:
         return second
     if parameter == COLLECTED and not wanted:
@@ -220,21 +223,27 @@ def _best(
     )
 
 
-def _at_hand(places: Places, value: str, commit: str) -> tuple[str | None, Callable[[str], str | None] | None]:
-    """Who has a folder, and what gives the SHA-256 of a file of it by its name (None where that cannot be told)."""
+def _at_hand(places: Places, value: str, commit: str) -> Iterator[tuple[str, Callable[[str], str | None] | None]]:
+    """Who has a folder, and what gives the SHA-256 of a file of it by its name (None where that cannot be told).
+
+    The folder of the working tree comes last: git may have the manifests and not the audio.
+    """
     root, path = places.project, posixpath.normpath(value)
+    folder = root / value
+
+    def in_git(name: str) -> str | None:
+        outside = name.startswith("/")  # audio that a manifest names by an absolute path
+        return _digest_in(places, folder, name) if outside else digest_at(root, commit, posixpath.join(path, name))
+
     if not path.startswith(("/", "../")):
         if git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{path}"):
-            return GIT, lambda name: digest_at(root, commit, posixpath.normpath(f"{path}/{name}"))
-        objects = tracked(places, path, commit)
-        if objects is not None:
-            is_whole = objects and all(object.is_file() for object in objects.values())
+            yield GIT, in_git
+        elif (objects := tracked(places, path, commit)) is not None:
             # What the cache lacks may come from a remote.
-            return DVC, (
-                lambda name: places.digest_of(objects[name]) if name in objects else None
-            ) if is_whole else None
-    folder = root / value
-    return (FOLDER, lambda name: _digest_in(places, folder, name)) if folder.is_dir() else (None, None)
+            is_whole = objects and all(own.is_file() for own in objects.values())
+            yield DVC, (lambda name: places.digest_of(objects[name]) if name in objects else None) if is_whole else None
+    if folder.is_dir():
+        yield FOLDER, lambda name: _digest_in(places, folder, name)
 
 
 def _digest_in(places: Places, folder: Path, name: str) -> str | None:

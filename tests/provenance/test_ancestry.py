@@ -75,6 +75,7 @@ def test_where_the_project_is_at_hand_runs_commits_and_entries_are_named(project
     (corpus,) = told["corpora"].values()
     assert sorted(corpus["sources"]["files"]["data.path"]) == ["grammar.yaml", "voices.yaml"]
     assert corpus["run"]["name"].startswith("prepare") and corpus["commit"]
+    assert corpus["run"]["folders"] == {"data.path": "corpora/commands", "data.collected": "corpora/collected"}
 
 
 @pytest.mark.parametrize("target", ["digest", "beginning", "folder", "member"])

@@ -82,7 +82,8 @@ def cache_folder(root):
 
 def test_parameters_of_a_chain_become_a_params_file_with_no_other_member():
     raw = {
-        "seed": 1, "data": {"path": "x", "min_seconds": 9}, "text": {}, "frontend": {}, "teacher": {},
+        "seed": 1, "data": {"path": "x", "min_seconds": 9, "dev_fraction": 0.1},
+        "text": {}, "frontend": {}, "teacher": {},
         "distill": {"other": {}}, "compress_architecture": {}, "prune": {"other": {}}, "quantize": {},
     }  # fmt: skip
     corpus = Corpus("c", {"parameters": {"seed": 5, "data": {"min_seconds": 2}, "text": {"units": "characters"}}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -77,9 +78,10 @@ def test_recordings_that_were_switched_in_give_the_same_bytes_from_the_commit_af
 
 
 def test_the_commit_after_the_run_comes_before_the_one_that_the_run_noted(built, project):
+    run(project, "git", "commit", "-q", "--allow-empty", "-m", "something else of the same code")
     places = Places(project)
     model = model_of("teacher", places)
-    before = run(project, "git", "rev-parse", "HEAD~1").stdout.strip()
+    before = run(project, "git", "rev-parse", "HEAD~2").stdout.strip()
     noted = Run("1", "teacher", "FINISHED", before, True, model.record["code"], 0, ())
     assert next(commits_of([model], places, {model.digest: noted})) == built[1]
     assert trace(model, places).found[model.digest].commit == built[1]
@@ -90,7 +92,7 @@ def test_before_the_commit_the_lock_file_of_the_working_tree_says_where_the_reco
     run(project, "git", "checkout", "-q", "params.yaml")
     head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
     found = located(project, "teacher", head)
-    assert (found.kind, found.value, found.is_checked) == (FOLDER, str(place / "speech"), True)
+    assert (found.kind, found.value, found.by, found.is_checked) == (FOLDER, str(place / "speech"), "dvc.lock", True)
 
 
 def test_mlflow_says_where_recordings_were_that_no_lock_file_names(place, project):
@@ -144,57 +146,80 @@ def test_of_several_claims_the_one_with_the_files_is_taken(place, project):
     assert found.value == str(place / "home/recordings") and found.is_checked and not found.changed
 
 
-def to_side_family(project, place):
-    """What the main family had becomes ``families/voices``; the main one is the commands again."""
+def test_manifests_that_git_has_without_their_audio_are_read_where_the_audio_is(built, place, project):
+    digest = sha256_of(project / "models/teacher/model.onnx")
+    shutil.move(place / "speech", project / "speech")
     text = (project / PARAMS).read_text()
-    home = project / "families/voices"
-    (home / "data").mkdir(parents=True)
-    shutil.move(project / "data/prepared", home / "data")
-    shutil.move(project / "models", home)
-    shutil.move(project / "dvc.lock", home)
-    (home / "dvc.yaml").write_text("vars:\n  - ../../params/voices.yaml\nstages: {}\n")
+    (project / PARAMS).write_text(text.replace("path: ../not-here", "path: speech"))
+    run(project, "git", "add", PARAMS, *(f"speech/{split}.jsonl" for split in ("train", "dev", "test")))
+    run(project, "git", "commit", "-qm", "the manifests")
+    head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    found = located(project, digest, head)
+    assert (found.kind, found.value, found.is_checked) == (FOLDER, str(project / "speech"), True)
+    run(project, "git", "add", "-f", "speech")
+    run(project, "git", "commit", "-qm", "and the audio")
+    head = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    found = located(project, digest, head)
+    assert (found.kind, found.value, found.is_checked) == (GIT, "speech", True)
+
+
+@pytest.fixture(scope="module")
+def beside(built, tmp_path_factory):
+    """The voices as a family of its own, run and committed, beside the commands, of which nothing was run."""
+    place = tmp_path_factory.mktemp("beside") / "place"
+    shutil.copytree(built[0], place, symlinks=True)
+    project = place / "home/project"
+    switch_back(project)
+    text = (project / PARAMS).read_text()
     (project / PARAMS).write_text(text.replace("path: ../not-here", "path: ../../speech"))
-    run(project, "git", "checkout", "-q", "HEAD~1", "--", "params.yaml")
-    run(
-        project, "git", "add", "params.yaml", PARAMS, "dvc.lock", "families/voices/dvc.lock", "families/voices/dvc.yaml"
-    )
+    imports = "from flows.side_pipeline import write_pipeline; from diminuendo.family import current"
+    family = {"DIMINUENDO_PARAMS": PARAMS, "DIMINUENDO_TRACKING": "off"}
+    run(project, sys.executable, "-c", f"{imports}; write_pipeline(current())", **family)
+    run(project, sys.executable, "-m", "dvc", "repro", "families/voices/dvc.yaml:train_teacher", **family)
+    run(project, "git", "add", PARAMS, "families")
     run(project, "git", "commit", "-qm", "two families")
-    return run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    return place, run(project, "git", "rev-parse", "HEAD").stdout.strip()
 
 
-def test_a_model_of_a_side_family_is_built_from_its_own_parameters(place, project, tmp_path):
-    commit = to_side_family(project, place)
-    places = Places(project)
+@pytest.fixture
+def families(beside, tmp_path, monkeypatch):
+    shutil.copytree(beside[0], tmp_path / "place", symlinks=True)
+    monkeypatch.chdir(tmp_path / "place/home/project")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "place/home/project"
+
+
+def test_a_model_of_a_side_family_is_built_from_its_own_parameters(beside, families, tmp_path):
+    places = Places(families)
     model = model_of("voices/teacher", places)
     assert model == model_of("teacher", places) == model_of(model.digest[:8], places)
-    assert next(commits_of([model], places, {})) == commit
+    assert next(commits_of([model], places, {})) == beside[1]
     found = trace(model, places).found
     assert found[model.digest].folder == "families/voices/models/teacher" and found[model.digest].cached
     assert found[model.digest].entry.home == found[model.corpus.digest].entry.home == "families/voices"
-    clone = CleanClone(places, commit, locate(places, model.corpus, commit), tmp_path / "again", THIS)
+    raw = locate(places, model.corpus, beside[1])
+    assert raw["data.path"].by == "families/voices/dvc.lock" and raw["data.path"].is_checked
+    clone = CleanClone(places, beside[1], raw, tmp_path / "again", THIS)
     clone.make(say=lambda _line: None)
     said = []
     clone.set_parameters(model.chain(), model.corpora(), said.append)
-    assert said == [] and str(place / "speech") in (clone.root / "params.yaml").read_text()
-    clone.build("prepare")
-    assert places.is_corpus(model.corpus.digest)(clone.root / "data/prepared/corpus.json")
+    assert said == [] and str(tmp_path / "place/speech") in (clone.root / "params.yaml").read_text()
+    assert clone.prepare() == model.corpus.digest
 
 
-def test_the_whole_project_is_all_of_its_families(place, project):
-    to_side_family(project, place)
+def test_the_whole_project_is_all_of_its_families(families, tmp_path):
     status, said = command("verify")
     assert status == 0 and "DVC's cache, train_teacher of families/voices" in said and "not at hand" not in said
-    prepared = project / "families/voices/data/prepared"
-    for path, expected in (
-        (project / "families/voices/models/teacher/summary.json", "summary.json"),
-        (prepared / "tokens.json", "tokens.json"),
-        (place / "speech/dev-000.wav", "dev-000.wav"),
+    home = families / "families/voices"
+    for path in (
+        home / "models/teacher/summary.json",
+        home / "data/prepared/tokens.json",
+        tmp_path / "place/speech/dev-000.wav",
     ):
-        before = path.read_bytes()
-        path.unlink()
+        path.rename(tmp_path / "away")
         status, said = command("verify")
-        assert status == 1 and expected in said
-        path.write_bytes(before)
-    shutil.move(prepared, place)
+        assert status == 1 and path.name in said
+        (tmp_path / "away").rename(path)
+    shutil.move(home / "data/prepared", tmp_path)
     status, said = command("verify")
     assert status == 1 and "missing     families/voices/data/prepared" in said
