@@ -26,7 +26,7 @@ WORKSPACE_TAG = "mlflow.diminuendo.workspace"
 PROBE_TAG = "mlflow.diminuendo.probe"
 OF_PIPELINES = ("metrics", "summary", "artifact", "tags", "end")
 OF_FILES = ("artifact", "model")  # their place may be full or closed while the store takes all else
-TRIES = 5  # of a record that is neither taken nor refused, while the store takes others
+TRIES = 3  # of a record that is neither taken nor refused, while the store takes others
 DELIVERED = ".delivered-"
 
 

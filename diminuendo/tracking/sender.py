@@ -11,10 +11,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from diminuendo.files import write_json
-from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals
+from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals, sent_state
 from diminuendo.tracking.notes import leave_note
 from diminuendo.tracking.store import reason_of, store_trouble
 
@@ -76,7 +76,7 @@ def _carry(delivery: Delivery, waiting: list[Path], held: _Held, longest: float)
     Raises:
         StoreAway, ExperimentGone: nothing can be carried now.
     """
-    from diminuendo.tracking.refusal import Damaged, ExperimentGone, StoreAway
+    from diminuendo.tracking.refusal import Damaged, ExperimentGone, StoreAway, Waits
 
     carried = False
     for folder in waiting:
@@ -90,7 +90,8 @@ def _carry(delivery: Delivery, waiting: list[Path], held: _Held, longest: float)
         except Damaged as error:
             _set_aside(folder, error, held, longest)
         except Exception as error:  # it must not hold up the others
-            held.hold(folder, reason_of(error), longest)
+            reason = str(error) if isinstance(error, Waits) else reason_of(error)
+            carried |= held.hold(folder, reason, longest)
     return carried
 
 
@@ -98,22 +99,32 @@ class _Held:
     """Journals that could not be carried, each with its own pause."""
 
     def __init__(self) -> None:
-        self._until: dict[Path, tuple[float, float, str]] = {}
+        self._why: dict[Path, _Why] = {}
 
     def is_held(self, folder: Path) -> bool:
-        return folder in self._until and time.monotonic() < self._until[folder][0]
+        return folder in self._why and time.monotonic() < self._why[folder].until
 
-    def hold(self, folder: Path, reason: str, longest: float) -> None:
-        pause = min(2 * self._until[folder][1], longest) if folder in self._until else PAUSE_SECONDS
-        self._until[folder] = (time.monotonic() + pause, pause, reason)
+    def hold(self, folder: Path, reason: str, longest: float) -> bool:
+        """Hold it up longer than the last time, at most ``longest`` (s); whether it came further since then."""
+        before, offset = self._why.get(folder), sent_state(folder).get("offset", 0)
+        pause = min(2 * before.pause, longest) if before else PAUSE_SECONDS
+        self._why[folder] = _Why(time.monotonic() + pause, pause, reason, offset)
+        return before is not None and before.offset != offset
 
     def release(self, folder: Path) -> None:
-        self._until.pop(folder, None)
+        self._why.pop(folder, None)
 
     def reason(self) -> str | None:
         """Why journals that are still there are held up; None where none is."""
-        self._until = {folder: why for folder, why in self._until.items() if folder.exists()}
-        return "; ".join(dict.fromkeys(f"{folder.name}: {why[2]}" for folder, why in self._until.items())) or None
+        self._why = {folder: why for folder, why in self._why.items() if folder.exists()}
+        return "; ".join(f"{folder.name}: {why.reason}" for folder, why in self._why.items()) or None
+
+
+class _Why(NamedTuple):
+    until: float  # of the monotonic clock
+    pause: float  # s
+    reason: str
+    offset: int  # how far it had come
 
 
 def _may_be_live(folder: Path) -> bool:
