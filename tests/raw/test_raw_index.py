@@ -79,7 +79,7 @@ def test_of_a_synthetic_source_it_is_what_speaks_and_what_is_collected(tmp_path)
     assert sorted(found["data.collected"]) == ["test.jsonl", "y.wav"]
 
 
-@pytest.mark.parametrize("data", [{}, {"path": None, "collected": 3}, {"path": "a\0b", "collected": ["x"]}])
+@pytest.mark.parametrize("data", [{}, {"path": None, "collected": 3}, {"path": "a\0b", "collected": "\ud800"}])
 def test_folders_that_are_none_are_left_to_prepare(tmp_path, data, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert build_index(data, tmp_path / "kept").files == {"data.path": {}, "data.collected": {}}
