@@ -61,6 +61,10 @@ def dvc(arguments: list[str], say: Say = tell) -> int:
     """``dvc ARGUMENTS`` in this process; returns its exit status. What another process holds is waited for."""
     from dvc.cli import main
 
+    from flows.lock_file import write_atomically
+
+    write_atomically()
+
     def once() -> int:
         busy = _Busy()
         for handler in logging.getLogger("dvc").handlers:
@@ -84,12 +88,12 @@ def patiently(call: Callable[[], T], say: Say = tell, parent: int | None = None)
         say: gets a sentence when that takes long.
         parent: whose children are waited for without a word: the pipeline runs several commands side by side.
     """
-    from dvc.lock import Lock, LockError
+    from dvc.lock import LockError
 
     root = repository()
     if root is None:
         return call()
-    Lock.lock = lambda lock: _acquire(lock, say)
+    be_patient(say)
     told: set[int] = set()
     while True:
         heal(root)
@@ -104,10 +108,18 @@ def patiently(call: Callable[[], T], say: Say = tell, parent: int | None = None)
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
+def be_patient(say: Say = tell) -> None:
+    """Let DVC's locks, in this process, wait as long as another holds them."""
+    from dvc.lock import Lock
+
+    Lock.lock = lambda lock: _acquire(lock, say)
+
+
 def wait_for_others(say: Say = tell) -> None:
     """Return when no DVC is at work in this repository but those below this process."""
     root = repository()
     if root is not None:
+        be_patient(say)
         heal(root)
         _wait(root, lambda holder: os.getpid() not in (holder.pid, *_above(holder.pid)), say, set())
 
@@ -137,7 +149,7 @@ def heal(root: Path) -> None:
     path = root / ".dvc" / "tmp" / "rwlock"
     if not path.exists():
         return
-    with _guard(root):
+    with lock_of(root, "rwlock.lock"):
         content = _read(path)
         left = _without_the_dead(content or {}, root)
         if left != content:
@@ -154,13 +166,15 @@ def living(root: Path) -> list[Holder]:
     return sorted((one for one in found if _lives(one, root)), key=lambda one: one.pid)
 
 
-def _guard(root: Path) -> Any:
+def lock_of(root: Path, name: str = "lock") -> Any:
+    """One of DVC's own locks, to hold with ``with``: that of ``dvc.lock`` and the cache, or ``rwlock.lock``."""
     from dvc.config import Config
     from dvc.lock import make_lock
 
-    folder = str(root / ".dvc" / "tmp")
+    folder = root / ".dvc" / "tmp"
+    folder.mkdir(exist_ok=True)
     is_hard = Config(str(root / ".dvc"), validate=False).get("core", {}).get("hardlink_lock", False)
-    return make_lock(f"{folder}/rwlock.lock", tmp_dir=folder, hardlink_lock=str(is_hard).lower() == "true")
+    return make_lock(str(folder / name), tmp_dir=str(folder), hardlink_lock=str(is_hard).lower() == "true")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

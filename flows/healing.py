@@ -10,7 +10,7 @@ from pathlib import Path
 from diminuendo.files import atomic_file
 from diminuendo.provenance.dvc_cache import WHOLE
 from flows.dvc_lock import Say, tell
-from flows.verification import Output, Report, digests_of
+from flows.verification import Output, Report, digests_of, share_copies
 
 ATTEMPTS = 3
 MOST_WORDS = 5  # sentences for an output
@@ -31,6 +31,7 @@ def run_verified(run: Callable[[], int], verify: Callable[[bool], list[Report]],
     for attempt in range(ATTEMPTS):
         status = run()
         reports = verify(status == 0)
+        share_copies(reports)
         if not any(report.damages for report in reports):
             if not status:
                 for report in reports:

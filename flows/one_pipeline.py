@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from flows.dvc_lock import SECONDS_BETWEEN_LOOKS, Say, tell, wait_for_others
+from diminuendo.provenance.dvc_cache import LOCK as LOCK_FILE
+from flows.dvc_lock import SECONDS_BETWEEN_LOOKS, Say, lock_of, repository, tell, wait_for_others
 from flows.lock import only_one
+from flows.lock_file import mend
 
 UNSAID = "another process"  # what `only_one` says of one that has not written its words yet
 LOCK = Path(".work/pipeline.lock")  # in the working directory: the root of the checkout, or of the retraining's
 
 
 @contextmanager
-def one_pipeline(name: str, say: Say = tell) -> Iterator[None]:
+def one_pipeline(name: str, say: Say = tell, homes: Iterable[Path] = (Path(),)) -> Iterator[None]:
     """Wait until no other pipeline, and no DVC started by hand, is at work in this checkout; hold its lock meanwhile.
 
     The lock ends with this process, however that ends. Ctrl-C ends the wait.
@@ -25,6 +27,7 @@ def one_pipeline(name: str, say: Say = tell) -> Iterator[None]:
     Args:
         name: how a person starts it, e.g. ``make repro``; those who wait read it.
         say: gets one sentence for each that is waited for.
+        homes: folders with a ``dvc.lock``, which a killed DVC may have left half written.
     """
     words = f"{name} is running (process {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M})"
     told = None
@@ -32,9 +35,20 @@ def one_pipeline(name: str, say: Say = tell) -> Iterator[None]:
         with only_one(LOCK, words) as other:
             if other is None:
                 wait_for_others(say)
+                _mend(homes, say)
                 yield
                 return
         if other not in (told, UNSAID):
             say(f"another {other}; waiting for it")
             told = other
         time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _mend(homes: Iterable[Path], say: Say) -> None:
+    root = repository()
+    if root is None:
+        return
+    with lock_of(root):
+        for home in homes:
+            if mend(home):
+                say(f"{home / LOCK_FILE} was cut short when DVC was killed; what it said is found again in DVC's cache")

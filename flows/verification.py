@@ -145,10 +145,20 @@ def verify(
             report.files, report.bytes = report.files + 1, report.bytes + output.file(name).stat().st_size
             if name in output.expected and output.file(name) not in bad and output.path not in bad:
                 report.copies[digests.md5] = output.file(name)
-    for output in report.outputs:
-        output.damages[:] = _with_sources(output.damages, report.copies)
+    share_copies([report])
     report.seconds = time.monotonic() - begin
     return report
+
+
+def share_copies(reports: list[Report]) -> None:
+    """Let a whole file of any family take the place of a damaged one; what has none anywhere is to be made again."""
+    copies = {md5: path for report in reports for md5, path in report.copies.items()}
+    for report in reports:
+        report.copies = copies
+        for output in report.outputs:
+            found = [replace(one, source=one.source or copies.get(one.expected.md5)) for one in output.damages]
+            remake = any(one.source is None for one in found)
+            output.damages[:] = [replace(one, remake=remake) for one in found]
 
 
 def digests_of(path: Path) -> Digests | None:
@@ -243,13 +253,3 @@ def _damage(entry: Entry, path: Path, here: Digests | None, expected: Digests, m
         cached = WHOLE
     state = MISSING if here is None and not os.path.lexists(path) else DAMAGED
     return Damage(entry, path, state, cached, cache.object(md5) if md5 and cached == WHOLE else None, expected)
-
-
-def _with_sources(damages: list[Damage], copies: dict[str, Path]) -> list[Damage]:
-    """With files of the workspace as sources where the cache has none, and with ``remake`` where nothing has."""
-    by_md5 = [
-        replace(one, source=copies.get(one.expected.md5)) if one.source is None and one.expected.md5 else one
-        for one in damages
-    ]
-    remake = any(one.source is None for one in by_md5)
-    return [replace(one, remake=remake) for one in by_md5]

@@ -118,11 +118,11 @@ def dead():
 
 
 STALE = {
-    "dead": (dead, "/bin/dvc repro"),
-    "zombie": (zombie, "/bin/dvc repro"),
-    "the id of another program": (sleeper, "/bin/dvc repro"),
-    "the id of another dvc": (lambda: sleeper("repro", "other"), "/bin/dvc repro"),
-    "a dvc of another repository": (lambda: sleeper("repro", cwd="/"), "-c repro"),
+    "dead": (lambda project: dead(), "/bin/dvc repro"),
+    "zombie": (lambda project: zombie(), "/bin/dvc repro"),
+    "the id of another program": (lambda project: sleeper(cwd=project), "/bin/dvc repro"),
+    "the id of another dvc": (lambda project: sleeper("repro", "other", cwd=project), "-c repro"),
+    "a dvc of another repository": (lambda project: sleeper("repro", cwd="/"), "-c repro"),
 }
 
 
@@ -130,7 +130,7 @@ STALE = {
 @pytest.mark.parametrize("mode", ["write", "read"])
 def test_what_a_killed_process_left_is_removed(project, kind, mode):
     make, command = STALE[kind]
-    with make() as pid:
+    with make(project) as pid:
         write_rwlock(project, (pid, command), mode=mode)
         dvc_lock.heal(project)
     assert rwlock(project) == {"write": {}, "read": {}}
@@ -206,6 +206,20 @@ def test_beside_a_dvc_by_hand_one_sentence_and_patience(project):
     assert len((project / "runs").read_text().split()) == 1
 
 
+def test_the_graph_is_read_when_a_dvc_by_hand_lets_it(project):
+    code = "from flows.graph import read_graph; print(sorted(read_graph().changed))"
+    with started(project, sys.executable, "-m", "dvc", "repro", "slow") as by_hand:
+        wait_for((project / "runs").exists)
+        with started(project, sys.executable, "-c", code) as ours:
+            wait_for(ours.log.read_text)
+            (project / "go").touch()
+            assert ours.wait(60) == 0 and by_hand.wait(60) == 0
+            assert ours.log.read_text().splitlines() == [
+                f"`dvc repro slow` (process {by_hand.pid}) is at work in this repository; waiting for it",
+                "['quick']",
+            ]
+
+
 def test_commands_side_by_side_do_not_wait_for_each_other(project):
     with started(project, *DVC, "repro", "--single-item", "slow") as one:
         wait_for((project / "runs").exists)
@@ -215,14 +229,17 @@ def test_commands_side_by_side_do_not_wait_for_each_other(project):
         assert one.wait(60) == 0
 
 
-def test_dvcs_own_lock_is_waited_for_longer_than_dvc_would(project):
-    with open(project / ".dvc/tmp/lock", "w") as held:
+def test_a_stage_that_is_done_waits_for_dvcs_lock_longer_than_dvc_would(project):
+    """A sibling may write a large corpus to the cache for minutes; DVC would give up and forget the training."""
+    with started(project, *DVC, "repro", "slow") as one, open(project / ".dvc/tmp/lock", "a") as held:
+        wait_for((project / "runs").exists)
         fcntl.flock(held, fcntl.LOCK_EX)
-        with started(project, *DVC, "status") as other:
-            time.sleep(6)
-            assert other.poll() is None, other.log.read_text()
-            fcntl.flock(held, fcntl.LOCK_UN)
-            assert other.wait(30) == 0 and not other.log.read_text().count("lock")
+        (project / "go").touch()
+        time.sleep(5)
+        assert one.poll() is None, one.log.read_text()
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert one.wait(30) == 0
+    assert len((project / "runs").read_text().split()) == 1
 
 
 def test_a_second_make_repro_waits_with_one_sentence(project):

@@ -35,7 +35,8 @@ with fresh_folder(path) as out:
             salt = "" if file == "tokens.txt" else name
             salt += Path("runs").read_text() if file == "timing.json" else ""
             (out / file).write_text(TABLE if name == "report" else f"{salt} {file}\\n" * 1000)
-        write_record(out, {"stage": name})
+        if name != "report":  # of files without a record DVC's digests are all there is
+            write_record(out, {"stage": name})
 """
 YAML = """
 stages:
@@ -135,8 +136,8 @@ def repro(root, **options):
 
 def test_a_whole_family_is_verified_and_nothing_is_said_to_be_damaged(project):
     report = verify(project)
-    assert not report.damages and report.files == len(content(project)) == 15
-    assert str(report).startswith("15 files (0 MB) verified in ")
+    assert not report.damages and report.files == len(content(project)) == 14
+    assert str(report).startswith("14 files (0 MB) verified in ")
     assert not verify(project, complete=False, settled=False).damages
 
 
