@@ -52,7 +52,7 @@ def describe(report: Report, say: Say = tell) -> None:
         for damage in output.damages[:MOST_WORDS]:
             say(str(damage))
         if len(output.damages) > MOST_WORDS:
-            say(f"{output.path}: and {len(output.damages) - MOST_WORDS} more files")
+            say(f"{output.path}: and {len(output.damages) - MOST_WORDS} more")
 
 
 def heal(report: Report) -> list[str]:

@@ -62,7 +62,11 @@ class Recorder:
 
     def summary(self, event: dict[str, Any]) -> None:
         self.metrics({**event, "step": None})
-        self.state["summary"] = {**self.state.get("summary", {}), **event["values"]}
+        # As text, for the state is JSON, which has no NaN and no infinity.
+        self.state["summary"] = {
+            **self.state.get("summary", {}),
+            **{key: value if math.isfinite(value) else str(value) for key, value in event["values"].items()},
+        }
 
     def model_metrics(self, event: dict[str, Any]) -> None:
         # On the run that made the model too: there the columns of all members can be compared.
@@ -160,7 +164,8 @@ class Recorder:
             self.client.log_outputs(self.run, models=[LoggedModelOutput(model.model_id, step=0)])
         if model.status != LoggedModelStatus.READY:
             self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        self._link(self.run, model.model_id, self.state.get("summary", {}), event["time"])
+        summary = {key: float(value) for key, value in self.state.get("summary", {}).items()}
+        self._link(self.run, model.model_id, summary, event["time"])
 
     def _link(self, run: str, model: str, values: dict[str, float], time: int) -> None:
         """Figures of a run and of a model; MLflow would show 0 for a model's figure that is not a number."""

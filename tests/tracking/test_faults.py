@@ -20,9 +20,10 @@ from diminuendo import tracking
 from diminuendo.tracking import sender
 from diminuendo.tracking.delivery import Delivery
 from diminuendo.tracking.journal import EVENTS, OUTBOX, SENT, journals
+from diminuendo.tracking.refusal import ExperimentGone
 from diminuendo.tracking.track import deliver
 from tests.factories.project import ROOT, environment
-from tests.tracking.test_tracking import client, record_stage, runs
+from tests.tracking.test_tracking import client, onnx_file, record_stage, runs
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +116,12 @@ def test_a_stage_stands_alone_when_the_pipeline_s_run_was_deleted(told):
 
 def test_an_experiment_deleted_while_delivering_is_restored_and_told(told):
     stage, track, run = begun()
+    open_already = Delivery()
     client().delete_experiment(runs()[0].info.experiment_id)
     track.metrics({"loss": 0.5}, step=2)
     close(stage)
+    with pytest.raises(ExperimentGone):  # and the sender opens the store anew
+        open_already.carry(journals()[0])
     record_stage("other")
     assert sender.serve() and names() == ["other", "student"]
     assert client().get_run(run).data.metrics["loss"] == 0.5
@@ -242,7 +246,10 @@ def test_a_parameter_that_has_another_value_already_leaves_the_rest(told):
 
 
 def test_what_is_not_a_number_is_not_shown_as_zero(told):
-    digest = record_stage()
+    with tracking.stage_run("distill", "student", {}, {}) as track:
+        track.summary({"dev/wer": 0.25, "kl": math.nan, "ppl": math.inf})
+        digest = onnx_file("model.onnx")
+        track.model("model.onnx", digest)
     with tracking.stage_run("evaluate", "evaluate", {}, {}) as track:
         track.model_metrics(digest, {"wer": math.nan, "cer": 0.5})
         track.metrics({"loss": math.inf}, step=1)
@@ -250,8 +257,9 @@ def test_what_is_not_a_number_is_not_shown_as_zero(told):
     (run,) = runs("tags.member = 'student'")
     assert math.isnan(run.data.metrics["wer"]) and run.data.metrics["cer"] == 0.5
     (model,) = client().search_logged_models([run.info.experiment_id])
-    assert {metric.key for metric in model.metrics} == {"dev/wer", "cer"}
-    assert "not a number (wer)" in told()
+    assert {metric.key for metric in model.metrics} == {"dev/wer", "ppl", "cer"}
+    text = told()
+    assert "not a number (wer)" in text and "not a number (kl)" in text
 
 
 def test_a_file_that_has_no_place_waits_alone_and_arrives_later(told, monkeypatch):
