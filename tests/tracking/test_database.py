@@ -1,6 +1,7 @@
 """MLflow's SQLite file is whole, whatever ended the process that made it."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from diminuendo.errors import UserError
-from diminuendo.tracking import database, ui
+from diminuendo.tracking import ui
 from diminuendo.tracking.database import make_ready
 from diminuendo.tracking.store import open_client, open_existing
 from tests.factories.project import ROOT, environment
@@ -87,12 +88,15 @@ def test_the_pages_open_a_database_that_is_whole(path, monkeypatch):
 
 
 def test_what_belongs_to_a_file_that_is_gone_is_not_applied_to_the_new_one(path):
-    for suffix in database.SIBLINGS:
-        path.with_name(path.name + suffix).write_bytes(b"of another file")
+    with closing(sqlite3.connect("other.db")) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("CREATE TABLE songs (title)")
+        for suffix in ("-wal", "-shm"):
+            shutil.copy(f"other.db{suffix}", path.name + suffix)
     path.touch()  # the moment after SQLite opened it first
     make_ready(path, print)
-    assert is_usable(path)
-    assert not any(path.with_name(path.name + suffix).exists() for suffix in database.SIBLINGS)
+    assert execute(path, "SELECT count(*) FROM sqlite_master WHERE name = 'songs'") == [(0,)] and is_usable(path)
+    assert list(path.parent.glob("mlflow.db.unfinished-*-wal"))
 
 
 def test_a_migration_that_fails_leaves_no_file_and_the_next_one_works(path, monkeypatch):
