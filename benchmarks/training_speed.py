@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +147,7 @@ class Turns:
     that of its own thread, and all other CPU time of the process is the trainer's.
     """
 
-    def __init__(self, plain: PlainLoop, turns: int, steps: int, warm: int):
+    def __init__(self, plain: Callable[[], None], turns: int, steps: int, warm: int):
         self.plain, self.turns, self.steps, self.warm = plain, turns, steps, warm
         self.calls = 0
         self.ours, self.theirs = [], []  # (CPU, wall) seconds of every turn
@@ -156,7 +156,7 @@ class Turns:
     def __call__(self, model: nn.Module, progress: float) -> None:
         place, self.calls = self.calls - self.warm, self.calls + 1
         if place < 0:
-            self.plain.step()
+            self.plain()
         elif place % self.steps == 0:
             if place:
                 spent, wall = self._now()
@@ -167,7 +167,7 @@ class Turns:
             self._began = time.process_time(), time.perf_counter()
             begin = time.thread_time(), time.perf_counter()
             for _ in range(self.steps):
-                self.plain.step()
+                self.plain()
             self.theirs.append((time.thread_time() - begin[0], time.perf_counter() - begin[1]))
 
     def _now(self) -> tuple[float, float]:
@@ -193,7 +193,10 @@ class Result:
 
 
 def measure(params: Params, turns: int, steps: int, warm: int, parts: Parts | None = None) -> Result:
-    """Train for ``warm`` steps and then ``turns`` times ``steps``, by turns with the plain loop."""
+    """Train for ``warm`` steps and then ``turns`` times ``steps``, by turns with the plain loop.
+
+    ``parts``: times what a step is made of; the plain loop, which calls some of the same, does not run then.
+    """
     config, rate, vocabulary = params.training_of("teacher"), params.data.sample_rate, params.text.vocab_size
     corpus = NoiseCorpus(params.synthesis.train_utterances, rate, vocabulary)
     torch.manual_seed(params.seed)
@@ -203,10 +206,11 @@ def measure(params: Params, turns: int, steps: int, warm: int, parts: Parts | No
         raise UserError(f"{warm + turns * steps} steps are wanted, an epoch has {len(plans)}; give fewer --turns")
     batches = [_plain_batch(corpus, plan) for plan in plans[: warm + turns * steps]]
     plain = PlainLoop(params, batches)
-    print(f"parameters: diminuendo {parameter_count(model):,}, plain {parameter_count(plain.model):,}", flush=True)
-    share = sum(batch.seconds for batch in batches) * rate / sum(batch.waveform.numel() for batch in batches)
-    print(f"{share:.1%} of the samples in a batch are audio, the rest is padding", flush=True)
-    schedule = Turns(plain, turns, steps, warm)
+    if parts is None:
+        print(f"parameters: diminuendo {parameter_count(model):,}, plain {parameter_count(plain.model):,}", flush=True)
+        share = sum(batch.seconds for batch in batches) * rate / sum(batch.waveform.numel() for batch in batches)
+        print(f"{share:.1%} of the samples in a batch are audio, the rest is padding", flush=True)
+    schedule = Turns((lambda: None) if parts else plain.step, turns, steps, warm)
     with tempfile.TemporaryDirectory() as work, parts.of(model) if parts else nullcontext():
         keys = {"seed": params.seed, "work": Path(work), "hooks": Hooks(before_step=schedule)}
         with suppress(Enough):
