@@ -105,9 +105,12 @@ def order_lock_file(graph: Graph, before: list[str], family: Family | None = Non
     """
     from dvc.utils.serialize import modify_yaml
 
+    from flows.lock_file import write_atomically
+
     path = _lock_file(family)
     if not path.exists():
         return
+    write_atomically()
     expected = before + [name for name in map(short, graph.upstream) if name not in before]
     names = locked_names(family)
     if names == sorted(names, key=expected.index):

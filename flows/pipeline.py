@@ -26,7 +26,8 @@ from diminuendo.errors import UserError
 from diminuendo.family import current
 from flows import dvc_command
 from flows.graph import Graph
-from flows.planning import plan_run
+from flows.one_pipeline import one_pipeline
+from flows.planning import homes, run_to_the_end
 from flows.repro import INTERRUPTED, leaderboard
 from flows.results import record_results
 from flows.schedule import default_jobs, run_stages
@@ -55,15 +56,10 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         jobs: stages that run side by side. By default one a core, or one a GPU; a training uses one thread.
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
-    dvc_command.begin()
-    plan = plan_run()
-    with tracking.pipeline_run("flow") as track:
-        try:
-            _run(plan.graph, jobs or default_jobs(), retries)
-            record_results(track, plan.params, plan.family.reports)
-        finally:
-            dvc_command.end_all()
-            plan.tidy_up()
+    say = get_run_logger().info
+    with one_pipeline("make flow", say, homes()), tracking.pipeline_run("flow") as track:
+        plan = run_to_the_end(lambda plan, _: _run(plan.graph, jobs or default_jobs(), retries), say)
+        record_results(track, plan.params, plan.family.reports)
     markdown = plan.family.reports / "leaderboard.md"
     if markdown.exists():
         create_markdown_artifact(markdown.read_text(encoding="utf-8"), key="leaderboard")

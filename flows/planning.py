@@ -1,13 +1,19 @@
-"""What a run is about to do: the family's graph, what of it is out of date, and the order of its lock file."""
+"""What a run is about to do, and doing it until every file is what was made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from diminuendo.config import Params, load_params
-from diminuendo.family import Family, current
+from diminuendo.family import FAMILIES, Family, current
+from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
+from flows.healing import run_verified
 from flows.side_pipeline import write_pipeline
+from flows.stage import StageFailed
+from flows.verification import Report, verify
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,6 @@ class Plan:
     graph: Graph
     locked: list[str]
 
-    def tidy_up(self) -> None:
-        """Put ``dvc.lock`` into the order that DVC itself would have written."""
-        order_lock_file(self.graph, self.locked, self.family)
-
 
 def plan_run() -> Plan:
     """Check the parameters, bring the family's ``dvc.yaml`` up to date, and see what is out of date.
@@ -33,5 +35,44 @@ def plan_run() -> Plan:
     family = current()
     params = load_params(family.params)
     write_pipeline(family)
-    locked = locked_names(family)
-    return Plan(family, params, read_graph(family), locked)
+    return Plan(family, params, read_graph(family), locked_names(family))
+
+
+def homes() -> list[Path]:
+    """The folders with a ``dvc.lock``: DVC reads all of them, whichever family it works on."""
+    return [Path(), *sorted(path.parent for path in FAMILIES.glob("*/dvc.yaml"))]
+
+
+def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None]) -> Plan:
+    """Plan and work, verify what came out, mend what is damaged and work again; returns the last plan.
+
+    Args:
+        work: brings the family of a plan up to date; is also told whether it is called for the first time.
+        say: receives a sentence for each file that is damaged, and how much was verified.
+
+    Raises:
+        StageFailed: a stage ended with an error, or files are damaged as soon as they are made.
+    """
+    plans: list[Plan] = []
+    failures: list[StageFailed] = []
+
+    def run() -> int:
+        plans.append(plan_run())
+        failures.clear()
+        dvc_command.begin()
+        try:
+            work(plans[-1], len(plans) == 1)
+        except StageFailed as error:
+            failures.append(error)
+        finally:
+            dvc_command.end_all()
+            order_lock_file(plans[-1].graph, plans[-1].locked, plans[-1].family)
+        return len(failures)
+
+    def verified(is_done: bool) -> list[Report]:
+        return [verify(plans[-1].family.home, plans[-1].params.members, complete=is_done, settled=is_done)]
+
+    status = run_verified(run, verified, say)
+    if status:
+        raise failures[0] if failures else StageFailed("verification", status, ["files do not stay as they are made"])
+    return plans[-1]

@@ -20,14 +20,12 @@ from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.estimate import Past, expected_seconds
-from flows.healing import run_verified
 from flows.one_pipeline import one_pipeline
-from flows.planning import Plan, plan_run
+from flows.planning import Plan, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
 from flows.results import record_results
 from flows.schedule import default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
-from flows.verification import Report, verify
 
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
@@ -53,7 +51,6 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[s
     Raises:
         StageFailed: a stage ended with an error; what was finished is kept.
     """
-    dvc_command.begin()
     wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
     past = Past(plan.params, plan.family)
     guessed = {name: expected_seconds(plan.params, plan.family, name) for name in wanted}
@@ -78,8 +75,7 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[s
         try:
             run_stages(plan.graph, jobs, submit, lambda name: futures[name].result() != UNCHANGED)
         finally:
-            dvc_command.end_all()
-            plan.tidy_up()
+            dvc_command.end_all()  # else the threads below would wait for what nobody waits for any more
 
 
 def announcement(plan: Plan, wanted: list[str], seconds: float, jobs: int) -> str:
@@ -107,44 +103,28 @@ def main() -> None:
         if arguments.plan:
             _say_plan(plan_run(), jobs)
             return
-        with one_pipeline("make repro"), tracking.pipeline_run("repro") as track:
-            status, plan = _run_and_verify(jobs, arguments.force)
-            if not status:
-                record_results(track, plan.params, plan.family.reports)
+        with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
+
+            def work(plan: Plan, is_first: bool) -> None:
+                bring_family_up_to_date(plan, jobs, arguments.force and is_first, say)
+
+            plan = run_to_the_end(work, say)
+            record_results(track, plan.params, plan.family.reports)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except StageFailed as error:
+        print(
+            f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes on "
+            "from its last checkpoint when you run it again.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    if status:
-        sys.exit(status)
     print(f"\n{leaderboard(plan.family.reports)}")
     print(_where_to_look(plan))
     print(f"done in {in_words(time.monotonic() - begin)}")
-
-
-def _run_and_verify(jobs: int, force: bool) -> tuple[int, Plan]:
-    """Bring the family up to date until every file is what was made; the exit status and the last plan."""
-    plans: list[Plan] = []
-
-    def run() -> int:
-        plans.append(plan_run())
-        try:
-            bring_family_up_to_date(plans[-1], jobs, force and len(plans) == 1, say)
-        except StageFailed as error:
-            print(
-                f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes "
-                "on from its last checkpoint when you run it again.",
-                file=sys.stderr,
-            )
-            return 1
-        return 0
-
-    def verified(is_done: bool) -> list[Report]:
-        plan = plans[-1]
-        return [verify(plan.family.home, plan.params.members, complete=is_done, settled=is_done)]
-
-    return run_verified(run, verified), plans[-1]
 
 
 def say(line: str) -> None:

@@ -69,7 +69,8 @@ def choose(seconds: dict[int, float]) -> int:
 def _measure(choices: list[int]) -> dict[int, float]:
     """Threads to seconds of a step, taken in a process of its own, which leaves nothing behind in this one."""
     command = [sys.executable, "-m", "stages.measure_threads", *map(str, choices)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    surroundings = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # see stages.room
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=surroundings)
     if done.returncode:
         raise UserError("the first steps of the training failed, for the reason above; nothing was trained")
     return {int(count): taken for count, taken in json.loads(done.stdout.splitlines()[-1]).items()}
