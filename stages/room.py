@@ -237,7 +237,7 @@ def room(stage: str, member: str | None = None) -> Iterator[Room]:
             r = Room(stage, member, load_params(family.params), family)
             if "threads" in r.parameters:  # before torch is loaded, which reads it then
                 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(r.threads)
-                # Threads that wait by spinning keep the processor from the one that they wait for, beside any other work.
+                # A thread that waits by spinning keeps the processor from the one that it waits for.
                 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             home = WORK / family.home / stage / r.name
             with _alone(home, label), tracking.stage_run(stage, r.name, r.parameters, _inputs(r)) as r.track:
