@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from flows.graph import Graph, short
+from flows.schedule import longest_ahead
 from flows.stage import UNCHANGED
 
 DOUBT_SECONDS = 60.0  # as much as estimates are believed before anything has ended: a short stage says little
@@ -43,6 +44,7 @@ class Progress:
         self._ended: dict[str, float] = {}
         self._number: dict[str, int] = {}
         self._factor = 1.0
+        self._ahead = longest_ahead(graph, self.expected)
         self._width = max((len(short(name)) for name in self.expected), default=0)
 
     def begins(self, stage: str) -> None:
@@ -86,11 +88,18 @@ class Progress:
                 heapq.heapreplace(free, end_of[stage])
             else:
                 waiting.append(stage)
-        for stage in waiting:  # in DVC's order, in which whatever is read comes first
-            begin = max([heapq.heappop(free), *(end_of[name] for name in self.graph.upstream[stage])])
-            end_of[stage] = begin + self.expected[stage] * self._factor
+        while waiting:  # as `run_stages` does: what could begin first, and of that what most waits for
+            ready = {
+                s: max([0.0, *(end_of[n] for n in self.graph.upstream[s])]) for s in waiting if self._may(s, end_of)
+            }
+            stage = min(ready, key=lambda s: (max(ready[s], free[0]), -self._ahead[s]))
+            waiting.remove(stage)
+            end_of[stage] = max(ready[stage], heapq.heappop(free)) + self.expected[stage] * self._factor
             heapq.heappush(free, end_of[stage])
         return max(end_of.values(), default=0.0)
+
+    def _may(self, stage: str, ended: Mapping[str, float]) -> bool:
+        return all(name in ended for name in self.graph.upstream[stage])
 
     def _left_of(self, stage: str, now: float) -> float:
         if stage in self._left_by_bar:

@@ -54,7 +54,8 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[s
     wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
     past = Past(plan.params, plan.family)
     guessed = {name: expected_seconds(plan.params, plan.family, name) for name in wanted}
-    progress = Progress(plan.graph, {name: past.seconds(name) or guessed[name] for name in wanted}, jobs, say)
+    expected = {name: past.seconds(name) or guessed[name] for name in wanted}
+    progress = Progress(plan.graph, expected, jobs, say)
     say(announcement(plan, wanted, progress.left(), jobs))
     futures: dict[str, Future[str]] = {}
 
@@ -73,7 +74,7 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[s
             futures[name].add_done_callback(lambda _: finished(name))
 
         try:
-            run_stages(plan.graph, jobs, submit, lambda name: futures[name].result() != UNCHANGED)
+            run_stages(plan.graph, jobs, submit, lambda name: futures[name].result() != UNCHANGED, expected)
         finally:
             dvc_command.end_all()  # else the threads below would wait for what nobody waits for any more
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from diminuendo.cores import available_cores
@@ -28,8 +28,9 @@ def run_stages(
     jobs: int,
     submit: Callable[[str, bool, Callable[[str], None]], None],
     outcome: Callable[[str], bool],
+    expected: Mapping[str, float] | None = None,
 ) -> None:
-    """Run every stage of the graph, at most ``jobs`` at a time.
+    """Run every stage of the graph, at most ``jobs`` at a time; of those that could begin, the one that most waits for.
 
     After a failure no stage is started any more; those that run are waited for, and the failure is raised.
 
@@ -37,7 +38,9 @@ def run_stages(
         submit: begins a stage. It is given the stage's name, whether it is fresh (DVC says that it is up to date, and
             nothing that it reads was made anew), and what to call with the name when it has ended.
         outcome: whether a stage that has ended was made anew; raises why it failed.
+        expected: seconds that a stage should take; without them DVC's order is kept.
     """
+    ahead = longest_ahead(graph, expected or {})
     finished: queue.SimpleQueue[str] = queue.SimpleQueue()
     started: set[str] = set()
     done: set[str] = set()
@@ -45,7 +48,7 @@ def run_stages(
     failed: list[Exception] = []
     while len(done) + len(failed) < len(started) or not (failed or len(done) == len(graph.upstream)):
         free = 0 if failed else jobs - (len(started) - len(done))
-        for name in graph.ready(done, started)[: max(0, free)]:
+        for name in sorted(graph.ready(done, started), key=lambda name: -ahead[name])[: max(0, free)]:
             started.add(name)
             submit(name, name not in graph.changed and made_anew.isdisjoint(graph.upstream[name]), finished.put)
         name = finished.get()
@@ -57,3 +60,12 @@ def run_stages(
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def longest_ahead(graph: Graph, expected: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the longest chain of stages from each one to the end, itself included."""
+    ahead = {name: expected.get(name, 0.0) for name in graph.upstream}
+    for name in reversed(graph.upstream):  # whoever reads a stage's output comes after it
+        for need in graph.upstream[name]:
+            ahead[need] = max(ahead[need], expected.get(need, 0.0) + ahead[name])
+    return ahead

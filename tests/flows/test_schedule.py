@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.graph import Graph
-from flows.schedule import run_stages
+from flows.schedule import longest_ahead, run_stages
 
 DIAMOND = {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")}
 
@@ -74,6 +74,19 @@ def test_what_nothing_new_flows_into_is_fresh():
     fake = Fake()
     run_stages(Graph(DIAMOND, frozenset({"b"})), 1, fake.submit, fake.outcome)
     assert fake.fresh == {"a": True, "b": False, "c": True, "d": False}
+
+
+def test_the_stage_that_most_waits_for_begins_first():
+    upstream = {"quick": (), "slow": (), "after": ("slow",), "end": ("quick", "after")}
+    fake, expected = Fake(), {"quick": 5.0, "slow": 4.0, "after": 9.0, "end": 1.0}
+    run_stages(Graph(upstream, frozenset(upstream)), 1, fake.submit, fake.outcome, expected)
+    assert fake.begun == ["slow", "after", "quick", "end"]
+    assert longest_ahead(Graph(upstream, frozenset()), expected) == {
+        "quick": 6.0,
+        "slow": 14.0,
+        "after": 10.0,
+        "end": 1.0,
+    }
 
 
 def test_after_a_failure_nothing_begins_and_the_failure_is_raised():
