@@ -78,5 +78,11 @@ def family_of(params: str | Path) -> Family:
 
 
 def current() -> Family:
-    """The family that this process works on: what ``DIMINUENDO_PARAMS`` names, or the checkout's own."""
+    """The family that this process works on: what ``DIMINUENDO_PARAMS`` names, or the checkout's own.
+
+    A stage that DVC runs works on the family of its ``dvc.yaml``, whatever the shell that called DVC has exported.
+    """
+    if stage := os.environ.get("DVC_STAGE"):
+        home = Path(stage.rpartition(":")[0]).parent
+        return Family(SOURCES / f"{home.name}.yaml" if home.parent == FAMILIES else OWN)
     return family_of(os.environ.get(VARIABLE) or OWN)

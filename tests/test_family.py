@@ -19,6 +19,16 @@ def test_another_family_has_a_home_of_its_own(monkeypatch):
     assert other.corpus == Path("families/x/data/prepared") and other.pipeline == Path("families/x/dvc.yaml")
 
 
+@pytest.mark.parametrize(
+    ("stage", "params"),
+    [("prepare", "params.yaml"), ("dvc.yaml:distill@a", "params.yaml"), ("families/x/dvc.yaml:prune@b", "params/x.yaml")],
+)
+def test_a_stage_works_on_the_family_of_its_pipeline_whatever_is_exported(monkeypatch, stage, params):
+    monkeypatch.setenv(VARIABLE, "params/other.yaml")
+    monkeypatch.setenv("DVC_STAGE", stage)
+    assert current().params == Path(params)
+
+
 def test_an_absolute_path_is_seen_from_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert family_of(tmp_path / "params" / "x.yaml").home == Path("families/x")

@@ -9,12 +9,12 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.errors import UserError
+from diminuendo.family import current
 
 if TYPE_CHECKING:
     from diminuendo.config import Params
     from diminuendo.registry import Version
 
-CORPUS = "data/prepared"
 NONE = "none"
 NO = 1  # exit status of an answer that is no
 
@@ -25,9 +25,7 @@ _tests = click.option(
     multiple=True,
     type=click.Path(),
     metavar="FOLDER",
-    default=(CORPUS,),
-    show_default=True,
-    help="Prepared corpus whose test split is judged on; may be repeated, and then every one counts.",
+    help="Prepared corpus whose test split is judged on, by default the family's; may be repeated: every one counts.",
 )
 _teacher = click.option(
     "--teacher", type=click.Path(path_type=Path), metavar="FILE", help="By default the one that the lineage names."
@@ -166,7 +164,7 @@ def add_to(group: click.Group) -> None:
 def _params() -> Params:
     from diminuendo.config import load_params
 
-    return load_params()
+    return load_params(current().params)
 
 
 def _ship(params: Params) -> Any:
@@ -196,7 +194,8 @@ def _reference(params: Params, champion: str | None) -> Version | Path | None:
 def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | None, champion: Version | Path | None):
     from diminuendo.gate import gate as judge
 
-    folders = [Path(folder) for folder in dict.fromkeys(tests)]
+    family = current()
+    folders = [Path(folder) for folder in dict.fromkeys(tests)] or [family.corpus]
     names = [folder.name for folder in folders]
     labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders)]
     return judge(
@@ -205,6 +204,7 @@ def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | N
         tests=dict(zip(labels, folders)),
         champion=champion,
         teacher=teacher,
+        evaluation=family.evaluation,
         say=lambda line: click.echo(line, err=True),
     )
 

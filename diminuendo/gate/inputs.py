@@ -11,9 +11,9 @@ from typing import Any
 from diminuendo import lineage
 from diminuendo.checksum import is_damaged
 from diminuendo.errors import UserError
+from diminuendo.family import current
 from diminuendo.files import sha256_of
 
-MODELS = Path("models")
 TEACHER_STAGE = "train_teacher"
 
 
@@ -66,7 +66,7 @@ def member_or_file(text: str, members: list[str]) -> Path:
         UserError: it is neither.
     """
     if text in members:
-        return MODELS / text / lineage.MODEL
+        return current().models / text / lineage.MODEL
     path = Path(text)
     if path.suffix == ".onnx" or len(path.parts) > 1 or path.exists():
         return path
@@ -105,7 +105,7 @@ def find_teacher(candidate: Model, work: Path) -> Model:
 
 def _places(path: Path) -> Iterator[Path]:
     yield path.parent.parent / "teacher" / lineage.MODEL
-    yield MODELS / "teacher" / lineage.MODEL
+    yield current().models / "teacher" / lineage.MODEL
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

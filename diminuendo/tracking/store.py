@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -95,6 +96,7 @@ def _client(uri: str) -> MlflowClient:
         os.environ.setdefault(f"{pool}POOLCLASS", "NullPool")
     import mlflow
 
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it says each time how it was opened
     mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
     return mlflow.MlflowClient(uri)
 

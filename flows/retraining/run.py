@@ -7,6 +7,7 @@ from pathlib import Path
 from diminuendo.collection.batches import Batch
 from diminuendo.config import Params, load_params
 from diminuendo.errors import UserError
+from diminuendo.family import current
 from flows.retraining.memory import Memory
 from flows.retraining.workspace import Workspace
 
@@ -44,6 +45,11 @@ def checked_params() -> Params:
     Raises:
         UserError: a section is missing.
     """
+    if (family := current()).name is not None:
+        raise UserError(
+            f"DIMINUENDO_PARAMS: {family.params}; retraining is of the checkout's own family: "
+            f"`diminuendo use {family.params}` makes that one it"
+        )
     params = load_params()
     for section in ("ship", "gate", "retrain"):
         if getattr(params, section) is None:
