@@ -21,7 +21,11 @@ def test_another_family_has_a_home_of_its_own(monkeypatch):
 
 @pytest.mark.parametrize(
     ("stage", "params"),
-    [("prepare", "params.yaml"), ("dvc.yaml:distill@a", "params.yaml"), ("families/x/dvc.yaml:prune@b", "params/x.yaml")],
+    [
+        ("prepare", "params.yaml"),
+        ("dvc.yaml:distill@a", "params.yaml"),
+        ("families/x/dvc.yaml:prune@b", "params/x.yaml"),
+    ],
 )
 def test_a_stage_works_on_the_family_of_its_pipeline_whatever_is_exported(monkeypatch, stage, params):
     monkeypatch.setenv(VARIABLE, "params/other.yaml")
