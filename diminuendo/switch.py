@@ -1,4 +1,4 @@
-"""Put another parameter file in place of ``params.yaml`` without losing what stood there."""
+"""Put a parameter file in place of another, such as ``params.yaml``, without losing what stood there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 
 from diminuendo.config.load import load_params, parse_params
 from diminuendo.errors import UserError
+from diminuendo.family import SOURCES
 from diminuendo.files import write_text
 
-KEPT = Path(".work/params")  # beside the target: a copy of every text that was put there, by its digest
+KEPT = Path(".work/params")  # in the checkout: a copy of every text that was put in place, by its digest
 
 
 def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force: bool = False) -> None:
@@ -46,7 +47,8 @@ def _is_safe(target: Path, found: bytes, content: bytes) -> bool:
 
 
 def _kept(target: Path, content: bytes) -> Path:
-    return target.parent / KEPT / f"{hashlib.sha256(content).hexdigest()}.yaml"
+    checkout = target.parent.parent if target.parent.name == SOURCES.name else target.parent
+    return checkout / KEPT / f"{hashlib.sha256(content).hexdigest()}.yaml"
 
 
 def _is_kept(target: Path, content: bytes) -> bool:

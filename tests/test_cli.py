@@ -173,6 +173,18 @@ def test_use_puts_a_file_in_place_with_changes_and_keeps_comments(run, tmp_path)
     assert (tmp_path / "other.yaml").read_text() == source
 
 
+def test_use_makes_a_family_of_its_own(run, tmp_path):
+    before = (tmp_path / "params.yaml").read_text()
+    status, out, _ = run("use", "params.yaml", "--as", "mine", "--set", "training.epochs=3")
+    assert status == 0 and "make repro PARAMS=params/mine.yaml" in out
+    assert yaml.safe_load((tmp_path / "params/mine.yaml").read_text())["training"]["epochs"] == 3
+    assert (tmp_path / "params.yaml").read_text() == before
+    assert run("use", "params.yaml", "--as", "mine")[0] == 0  # what `use` wrote is replaced
+    assert run("--params", "params/mine.yaml", "check")[0] == 0
+    status, _, err = run("use", "params.yaml", "--as", "../mine")
+    assert status == 1 and "params/NAME.yaml" in err
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -55,11 +55,12 @@ def leaderboard(folder: str | None) -> None:
 @main.command()
 @click.argument("params_file", type=click.Path())
 @click.option("--set", "changes", multiple=True, metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")
-@click.option("--force", is_flag=True, help="Replace a params.yaml with changes of your own that git does not have.")
-def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
+@click.option("--as", "name", metavar="NAME", help="Write params/NAME.yaml, a family of its own, and not params.yaml.")
+@click.option("--force", is_flag=True, help="Replace a file with changes of your own that git does not have.")
+def use(params_file: str, changes: tuple[str, ...], name: str | None, force: bool) -> None:
     """Make PARAMS_FILE the params.yaml of the pipeline, once it has been checked.
 
-    `diminuendo use params/fsdd.yaml --set training.epochs=3`
+    `diminuendo use params/fsdd.yaml --as digits --set data.path=FOLDER`
 
     What a `use` wrote the next one replaces; edits of your own that no commit has are only replaced with --force. All
     that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock.
@@ -67,11 +68,14 @@ def use(params_file: str, changes: tuple[str, ...], force: bool) -> None:
     with plain_errors(status=1):
         from pathlib import Path
 
+        from diminuendo.family import SOURCES, family_of
         from diminuendo.switch import put_in_place
 
-        put_in_place(Path(params_file), Path(PARAMS), changes, force)
-        click.echo(f"{PARAMS} is now {params_file}" + "".join(f", {change}" for change in changes))
-        click.echo("next: make repro (only what this changes is computed again)")
+        target = family_of(SOURCES / f"{name}.yaml" if name else PARAMS).params
+        put_in_place(Path(params_file), target, changes, force)
+        click.echo(f"{target} is now {params_file}" + "".join(f", {change}" for change in changes))
+        command = f"make repro PARAMS={target}" if name else "make repro"
+        click.echo(f"next: {command} (only what this changes is computed again)")
 
 
 for _commands in (transcribing, provenance, shipping, retraining, profiling):
