@@ -28,7 +28,7 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
     """Print the whole ancestry of MODEL, down to the raw data.
 
     MODEL is an .onnx file, a digest or its beginning, a member's name, or a name in the registry such as
-    commands@champion. A file tells its descent itself; runs, commits and DVC entries are added where they are at hand.
+    home@champion. A file tells its descent itself; runs, commits and DVC entries are added where they are at hand.
     """
     with plain_errors():
         import json

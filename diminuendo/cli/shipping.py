@@ -144,7 +144,7 @@ def show_registry(as_json: bool) -> None:
 def fetch(address: str, out: Path) -> None:
     """Write the registered model NAME@ALIAS (or NAME/VERSION) to OUT, its digest checked.
 
-    `diminuendo fetch commands@champion model.onnx`
+    `diminuendo fetch home@champion model.onnx`
     """
     with plain_errors():
         from diminuendo import registry

@@ -38,7 +38,7 @@ def model_of(target: str, places: Places) -> Model:
         return _by_digest(target, target, places)
     raise UserError(
         f"{target}: neither a file, nor the digest of a model (six hexadecimal digits or more), nor a name in the "
-        "registry such as commands@champion, nor a member of the project's models/, nor FAMILY/MEMBER of its families/"
+        "registry such as home@champion, nor a member of the project's models/, nor FAMILY/MEMBER of its families/"
     )
 
 

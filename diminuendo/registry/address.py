@@ -1,4 +1,4 @@
-"""Names of registered models as people write them: ``commands@champion``, ``commands/3``, ``models:/commands/3``."""
+"""Names of registered models as people write them: ``home@champion``, ``home/3``, ``models:/home/3``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diminuendo.registry.version import Version, aliased, all_versions, numbered
 _ADDRESS = re.compile(
     r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:@(?P<alias>[A-Za-z0-9._-]+)|/(?P<version>\d+))"
 )
-EXPECTED = "expected NAME@ALIAS or NAME/VERSION, such as commands@champion or commands/3"
+EXPECTED = "expected NAME@ALIAS or NAME/VERSION, such as home@champion or home/3"
 
 
 @dataclass(frozen=True)
