@@ -21,6 +21,7 @@ from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.distillation.objective import Objective
+from diminuendo.family import current
 from diminuendo.models.store import load_model
 from diminuendo.quantization import aware
 from diminuendo.quantization.storage import uniform
@@ -52,7 +53,7 @@ class Run:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a float32 member")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--steps", type=int, default=50)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -13,6 +13,7 @@ import numpy as np
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.family import current
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.ctc import decode_text
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.batches", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--every", type=int, default=1, help="Take every so-manieth utterance.")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     given = parser.parse_args()
     with plain_errors():
         corpus = PreparedCorpus.open(given.corpus)

@@ -27,6 +27,7 @@ from diminuendo.config.members import MagnitudeConfig, RemoveLayersConfig, Struc
 from diminuendo.config.training import LossConfig
 from diminuendo.data.batches import BatchSource, spread
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.family import current
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.store import load_model, parameter_count
 from diminuendo.pruning.importance import measure_importance
@@ -105,7 +106,7 @@ def structured_rows(table: Table, model: ConformerCTC, corpus: PreparedCorpus, t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a trained member")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     arguments = parser.parse_args()
     corpus, model = PreparedCorpus.open(arguments.corpus), load_model(arguments.model).model
     training = load_params().training

@@ -26,6 +26,7 @@ from diminuendo.errors import UserError
 from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.family import current
 from diminuendo.files import digest_of_json, sha256_of, write_json
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.record import record_of
@@ -108,8 +109,8 @@ def errors_of(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("member", help="a student of params.yaml's section distill")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
+    parser.add_argument("--models", type=Path, default=current().models)
     parser.add_argument("--out", type=Path, default=Path(".work/distillation"))
     parser.add_argument("--epochs", type=int, help="of every row, in place of the member's own")
     parser.add_argument("--only", nargs="*", help="rows, by their names")

@@ -15,6 +15,7 @@ import numpy as np
 from diminuendo.cli.errors import plain_errors
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
+from diminuendo.family import current
 from diminuendo.runtime.ctc import decode_text
 from diminuendo.runtime.recognizer import Recognizer
 
@@ -47,7 +48,7 @@ def recordings(corpus: PreparedCorpus) -> dict[str, Heard]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.joined_commands", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     given = parser.parse_args()
     with plain_errors():
         heard = recordings(PreparedCorpus.open(given.corpus))

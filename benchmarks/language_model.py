@@ -20,6 +20,7 @@ from diminuendo.cli.errors import plain_errors
 from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.decoding import BeamSearch, train_language_model
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
+from diminuendo.family import current
 from diminuendo.runtime.ctc import decode_text
 from diminuendo.runtime.model import AcousticModel, best_path
 from diminuendo.runtime.windows import Decode
@@ -75,7 +76,7 @@ def compare(model: AcousticModel, corpus: PreparedCorpus, ways: dict[str, Decode
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.language_model", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--order", type=int, default=3)
     parser.add_argument("--beam", type=float, default=BeamSearch.beam)
     given = parser.parse_args()

@@ -15,6 +15,7 @@ from diminuendo.cli.errors import plain_errors
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.errors import UserError
 from diminuendo.evaluation.scoring import align_words
+from diminuendo.family import current
 from diminuendo.runtime import Recognizer
 
 WINDOWS = ((20.0, 2.0), (10.0, 1.0), (5.0, 0.5), (10.0, 2.0))  # seconds of a window, and of context on either side
@@ -47,7 +48,7 @@ def edits(reference: list[list[str]], hypothesis: list[list[str]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.long_recordings", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--whole", action="store_true", help="Decode in one piece, too.")
     given = parser.parse_args()

@@ -23,6 +23,7 @@ import onnxruntime
 
 from diminuendo.config.members import QuantizeConfig
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.family import current
 from diminuendo.quantization import codec
 from diminuendo.quantization.banks import KEPT
 from diminuendo.quantization.graph import FRONTEND, shorten_names
@@ -141,7 +142,7 @@ def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="folder of a float32 member")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--utterances", type=int, help="of dev; all by default")
     parser.add_argument("--split", choices=("dev", "test"), default="dev")
     parser.add_argument("--weights", action="store_true", help="no integer products, which take most of the time")

@@ -24,6 +24,7 @@ from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.distillation.objective import Objective
 from diminuendo.evaluation.timing import spread
+from diminuendo.family import current
 from diminuendo.models.conformer import ConformerCTC
 from diminuendo.models.store import load_model, parameter_count
 from diminuendo.pruning.cost import latency_costs
@@ -126,8 +127,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of the parent")
     parser.add_argument("--teacher", type=Path, help="folder of the teacher; else the parent is its own")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
+    parser.add_argument("--params", type=Path, default=current().params)
     parser.add_argument("--rows", nargs="+", help="shares-, parameters- or rounds-large or -small, latency-…")
     parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning after the last round")
     parser.add_argument("--round-epochs", type=int, default=1)

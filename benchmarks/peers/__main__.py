@@ -16,6 +16,7 @@ from diminuendo.config.schema import TEACHER
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.errors import UserError
 from diminuendo.export.onnx_file import MODEL
+from diminuendo.family import current
 from diminuendo.files import write_json, write_text
 
 
@@ -33,8 +34,8 @@ def members_in(folder: Path) -> dict[str, Path]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=about.splitlines()[0])
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the family")
-    parser.add_argument("--corpus", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--models", type=Path, default=current().models, help="folder of the family")
+    parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--out", type=Path, default=Path(".work/peers"), help="folder of table.md and rows.json")
     parser.add_argument("--only", default="", help="settings or tools that have this in their name")
     parser.add_argument("--calibration-utterances", type=int, default=64)
@@ -42,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     with plain_errors():
         if given.calibration_utterances < 1:
             raise UserError(f"--calibration-utterances: {given.calibration_utterances}, expected at least 1")
-        params, corpus, members = load_params(), PreparedCorpus.open(given.corpus), members_in(given.models)
+        params, corpus, members = load_params(current().params), PreparedCorpus.open(given.corpus), members_in(given.models)
         peers = tuple(peer for peer in onnx_tools.PEERS + torch_tools.PEERS if given.only in peer.name)
         if not peers:
             raise UserError(f"--only: no peer has {given.only!r} in its name")
