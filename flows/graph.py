@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diminuendo.errors import UserError
 from diminuendo.family import Family, current
 from flows.dvc_command import ROOT, environment
 from flows.dvc_lock import patiently
@@ -23,6 +25,24 @@ class Graph:
 
     upstream: dict[str, tuple[str, ...]]
     changed: frozenset[str]
+
+    def up_to(self, names: Sequence[str]) -> Graph:
+        """The stages of these names and all that they read.
+
+        Raises:
+            diminuendo.errors.UserError: there is no stage of such a name.
+        """
+        found: set[str] = set()
+        for name in names:
+            own = [address for address in self.upstream if name in (address, short(address))]
+            if not own:
+                known = ", ".join(short(address) for address in self.upstream)
+                raise UserError(f"{name}: no stage is called so; there are: {known}")
+            found.update(own)
+        for address in reversed(self.upstream):  # whoever reads a stage's output comes after it
+            if address in found:
+                found.update(self.upstream[address])
+        return Graph({one: needs for one, needs in self.upstream.items() if one in found}, self.changed & found)
 
     def to_run(self) -> list[str]:
         """Those that are out of date, and those that read what they make, in DVC's order."""
@@ -51,8 +71,6 @@ def read_graph(family: Family | None = None) -> Graph:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.repo.reproduce import plan_repro
-
-    from diminuendo.errors import UserError
 
     pipeline = (family or current()).pipeline
 

@@ -30,7 +30,7 @@ from flows.one_pipeline import one_pipeline
 from flows.planning import homes, run_to_the_end
 from flows.repro import INTERRUPTED, leaderboard
 from flows.results import record_results
-from flows.schedule import default_jobs, run_stages
+from flows.schedule import add_jobs, default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
 MOST_JOBS = 64
@@ -86,7 +86,7 @@ def _run(graph: Graph, jobs: int, retries: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="flows.pipeline", description=pipeline.__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, help="stages side by side (default: one a core, or one a GPU)")
+    add_jobs(parser)
     parser.add_argument("--retries", type=int, default=1, help="further attempts at what may be transient")
     arguments = parser.parse_args()
     dvc_command.end_on_signals()

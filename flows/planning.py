@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,16 +18,20 @@ from flows.verification import Report, verify
 
 @dataclass(frozen=True)
 class Plan:
-    """``locked``: the names in the family's ``dvc.lock`` before the run."""
+    """``locked``: the names in the family's ``dvc.lock`` before the run; ``whole``: all of its stages are meant."""
 
     family: Family
     params: Params
     graph: Graph
     locked: list[str]
+    whole: bool = True
 
 
-def plan_run() -> Plan:
+def plan_run(stages: Sequence[str] = ()) -> Plan:
     """Check the parameters, bring the family's ``dvc.yaml`` up to date, and see what is out of date.
+
+    Args:
+        stages: names, such as ``distill@student``, beyond which nothing is run; all if there are none.
 
     Raises:
         diminuendo.errors.UserError: the parameters, or a pipeline, are not valid.
@@ -35,7 +39,9 @@ def plan_run() -> Plan:
     family = current()
     params = load_params(family.params)
     write_pipeline(family)
-    return Plan(family, params, read_graph(family), locked_names(family))
+    graph = read_graph(family)
+    part = graph.up_to(stages) if stages else graph
+    return Plan(family, params, part, locked_names(family), whole=len(part.upstream) == len(graph.upstream))
 
 
 def homes() -> list[Path]:
@@ -43,7 +49,7 @@ def homes() -> list[Path]:
     return [Path(), *sorted(path.parent for path in FAMILIES.glob("*/dvc.yaml"))]
 
 
-def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None]) -> Plan:
+def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None], stages: Sequence[str] = ()) -> Plan:
     """Plan and work, verify what came out, mend what is damaged and work again; returns the last plan.
 
     Args:
@@ -57,7 +63,7 @@ def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None
     failures: list[StageFailed] = []
 
     def run() -> int:
-        plans.append(plan_run())
+        plans.append(plan_run(stages))
         failures.clear()
         dvc_command.begin()
         try:
@@ -70,7 +76,8 @@ def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None
         return len(failures)
 
     def verified(is_done: bool) -> list[Report]:
-        return [verify(plans[-1].family.home, plans[-1].params.members, complete=is_done, settled=is_done)]
+        whole = is_done and plans[-1].whole  # of a part of the pipeline DVC says nothing about the rest
+        return [verify(plans[-1].family.home, plans[-1].params.members, complete=whole, settled=whole)]
 
     status = run_verified(run, verified, say)
     if status:

@@ -3,7 +3,7 @@
 DVC says which stages there are, what each needs and what is out of date; each is run by ``dvc repro --single-item``,
 those that do not need each other side by side. The result is that of ``dvc repro``, ``dvc.lock`` included.
 
-``python -m flows.repro [--jobs N] [--force] [--plan]``; ``DIMINUENDO_PARAMS`` names the family's parameter file.
+``python -m flows.repro [STAGE…] [--jobs N] [--force] [--plan]``; ``DIMINUENDO_PARAMS`` names the parameter file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flows.one_pipeline import one_pipeline
 from flows.planning import Plan, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
 from flows.results import record_results
-from flows.schedule import default_jobs, run_stages
+from flows.schedule import add_jobs, default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
@@ -93,7 +93,8 @@ def announcement(plan: Plan, wanted: list[str], seconds: float, jobs: int) -> st
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="flows.repro", description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, help="stages side by side (default: one a core, or one a GPU)")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="run no further than to these, e.g. distill@student")
+    add_jobs(parser)
     parser.add_argument("--force", action="store_true", help="run every stage, though nothing changed")
     parser.add_argument("--plan", action="store_true", help="say what would be run, and run nothing")
     arguments = parser.parse_args()
@@ -102,14 +103,14 @@ def main() -> None:
     jobs = arguments.jobs or default_jobs()
     try:
         if arguments.plan:
-            _say_plan(plan_run(), jobs)
+            _say_plan(plan_run(arguments.stages), jobs)
             return
         with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
 
             def work(plan: Plan, is_first: bool) -> None:
                 bring_family_up_to_date(plan, jobs, arguments.force and is_first, say)
 
-            plan = run_to_the_end(work, say)
+            plan = run_to_the_end(work, say, arguments.stages)
             record_results(track, plan.params, plan.family.reports)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

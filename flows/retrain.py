@@ -36,6 +36,7 @@ from flows.retraining.memory import Memory, alone
 from flows.retraining.notification import notify
 from flows.retraining.run import NO_NEW_DATA, PROMOTED, REFUSED, SKIPPED, UNCHANGED, Run, checked_params
 from flows.retraining.workspace import COLLECTED, Workspace, working_in
+from flows.schedule import add_jobs
 from flows.stage import StageFailed
 
 PAGE = Path(".work/retraining.md")
@@ -272,7 +273,7 @@ def _tell_of_failure(run: Run, error: BaseException) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="flows.retrain", description=retraining.__doc__.splitlines()[0])
     parser.add_argument("--only-if-new", action="store_true", help="end at once where no new batch has arrived")
-    parser.add_argument("--jobs", type=int, help="stages side by side (default: one per two cores)")
+    add_jobs(parser)
     arguments = parser.parse_args()
     dvc_command.end_on_signals()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import queue
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,17 @@ def default_jobs() -> int:
 
     devices = len(list(Path("/dev").glob("nvidia[0-9]*")))
     return max(1, min(devices or available_cores(), psutil.virtual_memory().total // BYTES_A_JOB))
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Give a command the option that says how many stages run side by side."""
+
+    def positive(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"expected a number from 1, found {text!r}")
+        return int(text)
+
+    parser.add_argument("--jobs", type=positive, help="stages side by side (default: one a core, or one a GPU)")
 
 
 def run_stages(

@@ -43,7 +43,11 @@ def main(arguments: list[str] | None = None) -> None:
     with plain_errors():
         if given.calibration_utterances < 1:
             raise UserError(f"--calibration-utterances: {given.calibration_utterances}, expected at least 1")
-        params, corpus, members = load_params(current().params), PreparedCorpus.open(given.corpus), members_in(given.models)
+        params, corpus, members = (
+            load_params(current().params),
+            PreparedCorpus.open(given.corpus),
+            members_in(given.models),
+        )
         peers = tuple(peer for peer in onnx_tools.PEERS + torch_tools.PEERS if given.only in peer.name)
         if not peers:
             raise UserError(f"--only: no peer has {given.only!r} in its name")

@@ -51,7 +51,7 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
 
 @click.command()
 @click.option("--only-if-new", is_flag=True, help="End at once where no new batch has arrived.")
-@click.option("--jobs", type=click.IntRange(min=1), help="Stages side by side; by default one per two cores.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Stages side by side; by default one a core, or one a GPU.")
 def retrain(only_if_new: bool, jobs: int | None) -> None:
     """Train again with the batches that have arrived, and ship the result if the gate lets it pass.
 

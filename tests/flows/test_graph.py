@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from diminuendo.errors import UserError
 from flows import graph as graph_module
 from flows.graph import Graph, order_lock_file, read_graph
 from tests.factories.project import make_project, run
@@ -15,6 +16,14 @@ def test_a_stage_is_ready_when_all_that_it_reads_is_done():
     assert DIAMOND.ready({"a"}, {"a"}) == ["b", "c"]
     assert DIAMOND.ready({"a", "b"}, {"a", "b", "c"}) == []
     assert DIAMOND.ready({"a", "b", "c"}, {"a", "b", "c"}) == ["d"]
+
+
+def test_a_part_is_what_was_named_and_all_that_it_reads():
+    part = Graph(DIAMOND.upstream, frozenset("ad")).up_to(["b"])
+    assert part == Graph({"a": (), "b": ("a",)}, frozenset("a"))
+    assert DIAMOND.up_to(["d"]).upstream == DIAMOND.upstream
+    with pytest.raises(UserError, match="e: no stage is called so; there are: a, b, c, d"):
+        DIAMOND.up_to(["e"])
 
 
 @pytest.mark.parametrize(
