@@ -1,6 +1,7 @@
 """The whole pipeline, real, at the size of a minute: under DVC and under Prefect."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,9 @@ def test_one_parameter_reruns_what_depends_on_it_and_nothing_else(projects):
     assert "distill.student.training.epochs" in run(project, *DVC, "params", "diff").stdout
     assert "student.wer" in run(project, *DVC, "metrics", "diff", "--all").stdout
     assert minute_params()["distill"]["student"]["training"]["epochs"] == 2
+
+
+def test_the_teachers_first_steps_can_be_timed_with_any_number_of_threads(minute_projects):
+    done = run(minute_projects / "repro", sys.executable, "-m", "stages.measure_threads", "1", "2")
+    seconds = json.loads(done.stdout.splitlines()[-1])
+    assert list(seconds) == ["1", "2"] and all(0 < taken < 60 for taken in seconds.values())
