@@ -9,15 +9,21 @@ works.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diminuendo.errors import UserError
+
+if TYPE_CHECKING:
+    from diminuendo.config import Params
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")
 FAMILIES = Path("families")
 SOURCES = Path("params")  # the folder of the parameter files of further families
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -69,10 +75,10 @@ def family_of(params: str | Path) -> Family:
         UserError: the file is neither ``params.yaml`` nor in ``params/``.
     """
     path = Path(os.path.relpath(params)) if os.path.isabs(params) else Path(os.path.normpath(params))
-    if path != OWN and (path.parent != SOURCES or path.suffix != ".yaml"):
+    if path != OWN and (path.parent != SOURCES or path.suffix != ".yaml" or not NAME.fullmatch(path.stem)):
         raise UserError(
             f"{params}: a family's parameters are {OWN} or {SOURCES}/NAME.yaml, so that its outputs have a place "
-            f"({FAMILIES}/NAME); copy the file to {SOURCES}/{path.stem}.yaml"
+            f"({FAMILIES}/NAME); NAME is of letters, digits, '-' and '_' and begins with a letter or digit"
         )
     return Family(path)
 
@@ -80,9 +86,30 @@ def family_of(params: str | Path) -> Family:
 def current() -> Family:
     """The family that this process works on: what ``DIMINUENDO_PARAMS`` names, or the checkout's own.
 
-    A stage that DVC runs works on the family of its ``dvc.yaml``, whatever the shell that called DVC has exported.
+    A stage of the root's ``dvc.yaml`` works on the checkout's own, whatever the shell that called DVC has exported;
+    those of further families say so in their commands, which take DVC's variable away (see ``flows.side_pipeline``).
     """
-    if stage := os.environ.get("DVC_STAGE"):
-        home = Path(stage.rpartition(":")[0]).parent
-        return Family(SOURCES / f"{home.name}.yaml" if home.parent == FAMILIES else OWN)
+    if os.environ.get("DVC_STAGE"):
+        return Family(OWN)
     return family_of(os.environ.get(VARIABLE) or OWN)
+
+
+def check_surroundings(params: Params, family: Family) -> None:
+    """What the parameters name and is not in them is there.
+
+    Raises:
+        UserError: a folder of data or the member to ship is not.
+    """
+    problems = []
+    for key in ("path", "collected"):
+        folder = Path(getattr(params.data, key))
+        if not folder.is_dir():
+            problems.append(
+                f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
+                f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"
+            )
+    if params.ship is not None and params.ship.member not in params.members:
+        members = ", ".join(params.members)
+        problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {members}")
+    if problems:
+        raise UserError(f"{family.params}: {len(problems)} problem(s), nothing was run:\n  " + "\n  ".join(problems))

@@ -7,7 +7,10 @@ have. Another machine differs by a factor, which ``flows.progress`` learns from 
 from __future__ import annotations
 
 import json
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from diminuendo.config import Params
 from diminuendo.config.members import ArchitectureConfig, CompressArchitectureConfig, PruneConfig, QuantizeConfig
@@ -31,6 +34,7 @@ MEMBER_EVALUATED = 3.0
 SWEEP = 7.0  # of the sensitivity of every weight, for a mixed scheme
 CALIBRATION = 3.0
 REPORT = 4.0
+MOST_SECONDS = 1e7  # that a stage is believed to have taken
 
 
 def expected_seconds(params: Params, family: Family, address: str) -> float:
@@ -127,6 +131,10 @@ def _manifest_seconds(path: Path) -> float:
     return total
 
 
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MOST_SECONDS
+
+
 class Past:
     """What stages took the last time, kept in ``.work/durations.json``; for the same parameters of that stage alone."""
 
@@ -134,17 +142,20 @@ class Past:
         self.path, self.family = path, family
         self._parameters = params.model_dump(mode="json", by_alias=True)
         try:
-            self._known: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+            known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._known = {}
+            known = {}
+        known = known if isinstance(known, dict) else {}
+        self._known = {key: value for key, value in known.items() if _is_duration(value)}
+        self._lock = threading.Lock()
 
     def seconds(self, address: str) -> float | None:
-        found = self._known.get(self._key(address))
-        return float(found) if isinstance(found, (int, float)) else None
+        return self._known.get(self._key(address))
 
     def note(self, address: str, seconds: float) -> None:
-        self._known[self._key(address)] = round(seconds, 1)
-        write_json(self.path, self._known)
+        with self._lock, suppress(OSError):  # a run does not fail by what it knows about time
+            self._known[self._key(address)] = round(seconds, 1)
+            write_json(self.path, self._known)
 
     def _key(self, address: str) -> str:
         """The stage, and a digest of the parameters that its duration depends on most."""

@@ -119,7 +119,7 @@ def order_lock_file(graph: Graph, before: list[str], family: Family | None = Non
     DVC appends an entry when its stage is done first; side by side, that order is chance.
 
     Args:
-        before: the names in the file before the run, see ``locked_names``; they keep their places.
+        before: the names in the file before the run, see ``locked_names``; those of no stage come first, as they were.
     """
     from dvc.utils.serialize import modify_yaml
 
@@ -129,7 +129,8 @@ def order_lock_file(graph: Graph, before: list[str], family: Family | None = Non
     if not path.exists():
         return
     write_atomically()
-    expected = before + [name for name in map(short, graph.upstream) if name not in before]
+    own = list(map(short, graph.upstream))
+    expected = [name for name in before if name not in own] + own
     names = locked_names(family)
     if names == sorted(names, key=expected.index):
         return

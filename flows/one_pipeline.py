@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from diminuendo.provenance.dvc_cache import LOCK as LOCK_FILE
+from diminuendo.provenance.dvc_cache import Cache
 from flows.dvc_lock import SECONDS_BETWEEN_LOOKS, Say, lock_of, repository, tell, wait_for_others
 from flows.lock import only_one
 from flows.lock_file import mend
@@ -46,9 +47,19 @@ def one_pipeline(name: str, say: Say = tell, homes: Iterable[Path] = (Path(),)) 
 
 def _mend(homes: Iterable[Path], say: Say) -> None:
     root = repository()
+    if root is not None:
+        _tidy_run_cache(root)
     if root is None:
         return
     with lock_of(root):
         for home in homes:
             if mend(home):
                 say(f"{home / LOCK_FILE} was cut short when DVC was killed; what it said is found again in DVC's cache")
+
+
+def _tidy_run_cache(root: Path) -> None:
+    """Remove the empty folders that a full disk or a kill leaves in DVC's run cache, over which it fails for ever."""
+    runs = Cache(root).folder.parents[1] / "runs"
+    for folder in sorted(runs.glob("*/*"), reverse=True):
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()

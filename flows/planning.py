@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diminuendo.config import Params, load_params
-from diminuendo.family import FAMILIES, Family, current
+from diminuendo.family import FAMILIES, Family, check_surroundings, current
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
 from flows.healing import run_verified
-from flows.side_pipeline import write_pipeline
+from flows.side_pipeline import check_pipelines, write_pipeline
 from flows.stage import StageFailed
 from flows.verification import Report, verify
 
@@ -38,7 +38,9 @@ def plan_run(stages: Sequence[str] = ()) -> Plan:
     """
     family = current()
     params = load_params(family.params)
+    check_surroundings(params, family)
     write_pipeline(family)
+    check_pipelines()
     graph = read_graph(family)
     part = graph.up_to(stages) if stages else graph
     return Plan(family, params, part, locked_names(family), whole=len(part.upstream) == len(graph.upstream))

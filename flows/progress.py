@@ -71,7 +71,8 @@ class Progress:
             else:
                 self._ended[stage] = 0.0
                 self.expected[stage] = 0.0
-            self.say(f"{self._place(stage)} {short(stage)}: {outcome} in {in_words(took)}; {self._left()}")
+            done = f"{len(self._ended)} of {len(self.expected)} done"
+            self.say(f"{self._place(stage)} {short(stage)}: {outcome} in {in_words(took)}; {done}, {self._left()}")
             return took
 
     def left(self) -> float:

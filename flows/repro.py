@@ -20,6 +20,7 @@ from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.estimate import Past, expected_seconds
+from flows.graph import short
 from flows.one_pipeline import one_pipeline
 from flows.planning import Plan, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
@@ -27,13 +28,14 @@ from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
+STOPPED = 130  # exit status, as of any command that Ctrl-C ends
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
-make ui                                  every run, curve and model, in MLflow
+make ui                   every run, curve and model, in MLflow
+{reports}/leaderboard.html
 .venv/bin/diminuendo transcribe {models}/{member}/model.onnx FILE...
-.venv/bin/dvc dag, dvc metrics show      the pipeline and its figures, in DVC
-{params}                              change a value and run again: only what depends on it is made anew
+Change a value in {params} and run again: only what depends on it is made anew.
 """
 
 
@@ -103,7 +105,7 @@ def main() -> None:
     jobs = arguments.jobs or default_jobs()
     try:
         if arguments.plan:
-            _say_plan(plan_run(arguments.stages), jobs)
+            _say_plan(plan_run(arguments.stages), jobs, arguments.force)
             return
         with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
 
@@ -123,7 +125,8 @@ def main() -> None:
         )
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        print(INTERRUPTED, file=sys.stderr)
+        sys.exit(STOPPED)
     print(f"\n{leaderboard(plan.family.reports)}")
     print(_where_to_look(plan))
     print(f"done in {in_words(time.monotonic() - begin)}")
@@ -133,18 +136,20 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _say_plan(plan: Plan, jobs: int) -> None:
-    wanted = plan.graph.to_run()
+def _say_plan(plan: Plan, jobs: int, force: bool) -> None:
+    wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
     past = Past(plan.params, plan.family)
     expected = {name: past.seconds(name) or expected_seconds(plan.params, plan.family, name) for name in wanted}
     say(announcement(plan, wanted, Progress(plan.graph, expected, jobs, say).left(), jobs))
     for name, seconds in expected.items():
-        say(f"  {name:<32} about {in_words(seconds)}")
+        say(f"  {short(name):<36} about {in_words(seconds)}")
 
 
 def _where_to_look(plan: Plan) -> str:
     member = plan.params.ship.member if plan.params.ship else "teacher"
-    return WHERE_TO_LOOK.format(models=plan.family.models, member=member, params=plan.family.params)
+    family = plan.family
+    places = {"models": family.models, "reports": family.reports, "params": family.params, "member": member}
+    return WHERE_TO_LOOK.format(**places)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,9 @@ class StageFailed(RuntimeError):
         # A user's mistake stays one. Anything else (memory, a disk, a network, a lock) may be gone the next time,
         # and a training goes on from its checkpoint.
         self.transient = USER_ERROR not in text
-        reason = next((line for line in tail if line.startswith("error:")), tail[-1] if tail else "no output")
+        # Behind a progress bar the message does not begin a line.
+        told = (line[line.index("error: ") :] for line in tail if "error: " in line)
+        reason = next(told, tail[-1] if tail else "no output")
         super().__init__(f"{stage} failed with exit status {status}: {reason}")
 
 

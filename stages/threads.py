@@ -47,7 +47,8 @@ def fastest_threads(parameters: dict[str, Any], path: Path = REMEMBERED) -> int:
         remembered = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         remembered = {}
-    if not isinstance(remembered.get(key), int):
+    remembered = remembered if isinstance(remembered, dict) else {}
+    if type(remembered.get(key)) is not int or not 1 <= remembered[key] <= most:
         choices = sorted({1, most, *(2**n for n in range(1, most.bit_length()))})
         seconds = _measure(choices)
         chosen = choose(seconds)

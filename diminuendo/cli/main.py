@@ -33,10 +33,13 @@ def check(params_file: str | None) -> None:
     """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes."""
     with plain_errors(status=1):
         from diminuendo.config import load_params
-        from diminuendo.family import current
+        from diminuendo.family import check_surroundings, current
         from diminuendo.report.family import draw_family
 
-        click.echo(draw_family(load_params(params_file or current().params)))
+        path = params_file or current().params
+        params = load_params(path)
+        check_surroundings(params, current())
+        click.echo(f"{path} is valid\n{draw_family(params)}")
 
 
 @main.command()
@@ -71,11 +74,12 @@ def use(params_file: str, changes: tuple[str, ...], name: str | None, force: boo
         from diminuendo.family import SOURCES, family_of
         from diminuendo.switch import put_in_place
 
-        target = family_of(SOURCES / f"{name}.yaml" if name else PARAMS).params
+        target = family_of(PARAMS if name is None else SOURCES / f"{name}.yaml").params
+        if name and not any(change.startswith("ship.model=") for change in changes):
+            changes += (f"ship.model={name}",)  # two families must not be one model of the registry
         put_in_place(Path(params_file), target, changes, force)
-        click.echo(f"{target} is now {params_file}" + "".join(f", {change}" for change in changes))
-        command = f"make repro PARAMS={target}" if name else "make repro"
-        click.echo(f"next: {command} (only what this changes is computed again)")
+        click.echo(f"{target} is written: {params_file}" + "".join(f", {change}" for change in changes))
+        click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
 for _commands in (transcribing, provenance, shipping, retraining, profiling):

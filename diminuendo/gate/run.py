@@ -15,6 +15,7 @@ from diminuendo.tracking.names import metric_name
 
 if TYPE_CHECKING:
     from diminuendo.config import Params
+    from diminuendo.config.shipping import GateConfig
     from diminuendo.gate.inputs import Model
     from diminuendo.registry import Version
 
@@ -54,6 +55,7 @@ def gate(
     """
     if params.gate is None:
         raise UserError("params.yaml: gate: missing, and a gate needs limits; see docs/shipping.md")
+    _check_growth(params.gate)
     from diminuendo.evaluation.family import read_counts
     from diminuendo.gate import inputs, measure
     from diminuendo.gate.judge import Resampling, judge
@@ -84,6 +86,16 @@ def gate(
         notes=_notes(reigning, corpora),
     )
     return replace(decision, run=_record(decision))
+
+
+def _check_growth(policy: GateConfig) -> None:
+    """A growth of 1 is a hundred points; YAML's ``true`` is read as that."""
+    for reference in ("teacher", "champion"):
+        for name in ("wer", "group_wer", "deletions", "insertions"):
+            if getattr(getattr(policy, reference), name) >= 1:
+                raise UserError(
+                    f"gate.{reference}.{name}: 1 (or true) lets anything pass; expected a share below 1, such as 0.02"
+                )
 
 
 def _champion(champion: Version | Path | None, candidate: Model, folder: Path) -> tuple[Model | None, str | None]:

@@ -55,5 +55,12 @@ def test_what_a_stage_took_is_remembered_until_its_parameters_change(tmp_path):
     Past(params(), OWN, path).note("train_teacher", 12.34)
     assert Past(params(), OWN, path).seconds("train_teacher") == 12.3
     assert Past(params(teacher={"training": {"epochs": 3}}), OWN, path).seconds("train_teacher") is None
-    path.write_text("{garbage")
-    assert Past(params(), OWN, path).seconds("train_teacher") is None
+    for garbage in ("{garbage", "[]", "5", "null", path.read_text().replace("12.3", "NaN"), '{"a": NaN}'):
+        path.write_text(garbage)
+        past = Past(params(), OWN, path)
+        assert past.seconds("train_teacher") is None
+        past.note("train_teacher", 7.0)
+        assert Past(params(), OWN, path).seconds("train_teacher") == 7.0
+    path.unlink()
+    path.mkdir()
+    Past(params(), OWN, path).note("train_teacher", 7.0)

@@ -63,9 +63,17 @@ def test_one_after_the_other_and_going_back_runs_nothing(project):
     assert "all 2 stages are up to date" in repro(project, DIMINUENDO_PARAMS="params/other.yaml").stdout
     locks = [yaml.safe_load((project / name).read_text()) for name in ("dvc.lock", "families/other/dvc.lock")]
     assert [list(lock["stages"]) for lock in locks] == [["first", "last"]] * 2
-    # DVC alone is enough, for either of them.
-    done = run(project, sys.executable, "-m", "dvc", "repro", "families/other/dvc.yaml")
-    assert done.stdout.count("didn't change, skipping") == 2
+    # DVC alone is enough, for either of them, from any folder and whatever is exported.
+    for folder, target in (
+        ("", "families/other/dvc.yaml"),
+        ("families/other", "dvc.yaml"),
+        ("families", "other/dvc.yaml"),
+    ):
+        command = (sys.executable, "-m", "dvc", "repro", "--force", target)
+        run(project / folder, *command, DIMINUENDO_PARAMS="params.yaml", PYTHONPATH=str(project))
+        assert (project / "families/other/models/first/m").read_text() == f"1{seed}"
+    run(project, sys.executable, "-m", "dvc", "repro", "--force", DIMINUENDO_PARAMS="params/other.yaml")
+    assert (project / "models/first/m").read_text() == seed
 
 
 def test_a_run_says_what_it_would_do_and_which_stage_it_is_at(project):
@@ -86,22 +94,66 @@ def test_a_parameter_file_that_is_not_there_or_has_no_home_is_one_message(projec
         assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("damage", ["gone", "not YAML", "an unknown key"])
+def test_a_family_that_cannot_be_read_stops_no_other(project, damage):
+    path = project / "params/other.yaml"
+    before = path.read_text()
+    repro(project, DIMINUENDO_PARAMS="params/other.yaml")
+    path.unlink() if damage == "gone" else path.write_text("{" if damage == "not YAML" else before + "what: 1\n")
+    try:
+        assert "all 2 stages are up to date" in repro(project).stdout
+        broken = repro(project, check=False, DIMINUENDO_PARAMS="params/other.yaml")
+        assert broken.returncode == 2 and "params/other.yaml" in broken.stderr and "Traceback" not in broken.stderr
+    finally:
+        path.write_text(before)
+
+
+def test_a_file_of_dvc_that_cannot_be_read_is_named_and_what_to_do(project):
+    path = project / "families/other/dvc.lock"
+    before = path.read_text()
+    path.write_text("<<<<<<< HEAD\n" + before)
+    try:
+        done = repro(project, check=False)
+        assert done.returncode == 2 and "families/other/dvc.lock: cannot be read" in done.stderr
+        assert "git checkout families/other/dvc.lock" in done.stderr
+    finally:
+        path.write_text(before)
+
+
+def test_what_a_full_disk_left_in_dvcs_run_cache_is_removed(project):
+    for key in (project / ".dvc/cache/runs").glob("*/*"):
+        for file in key.iterdir():
+            file.unlink()
+    assert "2 of 2 stages" in repro(project, "--force").stdout
+
+
+def test_data_that_is_not_there_is_said_before_anything_runs(project):
+    text = (project / "params/other.yaml").read_text()
+    (project / "params/nowhere.yaml").write_text(text.replace("path: corpora/home", "path: no/where"))
+    done = repro(project, check=False, DIMINUENDO_PARAMS="params/nowhere.yaml")
+    assert done.returncode == 2 and "data.path: there is no folder no/where" in done.stderr
+    assert not (project / "families/nowhere").exists()
+
+
 def test_the_families_of_this_repository_are_up_to_date_with_its_pipeline():
     root = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     homes = sorted((ROOT / "families").glob("*/dvc.yaml"))
     for path in homes:
         family = family_of(f"params/{path.parent.name}.yaml")
-        assert path.read_text() == pipeline_of(family, root), f"DIMINUENDO_PARAMS={family.params} python -m flows.repro"
+        parameters = yaml.safe_load((ROOT / family.params).read_text())
+        expected = pipeline_of(family, root, parameters)
+        assert path.read_text() == expected, f"DIMINUENDO_PARAMS={family.params} python -m flows.repro --plan"
 
 
 def test_every_output_of_the_root_has_another_place(tmp_path):
     root = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    moved = yaml.safe_load(pipeline_of(Family(family_of("params/x.yaml").params), root))
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text())
+    moved = yaml.safe_load(pipeline_of(Family(family_of("params/x.yaml").params), root, parameters))
     for stage in moved["stages"].values():
         stage = stage.get("do", stage)
         outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
         assert all(out.startswith("families/x/") for out in outs)
-        assert stage["wdir"] == "../.." and stage["cmd"].startswith("DIMINUENDO_PARAMS=params/x.yaml ")
+        assert stage["wdir"] == "../.." and stage["cmd"].startswith("DVC_STAGE= DIMINUENDO_PARAMS=params/x.yaml ")
         assert all(not dep.startswith(("models", "data/prepared", "evaluation")) for dep in stage.get("deps", []))
 
 

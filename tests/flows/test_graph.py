@@ -30,7 +30,7 @@ def test_a_part_is_what_was_named_and_all_that_it_reads():
     ("before", "written", "expected"),
     [
         ([], "acbd", "abcd"),  # a first run: DVC's own order
-        (["d", "c"], "dcba", "dcab"),  # entries keep the places they had
+        (["d", "c"], "dcba", "abcd"),  # whatever a run that was killed left first
         ([], "abcd", "abcd"),
     ],
 )

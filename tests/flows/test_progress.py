@@ -58,7 +58,7 @@ def test_which_stage_of_how_many_and_what_it_says(clock):
     progress.begins("families/x/dvc.yaml:one")
     assert said[0] == "[1/4] teacher begins; about 3 min left"
     assert said[1] == "  teacher │ a word"
-    assert said[2].startswith("[1/4] teacher: made anew in 2 min; about 70 s left")
+    assert said[2].startswith("[1/4] teacher: made anew in 2 min; 1 of 4 done, about 70 s left")
     assert said[3].startswith("[2/4] one begins")
 
 

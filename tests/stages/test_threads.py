@@ -29,9 +29,12 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch, capsy
     assert threads.fastest_threads({"epochs": 3}, path) == 2
     assert threads.fastest_threads({"epochs": 3}, path) == 2
     assert asked == [[1, 2, 4]] and "threads: 2" in capsys.readouterr().out
-    path.write_text("garbage")
-    assert threads.fastest_threads({"epochs": 3}, path) == 2 and len(asked) == 2
-    assert list(json.loads(path.read_text()).values()) == [2]
+    (key,) = json.loads(path.read_text())
+    garbage = ["garbage", "[]", "5", "null", *(json.dumps({key: value}) for value in (0, -3, 10**9, True, "2"))]
+    for count, text in enumerate(garbage, 2):
+        path.write_text(text)
+        assert threads.fastest_threads({"epochs": 3}, path) == 2 and len(asked) == count
+        assert json.loads(path.read_text()) == {key: 2}
 
 
 def test_one_core_needs_no_measurement(tmp_path, monkeypatch):
