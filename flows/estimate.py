@@ -24,7 +24,7 @@ PAST = Path(".work/durations.json")
 
 # Measured; seconds where nothing else is said.
 START = 4.0  # of a stage's process: DVC, the imports, the check of what it reads
-SPOKEN_UTTERANCE = 0.017
+SPOKEN_UTTERANCE = 0.008
 READ_SECOND = 0.004  # a second of a recording, decoded and resampled
 SECONDS_OF_A_COMMAND = 2.6  # of synthetic speech, until it is spoken
 OPERATIONS_A_SECOND = 45e9  # of a training, on one thread
