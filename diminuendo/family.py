@@ -103,7 +103,7 @@ def check_surroundings(params: Params, family: Family) -> None:
     problems = []
     for key in ("path", "collected"):
         folder = Path(getattr(params.data, key))
-        if not folder.is_dir():
+        if not folder.is_dir() and not folder.with_name(f"{folder.name}.dvc").is_file():  # DVC can bring that one
             problems.append(
                 f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
                 f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"

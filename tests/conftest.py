@@ -18,6 +18,7 @@ settings.load_profile("repeatable")
 SHARED = ("minute_projects", "prefect")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in a hook of the same name
 def pytest_collection_modifyitems(items):
     """Tests of a file stay together where several processes share the work (pytest-xdist); so do those of SHARED."""
     for item in items:

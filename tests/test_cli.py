@@ -24,8 +24,9 @@ from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a command in an empty folder that has params.yaml; gives exit status, output, errors."""
+    """Runs a command in a folder that has params.yaml and the corpora alone; gives exit status, output, errors."""
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "corpora", tmp_path / "corpora")
     shutil.copy(ROOT / "params.yaml", tmp_path)
 
     def command(*arguments: str) -> tuple[int, str, str]:
@@ -148,7 +149,7 @@ def test_a_bad_model_is_one_message(run, audio):
 
 def test_check_draws_the_family_or_says_what_is_wrong(run, tmp_path):
     status, out, _ = run("check")
-    names = [line.strip("│├└─ ").split()[0] for line in out.splitlines()[:-1]]
+    names = [line.strip("│├└─ ").split()[0] for line in out.splitlines()[1:-1]]
     raw = yaml.safe_load((tmp_path / "params.yaml").read_text())
     sections = ("distill", "compress_architecture", "prune", "quantize")
     assert status == 0 and names[0] == "teacher"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("diminuendo", "stages", "flows", "params.yaml", ".dvcignore", ".gitignore")
+SOURCES = ("diminuendo", "stages", "flows", "corpora", "params.yaml", ".dvcignore", ".gitignore")
 
 # Three stages and two branches of milliseconds, with the names of a real family.
 SMALL_DVC_YAML = """
@@ -36,9 +36,9 @@ def make_project(folder: Path, dvc_yaml: str = SMALL_DVC_YAML) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in SOURCES:
         source = ROOT / name
-        if source.is_dir():
+        if source.is_dir() and not (folder / name).exists():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif not (folder / name).exists():
+        elif not source.is_dir() and not (folder / name).exists():
             shutil.copy2(source, folder / name)
     (folder / "dvc.yaml").write_text(dvc_yaml)
     (folder / "source").write_text("1\n")
