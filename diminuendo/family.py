@@ -95,10 +95,10 @@ def current() -> Family:
 
 
 def check_surroundings(params: Params, family: Family) -> None:
-    """What the parameters name and is not in them is there.
+    """The folders of data that the parameters name are there.
 
     Raises:
-        UserError: a folder of data or the member to ship is not.
+        UserError: one is not.
     """
     problems = []
     for key in ("path", "collected"):
@@ -108,8 +108,5 @@ def check_surroundings(params: Params, family: Family) -> None:
                 f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
                 f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"
             )
-    if params.ship is not None and params.ship.member not in params.members:
-        members = ", ".join(params.members)
-        problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {members}")
     if problems:
         raise UserError(f"{family.params}: {len(problems)} problem(s), nothing was run:\n  " + "\n  ".join(problems))

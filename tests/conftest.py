@@ -14,17 +14,6 @@ from tests.factories.minute import run_minute_pipelines
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
-# Fixtures of a session that take long to make: whoever uses one runs in one process, so that it is made once.
-SHARED = ("minute_projects", "prefect")
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in a hook of the same name
-def pytest_collection_modifyitems(items):
-    """Tests of a file stay together where several processes share the work (pytest-xdist); so do those of SHARED."""
-    for item in items:
-        group = next((name for name in SHARED if name in getattr(item, "fixturenames", ())), item.path.name)
-        item.add_marker(pytest.mark.xdist_group(group))
-
 
 @pytest.fixture(autouse=True)
 def same_environment():

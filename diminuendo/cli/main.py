@@ -6,6 +6,7 @@ import click
 
 from diminuendo.cli import profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
+from diminuendo.errors import UserError
 
 PARAMS = "params.yaml"
 
@@ -39,6 +40,9 @@ def check(params_file: str | None) -> None:
         path = params_file or current().params
         params = load_params(path)
         check_surroundings(params, current())
+        if params.ship is not None and params.ship.member not in params.members:
+            known = ", ".join(params.members)
+            raise UserError(f"{path}: ship.member: there is no member {params.ship.member!r}; there are: {known}")
         click.echo(f"{path} is valid\n{draw_family(params)}")
 
 
