@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from stages.interruption import end_with_ancestor
 ROOT = Path()  # like stages and tracking, commands work where the process does: in a repository's root
 SECONDS_TO_END = 15.0  # a stage gives itself ten to clean up
 SECONDS_BETWEEN_BARS = 10.0
+SECONDS_BETWEEN_LOOKS = 0.3
 
 _RUNNING: set[subprocess.Popen] = set()
 _ENDING = threading.Event()
@@ -48,7 +50,10 @@ def run_dvc(arguments: list[str], on_line: Callable[[str], None] | None = None) 
             raise RuntimeError("no command is started any more")
         if on_line is not None:
             _forward(child, on_line)
-        return child.wait()
+        status = child.wait()
+        if status < 0:  # it was killed, and what it had started may live on
+            end_group(child)
+        return status
     except BaseException:
         end_group(child)
         raise
@@ -122,7 +127,7 @@ def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
     """Lines of the child's output; of a progress bar, which rewrites its line, a state now and then."""
     assert child.stdout is not None
     rest, last_bar = b"", time.monotonic()
-    while chunk := os.read(child.stdout.fileno(), 65536):
+    while chunk := _read(child):
         *pieces, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
         for piece in pieces:
             is_bar = piece.endswith(b"\r")
@@ -133,6 +138,14 @@ def _forward(child: subprocess.Popen, on_line: Callable[[str], None]) -> None:
                 on_line(text)
     if text := rest.decode("utf-8", errors="replace").strip():
         on_line(text)
+
+
+def _read(child: subprocess.Popen) -> bytes:
+    """What there is of the child's output; empty at its end, or when the child is gone, whoever else holds the pipe."""
+    while not select.select([child.stdout], [], [], SECONDS_BETWEEN_LOOKS)[0]:
+        if child.poll() is not None:
+            return b""
+    return os.read(child.stdout.fileno(), 65536)
 
 
 def main() -> None:
