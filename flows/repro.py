@@ -19,6 +19,7 @@ from diminuendo import tracking
 from diminuendo.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
+from flows.dvc_lock import tell
 from flows.estimate import Past, expected_seconds
 from flows.graph import short
 from flows.one_pipeline import one_pipeline
@@ -112,7 +113,7 @@ def main() -> None:
             def work(plan: Plan, is_first: bool) -> None:
                 bring_family_up_to_date(plan, jobs, arguments.force and is_first, say)
 
-            plan = run_to_the_end(work, say, arguments.stages)
+            plan = run_to_the_end(work, tell, arguments.stages)
             record_results(track, plan.params, plan.family.reports)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -120,10 +120,9 @@ class Delivery:
         left = []
         for begin, _ in state["later"]:
             _, _, event = next(read_events(folder / EVENTS, begin), (0, 0, None))
-            try:
-                self._send(folder, start, {**state, "later": []}, [{"event": "damaged", **(event or {})}])
-            except Waits as error:
-                left.append([begin, str(error)])
+            again: dict[str, Any] = {**state, "later": []}
+            self._send(folder, start, again, [{"event": "damaged", **(event or {})}])
+            left += [[begin, reason] for _, reason in again["later"]]
         state["later"] = left
         write_json(folder / SENT, state)
 

@@ -111,7 +111,7 @@ def test_an_edit_of_params_in_the_checkout_is_taken_and_the_collection_stays_nam
     rewrapped = with_collected(text, "data/collected").replace(block, flow)
     assert rewrapped.count("\n") < text.count("\n")
     commit(folder, params__yaml=rewrapped, dvc__lock=LOCKED.format("mine"))
-    edited = text.replace("layers: 6", "layers: 5").replace("  path: corpora/commands ", "  path: corpora/others ")
+    edited = text.replace("layers: 4", "layers: 5").replace("  path: corpora/home ", "  path: corpora/others ")
     edited = edited.replace("retraining adds", "somebody adds")  # on the very line
     commit(root, params__yaml=edited)
     workspace.merge_main()

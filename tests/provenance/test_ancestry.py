@@ -75,7 +75,7 @@ def test_where_the_project_is_at_hand_runs_commits_and_entries_are_named(project
     (corpus,) = told["corpora"].values()
     assert sorted(corpus["sources"]["files"]["data.path"]) == ["grammar.yaml", "voices.yaml"]
     assert corpus["run"]["name"].startswith("prepare") and corpus["commit"]
-    assert corpus["run"]["folders"] == {"data.path": "corpora/commands", "data.collected": "corpora/collected"}
+    assert corpus["run"]["folders"] == {"data.path": "corpora/home", "data.collected": "corpora/collected"}
 
 
 @pytest.mark.parametrize("target", ["digest", "beginning", "folder", "member"])
@@ -139,7 +139,7 @@ KINDS = [
     "models/teacher/model.onnx",
     *(f"data/prepared/{name}" for name in ("corpus.json", "tokens.json", "sources.json", "test.jsonl")),
     "data/prepared/audio/train-000.wav",
-    "corpora/commands/grammar.yaml",
+    "corpora/home/grammar.yaml",
     "mlartifacts/models/*/artifacts/model.onnx",
     "evaluation/metrics.json",
     "evaluation/student/hypotheses.jsonl",
@@ -242,7 +242,7 @@ def test_a_family_is_built_again_to_the_byte(project, command, monkeypatch):
 
 def test_what_cannot_be_built_to_the_byte_is_measured(project, command):
     """Another corpus, as another synthesiser would speak: how far the model is from the one that is asked for."""
-    grammar = project / "corpora/commands/grammar.yaml"
+    grammar = project / "corpora/home/grammar.yaml"
     before = grammar.read_text()
     grammar.write_text(before.replace("please", "kindly"))
     assert grammar.read_text() != before

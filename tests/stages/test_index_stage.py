@@ -8,11 +8,15 @@ import pytest
 import soundfile
 import yaml
 
+from diminuendo.family import OWN, Family
 from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.places import Places
-from stages.index import INDEX
+from diminuendo.provenance.raw_data import locate
 from tests.factories.audio import dummy_corpus, manifest_params, read_manifest, write_manifest
 from tests.factories.project import ROOT, make_project, run
+
+INDEX = Family(OWN).index
 
 SKIPPED = "Stage 'prepare' didn't change, skipping"
 
@@ -87,7 +91,9 @@ def test_unchanged_audio_is_not_prepared_again(project):
 
 def test_a_clean_clone_makes_the_index_and_the_same_corpus(project, tmp_path):
     commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
-    clone = CleanClone(Places(project), commit, tmp_path / "again", THIS)
+    places = Places(project)
+    raw = locate(places, Corpus(digest(project), {}), commit)
+    clone = CleanClone(places, commit, raw, tmp_path / "again", THIS)
     clone.make(say=lambda _line: None)
     assert clone.prepare() == digest(project)
     assert (clone.root / INDEX).read_bytes() == (project / INDEX).read_bytes()

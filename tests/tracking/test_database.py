@@ -61,11 +61,10 @@ def beside(path):
     return sorted(other.name for other in path.parent.iterdir() if other.name.startswith((path.name, f".{path.name}")))
 
 
-@pytest.mark.parametrize(
-    "entry", [open_client, open_existing, lambda: ui.main(["--backend-store-uri", "sqlite:///mlflow.db"])]
-)
+@pytest.mark.parametrize("entry", [open_client, open_existing, ui.main])
 def test_every_way_in_finishes_what_a_killed_process_began(path, entry, monkeypatch, capsys):
     unfinished(path)
+    monkeypatch.setattr(sys, "argv", ["ui"])
     monkeypatch.setattr(os, "execv", lambda *arguments: None)
     entry()
     assert is_usable(path)
@@ -81,10 +80,11 @@ def test_the_pages_open_a_database_that_is_whole(path, monkeypatch):
         started.append((arguments, execute(path, "SELECT count(*) FROM alembic_version")))
 
     monkeypatch.setattr(os, "execv", server)
-    ui.main(["--port", "5000", "--backend-store-uri", "sqlite:///mlflow.db"])
+    monkeypatch.setattr(sys, "argv", ["ui", "--port", "5001"])
+    ui.main()
     ((arguments, revisions),) = started
-    assert arguments[1:] == ["-m", "mlflow", "server", "--port", "5000", "--backend-store-uri", "sqlite:///mlflow.db"]
-    assert revisions == [(1,)]
+    assert arguments[1:4] == ["-m", "mlflow", "server"] and arguments[arguments.index("--port") + 1] == "5001"
+    assert arguments[arguments.index("--backend-store-uri") + 1].endswith("mlflow.db") and revisions == [(1,)]
 
 
 def test_what_belongs_to_a_file_that_is_gone_is_not_applied_to_the_new_one(path):
