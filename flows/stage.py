@@ -10,7 +10,6 @@ from flows import dvc_command
 UNCHANGED, FROM_CACHE, MADE = "unchanged", "taken from DVC's cache", "made anew"
 # What DVC says for the person who called it by hand; the stage's own words are passed on.
 NOT_FOR_OUR_USER = (
-    "Running stage '",
     "> ",
     "Updating lock file",
     "Generating lock file",
