@@ -138,8 +138,8 @@ def _is_duration(value: Any) -> bool:
 class Past:
     """What stages took the last time, kept in ``.work/durations.json``; for the same parameters of that stage alone."""
 
-    def __init__(self, params: Params, family: Family, path: Path = PAST) -> None:
-        self.path, self.family = path, family
+    def __init__(self, params: Params, path: Path = PAST) -> None:
+        self.path = path
         self._parameters = params.model_dump(mode="json", by_alias=True)
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
@@ -162,8 +162,8 @@ class Past:
         stage, _, member = short(address).partition("@")
         section = self._parameters.get(stage) or {}
         shared = [self._parameters[key] for key in ("data", "synthesis", "frontend", "training", "teacher")]
-        family = "" if stage not in ("evaluate", "report") else sorted(self._members())
-        return f"{stage}@{member} {digest_of_json([shared, section.get(member) if member else family])[:12]}"
+        own = section.get(member) if member else self._members() if stage in ("evaluate", "report") else None
+        return f"{stage}@{member} {digest_of_json([shared, own])[:12]}"
 
     def _members(self) -> list[str]:
         return [name for section in FAMILY_SECTIONS for name in self._parameters[section]]

@@ -48,18 +48,22 @@ def leaderboard(reports: Path) -> str:
         return ""
 
 
-def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[str], None]) -> None:
+def expected_of(plan: Plan, past: Past, force: bool) -> dict[str, float]:
+    """The stages that are to run, and about how many seconds each will take."""
+    wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
+    return {name: past.seconds(name) or expected_seconds(plan.params, plan.family, name) for name in wanted}
+
+
+def bring_family_up_to_date(plan: Plan, jobs: int, force: bool) -> None:
     """Run what is out of date.
 
     Raises:
         StageFailed: a stage ended with an error; what was finished is kept.
     """
-    wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
-    past = Past(plan.params, plan.family)
-    guessed = {name: expected_seconds(plan.params, plan.family, name) for name in wanted}
-    expected = {name: past.seconds(name) or guessed[name] for name in wanted}
+    past = Past(plan.params)
+    expected = expected_of(plan, past, force)
     progress = Progress(plan.graph, expected, jobs, say)
-    say(announcement(plan, wanted, progress.left(), jobs))
+    say(announcement(plan, progress.left(), jobs, len(expected)))
     futures: dict[str, Future[str]] = {}
 
     def run(name: str) -> str:
@@ -82,16 +86,14 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool, say: Callable[[s
             dvc_command.end_all()  # else the threads below would wait for what nobody waits for any more
 
 
-def announcement(plan: Plan, wanted: list[str], seconds: float, jobs: int) -> str:
-    """What a run says before it starts."""
+def announcement(plan: Plan, seconds: float, jobs: int, count: int) -> str:
+    """What a run says before it starts; ``count``: of stages to run."""
     total = len(plan.graph.upstream)
-    if not wanted:
+    if not count:
         return f"{plan.family.params}: all {total} stages are up to date"
     side_by_side = f", up to {jobs} side by side with one thread each" if jobs > 1 else ", one after the other"
-    kept = f"; {total - len(wanted)} are up to date" if total > len(wanted) else ""
-    return (
-        f"{plan.family.params}: {len(wanted)} of {total} stages to run{side_by_side}{kept}; about {in_words(seconds)}"
-    )
+    kept = f"; {total - count} are up to date" if total > count else ""
+    return f"{plan.family.params}: {count} of {total} stages to run{side_by_side}{kept}; about {in_words(seconds)}"
 
 
 def main() -> None:
@@ -111,7 +113,7 @@ def main() -> None:
         with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
 
             def work(plan: Plan, is_first: bool) -> None:
-                bring_family_up_to_date(plan, jobs, arguments.force and is_first, say)
+                bring_family_up_to_date(plan, jobs, arguments.force and is_first)
 
             plan = run_to_the_end(work, tell, arguments.stages)
             record_results(track, plan.params, plan.family.reports)
@@ -138,10 +140,8 @@ def say(line: str) -> None:
 
 
 def _say_plan(plan: Plan, jobs: int, force: bool) -> None:
-    wanted = list(plan.graph.upstream) if force else plan.graph.to_run()
-    past = Past(plan.params, plan.family)
-    expected = {name: past.seconds(name) or expected_seconds(plan.params, plan.family, name) for name in wanted}
-    say(announcement(plan, wanted, Progress(plan.graph, expected, jobs, say).left(), jobs))
+    expected = expected_of(plan, Past(plan.params), force)
+    say(announcement(plan, Progress(plan.graph, expected, jobs, say).left(), jobs, len(expected)))
     for name, seconds in expected.items():
         say(f"  {short(name):<36} about {in_words(seconds)}")
 

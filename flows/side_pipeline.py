@@ -24,12 +24,10 @@ def write_pipeline(family: Family) -> None:
     """Bring the family's ``dvc.yaml`` up to date with the root's; nothing for the checkout's own family.
 
     Raises:
-        UserError: there is no such parameter file, or the home is that of another one.
+        UserError: the root's cannot be read.
     """
     if family.name is None:
         return
-    if not family.params.is_file():
-        raise UserError(f"{family.params}: there is no such file; copy params.yaml there and change what differs")
     parameters = yaml.safe_load(family.params.read_text(encoding="utf-8"))
     text = pipeline_of(family, read_yaml(ROOT_FILE), parameters)
     if not family.pipeline.exists() or family.pipeline.read_text(encoding="utf-8") != text:

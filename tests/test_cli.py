@@ -154,7 +154,11 @@ def test_check_draws_the_family_or_says_what_is_wrong(run, tmp_path):
     sections = ("distill", "compress_architecture", "prune", "quantize")
     assert status == 0 and names[0] == "teacher"
     assert sorted(names[1:]) == sorted(name for section in sections for name in raw[section])
-    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text() + "\nspeed: 3\n")
+    before = (tmp_path / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(before.replace("member: slim-mixed", "member: nobody"))
+    status, out, err = run("check")
+    assert status == 1 and out == "" and "ship.member: there is no member 'nobody'" in err
+    (tmp_path / "params.yaml").write_text(before + "\nspeed: 3\n")
     status, out, err = run("check")
     assert status == 1 and out == "" and "speed: unknown key" in err
 

@@ -1,11 +1,11 @@
 import json
 
 from diminuendo.config import parse_params
-from diminuendo.family import Family
+from diminuendo.family import family_of
 from flows.estimate import Past, expected_seconds, parameters_of
 from tests.factories.minute import minute_params
 
-OWN = Family(__import__("pathlib").Path("params.yaml"))
+OWN = family_of("params.yaml")
 
 
 def params(**changes):
@@ -52,15 +52,15 @@ def test_the_teachers_size_is_about_right(tmp_path, monkeypatch):
 
 def test_what_a_stage_took_is_remembered_until_its_parameters_change(tmp_path):
     path = tmp_path / "durations.json"
-    Past(params(), OWN, path).note("train_teacher", 12.34)
-    assert Past(params(), OWN, path).seconds("train_teacher") == 12.3
-    assert Past(params(teacher={"training": {"epochs": 3}}), OWN, path).seconds("train_teacher") is None
+    Past(params(), path).note("train_teacher", 12.34)
+    assert Past(params(), path).seconds("train_teacher") == 12.3
+    assert Past(params(teacher={"training": {"epochs": 3}}), path).seconds("train_teacher") is None
     for garbage in ("{garbage", "[]", "5", "null", path.read_text().replace("12.3", "NaN"), '{"a": NaN}'):
         path.write_text(garbage)
-        past = Past(params(), OWN, path)
+        past = Past(params(), path)
         assert past.seconds("train_teacher") is None
         past.note("train_teacher", 7.0)
-        assert Past(params(), OWN, path).seconds("train_teacher") == 7.0
+        assert Past(params(), path).seconds("train_teacher") == 7.0
     path.unlink()
     path.mkdir()
-    Past(params(), OWN, path).note("train_teacher", 7.0)
+    Past(params(), path).note("train_teacher", 7.0)

@@ -88,6 +88,25 @@ def test_a_run_says_what_it_would_do_and_which_stage_it_is_at(project):
     assert "all 2 stages are up to date" in repro(project).stdout
 
 
+def test_a_plan_by_force_names_every_stage_and_runs_none(project):
+    repro(project)
+    before = (project / "dvc.lock").read_bytes()
+    plan = repro(project, "--plan", "--force").stdout
+    assert "2 of 2 stages to run" in plan and {"first", "last"} <= set(plan.split())
+    assert (project / "dvc.lock").read_bytes() == before and "all 2 stages" in repro(project, "--plan").stdout
+
+
+def test_retraining_is_of_the_checkouts_own_family(project, monkeypatch):
+    from diminuendo.errors import UserError
+    from flows.retraining.run import checked_params
+
+    monkeypatch.chdir(project)
+    assert checked_params().ship is not None
+    monkeypatch.setenv("DIMINUENDO_PARAMS", "params/other.yaml")
+    with pytest.raises(UserError, match="retraining is of the checkout's own family"):
+        checked_params()
+
+
 def test_a_parameter_file_that_is_not_there_or_has_no_home_is_one_message(project):
     for name, words in {"params/none.yaml": "cannot be read", "else.yaml": "params/NAME.yaml"}.items():
         done = repro(project, check=False, DIMINUENDO_PARAMS=name)

@@ -95,6 +95,16 @@ def test_a_decision_rests_on_measured_files_is_recorded_and_a_rerun_measures_not
     assert still == [rule for rule in two["rules"] if rule["name"] != "real_time_factor"]
 
 
+@pytest.mark.parametrize("reference", ["teacher", "champion"])
+@pytest.mark.parametrize("name", ["wer", "group_wer", "deletions", "insertions"])
+def test_a_growth_that_lets_anything_pass_is_refused_before_anything_is_measured(reference, name):
+    settings = params()
+    limits = getattr(settings.gate, reference).model_copy(update={name: 1.0})  # what YAML's `true` becomes
+    settings = settings.model_copy(update={"gate": settings.gate.model_copy(update={reference: limits})})
+    with pytest.raises(UserError, match=f"gate.{reference}.{name}: 1 .or true. lets anything pass"):
+        judged("nowhere.onnx", settings=settings)
+
+
 def test_hypotheses_of_the_pipeline_are_used_while_they_are_current(shop, started):
     for member in ("teacher", "student"):
         Path("evaluation", member).mkdir(parents=True)
