@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from diminuendo.config.load import load_params
-from diminuendo.config.training import LossConfig
+from diminuendo.compression.quantization import quantization_aware as aware
+from diminuendo.compression.quantization.storage import uniform
 from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.distillation.objective import Objective
 from diminuendo.family import current
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.objective import Objective
 from diminuendo.models.store import load_model
-from diminuendo.quantization import aware
-from diminuendo.quantization.storage import uniform
+from diminuendo.parameters.load import load_params
 from diminuendo.training.checkpoint import MovingAverage
 from diminuendo.training.trainer import Hooks, _step, optimiser_for
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from diminuendo.architecture_compression.layer_removal import remove_layers, without_layers
-from diminuendo.architecture_compression.low_rank import (
+from diminuendo.compression.architecture.config import RemoveLayersConfig
+from diminuendo.compression.architecture.layer_removal import remove_layers, without_layers
+from diminuendo.compression.architecture.low_rank import (
     MEASURED_SECONDS,
     Moments,
     input_moments,
@@ -22,17 +23,17 @@ from diminuendo.architecture_compression.low_rank import (
     spectra_of,
     with_ranks,
 )
-from diminuendo.config import load_params
-from diminuendo.config.members import MagnitudeConfig, RemoveLayersConfig, StructuredConfig
-from diminuendo.config.training import LossConfig
+from diminuendo.compression.pruning.config import MagnitudeConfig, StructuredConfig
+from diminuendo.compression.pruning.importance import measure_importance
+from diminuendo.compression.pruning.magnitude import MagnitudePruner, prunable_weights
+from diminuendo.compression.pruning.structured import choose, keep_units
 from diminuendo.data.batches import BatchSource, spread
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.family import current
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.losses.config import LossConfig
+from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.store import load_model, parameter_count
-from diminuendo.pruning.importance import measure_importance
-from diminuendo.pruning.magnitude import MagnitudePruner, prunable_weights
-from diminuendo.pruning.structured import choose, keep_units
+from diminuendo.parameters import load_params
 from diminuendo.training.recognise import dev_word_error_rate
 
 SEED = 0

@@ -16,21 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.cli.errors import plain_errors
-from diminuendo.config import load_params
-from diminuendo.config.members import DistillConfig
+from diminuendo.compression.distillation.config import DistillConfig
+from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.config.training import TrainingConfig
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.distillation.initialise import initialise_from_teacher
-from diminuendo.errors import UserError
 from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
 from diminuendo.evaluation.scoring import Bootstrap, rate
-from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.export.write import export_model
 from diminuendo.family import current
-from diminuendo.files import digest_of_json, sha256_of, write_json
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import record_of
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.record import record_of
 from diminuendo.models.store import load_model
+from diminuendo.parameters import load_params
 from diminuendo.training.trainer import train
 
 
@@ -48,8 +49,8 @@ def variants(member: DistillConfig, epochs: int, subsampling: int) -> dict[str, 
         "random start": {"initialise": "random", "teacher_layers": None},
         "start from the teacher's first layers": {"initialise": "teacher", "teacher_layers": list(range(layers))},
         "the family's frontend and frame rate": {"architecture": {"frontend": None, "subsampling": subsampling}},
-        "every epoch drawn anew": {"training": {"draws": None}},
-        "one draw for all epochs": {"training": {"draws": 1}},
+        "every epoch drawn anew": {"training": {"augmentation_copies": None}},
+        "one draw for all epochs": {"training": {"augmentation_copies": 1}},
         "unlabelled audio too": {"training": {"unlabelled": True}},
         "without hidden states": {"losses": {"hidden": 0.0}},
         "without frame posteriors": {"losses": {"kl": 0.0}},

@@ -1,4 +1,4 @@
-"""Fit the prices of :class:`diminuendo.pruning.cost.Prices` to this machine, and say how far the model is off.
+"""Fit the prices of :class:`~diminuendo.compression.pruning.cost.Prices` to this machine, and say how far off it is.
 
     OMP_NUM_THREADS=1 python -m benchmarks.latency_model
 
@@ -17,12 +17,12 @@ import numpy as np
 import onnxruntime
 import torch
 
+from diminuendo.compression.pruning.cost import Prices, frames_of, module_features, rest_features
 from diminuendo.config.frontend import FrontendConfig
-from diminuendo.export.conformer import build_onnx
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import ConformerRecord, LayerRecord
-from diminuendo.models.slicing import READERS, WIDTHS
-from diminuendo.pruning.cost import Prices, frames_of, module_features, rest_features
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.onnx_writer import build_onnx
+from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
+from diminuendo.models.surgery import READERS, WIDTHS
 
 SAMPLE_RATE = 16000
 FRONTENDS = tuple(

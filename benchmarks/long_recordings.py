@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
 from diminuendo.evaluation.scoring import align_words
 from diminuendo.family import current
 from diminuendo.runtime import Recognizer

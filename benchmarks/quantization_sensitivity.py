@@ -21,17 +21,15 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from diminuendo.config.members import QuantizeConfig
-from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.family import current
-from diminuendo.quantization import codec
-from diminuendo.quantization.banks import KEPT
-from diminuendo.quantization.graph import FRONTEND, shorten_names
-from diminuendo.quantization.integer import integer_products, quantize_dynamic, quantize_static
-from diminuendo.quantization.mixed import Allocation, bits_of
-from diminuendo.quantization.post_training import calibration_audio
-from diminuendo.quantization.sensitivity import Posteriors, sweep
-from diminuendo.quantization.storage import (
+from diminuendo.artifact import codec
+from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.weight_graph import FRONTEND, shorten_names
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.quantization.integer import integer_products, quantize_dynamic, quantize_static
+from diminuendo.compression.quantization.mixed import Allocation, bits_of
+from diminuendo.compression.quantization.post_training import calibration_audio
+from diminuendo.compression.quantization.sensitivity import Posteriors, sweep
+from diminuendo.compression.quantization.storage import (
     FP16,
     INT8_CHANNEL,
     OUTPUT_LAYER,
@@ -43,6 +41,8 @@ from diminuendo.quantization.storage import (
     store_uniformly,
     uniform,
 )
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.family import current
 
 DEFAULT_GROUP = QuantizeConfig.model_fields["group_size"].default
 

@@ -13,16 +13,10 @@ import numpy as np
 import onnx
 import torch
 
-from diminuendo.config.members import ArchitectureConfig
-from diminuendo.config.schema import FrontendConfig
-from diminuendo.export.conformer import build_onnx
-from diminuendo.export.onnx_file import metadata_of
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import ConformerRecord, record_of
-from diminuendo.models.store import parameter_count
-from diminuendo.quantization.banks import KEPT
-from diminuendo.quantization.graph import WeightGraph, shorten_names
-from diminuendo.quantization.storage import (
+from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.onnx_file import metadata_of
+from diminuendo.artifact.weight_graph import WeightGraph, shorten_names
+from diminuendo.compression.quantization.storage import (
     OUTPUT_LAYER,
     by_name,
     matrix_shape,
@@ -30,6 +24,12 @@ from diminuendo.quantization.storage import (
     store_by_choice,
     store_uniformly,
 )
+from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.onnx_writer import build_onnx
+from diminuendo.models.conformer.record import ConformerRecord, record_of
+from diminuendo.models.store import parameter_count
+from diminuendo.parameters.schema import FrontendConfig
 
 GROUPS = (32, 64, 128, 10_000)  # the last: one scale per output channel
 MEAN_BITS = 3.5

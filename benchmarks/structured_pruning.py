@@ -17,18 +17,18 @@ from pathlib import Path
 import torch
 
 from benchmarks.latency_model import session_of, thread_seconds
-from diminuendo.config import load_params
-from diminuendo.config.members import StructuredConfig
-from diminuendo.config.training import LossConfig
+from diminuendo.compression.pruning.config import StructuredConfig
+from diminuendo.compression.pruning.cost import latency_costs
+from diminuendo.compression.pruning.gradual import prune_in_rounds
 from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.distillation.objective import Objective
 from diminuendo.evaluation.timing import spread
 from diminuendo.family import current
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.objective import Objective
+from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.store import load_model, parameter_count
-from diminuendo.pruning.cost import latency_costs
-from diminuendo.pruning.gradual import prune_in_rounds
+from diminuendo.parameters import load_params
 from diminuendo.training.recognise import dev_word_error_rate
 from diminuendo.training.trainer import train
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from diminuendo.data.batches import BatchSource
-from diminuendo.distillation.losses import CTCLoss
-from diminuendo.models.conformer import Attention, ConformerCTC, Convolution, FeedForward
+from diminuendo.losses.ctc import CTCLoss
+from diminuendo.models.conformer.module import Attention, ConformerCTC, Convolution, FeedForward
 from diminuendo.training import trainer
 from diminuendo.training.checkpoint import MovingAverage
 

@@ -28,14 +28,14 @@ from torch.nn import functional as F
 
 from benchmarks.training_parts import Parts
 from diminuendo.cli.errors import plain_errors
-from diminuendo.config.load import load_params
-from diminuendo.config.schema import Params
 from diminuendo.config.training import TrainingConfig
+from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, collate
-from diminuendo.errors import UserError
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import record_of
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.record import record_of
 from diminuendo.models.store import parameter_count
+from diminuendo.parameters.load import load_params
+from diminuendo.parameters.schema import Params
 from diminuendo.training.trainer import Hooks, train
 
 SECONDS = (1.2, 3.8)  # of an utterance

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from diminuendo.cli.errors import plain_errors
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.profiling.measure import noise
 from diminuendo.runtime.model import AcousticModel
 

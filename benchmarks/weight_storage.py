@@ -22,11 +22,11 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from diminuendo.artifact.codec import Quantized, pack_int4, quantize_matrix
+from diminuendo.artifact.onnx_file import read_metadata
+from diminuendo.artifact.weight_graph import FLOAT, INT4, WeightGraph
+from diminuendo.compression.quantization.storage import Storage, store_by_choice, store_uniformly
 from diminuendo.export.check import probe
-from diminuendo.export.onnx_file import read_metadata
-from diminuendo.quantization.codec import Quantized, pack_int4, quantize_matrix
-from diminuendo.quantization.graph import FLOAT, INT4, WeightGraph
-from diminuendo.quantization.storage import Storage, store_by_choice, store_uniformly
 
 GROUP = 16  # the smallest that MatMulNBits allows, so that all variants can have the same codes
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 if TYPE_CHECKING:
-    from diminuendo.config import Params
+    from diminuendo.parameters import Params
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")

@@ -8,10 +8,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from diminuendo.config.load import load_params, parse_params
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.family import SOURCES
-from diminuendo.files import write_text
+from diminuendo.parameters.load import load_params, parse_params
 
 KEPT = Path(".work/params")  # in the checkout: a copy of every text that was put in place, by its digest
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from diminuendo.files import write_text
+from diminuendo.core.files import write_text
 
 QUIET_SECONDS = 2.0  # what ends by then needs no words: a killed run's last moments, a sibling that writes dvc.lock
 SECONDS_BETWEEN_LOOKS = 0.2

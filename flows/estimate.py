@@ -12,12 +12,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from diminuendo.config import Params
-from diminuendo.config.members import ArchitectureConfig, CompressArchitectureConfig, PruneConfig, QuantizeConfig
-from diminuendo.config.schema import FAMILY_SECTIONS, TEACHER
+from diminuendo.compression.architecture.config import CompressArchitectureConfig
+from diminuendo.compression.pruning.config import PruneConfig
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.config.names import TEACHER
+from diminuendo.core.files import digest_of_json, write_json
 from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.family import Family
-from diminuendo.files import digest_of_json, write_json
+from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.parameters import Params
 from flows.graph import short
 
 PAST = Path(".work/durations.json")
@@ -59,13 +63,15 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
     besides = 0.0
     if isinstance(settings, QuantizeConfig):
         besides = SWEEP if settings.scheme == "mixed" else CALIBRATION
-        if not settings.aware:
+        if not settings.quantization_aware:
             return besides
     training = params.training_of(name)
     heard = audio["train"] + (audio.get(UNLABELLED, 0.0) if training.unlabelled else 0.0)
     frames = 1.0 / _frame_seconds(params, name)
     own = 6 * parameters_of(params, name) * frames / OPERATIONS_A_SECOND
-    asked = min(training.epochs, training.draws or training.epochs) if settings.losses.needs_teacher else 0
+    asked = (
+        min(training.epochs, training.augmentation_copies or training.epochs) if settings.losses.needs_teacher else 0
+    )
     teacher = 2 * parameters_of(params, TEACHER) / _frame_seconds(params, TEACHER) / OPERATIONS_A_SECOND
     rounds = 1
     if isinstance(settings, PruneConfig) and settings.structured:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.family import Family, current
 from flows.dvc_command import ROOT, environment
 from flows.dvc_lock import patiently

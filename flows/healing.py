@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from diminuendo.files import atomic_file
+from diminuendo.core.files import atomic_file
 from diminuendo.provenance.dvc_cache import WHOLE
 from flows.dvc_lock import Say, tell
 from flows.verification import Output, Report, digests_of, share_copies

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from diminuendo.files import atomic_file, write_text
+from diminuendo.core.files import atomic_file, write_text
 from diminuendo.provenance.dvc_cache import LOCK
 
 BEGINNING = "schema: '2.0'\nstages:\n"

@@ -21,9 +21,9 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from diminuendo import tracking
-from diminuendo.config import load_params
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.family import current
+from diminuendo.parameters import load_params
 from flows import dvc_command
 from flows.graph import Graph
 from flows.one_pipeline import one_pipeline

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diminuendo.config import Params, load_params
 from diminuendo.family import FAMILIES, Family, check_surroundings, current
+from diminuendo.parameters import Params, load_params
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
 from flows.healing import run_verified

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from diminuendo import tracking
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.dvc_lock import tell

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from diminuendo.config.schema import TEACHER, Params
+from diminuendo.config.names import TEACHER
+from diminuendo.parameters.schema import Params
 from diminuendo.report import format as as_text
 from diminuendo.tracking import Track
 

@@ -23,8 +23,8 @@ from diminuendo import tracking
 from diminuendo.collection.batches import Batch, arrived, refuse, unseen
 from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.gate.decision import Decision
 from flows import dvc_command
 from flows.pipeline import pipeline

@@ -7,7 +7,7 @@ import queue
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from diminuendo.cores import available_cores
+from diminuendo.core.cores import available_cores
 from flows.graph import Graph
 
 BYTES_A_JOB = 2 * 10**9  # memory that a training of a few million parameters may take

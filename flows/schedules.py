@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows.close_dead_runs import GONE
 
 if TYPE_CHECKING:

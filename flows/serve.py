@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows.close_dead_runs import POOL, close_dead_runs
 from flows.lock import only_one
 from flows.schedules import Watch

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from diminuendo.config.schema import FAMILY_SECTIONS
-from diminuendo.errors import UserError
+from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.family import FAMILIES, VARIABLE, Family
-from diminuendo.files import write_text
 
 PLACES = ("data", "models", "evaluation", "reports")  # folders of outputs; every family has its own
 ROOT_FILE = Path("dvc.yaml")

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json
+from diminuendo.artifact import lineage
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json
 from diminuendo.provenance.dvc_cache import DAMAGED, LOCK, MISSING, WHOLE, Cache, Entry, locked_outputs
 from diminuendo.provenance.places import CORPUS_RECORD, MODELS
 from flows.dvc_lock import repository

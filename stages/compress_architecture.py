@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
     member = sys.argv[1]
-    with room("compress_architecture", member) as r:
-        from diminuendo.architecture_compression.layer_removal import remove_layers
-        from diminuendo.architecture_compression.low_rank import factorise
+    with stage_context("compress_architecture", member) as context:
+        from diminuendo.compression.architecture.layer_removal import remove_layers
+        from diminuendo.compression.architecture.low_rank import factorise
         from diminuendo.export.trained import deliver
         from diminuendo.models.store import load_model
         from diminuendo.training.trainer import train
 
-        corpus, seed, settings = r.corpus, r.params.seed, r.settings
-        training = r.params.training_of(member)
-        model = load_model(r.parent).model
-        teacher = load_model(r.teacher).model if settings.losses.needs_teacher else None
+        corpus, seed, settings = context.corpus, context.params.seed, context.settings
+        training = context.params.training_of(member)
+        model = load_model(context.parent).model
+        teacher = load_model(context.teacher).model if settings.losses.needs_teacher else None
         measured = {"batch_seconds": training.batch_seconds, "seed": seed}
         summary = {}
         if settings.remove_layers:
@@ -32,12 +32,20 @@ def main() -> None:
             training,
             settings.losses,
             seed=seed,
-            work=r.work,
+            work=context.work,
             teacher=teacher,
-            tracker=r.track,
+            tracker=context.track,
             name=member,
         )
-        deliver(r.out, model, name=member, tokens=corpus.tokens, lineage=r.lineage(), history=history, summary=summary)
+        deliver(
+            context.out,
+            model,
+            name=member,
+            tokens=corpus.tokens,
+            lineage=context.lineage(),
+            history=history,
+            summary=summary,
+        )
 
 
 if __name__ == "__main__":

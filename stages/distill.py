@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import sys
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
     member = sys.argv[1]
-    with room("distill", member) as r:
+    with stage_context("distill", member) as context:
         import torch
 
-        from diminuendo.distillation.initialise import initialise_from_teacher
+        from diminuendo.compression.distillation.initialise import initialise_from_teacher
         from diminuendo.export.trained import deliver
-        from diminuendo.models.conformer import ConformerCTC
-        from diminuendo.models.record import record_of
+        from diminuendo.models.conformer.module import ConformerCTC
+        from diminuendo.models.conformer.record import record_of
         from diminuendo.models.store import load_model
         from diminuendo.training.trainer import train
 
-        corpus, params, settings = r.corpus, r.params, r.settings
-        teacher = load_model(r.parent).model
+        corpus, params, settings = context.corpus, context.params, context.settings
+        teacher = load_model(context.parent).model
         torch.manual_seed(params.seed)
         record = record_of(settings.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
         student = ConformerCTC(record)
@@ -33,14 +33,20 @@ def main() -> None:
             params.training_of(member),
             settings.losses,
             seed=params.seed,
-            work=r.work,
+            work=context.work,
             teacher=teacher,
-            tracker=r.track,
+            tracker=context.track,
             name=member,
         )
         summary = {"initialised_tensors": len(filled), "tensors": len(student.state_dict())}
         deliver(
-            r.out, student, name=member, tokens=corpus.tokens, lineage=r.lineage(), history=history, summary=summary
+            context.out,
+            student,
+            name=member,
+            tokens=corpus.tokens,
+            lineage=context.lineage(),
+            history=history,
+            summary=summary,
         )
 
 

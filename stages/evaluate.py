@@ -6,23 +6,31 @@ import json
 from collections.abc import Container
 from pathlib import Path
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
-    with room("evaluate") as r:
+    with stage_context("evaluate") as context:
         from diminuendo.evaluation.family import evaluate_family
 
-        for name in left_over(r.models, r.family.models):
-            print(f"note: {r.family.models / name} is no member of {r.family.params} any more and is not evaluated")
-        metrics = evaluate_family(r.models, r.corpus, r.params.evaluate, r.params.seed, r.out, earlier=r.output)
-        timing = json.loads((r.out / "timing.json").read_text(encoding="utf-8"))["members"]
+        for name in left_over(context.models, context.family.models):
+            folder, params = context.family.models / name, context.family.params
+            print(f"note: {folder} is no member of {params} any more and is not evaluated")
+        metrics = evaluate_family(
+            context.models,
+            context.corpus,
+            context.params.evaluate,
+            context.params.seed,
+            context.out,
+            earlier=context.output,
+        )
+        timing = json.loads((context.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():
             figures = {key: found[key] for key in ("wer", "cer", "delta_wer", "bytes", "parameters", "sparsity")}
             figures["real_time_factor"] = timing[name]["1"]["real_time_factor"]
-            r.track.model_metrics(found["digest"], figures)
-        r.track.artifact(r.out / "metrics.json")
-        r.track.artifact(r.out / "timing.json")
+            context.track.model_metrics(found["digest"], figures)
+        context.track.artifact(context.out / "metrics.json")
+        context.track.artifact(context.out / "timing.json")
 
 
 def left_over(members: Container[str], models: Path) -> list[str]:

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.family import current
-from diminuendo.files import write_text
 from diminuendo.raw.index import build_index
 from stages.interruption import end_with_ancestor, prompt_death
 
 KEPT = Path(".work/index")  # what each source's digests were the last time
-USER_ERROR = 2  # as in stages.room, which imports too much
+USER_ERROR = 2  # as in stages.context, which imports too much
 
 
 def main() -> None:

@@ -19,13 +19,13 @@ def main() -> None:
 
     import torch
 
-    from diminuendo.config import load_params
     from diminuendo.data.batches import BatchSource
     from diminuendo.data.prepared import PreparedCorpus
-    from diminuendo.distillation.objective import Objective
     from diminuendo.family import current
-    from diminuendo.models.conformer import ConformerCTC
-    from diminuendo.models.record import record_of
+    from diminuendo.losses.objective import Objective
+    from diminuendo.models.conformer.module import ConformerCTC
+    from diminuendo.models.conformer.record import record_of
+    from diminuendo.parameters import load_params
     from diminuendo.training.trainer import optimiser_for
 
     family = current()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
-    with room("prepare") as r:
+    with stage_context("prepare") as context:
         from diminuendo.data.prepare import prepare
 
-        prepare(r.params, r.out)
+        prepare(context.params, context.out)
 
 
 if __name__ == "__main__":

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
     member = sys.argv[1]
-    with room("prune", member) as r:
-        from diminuendo.export.onnx_file import MODEL
+    with stage_context("prune", member) as context:
+        from diminuendo.artifact.onnx_file import MODEL
+        from diminuendo.compression.pruning.gradual import Later, joined, last_of, prune_in_rounds
+        from diminuendo.compression.pruning.magnitude import MagnitudePruner, stored_sparsity
+        from diminuendo.core.files import write_json
         from diminuendo.export.trained import SUMMARY, deliver
-        from diminuendo.files import write_json
         from diminuendo.models.store import load_model
-        from diminuendo.pruning.gradual import Later, joined, last_of, prune_in_rounds
-        from diminuendo.pruning.magnitude import MagnitudePruner, stored_sparsity
         from diminuendo.training.trainer import Hooks, train
 
-        corpus, seed, settings = r.corpus, r.params.seed, r.settings
-        training = r.params.training_of(member)
-        parent = model = load_model(r.parent).model
-        teacher = load_model(r.teacher).model if settings.losses.needs_teacher else None
+        corpus, seed, settings = context.corpus, context.params.seed, context.settings
+        training = context.params.training_of(member)
+        parent = model = load_model(context.parent).model
+        teacher = load_model(context.teacher).model if settings.losses.needs_teacher else None
         if settings.structured:
             model, before, summary = prune_in_rounds(
                 parent,
@@ -30,9 +30,9 @@ def main() -> None:
                 settings.losses,
                 settings.structured,
                 seed=seed,
-                work=r.work,
+                work=context.work,
                 teacher=teacher,
-                tracker=r.track,
+                tracker=context.track,
                 name=member,
             )
             hooks, keep = Hooks(), "best"
@@ -46,17 +46,25 @@ def main() -> None:
             training,
             settings.losses,
             seed=seed,
-            work=r.work,
+            work=context.work,
             teacher=teacher,
-            tracker=Later(r.track, last_of(before)[0]),
+            tracker=Later(context.track, last_of(before)[0]),
             hooks=hooks,
             keep=keep,
             name=member,
         )
         history = joined(before, after)
-        deliver(r.out, model, name=member, tokens=corpus.tokens, lineage=r.lineage(), history=history, summary=summary)
+        deliver(
+            context.out,
+            model,
+            name=member,
+            tokens=corpus.tokens,
+            lineage=context.lineage(),
+            history=history,
+            summary=summary,
+        )
         if settings.magnitude:
-            write_json(r.out / SUMMARY, summary | stored_sparsity(r.out / MODEL))
+            write_json(context.out / SUMMARY, summary | stored_sparsity(context.out / MODEL))
 
 
 if __name__ == "__main__":

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
-    with room("report") as r:
+    with stage_context("report") as context:
         from diminuendo.report.write import write_report
         from diminuendo.tracking import lookup
 
-        runs = lookup.runs_of_digests(list(r.parents.values()))
+        runs = lookup.runs_of_digests(list(context.parents.values()))
         links = {run: lookup.link(run) for run in runs.values()}
-        write_report(r.params, r.evaluation, r.models, r.out, runs, links)
-        for path in sorted(r.out.iterdir()):
-            r.track.artifact(path)
+        write_report(context.params, context.evaluation, context.models, context.out, runs, links)
+        for path in sorted(context.out.iterdir()):
+            context.track.artifact(path)
 
 
 if __name__ == "__main__":

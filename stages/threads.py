@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from diminuendo.cores import available_cores
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, write_json
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, write_json
 
 REMEMBERED = Path(".work/threads.json")
 WORTH = 0.9  # of one thread's time: what more threads must come down to
@@ -70,7 +70,7 @@ def choose(seconds: dict[int, float]) -> int:
 def _measure(choices: list[int]) -> dict[int, float]:
     """Threads to seconds of a step, taken in a process of its own, which leaves nothing behind in this one."""
     command = [sys.executable, "-m", "stages.measure_threads", *map(str, choices)]
-    surroundings = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # see stages.room
+    surroundings = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # see stages.context
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=surroundings)
     if done.returncode:
         raise UserError("the first steps of the training failed, for the reason above; nothing was trained")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from stages.room import room
+from stages.context import stage_context
 
 
 def main() -> None:
-    with room("train_teacher") as r:
+    with stage_context("train_teacher") as context:
         import torch
 
         from diminuendo.export.trained import deliver
-        from diminuendo.models.conformer import ConformerCTC
-        from diminuendo.models.record import record_of
+        from diminuendo.models.conformer.module import ConformerCTC
+        from diminuendo.models.conformer.record import record_of
         from diminuendo.training.trainer import train
 
-        corpus, params = r.corpus, r.params
+        corpus, params = context.corpus, context.params
         torch.manual_seed(params.seed)
         record = record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
         model = ConformerCTC(record)
@@ -24,11 +24,19 @@ def main() -> None:
             params.training_of("teacher"),
             params.teacher.losses,
             seed=params.seed,
-            work=r.work,
-            tracker=r.track,
+            work=context.work,
+            tracker=context.track,
             name="teacher",
         )
-        deliver(r.out, model, name="teacher", tokens=corpus.tokens, lineage=r.lineage(), history=history, summary={})
+        deliver(
+            context.out,
+            model,
+            name="teacher",
+            tokens=corpus.tokens,
+            lineage=context.lineage(),
+            history=history,
+            summary={},
+        )
 
 
 if __name__ == "__main__":

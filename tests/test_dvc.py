@@ -4,8 +4,8 @@ import sys
 import pytest
 import yaml
 
-from diminuendo import lineage
-from diminuendo.config.schema import Params
+from diminuendo.artifact import lineage
+from diminuendo.parameters.schema import Params
 from stages.declared import declared, stage_names
 from tests.factories.project import ROOT, make_project, run
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.family import VARIABLE, current, family_of
 
 

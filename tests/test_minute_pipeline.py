@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from diminuendo.files import sha256_of
-from diminuendo.lineage import verified_record
+from diminuendo.artifact.lineage import verified_record
+from diminuendo.core.files import sha256_of
 from tests.factories.minute import DVC, minute_params
 from tests.factories.project import run
 

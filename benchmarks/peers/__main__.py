@@ -10,14 +10,14 @@ from benchmarks.peers import __doc__ as about
 from benchmarks.peers import onnx_tools, torch_tools
 from benchmarks.peers.measure import measure
 from benchmarks.peers.table import markdown
+from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.cli.errors import plain_errors
-from diminuendo.config import load_params
-from diminuendo.config.schema import TEACHER
+from diminuendo.config.names import TEACHER
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_json, write_text
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
-from diminuendo.export.onnx_file import MODEL
 from diminuendo.family import current
-from diminuendo.files import write_json, write_text
+from diminuendo.parameters import load_params
 
 
 def members_in(folder: Path) -> dict[str, Path]:

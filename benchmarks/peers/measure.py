@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.peer import Decoder, Made, Peer, Source
-from diminuendo.config.schema import TEACHER, EvaluateConfig
+from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.compression.quantization.post_training import calibration_audio
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.config.names import TEACHER
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.evaluation.timing import speed_of, spread, take_turns
-from diminuendo.export.onnx_file import MODEL
-from diminuendo.quantization.post_training import calibration_audio
 from diminuendo.runtime.ctc import decode_text
 from diminuendo.runtime.recognizer import Recognizer
 

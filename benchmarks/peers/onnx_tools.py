@@ -14,8 +14,8 @@ import onnx
 
 from benchmarks.peers.peer import Made, Peer, Source
 from benchmarks.peers.plain_graph import plain
-from diminuendo.export.onnx_file import MODEL, PREFIX, write_onnx
-from diminuendo.quantization.graph import FRONTEND
+from diminuendo.artifact.onnx_file import MODEL, PREFIX, write_onnx
+from diminuendo.artifact.weight_graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
 
 ENCODER = ("subsampling", "layers", "out")  # first parts of the names of the trained nodes

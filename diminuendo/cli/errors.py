@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 USER_ERROR = 2  # exit status; 1 is left to commands that answer no
 

@@ -6,7 +6,7 @@ import click
 
 from diminuendo.cli import profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 PARAMS = "params.yaml"
 
@@ -33,8 +33,8 @@ def main(params: str | None) -> None:
 def check(params_file: str | None) -> None:
     """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes."""
     with plain_errors(status=1):
-        from diminuendo.config import load_params
         from diminuendo.family import check_surroundings, current
+        from diminuendo.parameters import load_params
         from diminuendo.report.family import draw_family
 
         path = params_file or current().params

@@ -34,7 +34,7 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
         import json
         from pathlib import Path
 
-        from diminuendo.files import write_text
+        from diminuendo.core.files import write_text
         from diminuendo.provenance import branches, picture, terminal
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.target import model_of
@@ -72,7 +72,7 @@ def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
         from collections import Counter
         from pathlib import Path
 
-        from diminuendo.errors import UserError
+        from diminuendo.core.errors import UserError
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.target import model_of
         from diminuendo.provenance.verify import verify_descent, verify_file, verify_project

@@ -32,10 +32,10 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
         import json
         from pathlib import Path
 
-        from diminuendo.config import load_params
+        from diminuendo.core.errors import UserError
         from diminuendo.drift import compare, statistics_of
-        from diminuendo.errors import UserError
         from diminuendo.family import current
+        from diminuendo.parameters import load_params
 
         params = load_params(current().params)
         if params.drift is None:

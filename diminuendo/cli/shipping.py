@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diminuendo.cli.errors import plain_errors
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.family import current
 
 if TYPE_CHECKING:
-    from diminuendo.config import Params
+    from diminuendo.parameters import Params
     from diminuendo.registry import Version
 
 NONE = "none"
@@ -93,7 +93,7 @@ def promote(
         decision = _judge(params, path, tests, teacher, current)
         click.echo(decision.table())
         if card is not None:
-            from diminuendo.files import write_text
+            from diminuendo.core.files import write_text
             from diminuendo.registry.card import model_card
 
             write_text(card, model_card(params.ship.model, file, decision, "" if decision.passed else reason))
@@ -162,7 +162,7 @@ def add_to(group: click.Group) -> None:
 
 
 def _params() -> Params:
-    from diminuendo.config import load_params
+    from diminuendo.parameters import load_params
 
     return load_params(current().params)
 

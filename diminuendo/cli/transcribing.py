@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diminuendo.cli.errors import plain_errors
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 if TYPE_CHECKING:
     from diminuendo.runtime import Recognizer, Transcript, Word

@@ -12,8 +12,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of, write_json, write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of, write_json, write_text
 
 MANIFEST = "manifest.jsonl"
 REFUSED = "refused"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from diminuendo.collection.batches import Batch
 from diminuendo.collection.known import Known, digest_of_samples, split_of
-from diminuendo.config.schema import Params
-from diminuendo.cores import available_cores
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
 from diminuendo.data.manifest import Entry, read_split
 from diminuendo.data.recordings import in_order, load_recording
+from diminuendo.data.text import describe_characters
 from diminuendo.data.validation import Problem, Problems
-from diminuendo.errors import UserError
-from diminuendo.text import describe_characters
+from diminuendo.parameters.schema import Params
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from diminuendo.collection.check import check_batch
 from diminuendo.collection.collected import Collection
 from diminuendo.collection.known import read_known
 from diminuendo.collection.quarantine import put_in_quarantine, report
-from diminuendo.config.schema import Params
+from diminuendo.parameters.schema import Params
 
 
 @dataclass

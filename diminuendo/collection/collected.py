@@ -14,9 +14,9 @@ from typing import Any
 
 from diminuendo.collection.check import Checked, Record
 from diminuendo.collection.known import SAMPLES, Known
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file, sha256_of, write_json, write_text
 from diminuendo.data.prepared import SPLITS
-from diminuendo.errors import UserError
-from diminuendo.files import atomic_file, sha256_of, write_json, write_text
 
 BATCHES = "batches.json"
 

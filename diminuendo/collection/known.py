@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diminuendo.config.schema import Params
 from diminuendo.data.manifest import read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, PreparedCorpus
 from diminuendo.data.validation import Problems
+from diminuendo.parameters.schema import Params
 
 SAMPLES = "samples"  # key of a collected line: SHA-256 of the recording as 16-bit samples at data.sample_rate
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diminuendo.collection.batches import MANIFEST, RECORDS, place_in
 from diminuendo.collection.check import Checked
-from diminuendo.files import fresh_folder, write_json, write_text
+from diminuendo.core.files import fresh_folder, write_json, write_text
 
 
 def put_in_quarantine(checked: Checked, quarantine: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""Settings of optimisation, augmentation and the losses that teach a student."""
+"""Settings of optimisation and augmentation."""
 
 from __future__ import annotations
 
@@ -41,23 +41,8 @@ class TrainingConfig(Section):
     # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
     # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.
-    draws: PositiveInt | None = None
+    augmentation_copies: PositiveInt | None = None
     unlabelled: bool = False  # hear the corpus' unlabelled audio as well as train; only the teacher knows what it says
 
 
 TrainingOverrides = overrides_of(TrainingConfig)
-
-
-class LossConfig(Section):
-    """Weights of the terms of the loss. With only ``ctc`` above zero no teacher is consulted."""
-
-    ctc: Weight = 1.0
-    intermediate: Weight = 0.0  # CTC on the middle layer's output, through the same projection (Lee & Watanabe 2021)
-    kl: Weight = 0.0  # frame posteriors (Hinton et al. 2015)
-    temperature: Positive = 1.0
-    hidden: Weight = 0.0  # encoder states (Jiao et al. 2020)
-    sequence: Weight = 0.0  # CTC against the teacher's own transcription (Kim & Rush 2016)
-
-    @property
-    def needs_teacher(self) -> bool:
-        return self.kl > 0 or self.hidden > 0 or self.sequence > 0

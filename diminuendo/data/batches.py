@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diminuendo.config.training import AugmentationConfig
-from diminuendo.data.augment import augment_waveform, between_silences
+from diminuendo.data.augmentation import augment_waveform, between_silences
 
 PREFETCHED = 3  # batches prepared ahead while the model trains
 
@@ -121,23 +121,23 @@ class BatchSource:
         seed: int,
         augmentation: AugmentationConfig | None = None,
         joined_from_epoch: int = 0,
-        draws: int | None = None,
+        augmentation_copies: int | None = None,
     ):
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation
         self.joined = augmentation.joined if augmentation else 0.0
         self.silence = round((augmentation.silence_seconds if augmentation else 0.0) * corpus.sample_rate)  # samples
-        self.joined_from_epoch, self.draws = joined_from_epoch, draws
+        self.joined_from_epoch, self.augmentation_copies = joined_from_epoch, augmentation_copies
 
     def draw(self, epoch: int) -> int:
-        """The epoch whose batches this one hears: itself, or an earlier one where there are only so many draws.
+        """The epoch whose batches this one hears: itself, or an earlier one where there are only so many copies.
 
         Draws with and without pairs are not mixed: those with pairs begin anew at ``joined_from_epoch``.
         """
-        if self.draws is None:
+        if self.augmentation_copies is None:
             return epoch
         since = epoch - (self.joined_from_epoch if epoch >= self.joined_from_epoch else 0)
-        return epoch - since + since % self.draws
+        return epoch - since + since % self.augmentation_copies
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Batches of what is heard in one piece: an utterance, or two that are joined."""
@@ -173,7 +173,7 @@ class BatchSource:
         heard = plan[place]
         waveforms = [self._waveform(indices, draw) for indices in heard]
         batch = collate(waveforms, [self._target(indices) for indices in heard], self.corpus.sample_rate)
-        return batch if self.draws is None else replace(batch, key=f"{draw}-{place}")
+        return batch if self.augmentation_copies is None else replace(batch, key=f"{draw}-{place}")
 
     def _target(self, indices: tuple[int, ...]) -> list[int] | None:
         """The tokens of what is said, if all of it is known."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, UNLABELLED
+from diminuendo.data.text import describe_characters, normalize, unprintable
 from diminuendo.data.validation import Problems
-from diminuendo.errors import UserError
-from diminuendo.text import describe_characters, normalize, unprintable
 
 _NAMES = ("speaker", "gender", "age_group", "accent")
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from diminuendo.config.schema import Params
-from diminuendo.cores import available_cores
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter, write_corpus
 from diminuendo.data.sources import SOURCE, Sources
-from diminuendo.errors import UserError
-from diminuendo.text import normalize, train_tokenizer
+from diminuendo.data.text import normalize, train_tokenizer
+from diminuendo.parameters.schema import Params
 
 REFRESH_SECONDS = 1.0 if sys.stderr.isatty() else 10.0  # of progress bars: a log file keeps every line
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, sha256_of, write_json
-from diminuendo.text import Tokenizer, load_tokenizer
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, sha256_of, write_json
+from diminuendo.data.text import Tokenizer, load_tokenizer
 
 SPLITS = ("train", "dev", "test")
 UNLABELLED = "unlabelled"  # audio without transcripts, which a teacher can teach from; a corpus may have none

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from diminuendo.config.schema import Params
 from diminuendo.data.audio import read_audio, resample, to_pcm16
 from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
+from diminuendo.data.text import Tokenizer, describe_characters, train_tokenizer
 from diminuendo.data.validation import Problems
-from diminuendo.text import Tokenizer, describe_characters, train_tokenizer
+from diminuendo.parameters.schema import Params
 
 # A duration may differ from the file's by this much: codecs pad, and people round.
 TOLERANCE_SECONDS = 0.1

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from diminuendo.files import sha256_of, write_json
-from diminuendo.lineage import RAW
+from diminuendo.artifact.lineage import RAW
+from diminuendo.core.files import sha256_of, write_json
 
 SOURCE, COLLECTED = "data.path", "data.collected"  # the parameters that name the folders
 

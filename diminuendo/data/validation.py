@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 
 SHOWN = 50  # problems in the message; the file that it names has them all
 

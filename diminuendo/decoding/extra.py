@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 
 def require(module: str) -> ModuleType:

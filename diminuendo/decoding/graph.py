@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.errors import UserError
 from diminuendo.decoding.extra import require
-from diminuendo.errors import UserError
 from diminuendo.runtime.ctc import SPACE
 from diminuendo.runtime.model import BLANK
 

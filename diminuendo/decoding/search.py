@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.core.errors import UserError
 from diminuendo.decoding.extra import require
 from diminuendo.decoding.graph import decoding_graph
-from diminuendo.errors import UserError
 from diminuendo.runtime.windows import Decode, Heard
 
 LOWEST = -1000.0  # log-posterior: one of −inf in every token that the graph allows would leave no path at all

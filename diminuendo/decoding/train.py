@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file
 from diminuendo.decoding.extra import require
-from diminuendo.errors import UserError
-from diminuendo.files import atomic_file
 
 IMPOSSIBLE = -99.0  # log10 of 0 in an ARPA file
 RESERVED = ("<s>", "</s>")  # begin and end of a sentence, which no word may be

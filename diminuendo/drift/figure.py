@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
+from diminuendo.core.files import atomic_file
 from diminuendo.drift.report import Feature, Report
-from diminuendo.files import atomic_file
 
 OLD, NEW, SHIFTED = "#b8b8b8", "#0072b2", "#d55e00"
 BARS = 24

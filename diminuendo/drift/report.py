@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.files import fresh_folder, write_json, write_text
+from diminuendo.data.text import describe_characters
 from diminuendo.drift.statistics import Statistics
-from diminuendo.files import fresh_folder, write_json, write_text
-from diminuendo.text import describe_characters
 
 SHOWN = 10  # words in the page; drift.json has more
 STORED = 200

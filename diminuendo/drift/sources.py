@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 PROBLEMS = Path(".work/drift-problems.txt")
 MANIFEST = "manifest.jsonl"

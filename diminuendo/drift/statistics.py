@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_json
 from diminuendo.drift.sources import Spoken, open_source
 from diminuendo.drift.words import words_of
-from diminuendo.errors import UserError
-from diminuendo.files import write_json
 
 FORMAT = 1
 SAMPLED = 2000  # utterances whose audio is measured, evenly spread over the corpus; words are counted in all
@@ -88,7 +88,7 @@ def statistics_of(source: Path, lowercase: bool, *, splits: tuple[str, ...] | No
     """Measure a corpus; see ``open_source`` for the arguments. Statistics that were saved (``.json``) are read."""
     if source.suffix == ".json":
         return Statistics.load(source)
-    from diminuendo.cores import available_cores
+    from diminuendo.core.cores import available_cores
 
     opened = open_source(source, lowercase, splits)
     utterances = opened.utterances

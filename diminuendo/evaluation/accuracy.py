@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file, digest_of_json, sha256_of, write_json
 from diminuendo.evaluation.process import measuring
-from diminuendo.files import atomic_file, digest_of_json, sha256_of, write_json
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from diminuendo.config.schema import TEACHER, EvaluateConfig
-from diminuendo.cores import available_cores
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.config.names import TEACHER
+from diminuendo.core.cores import available_cores
+from diminuendo.core.files import sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.evaluation.timing import Request
-from diminuendo.files import sha256_of, write_json
 
 METRICS = "metrics.json"
 TIMING = "timing.json"

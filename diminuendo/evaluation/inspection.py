@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from diminuendo.quantization.banks import KEPT, stored_codes
-from diminuendo.quantization.graph import CONSTANT, FRONTEND, SHORT_CONSTANT
+from diminuendo.artifact.banks import KEPT, stored_codes
+from diminuendo.artifact.weight_graph import CONSTANT, FRONTEND, SHORT_CONSTANT
 
 _WEIGHT_TYPES = {
     TensorProto.FLOAT,

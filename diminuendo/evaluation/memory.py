@@ -11,8 +11,8 @@ import resource
 import sys
 from pathlib import Path
 
+from diminuendo.core.files import write_json
 from diminuendo.evaluation.process import measuring
-from diminuendo.files import write_json
 
 
 def _forget_peak() -> bool:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 USER_ERROR = 2  # status of a process that ends with a message for the user
 PARENT = "DIMINUENDO_MEASURED_BY"  # process id of whoever waits for the result

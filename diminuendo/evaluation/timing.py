@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from diminuendo.core.files import write_json
 from diminuendo.evaluation.process import measuring
 from diminuendo.evaluation.scoring import Interval
-from diminuendo.files import write_json
 
 RESAMPLINGS = 2000
 SEED = 0  # of the order of turns and of the resamplings

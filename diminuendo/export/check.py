@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diminuendo.errors import UserError
-from diminuendo.export.onnx_file import MODEL
+from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.core.errors import UserError
 
 # A log-probability of float32 arithmetic in another order; trained models differ by 1e-5 to 1e-4.
 TOLERANCE = 2e-3

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from diminuendo.export.graph import FLOAT, Graph
-from diminuendo.frontend import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry
+from diminuendo.features.log_mel import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry
 
 SCOPE = "frontend"
 

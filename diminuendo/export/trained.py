@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.core.files import write_json
 from diminuendo.export.check import check_parity
-from diminuendo.export.onnx_file import MODEL, export_model
-from diminuendo.files import write_json
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.export.write import export_model
+from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.store import save_model
 from diminuendo.training.trainer import write_history
 

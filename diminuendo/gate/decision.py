@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from diminuendo.files import digest_of_json
+from diminuendo.core.files import digest_of_json
 
 PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
 FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
-from diminuendo.checksum import is_damaged
-from diminuendo.errors import UserError
+from diminuendo.artifact import lineage
+from diminuendo.artifact.checksum import is_damaged
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.family import current
-from diminuendo.files import sha256_of
 
 TEACHER_STAGE = "train_teacher"
 
@@ -111,7 +111,7 @@ def _places(path: Path) -> Iterator[Path]:
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     import onnx
 
-    from diminuendo.export.onnx_file import read_metadata
+    from diminuendo.artifact.onnx_file import read_metadata
 
     try:
         metadata = read_metadata(onnx.load(str(path), load_external_data=False))

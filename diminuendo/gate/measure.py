@@ -18,15 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from diminuendo.config.schema import EvaluateConfig
-from diminuendo.cores import available_cores
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_json
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.scoring import rate
 from diminuendo.evaluation.timing import Request
-from diminuendo.files import write_json
 from diminuendo.gate.decision import Test
 from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling

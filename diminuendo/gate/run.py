@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.gate.decision import Decision, Party, Rule
 from diminuendo.tracking.names import metric_name
 
 if TYPE_CHECKING:
-    from diminuendo.config import Params
     from diminuendo.config.shipping import GateConfig
     from diminuendo.gate.inputs import Model
+    from diminuendo.parameters import Params
     from diminuendo.registry import Version
 
 WORK = Path(".work/gate")
@@ -125,7 +125,7 @@ def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
 
 def _record(decision: Decision) -> str | None:
     """Log the decision as a run of its own; returns the run's id once MLflow has it."""
-    from diminuendo.files import write_json, write_text
+    from diminuendo.core.files import write_json, write_text
     from diminuendo.tracking import stage_run
 
     parties = {"candidate": decision.candidate, "teacher": decision.teacher, "champion": decision.champion}

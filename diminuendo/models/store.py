@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from diminuendo.errors import UserError
-from diminuendo.files import atomic_file, write_json
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import ConformerRecord
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file, write_json
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.record import ConformerRecord
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
 from diminuendo.profiling.modules import mark_modules, module_of_node

@@ -11,7 +11,7 @@ import re
 
 import onnx
 
-from diminuendo.quantization.banks import KEPT
+from diminuendo.artifact.banks import KEPT
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes of ONNX Runtime's own making

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.homes import PARAMS, homes_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
@@ -27,13 +27,18 @@ _REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand i
 # Run with the clone's own code: what its stages would write down as their parameters, for each parameter file.
 _PARAMETERS = """
 import json, sys
-from diminuendo.config import load_params
 from diminuendo.data.prepare import corpus_parameters
-from stages.room import Room
+try:
+    from diminuendo.parameters import load_params
+    from stages.context import StageContext
+except ImportError:  # a commit from before these names
+    from diminuendo.config import load_params
+    from stages.room import Room as StageContext
 def of(name):
     try:
         params = load_params(name)
-        models = [Room(s, n if s != "train_teacher" else None, params).parameters for s, n in json.loads(sys.argv[1])]
+        members = [(s, n if s != "train_teacher" else None) for s, n in json.loads(sys.argv[1])]
+        models = [StageContext(s, n, params).parameters for s, n in members]
         return [models, corpus_parameters(params)]
     except Exception:  # such as a file without one of the members
         return None

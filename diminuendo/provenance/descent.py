@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
-from diminuendo.checksum import KEY, actual_checksum, stated_checksum
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.artifact import lineage
+from diminuendo.artifact.checksum import KEY, actual_checksum, stated_checksum
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 
 LINEAGE = "diminuendo.lineage"
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
+from diminuendo.artifact import lineage
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diminuendo.files import write_text
+from diminuendo.core.files import write_text
 from diminuendo.provenance.branches import SHORT, Branch, branches_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.trace import Trace

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, sha256_of
+from diminuendo.artifact import lineage
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
 from diminuendo.provenance.homes import FAMILIES, Home, homes

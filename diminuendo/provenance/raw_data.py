@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.git import digest_at, git

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.artifact import lineage
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.history import commits_with, differing_stages

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
+from diminuendo.artifact import lineage
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
+from diminuendo.artifact import lineage
+from diminuendo.core.errors import UserError
 from diminuendo.provenance.descent import Model, descent_of, read_model, read_record
 from diminuendo.provenance.places import Places
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diminuendo import lineage
-from diminuendo.checksum import actual_checksum, stated_checksum
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json, json_text, sha256_of
+from diminuendo.artifact import lineage
+from diminuendo.artifact.checksum import actual_checksum, stated_checksum
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, json_text, sha256_of
 from diminuendo.provenance import raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diminuendo.files import write_text
+from diminuendo.core.files import write_text
 
 # What stands in the place of a digest where there is none. `prepare` says what is wrong with such a file.
 MISSING, NOT_A_FILE, UNREADABLE = "missing", "not a file", "unreadable"

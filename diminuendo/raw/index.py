@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diminuendo.files import digest_of_json
+from diminuendo.core.files import digest_of_json
 from diminuendo.raw.digests import MISSING, Digests, read_regular
 
 SOURCE, COLLECTED = "data.path", "data.collected"  # the parameters that name the folders

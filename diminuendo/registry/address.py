@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.registry.store import existing_store, no_store
 from diminuendo.registry.version import Version, aliased, all_versions, numbered, save_model
 

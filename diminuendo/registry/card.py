@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diminuendo.data.text import SPACE
 from diminuendo.gate import wording
 from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
 from diminuendo.gate.unit import CHARACTERS, EDITS, UNITS
 from diminuendo.report import format as as_text
-from diminuendo.text import SPACE
 
 if TYPE_CHECKING:
     from diminuendo.gate.inputs import Model
@@ -71,7 +71,7 @@ def _metadata(file: Model) -> dict[str, Any]:
 
     import onnx
 
-    from diminuendo.export.onnx_file import read_metadata
+    from diminuendo.artifact.onnx_file import read_metadata
 
     found = read_metadata(onnx.load(str(file.path), load_external_data=False))
     tokens = json.loads(found["tokens"])
@@ -149,7 +149,8 @@ def _chain(file: Model) -> list[str]:
 def _technique(record: dict[str, Any]) -> str:
     parameters = record.get("parameters", {})
     if "scheme" in parameters:
-        return f" ({parameters['scheme']}{', aware' if parameters.get('aware') else ''})"
+        trained = parameters.get("quantization_aware", parameters.get("aware"))  # the latter in older records
+        return f" ({parameters['scheme']}{', quantization-aware' if trained else ''})"
     kinds = ("structured", "magnitude", "low_rank", "remove_layers")
     found = [kind.replace("_", " ") for kind in kinds if parameters.get(kind)]
     return f" ({', '.join(found)})" if found else ""

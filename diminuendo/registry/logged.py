@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
 from diminuendo.registry.store import existing_store
 from diminuendo.registry.version import NotWhole, save_model
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import EllipsisType
 from typing import Any
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.registry.store import existing_store, no_store, store
 from diminuendo.registry.version import (
     CHALLENGER,

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.registry import logged
 from diminuendo.registry.promotion import Refused
 from diminuendo.registry.store import store
@@ -34,9 +34,9 @@ from diminuendo.registry.version import (
 )
 
 if TYPE_CHECKING:
-    from diminuendo.config import Params
     from diminuendo.gate.decision import Decision
     from diminuendo.gate.inputs import Model
+    from diminuendo.parameters import Params
 
 CARD = "model_card.md"
 LOGGED = "models:/"  # then the id of a logged model: the source of our versions

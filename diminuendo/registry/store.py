@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
-from diminuendo.files import digest_of_json
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
-from diminuendo.files import atomic_file, sha256_of
-from diminuendo.lineage import MODEL
+from diminuendo.artifact.lineage import MODEL
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file, sha256_of
 from diminuendo.registry.store import existing_store, no_store
 
 CHAMPION, CHALLENGER = "champion", "challenger"

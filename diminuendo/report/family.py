@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from diminuendo.config.members import (
-    CompressArchitectureConfig,
-    DistillConfig,
-    PruneConfig,
-    QuantizeConfig,
-    StructuredConfig,
-)
-from diminuendo.config.schema import TEACHER, Params
+from diminuendo.compression.architecture.config import CompressArchitectureConfig
+from diminuendo.compression.distillation.config import DistillConfig
+from diminuendo.compression.pruning.config import PruneConfig, StructuredConfig
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.config.names import TEACHER
+from diminuendo.parameters.schema import Params
 from diminuendo.report.format import size
 
 SCHEMES = {
@@ -43,11 +41,11 @@ def _quantized(settings: QuantizeConfig) -> str:
         text = f"mixed bits, {size(settings.budget.bytes)}"
     else:
         text = f"mixed bits, {settings.budget.kl:g} nats"
-    return text + (" (aware)" if settings.aware else "")
+    return text + (" (quantization-aware)" if settings.quantization_aware else "")
 
 
 def technique_of(params: Params, name: str) -> str:
-    """A member's own technique, such as ``prune 60 %`` or ``int4 weights (aware)``."""
+    """A member's own technique, such as ``prune 60 %`` or ``int4 weights (quantization-aware)``."""
     settings = params.members[name][1]
     match settings:
         case DistillConfig():

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from diminuendo.config.schema import TEACHER
+from diminuendo.config.names import TEACHER
 from diminuendo.report import format as as_text
 from diminuendo.report.labels import place_labels
 from diminuendo.report.rows import Report, Row, pareto_front

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diminuendo.config.schema import TEACHER, Params
-from diminuendo.errors import UserError
+from diminuendo.config.names import TEACHER
+from diminuendo.core.errors import UserError
+from diminuendo.parameters.schema import Params
 from diminuendo.report.coverage import Coverage, coverage_of
 from diminuendo.report.family import chain_text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.report import format as as_text
 
 WIDTH = 120

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from diminuendo.config.schema import Params
-from diminuendo.files import write_json, write_text
+from diminuendo.core.files import write_json, write_text
+from diminuendo.parameters.schema import Params
 from diminuendo.report import tables
 from diminuendo.report.figures import draw_figures
 from diminuendo.report.page import html_page

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.runtime.resample import Resampler
 
 BLOCK_SECONDS = 10.0

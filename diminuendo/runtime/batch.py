@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
 POOL = 8  # batches that are collected before they are sorted: more pad less, and hold more audio in memory

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from diminuendo.checksum import is_damaged
-from diminuendo.cores import available_cores
-from diminuendo.errors import UserError
+from diminuendo.artifact.checksum import is_damaged
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
 
 FORMAT = "1"
 BLANK = 0

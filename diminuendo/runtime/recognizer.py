@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
 from diminuendo.runtime.ctc import Word, WordReader, decode_words, within

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.runtime.audio import checked
 from diminuendo.runtime.ctc import Word, WordReader, within
 from diminuendo.runtime.resample import Resampler

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from diminuendo.config.schema import SynthesisConfig
+from diminuendo.config.corpus import SynthesisConfig
+from diminuendo.core.errors import UserError
 from diminuendo.data.audio import to_pcm16
 from diminuendo.data.prepared import UNLABELLED
-from diminuendo.errors import UserError
 from diminuendo.synthesis.grammar import Grammar
 from diminuendo.synthesis.noise import BABBLE_VOICES, COLORS, babble, colored_noise, mix
 from diminuendo.synthesis.pool import Request, SynthesisPool

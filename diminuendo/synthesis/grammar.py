@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 _TOKEN = re.compile(r"\{[^{}]*\}|[\[\]()|]|[^\s{}\[\]()|]+|[{}]")
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 TIMEOUT_SECONDS = 20.0  # of one utterance; they take a few milliseconds
 ATTEMPTS = 3

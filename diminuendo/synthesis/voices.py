@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.synthesis.espeak import data_folder, variants
 from diminuendo.synthesis.grammar import read_yaml
 

@@ -16,8 +16,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from diminuendo.errors import UserError
-from diminuendo.files import atomic_file
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file
 
 SIBLINGS = ("-journal", "-wal", "-shm")  # SQLite's own, and of the file that they stand beside alone
 PATIENCE = 20.0  # s, for a lock of another process

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow.entities import ViewType
 
-from diminuendo.files import write_json
+from diminuendo.core.files import write_json
 from diminuendo.tracking.journal import EVENTS, OUTBOX, SENT, is_live, journals, read_events, sent_state
 from diminuendo.tracking.names import KEY_LENGTH, text
 from diminuendo.tracking.notes import leave_note, say

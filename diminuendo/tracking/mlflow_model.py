@@ -13,7 +13,7 @@ from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from diminuendo.files import canonical_json
+from diminuendo.core.files import canonical_json
 
 SIGNATURE = ModelSignature(
     inputs=Schema(

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from importlib import metadata
 
-from diminuendo.cores import available_cores
+from diminuendo.core.cores import available_cores
 
 
 def source_state() -> dict[str, str]:

@@ -32,7 +32,7 @@ def acting(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     Losses without weight are left out, and what only a stage that trains would use where it does not train.
     """
     found = dict(parameters)
-    if stage == "quantize" and not found.get("aware"):
+    if stage == "quantize" and not (found.get("quantization_aware") or found.get("aware")):
         for key in ("training", "losses"):
             found.pop(key, None)
     losses = found.get("losses")

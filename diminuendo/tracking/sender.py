@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from diminuendo.files import write_json
+from diminuendo.core.files import write_json
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals, sent_state
 from diminuendo.tracking.notes import leave_note
 from diminuendo.tracking.store import reason_of, store_trouble

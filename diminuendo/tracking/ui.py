@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.tracking.notes import say
 from diminuendo.tracking.store import one_at_a_time, store_trouble, tracking_uri
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from diminuendo.sealed import read_sealed, sealed_file, tell_unusable
+from diminuendo.core.sealed import read_sealed, sealed_file, tell_unusable
 
 CHECKPOINT = "training.pt"
 BEGINS_ANEW = "training begins anew"

@@ -8,8 +8,8 @@ import torch
 from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
-from diminuendo.distillation.losses import greedy_targets
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.losses.ctc import greedy_targets
+from diminuendo.models.conformer.module import ConformerCTC
 
 
 @torch.inference_mode()

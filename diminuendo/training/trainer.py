@@ -21,13 +21,14 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from diminuendo.config.training import LossConfig, TrainingConfig
-from diminuendo.data.augment import spec_augment
+from diminuendo.config.training import TrainingConfig
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.data.batches import Batch, BatchSource
-from diminuendo.distillation.objective import Objective
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.features.spec_augment import spec_augment
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.objective import Objective
+from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.training.checkpoint import MovingAverage, Progress, load_checkpoint, save_checkpoint
 from diminuendo.training.recognise import dev_word_error_rate
 
@@ -102,7 +103,7 @@ def train(
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
-    kept = work / "taught" if config.draws else None
+    kept = work / "teacher_outputs" if config.augmentation_copies else None
     objective = Objective(losses, model, teacher.to(device) if teacher else None, kept=kept).to(device)
     optimiser = optimiser_for(model, objective, config)
     average = MovingAverage(model, config.ema_decay)
@@ -114,7 +115,7 @@ def train(
         seed,
         config.augmentation,
         config.joined_from_epoch,
-        config.draws,
+        config.augmentation_copies,
     )
     dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
 

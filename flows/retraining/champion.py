@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows.retraining.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 # Hooks are for people: `dvc install` would check out and ask for status at every step.
 QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0", "-c", "advice.detachedHead=false")

@@ -17,7 +17,7 @@ DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
 def judge(run: Run, logger: Logger) -> Decision | None:
     """Drift and the gate, against the champion; None where the champion is the very model."""
     from diminuendo import registry
-    from diminuendo.files import sha256_of
+    from diminuendo.core.files import sha256_of
     from diminuendo.gate import gate
 
     champion = registry.champion(run.params.ship.model)
@@ -36,7 +36,7 @@ def judge(run: Run, logger: Logger) -> Decision | None:
 
 def report_drift(run: Run, reference: Path, logger: Logger) -> None:
     """Compare the new recordings with what the champion was trained on; into ``.work/drift``."""
-    from diminuendo.files import write_text
+    from diminuendo.core.files import write_text
 
     added = {facts["name"] for facts in run.memory["outcome"]["added"]}
     if not added or run.params.drift is None:

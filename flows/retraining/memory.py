@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.collection.batches import Batch
-from diminuendo.files import write_json
+from diminuendo.core.files import write_json
 from flows.lock import only_one
 
 MEMORY = Path(".work/retraining.json")  # in the worktree

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 
 SECTION, KEY = "data", "collected"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from diminuendo.collection.batches import Batch
-from diminuendo.config import Params, load_params
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.family import current
+from diminuendo.parameters import Params, load_params
 from flows.retraining.memory import Memory
 from flows.retraining.workspace import Workspace
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from diminuendo.errors import UserError
-from diminuendo.files import write_text
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import write_text
 from diminuendo.tracking.store import tracking_uri
 from flows import dvc_command
 from flows.retraining.git import git

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from benchmarks import distillation
-from diminuendo.export.onnx_file import export_model
+from diminuendo.export.write import export_model
 from diminuendo.models.store import save_model
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model

@@ -3,8 +3,8 @@
 import pytest
 
 from benchmarks.long_recordings import recordings
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
 from tests.factories.audio import dummy_prepared
 
 

@@ -12,8 +12,8 @@ from benchmarks.peers.__main__ import main, members_in
 from benchmarks.peers.measure import Row, measure
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import markdown
-from diminuendo.config.schema import EvaluateConfig
-from diminuendo.errors import UserError
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.core.errors import UserError
 from diminuendo.export.trained import deliver
 from tests.factories.models import ToneCorpus, tiny_layer, tiny_model
 

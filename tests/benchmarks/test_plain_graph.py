@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from benchmarks.peers.plain_graph import NEW, OPSET, plain
-from diminuendo.export.onnx_file import export_model
+from diminuendo.export.write import export_model
 from tests.factories.models import SAMPLE_RATE, ToneCorpus, tiny_layer, tiny_model
 
 

@@ -7,9 +7,9 @@ import pytest
 from diminuendo.collection.batches import arrived, refuse, unseen
 from diminuendo.collection.collect import collect
 from diminuendo.collection.collected import Collection
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import SPLITS, PreparedCorpus
-from diminuendo.errors import UserError
 from tests.factories.audio import dummy_corpus, manifest_params, read_manifest, write_manifest
 from tests.factories.incoming import make_batch
 

@@ -3,9 +3,13 @@
 import pytest
 from pydantic import ValidationError
 
-from diminuendo.config.members import ArchitectureConfig, DistillConfig, QuantizeConfig, StructuredConfig, TeacherConfig
-from diminuendo.errors import UserError
-from diminuendo.models.record import record_of
+from diminuendo.compression.distillation.config import DistillConfig
+from diminuendo.compression.pruning.config import StructuredConfig
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.core.errors import UserError
+from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.models.conformer.record import record_of
+from diminuendo.parameters.schema import TeacherConfig
 from tests.factories.audio import dummy_params
 from tests.factories.models import FRONTEND
 
@@ -45,8 +49,11 @@ def test_chosen_layers_must_fit_the_student(change):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"scheme": "int8_weight", "losses": {"kl": 1.0}}, "training and losses belong to aware: true"),
-        ({"scheme": "int8_weight", "training": {"epochs": 2}}, "training and losses belong to aware: true"),
+        ({"scheme": "int8_weight", "losses": {"kl": 1.0}}, "training and losses belong to quantization_aware: true"),
+        (
+            {"scheme": "int8_weight", "training": {"epochs": 2}},
+            "training and losses belong to quantization_aware: true",
+        ),
         ({"scheme": "fp16", "group_size": 64}, "group_size works with int4_weight and mixed, found fp16"),
         ({"scheme": "int4_weight", "calibration_utterances": 8}, "works with int8_static and mixed, found int4_weight"),
     ],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from diminuendo.config import load_params, parse_params
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
+from diminuendo.parameters import load_params, parse_params
 from tests.factories.audio import ROOT
 from tests.factories.shipping import raw_params
 

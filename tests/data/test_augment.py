@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from diminuendo.data.augment import add_noise, augment_waveform, change_speed, coloured_noise, spec_augment
+from diminuendo.data.augmentation import add_noise, augment_waveform, change_speed, coloured_noise
+from diminuendo.features.spec_augment import spec_augment
 from tests.factories.models import AUGMENTATION, NO_AUGMENTATION
 
 RATE = 8000

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from diminuendo.core.errors import UserError
 from diminuendo.data.manifest import check_speakers, read_split, read_splits, split_off_dev
 from diminuendo.data.validation import SHOWN, Problems
-from diminuendo.errors import UserError
 from tests.factories.audio import dummy_corpus, read_manifest, write_manifest
 
 

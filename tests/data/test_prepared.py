@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from diminuendo.core.errors import UserError
 from diminuendo.data import prepared as module
 from diminuendo.data.prepared import PreparedCorpus, ShardWriter, write_corpus
-from diminuendo.errors import UserError
-from diminuendo.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer
 from tests.factories.audio import dummy_prepared
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.recordings import ctc_frames, in_order
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
-from diminuendo.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer
 from tests.factories.audio import RATE, dummy_corpus, manifest_params, read_manifest, spoken, write_manifest
 
 

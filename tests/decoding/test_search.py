@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.cli import main
+from diminuendo.core.errors import UserError
 from diminuendo.decoding import BeamSearch
-from diminuendo.errors import UserError
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.ctc import decode_text, decode_words
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from diminuendo.cli import main
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.decoding import train, train_language_model
-from diminuendo.errors import UserError
 from tests.factories.audio import dummy_prepared
 
 pytest.importorskip("kaldingram")

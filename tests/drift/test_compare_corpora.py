@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from diminuendo.config.shipping import DriftConfig
+from diminuendo.core.errors import UserError
 from diminuendo.drift import Statistics, compare
 from diminuendo.drift.stability import inner_edges, one_hot, stability_index
-from diminuendo.errors import UserError
 from tests.factories.drift import WORDS, dummy_statistics
 
 LIMITS = DriftConfig(stability_index=0.25, out_of_vocabulary=0.05)

@@ -12,9 +12,9 @@ import soundfile
 from click.testing import CliRunner
 
 from diminuendo.cli import main
+from diminuendo.core.errors import UserError
 from diminuendo.drift import statistics_of
 from diminuendo.drift.words import words_of
-from diminuendo.errors import UserError
 from tests.factories.audio import dummy_corpus, dummy_prepared
 
 ROOT = Path(__file__).resolve().parents[2]

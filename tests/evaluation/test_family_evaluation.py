@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from diminuendo.config.schema import EvaluateConfig
-from diminuendo.errors import UserError
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.evaluation.accuracy import code_digest, is_current
 from diminuendo.evaluation.family import evaluate_family
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.evaluation.process import run_module
-from diminuendo.files import sha256_of
 from tests.factories.evaluation import TEXTS, small_family, spoken_corpus
 from tests.factories.onnx_models import write_model
 

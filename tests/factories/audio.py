@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 import yaml
 
-from diminuendo.config import Params, parse_params
+from diminuendo.parameters import Params, parse_params
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ("ab", "ba", "cab", "dad", "bed", "ace")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from diminuendo.data.prepared import PreparedCorpus, ShardWriter, write_corpus
-from diminuendo.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer
 from tests.factories.onnx_models import SAMPLE_RATE, TOKENS, speak, write_model
 
 TEXTS = ("turn on the light", "open a door", "call anna", "stop", "set an alarm", "no", "lights off now", "a banana")

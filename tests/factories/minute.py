@@ -41,7 +41,7 @@ def minute_params() -> dict:
         "student": {
             "from": "teacher",
             "architecture": TINY | {"layers": 1, "subsampling": 4, "frontend": {"mels": 20, "hop_seconds": 0.02}},
-            "training": {"epochs": 2, "draws": 1, "unlabelled": True},
+            "training": {"epochs": 2, "augmentation_copies": 1, "unlabelled": True},
             "losses": {"ctc": 1.0, "kl": 1.0, "hidden": 0.5},
         }
     }

@@ -10,9 +10,9 @@ import torch
 
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import AugmentationConfig, TrainingConfig
-from diminuendo.models.conformer import ConformerCTC
-from diminuendo.models.record import ConformerRecord, LayerRecord
-from diminuendo.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
 
 torch.set_num_threads(1)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from diminuendo.config import Params, parse_params
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
+from diminuendo.parameters import Params, parse_params
 from tests.factories.audio import CHARACTERS, ROOT
 from tests.factories.evaluation import spoken_corpus
 from tests.factories.onnx_models import write_model

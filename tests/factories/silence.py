@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from diminuendo.telemetry import OFF
+from diminuendo.core.telemetry import OFF
 from tests.factories.project import environment
 
 RECORDER = Path(__file__).with_name("outside")  # its sitecustomize.py is imported by every Python process

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
 from tests.factories.evaluation import spoken_corpus
 
 

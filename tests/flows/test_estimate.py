@@ -1,7 +1,7 @@
 import json
 
-from diminuendo.config import parse_params
 from diminuendo.family import family_of
+from diminuendo.parameters import parse_params
 from flows.estimate import Past, expected_seconds, parameters_of
 from tests.factories.minute import minute_params
 
@@ -37,8 +37,8 @@ def test_every_stage_of_a_family_has_an_estimate(tmp_path, monkeypatch):
 def test_the_teachers_size_is_about_right(tmp_path, monkeypatch):
     import torch
 
-    from diminuendo.models.conformer import ConformerCTC
-    from diminuendo.models.record import record_of
+    from diminuendo.models.conformer.module import ConformerCTC
+    from diminuendo.models.conformer.record import record_of
     from diminuendo.models.store import parameter_count
 
     raw = minute_params()

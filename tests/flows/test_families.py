@@ -97,7 +97,7 @@ def test_a_plan_by_force_names_every_stage_and_runs_none(project):
 
 
 def test_retraining_is_of_the_checkouts_own_family(project, monkeypatch):
-    from diminuendo.errors import UserError
+    from diminuendo.core.errors import UserError
     from flows.retraining.run import checked_params
 
     monkeypatch.chdir(project)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows import graph as graph_module
 from flows.graph import Graph, order_lock_file, read_graph
 from tests.factories.project import make_project, run

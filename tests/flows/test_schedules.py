@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows import schedules
 
 LOG = """

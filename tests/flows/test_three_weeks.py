@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from diminuendo.core.files import sha256_of
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.files import sha256_of
 from tests.factories.audio import read_manifest
 from tests.factories.project import environment, run
 from tests.factories.weeks import corrupt, make_weeks_project, mistranscribe, week, worktree

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from flows.retraining.parameters import with_collected
 from flows.retraining.workspace import COLLECTED, Workspace
 from tests.factories.incoming import make_batch

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from diminuendo.artifact.lineage import write_record
 from diminuendo.cli import main
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.gate import gate, measure
 from diminuendo.gate.inputs import find_teacher, member_or_file, open_model
-from diminuendo.lineage import write_record
 from diminuendo.registry.logged import log_now
 from tests.factories.evaluation import TEXTS
 from tests.factories.shipping import params, write_member

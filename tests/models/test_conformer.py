@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from diminuendo.config.members import ArchitectureConfig
-from diminuendo.models.conformer import ConformerCTC, FactorisedLinear, frame_mask, rotary_tables, rotate
-from diminuendo.models.record import record_of
+from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.models.conformer.module import ConformerCTC, rotary_tables, rotate
+from diminuendo.models.conformer.record import record_of
+from diminuendo.models.factorised import FactorisedLinear
+from diminuendo.models.frames import frame_mask
 from tests.factories.models import FRONTEND, SAMPLE_RATE, speech_batch, tiny_layer, tiny_model
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from diminuendo.models import kernels
-from diminuendo.models.conformer import rotary_tables, rotate
+from diminuendo.models.conformer.module import rotary_tables, rotate
 from diminuendo.models.kernels import DepthwiseConvolution, Linear, StackingConvolution
 
 

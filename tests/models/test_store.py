@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.models.store import load_model, parameter_count, save_model
 from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
 

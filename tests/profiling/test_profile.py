@@ -5,19 +5,20 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
+from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.cli import main
-from diminuendo.cores import available_cores
-from diminuendo.errors import UserError
-from diminuendo.export.conformer import build_onnx
-from diminuendo.export.onnx_file import MODEL, export_model
+from diminuendo.compression.quantization.coverage import count_work
+from diminuendo.compression.quantization.storage import store_uniformly
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
+from diminuendo.export.write import export_model
+from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.profiling import limits, profile
 from diminuendo.profiling.events import multiply_accumulates, typical
 from diminuendo.profiling.measure import noise
 from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
-from diminuendo.quantization.banks import KEPT
-from diminuendo.quantization.coverage import count_work
-from diminuendo.quantization.graph import shorten_names
-from diminuendo.quantization.storage import store_uniformly
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 SECONDS = 10.0  # as long as what coverage counts

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from diminuendo.cli import main
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
 from tests.factories.minute import write_minute_params
 from tests.factories.project import run
 

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
+from diminuendo.artifact import lineage
+from diminuendo.core.errors import UserError
 from diminuendo.provenance.clean_clone import THIS, CleanClone
 from diminuendo.provenance.descent import Corpus
 from diminuendo.provenance.dvc_cache import Cache

@@ -1,10 +1,10 @@
 import onnx
 import pytest
 
-from diminuendo import lineage
-from diminuendo.errors import UserError
-from diminuendo.export.onnx_file import write_onnx
-from diminuendo.files import canonical_json
+from diminuendo.artifact import lineage
+from diminuendo.artifact.onnx_file import write_onnx
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import canonical_json
 from diminuendo.provenance.branches import branches_of
 from diminuendo.provenance.descent import descent_of, read_model, read_record
 from diminuendo.provenance.reproduce import together

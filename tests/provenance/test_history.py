@@ -1,6 +1,6 @@
 import pytest
 
-from diminuendo import lineage
+from diminuendo.artifact import lineage
 from diminuendo.provenance.clean_clone import with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from diminuendo.cli import main
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
 from diminuendo.provenance.clean_clone import THIS, CleanClone
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.raw_data import FOLDER, GIT, locate

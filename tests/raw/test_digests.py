@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
 from diminuendo.raw import digests as module
 from diminuendo.raw.digests import MISSING, NOT_A_FILE, UNREADABLE, Digests
 

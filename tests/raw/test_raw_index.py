@@ -5,10 +5,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from diminuendo.core.files import sha256_of
 from diminuendo.data import sources
 from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import SPLITS, UNLABELLED
-from diminuendo.files import sha256_of
 from diminuendo.raw.digests import MISSING, NOT_A_FILE
 from diminuendo.raw.index import COLLECTED, MANIFESTS, SOURCE, build_index, named_audio
 from tests.factories.audio import dummy_corpus, manifest_params, write_manifest

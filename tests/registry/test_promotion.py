@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from diminuendo import registry
 from diminuendo.cli import main
-from diminuendo.errors import UserError
-from diminuendo.files import sha256_of
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import sha256_of
 from diminuendo.gate.inputs import open_model
 from diminuendo.registry import logged, store
 from diminuendo.registry.address import is_address, parse, resolve

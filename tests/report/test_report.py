@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from diminuendo.config import parse_params
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
+from diminuendo.parameters import parse_params
 from diminuendo.report.family import chain_text, draw_family
 from diminuendo.report.terminal import read_leaderboard
 from diminuendo.report.write import write_report

@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.errors import UserError
-from diminuendo.export.onnx_file import export_model
+from diminuendo.core.errors import UserError
+from diminuendo.export.write import export_model
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.batch import batches
 from tests.factories.models import tiny_model

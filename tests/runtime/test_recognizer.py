@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diminuendo.cores import available_cores
-from diminuendo.errors import UserError
+from diminuendo.core.cores import available_cores
+from diminuendo.core.errors import UserError
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.audio import read_pipe
 from diminuendo.runtime.model import best_path

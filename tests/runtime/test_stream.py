@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.runtime import Recognizer
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 

@@ -10,10 +10,10 @@ import onnx
 import pytest
 import yaml
 
-from diminuendo import lineage
+from diminuendo.artifact import lineage
+from diminuendo.core.files import sha256_of
 from diminuendo.export.check import check_parity
-from diminuendo.export.onnx_file import export_model
-from diminuendo.files import sha256_of
+from diminuendo.export.write import export_model
 from diminuendo.models.store import load_model, save_model
 from stages import compress_architecture, prune
 from tests.factories.audio import dummy_prepared, manifest_params

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from stages import threads
 
 

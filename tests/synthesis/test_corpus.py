@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.errors import UserError
 from diminuendo.synthesis.corpus import plan, split_of
 from diminuendo.synthesis.noise import babble, colored_noise, mix
 from diminuendo.synthesis.voices import load_voices

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.synthesis.grammar import Grammar
 
 COMMANDS = Path(__file__).resolve().parents[2] / "corpora" / "commands"

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.synthesis.pool import ATTEMPTS, Request, SynthesisPool
 from diminuendo.synthesis.worker import ChildFailed, isolated
 

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from diminuendo.errors import UserError
+from diminuendo.core.errors import UserError
 from diminuendo.tracking import ui
 from diminuendo.tracking.database import make_ready
 from diminuendo.tracking.store import open_client, open_existing

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from diminuendo import tracking
-from diminuendo.files import sha256_of
+from diminuendo.core.files import sha256_of
 from diminuendo.tracking import lookup, sender
 from diminuendo.tracking.journal import journals
 from diminuendo.tracking.readable import NOTE, acting, flat
@@ -333,11 +333,11 @@ def test_only_parameters_that_act_are_shown():
         "seed": 1,
         "training": {"epochs": 3, "checkpoint_every": 100},
         "losses": {"ctc": 1.0, "kl": 0.0, "temperature": 2.0, "hidden": 0.0},
-        "aware": False,
+        "quantization_aware": False,
     }
-    assert acting("quantize", given) == {"seed": 1, "aware": False}
-    aware = acting("quantize", {**given, "aware": True})
-    assert aware == {"seed": 1, "aware": True, "training": {"epochs": 3}, "losses": {"ctc": 1.0}}
+    assert acting("quantize", given) == {"seed": 1, "quantization_aware": False}
+    aware = acting("quantize", {**given, "quantization_aware": True})
+    assert aware == {"seed": 1, "quantization_aware": True, "training": {"epochs": 3}, "losses": {"ctc": 1.0}}
     taught = acting("distill", {**given, "losses": {"kl": 0.5, "temperature": 2.0}})
     assert taught["losses"] == {"kl": 0.5, "temperature": 2.0}
     assert given["training"]["checkpoint_every"] == 100

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from diminuendo.config.training import LossConfig
-from diminuendo.sealed import SEAL_BYTES, read_sealed, sealed_file
+from diminuendo.core.sealed import SEAL_BYTES, read_sealed, sealed_file
+from diminuendo.losses.config import LossConfig
 from diminuendo.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
 from diminuendo.training.trainer import Hooks, optimiser_for, train
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_model, tiny_training

@@ -28,7 +28,7 @@ train(tiny_model(dropout=0.1), ToneCorpus(), tiny_training(epochs=3), LossConfig
 
 
 def finish(work):
-    from diminuendo.config.training import LossConfig
+    from diminuendo.losses.config import LossConfig
     from diminuendo.training.trainer import train
 
     model = tiny_model(dropout=0.1)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from diminuendo.config.training import LossConfig
-from diminuendo.errors import UserError
-from diminuendo.models.conformer import ConformerCTC
+from diminuendo.core.errors import UserError
+from diminuendo.losses.config import LossConfig
+from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.training.trainer import Hooks, learning_rate_at, optimiser_for, train, write_history
 from tests.factories.models import (
     NO_AUGMENTATION,

@@ -1,0 +1,32 @@
+"""What architecture compression is told: layers to remove, ranks of linear layers."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from diminuendo.compression.member import TrainedMember
+from diminuendo.config.base import OpenFraction, PositiveInt, Section
+
+
+class LowRankConfig(Section):
+    """Factorise linear layers by truncated SVD; give exactly one of the two."""
+
+    energy: OpenFraction | None = None  # share of the energy of a layer's outputs that is kept
+    budget: OpenFraction | None = None  # share of the parameters of the linear layers that is kept
+
+
+class RemoveLayersConfig(Section):
+    count: PositiveInt  # layers removed, one at a time, the least missed on dev first
+
+
+class CompressArchitectureConfig(TrainedMember):
+    low_rank: LowRankConfig | None = None
+    remove_layers: RemoveLayersConfig | None = None
+
+    @model_validator(mode="after")
+    def _something_to_do(self):
+        if self.low_rank is None and self.remove_layers is None:
+            raise ValueError("give low_rank or remove_layers, or both")
+        if self.low_rank is not None and (self.low_rank.energy is None) == (self.low_rank.budget is None):
+            raise ValueError("low_rank takes exactly one of energy and budget")
+        return self

@@ -1,0 +1,103 @@
+"""How much the loss would change without a head, a feed-forward channel or a convolution channel.
+
+First-order Taylor expansion (Molchanov et al. 2019): the change of the loss when a unit's outgoing weights ``w`` become
+zero is about ``Σ w · ∂L/∂w``, which equals ``Σ a · ∂L/∂a`` over the unit's activations ``a``. Activations tell it apart
+for every utterance, so that few batches give many samples; the score is the mean of its size over utterances.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from diminuendo.config.training import TrainingConfig
+from diminuendo.data.batches import BatchSource
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.objective import Objective
+from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.surgery import READERS, WIDTHS
+
+# Module to its kind of unit.
+KINDS = {
+    "feed_forward_1": "feed_forward",
+    "attention": "heads",
+    "convolution": "convolution",
+    "feed_forward_2": "feed_forward",
+}
+
+Scores = dict[tuple[int, str], Tensor]  # (layer, module) to one score per unit
+
+
+def units_of(model: ConformerCTC) -> dict[tuple[int, str], tuple[nn.Module, int]]:
+    """For every module that is there: the linear layer that reads its units, and their number."""
+    found = {}
+    for index, layer in enumerate(model.layers):
+        for module, reader in READERS.items():
+            part = getattr(layer, module)
+            if part is not None:
+                found[index, module] = (getattr(part, reader), getattr(model.record.layers[index], WIDTHS[module]))
+    return found
+
+
+def measure_importance(
+    model: ConformerCTC,
+    corpus,
+    training: TrainingConfig,
+    losses: LossConfig,
+    *,
+    seed: int,
+    batches: int,
+    teacher: ConformerCTC | None = None,
+) -> Scores:
+    """Scores over the first ``batches`` training batches, augmented as in training; the model is not changed.
+
+    The loss is that of the fine-tuning without what has to be learned first (``hidden``). CTC is always in it: where
+    the model is its own teacher, the divergence between the two is at its minimum and has no gradient.
+    """
+    judged = losses.model_copy(update={"ctc": max(losses.ctc, 1.0), "hidden": 0.0, "intermediate": 0.0})
+    objective = Objective(judged, model, teacher)
+    was_training = model.training
+    model.eval()  # dropout off, and an utterance's gradient free of its neighbours in the batch
+    scores: Scores = {}
+    handles, heard = [], 0
+    for key, (reader, count) in units_of(model).items():
+        scores[key] = torch.zeros(count, dtype=torch.float64)
+        handles.append(reader.register_forward_pre_hook(partial(_watch, scores[key])))
+    try:
+        for batch in _training_batches(corpus, training, seed, batches):
+            features, frames = model.frontend(batch.waveform, batch.lengths)
+            loss, _ = objective(model.encode(features, frames), features, frames, batch)
+            # The loss is a mean over the batch: its size must not say how much an utterance counts.
+            (loss * len(batch.lengths)).backward()
+            heard += len(batch.lengths)
+    finally:
+        for handle in handles:
+            handle.remove()
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+    return {key: score / heard for key, score in scores.items()}
+
+
+def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
+    (activation,) = inputs  # [B, T, units × width of a unit]
+
+    def add(gradient: Tensor) -> None:
+        change = (activation.detach() * gradient).sum(dim=1)  # [B, units × width]
+        score.add_(change.view(len(change), score.numel(), -1).sum(dim=2).double().abs().sum(dim=0))
+
+    if activation.requires_grad:  # not where the model is run as its own teacher
+        activation.register_hook(add)
+
+
+def _training_batches(corpus, training: TrainingConfig, seed: int, count: int):
+    source = BatchSource(corpus, corpus.train, training.batch_seconds, seed, training.augmentation)
+    epoch = given = 0
+    while given < count:
+        for batch in source.epoch(epoch):
+            yield batch
+            given += 1
+            if given == count:
+                return
+        epoch += 1

@@ -1,0 +1,59 @@
+"""What quantization is told: the scheme, and what it may cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from diminuendo.compression.member import Member
+from diminuendo.config.base import Positive, PositiveInt, Section
+from diminuendo.config.training import TrainingOverrides
+from diminuendo.losses.config import LossConfig
+
+Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_weight", "mixed"]
+
+
+AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+
+
+class BudgetConfig(Section):
+    """What ``mixed`` may cost; give exactly one. The first two leave the least harm, the last the fewest bytes."""
+
+    bytes: PositiveInt | None = None  # of the file
+    bits: Annotated[float, Field(ge=2, le=8)] | None = None  # mean over the weights of all products
+    kl: Positive | None = None  # divergence from the parent's posteriors on train, nats per frame, before any training
+
+    @model_validator(mode="after")
+    def _exactly_one(self):
+        if sum(value is not None for value in (self.bytes, self.bits, self.kl)) != 1:
+            raise ValueError("give exactly one of bytes, bits and kl")
+        return self
+
+
+class QuantizeConfig(Member):
+    """``quantization_aware`` fine-tunes with the weights on their grid first; for ``*_weight`` and ``mixed``."""
+
+    scheme: Scheme
+    group_size: PositiveInt = 128  # input channels that share a scale, below 8 bits
+    calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
+    budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
+    quantization_aware: bool = False
+    training: TrainingOverrides = TrainingOverrides()
+    losses: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _aware_of_weights(self):
+        if self.quantization_aware and self.scheme not in AWARE_SCHEMES:
+            raise ValueError(f"quantization_aware works with {', '.join(AWARE_SCHEMES)}, found {self.scheme}")
+        if self.scheme == "mixed" and self.budget is None:
+            raise ValueError("scheme mixed needs a budget: give bytes, bits or kl, such as budget: {bits: 3.5}")
+        if self.scheme != "mixed" and self.budget is not None:
+            raise ValueError(f"budget works with scheme mixed, found {self.scheme}")
+        if not self.quantization_aware and (self.training != TrainingOverrides() or self.losses != LossConfig()):
+            raise ValueError("training and losses belong to quantization_aware: true; set it, or leave them out")
+        if self.group_size != 128 and self.scheme not in ("int4_weight", "mixed"):
+            raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
+        if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
+            raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")
+        return self

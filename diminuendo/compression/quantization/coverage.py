@@ -1,0 +1,226 @@
+"""Which part of a model is really in few bits: read from the stored file, not from what was asked for.
+
+The arithmetic is counted by running the parent once: multiply-accumulates of every product over ten seconds of audio.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from diminuendo.artifact.banks import CODES, KEPT, SIZES, VECTORS
+from diminuendo.artifact.weight_graph import (
+    BITS,
+    CONSTANT,
+    FLOAT,
+    FRONTEND,
+    PRODUCTS,
+    SHORT_CONSTANT,
+    UINT8,
+    WeightGraph,
+)
+from diminuendo.compression.quantization.storage import OUTPUT_LAYER
+from diminuendo.export.check import probe
+
+SECONDS = 10.0
+
+ATTENTION = "Attention"  # the operator
+FRONTEND_PRODUCTS, ATTENTION_PRODUCTS = "frontend", "attention scores and mixing"
+REASONS = {
+    FRONTEND_PRODUCTS: "powers of a spectrum span more than eight bits can hold; its tables take no bytes",
+    ATTENTION_PRODUCTS: "both factors are activations: there is no weight to store",
+    "convolutions": "a kernel is too short to share a four-bit scale, and integer convolutions are slow",
+    "biases and norms": "a hundredth of the parameters; in eight bits they share steps with the scales",
+    "output layer": "its rounding goes straight into the log-probabilities",
+    "small weights": "scales would cost more bytes than they save",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates of one product over :data:`SECONDS` of audio; ``weight`` is None where none is stored."""
+
+    weight: str | None
+    group: str
+    count: int
+
+
+def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
+    """Every product of a float32 model, the frontend's and attention's among them."""
+    import onnxruntime
+
+    nodes = [node for node in model.graph.node if node.op_type in (*PRODUCTS, ATTENTION)]
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    shown = {value.name for value in watched.graph.output}
+    initializers = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in dict.fromkeys(v for node in nodes for v in (node.output[0], *node.input[:2])):
+        if value not in shown and value not in initializers:
+            watched.graph.output.append(helper.make_tensor_value_info(value, FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # ONNX Runtime infers a wrong width of Attention's output, and warns of it
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    waveform = probe(sample_rate, SECONDS)[:1]
+    names = [value.name for value in session.get_outputs()]
+    outputs = session.run(names, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
+    shapes = {**initializers, **{name: value.shape for name, value in zip(names, outputs)}}
+
+    work = []
+    for node in nodes:
+        size = int(np.prod(shapes[node.output[0]]))
+        weight = node.input[1] if node.input[1] in initializers else None
+        if node.name.startswith(FRONTEND):
+            group = FRONTEND_PRODUCTS
+        elif weight == OUTPUT_LAYER:
+            group = "output layer"
+        elif weight is None:
+            group = ATTENTION_PRODUCTS
+        else:
+            group = "convolutions" if node.op_type == "Conv" else "linear layers"
+        if node.op_type == "Conv":
+            inner = np.prod(shapes[node.input[1]][1:])
+        elif node.op_type == ATTENTION:  # every query with every key, and every value with the weight of each
+            inner = 2 * shapes[node.input[1]][1]
+        else:
+            inner = shapes[node.input[0]][-1]
+        work.append(Work(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
+    return work
+
+
+def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, int]:
+    """Bits of the parameters of a stored file: of the tensor that each is decoded from.
+
+    Args:
+        names: every parameter's name to the one that it has in the file, if it was shortened.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    made_by = {value: node for node in model.graph.node for value in node.output}
+    found = {}
+    for name, value in names.items():
+        while value in made_by:
+            value = made_by[value].input[0]  # whatever decodes has the codes first
+        if value in tensors and tensors[value].data_type in BITS:
+            planes = tensors[value].data_type == UINT8 and KEPT.fullmatch(value)
+            found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]
+    return found
+
+
+def integer_products(model: onnx.ModelProto) -> set[str]:
+    """Names of the tensors of codes whose product ONNX Runtime does in integers."""
+    made_by = {value: node for node in model.graph.node for value in node.output}
+    found = set()
+    for node in model.graph.node:
+        if node.op_type == "MatMulInteger":
+            found.add(node.input[1])
+        elif node.op_type == "MatMul":
+            factors = [made_by.get(value) for value in node.input]
+            if all(factor is not None and factor.op_type == "DequantizeLinear" for factor in factors):
+                found.add(factors[1].input[0])
+    return found
+
+
+def coverage(
+    parent: onnx.ModelProto, model: onnx.ModelProto, names: Mapping[str, str], sample_rate: int, nominal: float
+) -> dict:
+    """Shares of the parameters and of the arithmetic by bits, and what was left out and why.
+
+    Args:
+        parent: the float32 model that ``model`` was made from.
+        model: as it was read from its file.
+        names: of values before their names were shortened to those in the file.
+        nominal: bits of a weight that the scheme promises.
+    """
+    graph = WeightGraph(parent)
+    sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
+    # ONNX Runtime's tools give the codes a name of their own.
+    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes}
+    bits = stored_bits(model, stored_as)
+    if missing := sorted(set(sizes) - set(bits)):
+        raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
+    work = count_work(parent, sample_rate)
+    total, all_work = sum(sizes.values()), sum(item.count for item in work)
+    codes = integer_products(model)
+    integer = {name for name, stored in stored_as.items() if stored in codes}
+    work_by_bits: Counter[int] = Counter()
+    for item in work:
+        work_by_bits[bits[item.weight] if item.weight else 32] += item.count
+    sizes_by_bits: Counter[int] = Counter()
+    for name, size in sizes.items():
+        sizes_by_bits[bits[name]] += size
+    size = model.ByteSize()
+    ideal = sum(size * width for width, size in sizes_by_bits.items()) / 8
+    return {
+        "parameters": total,
+        "parameters_share": _shares(sizes_by_bits, total),
+        "multiply_accumulates_per_second": round(all_work / SECONDS),
+        "multiply_accumulates_share": _shares(work_by_bits, all_work),
+        "multiply_accumulates_share_integer": round(sum(w.count for w in work if w.weight in integer) / all_work, 4),
+        "bytes": size,
+        "bytes_over_weights": round(size / ideal, 4),
+        "bytes_over_nominal": round(8 * size / (total * nominal), 4),
+        "nominal_bits": round(nominal, 4),
+        "bytes_of": bytes_of(model),
+        "left_out": _left_out(sizes, bits, work, all_work),
+    }
+
+
+def bytes_of(model: onnx.ModelProto) -> dict[str, int]:
+    """Where the bytes of a stored file are; they add up to its size."""
+    parts = Counter({"codes": 0, "scales, biases and norms": 0, "constants": 0})
+    for tensor in model.graph.initializer:
+        head = KEPT.fullmatch(tensor.name)
+        weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT))
+        if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith(SIZES):
+            parts["codes"] += len(tensor.raw_data)
+        elif head and not tensor.name.endswith(SIZES):
+            parts["scales, biases and norms"] += len(tensor.raw_data)
+        else:
+            parts["codes" if weight else "constants"] += len(tensor.raw_data)
+    parts["nodes"] = sum(node.ByteSize() for node in model.graph.node)
+    parts["metadata"] = sum(prop.ByteSize() for prop in model.metadata_props)
+    parts["names, shapes and headers"] = model.ByteSize() - parts.total()
+    return dict(parts)
+
+
+def _shares(counts: Counter[int], total: int) -> dict[str, float]:
+    return {f"{bits}_bit": round(count / total, 4) for bits, count in sorted(counts.items())}
+
+
+def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[Work], all_work: int) -> list[dict]:
+    """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
+    # Where bits were chosen one by one, a weight that got more of them was not left out.
+    found = sorted(set(bits.values()))
+    narrowest = 8 if len([width for width in found if width < 8]) > 1 else found[0]
+    group_of = {item.weight: item.group for item in work if item.weight}
+    groups: dict[str, dict] = {}
+
+    def group(name: str) -> dict:
+        return groups.setdefault(name, {"group": name, "parameters": 0, "work": 0, "bits": set()})
+
+    for name, size in sizes.items():
+        if bits[name] > narrowest:
+            kind = group_of.get(name, "biases and norms")
+            entry = group("small weights" if kind == "linear layers" else kind)
+            entry["parameters"] += size
+            entry["bits"].add(bits[name])
+    for item in work:
+        if item.weight is None or bits[item.weight] > narrowest:
+            entry = group("small weights" if item.group == "linear layers" else item.group)
+            entry["work"] += item.count
+            entry["bits"] |= {32} if item.weight is None else set()
+    total = sum(sizes.values())
+    return [
+        {
+            "group": entry["group"],
+            "bits": sorted(entry["bits"]),
+            "parameters_share": round(entry["parameters"] / total, 4),
+            "multiply_accumulates_share": round(entry["work"] / all_work, 4),
+            "reason": REASONS[entry["group"]],
+        }
+        for entry in groups.values()
+    ]

@@ -1,0 +1,189 @@
+"""Products in 8-bit integers, by ONNX Runtime's own tools: activations measured as they come, or calibrated before.
+
+Only products with a stored weight are quantized. The frontend's transforms and the two products of attention, whose
+factors are both activations, stay in float32: their ranges are wide, and the tools' defaults, which take them too,
+cost dozens of points of word error rate. ``docs/quantization.md`` has the measurements.
+
+Weights take 7 of their 8 bits. Processors without VNNI add pairs of 8-bit products in 16 bits, which full-range weights
+overflow: the same file would give other words on an older machine.
+
+Both forms are of standard operators, and written so that ONNX Runtime joins each product with the rounding, scales and
+bias around it; ``tests/quantization/test_integer.py`` looks at what it makes of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from diminuendo.artifact.weight_graph import WeightGraph
+
+ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tools write
+LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and the steps of a dying channel are tiny
+
+
+def integer_products(model: onnx.ModelProto) -> dict[str, str]:
+    """Name and operator of the nodes whose product is done in integers: ``MatMul`` with a stored weight.
+
+    Convolutions are left in float32: ONNX Runtime's integer ones are slower, and they are few.
+    """
+    return {product.node: "MatMul" for product in WeightGraph(model).products() if product.operator == "MatMul"}
+
+
+def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.ModelProto:
+    """Scales of activations are taken from each input as it comes.
+
+    Args:
+        nodes: name to operator of what is done in integers; None: :func:`integer_products`.
+    """
+    from onnxruntime import quantization as tools
+
+    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
+    with TemporaryDirectory() as folder, _quiet():
+        target = Path(folder) / "model.onnx"
+        tools.quantize_dynamic(
+            source,
+            target,
+            nodes_to_quantize=list(nodes),
+            op_types_to_quantize=sorted(set(nodes.values())),
+            per_channel=True,
+            reduce_range=True,
+            weight_type=tools.QuantType.QInt8,
+        )
+        return _cleaned(_shared_zeros(onnx.load(target)))
+
+
+def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None) -> onnx.ModelProto:
+    """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
+    from onnxruntime import quantization as tools
+
+    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
+    with TemporaryDirectory() as folder, _quiet():
+        target = Path(folder) / "model.onnx"
+        tools.quantize_static(
+            source,
+            target,
+            _reader(waveforms),
+            quant_format=tools.QuantFormat.QDQ,
+            nodes_to_quantize=list(nodes),
+            op_types_to_quantize=sorted(set(nodes.values())),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+            calibrate_method=tools.CalibrationMethod.MinMax,
+            # What follows a product (biases, gates, norms) is float32, so its output needs no rounding of its own.
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
+        )
+        return _cleaned(_shared_zeros(_integer_biases(onnx.load(target))))
+
+
+def _integer_biases(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Round the biases of integer products to whole steps of their sums, in place.
+
+    ONNX Runtime makes ``MatMul`` and ``Add`` a ``Gemm`` before it looks for integers, and knows that one in integers
+    only if all three operands are. With a bias in float32 the weights are decoded at every run instead. The file keeps
+    its own eight bits of a bias: the nodes added here are folded when the session opens.
+    """
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {value: node for node in graph.node for value in node.output}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "Add" and (found := _biased_product(node, stored, made_by)):
+            bias, *scales = found
+            steps = numpy_helper.to_array(stored[scales[0]]) * numpy_helper.to_array(stored[scales[1]])
+            if np.abs(numpy_helper.to_array(stored[bias]) / steps).max() < LARGEST_SUM:
+                step, quotient, rounded, decoded = (f"{bias}/{part}" for part in ("step", "steps", "sum", "decoded"))
+                nodes += [
+                    helper.make_node("Mul", scales, [step], name=step),
+                    helper.make_node("Div", [bias, step], [quotient], name=quotient),
+                    helper.make_node("Cast", [quotient], [rounded], name=rounded, to=onnx.TensorProto.INT32),
+                    helper.make_node("DequantizeLinear", [rounded, step], [decoded], name=decoded, axis=0),
+                ]
+                node.input[:] = [decoded if value == bias else value for value in node.input]
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def _biased_product(add: onnx.NodeProto, stored: dict, made_by: dict) -> tuple[str, str, str] | None:
+    """The bias that ``add`` gives to a product in integers, and the scales of the two factors of that."""
+    product, bias = made_by.get(add.input[0]), add.input[1]
+    if bias not in stored or product is None or product.op_type != "MatMul":
+        return None
+    factors = [made_by.get(value) for value in product.input]
+    if any(factor is None or factor.op_type != "DequantizeLinear" for factor in factors):
+        return None
+    return bias, factors[0].input[1], factors[1].input[1]
+
+
+def _shared_zeros(model: onnx.ModelProto) -> onnx.ModelProto:
+    """One tensor of zero points for all weights of a width, in place: the tools write one for each."""
+    zeros: dict[tuple, str] = {}
+    names = {}
+    kept = []
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(ZERO_POINT) and tensor.dims:
+            value = numpy_helper.to_array(tensor)
+            names[tensor.name] = first = zeros.setdefault((value.dtype.str, value.tobytes()), tensor.name)
+            if first != tensor.name:
+                continue
+        kept.append(tensor)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    for node in model.graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+    return model
+
+
+def _reader(waveforms: list[np.ndarray]):
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        """One utterance at a time: padding would widen ranges that speech does not have."""
+
+        def __init__(self):
+            self._feeds = (
+                {"waveform": w[None].astype(np.float32), "waveform_lengths": np.array([w.size], np.int64)}
+                for w in waveforms
+            )
+
+        def get_next(self) -> dict | None:
+            return next(self._feeds, None)
+
+    return Reader()
+
+
+def _cleaned(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without what the tools leave in the file: their own metadata and name, and opsets that nothing uses."""
+    ours = [prop for prop in model.metadata_props if prop.key.startswith("diminuendo.")]
+    del model.metadata_props[:]
+    model.metadata_props.extend(ours)
+    model.producer_name, model.producer_version = "diminuendo", ""
+    used = {node.domain for node in model.graph.node}
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The tools advise pre-processing on the root logger, which a graph written by hand does not need."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers

@@ -1,0 +1,213 @@
+"""Bits for each weight by what its rounding costs: as little harm as a budget allows (HAWQ, Dong et al. 2019).
+
+The harm of all weights together is taken for the sum of theirs, measured one at a time. A weight's choices are those on
+the convex curve of harm over bytes; starting from the fewest bits everywhere, the next go where a byte removes the most
+harm. Every step of this path is the least harm for its bytes (Shoham & Gersho 1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.checksum import UNSEALED
+from diminuendo.artifact.onnx_file import replace_metadata
+from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
+from diminuendo.compression.quantization.sensitivity import CHOICES, Posteriors, Sensitivity, sweep
+from diminuendo.compression.quantization.storage import Choice, by_name, store_by_choice
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import canonical_json
+
+AWARE_RESERVE = 0.002  # share of budget.bytes kept free: training may part blocks of scales
+MORE_NODES = 2048  # bytes for the nodes of further numbers of bits that are tried first
+
+
+@dataclass(frozen=True)
+class Step:
+    """A weight gets ``more``; ``rate`` is the harm that each added byte removes."""
+
+    rate: float
+    less: Sensitivity
+    more: Sensitivity
+
+
+def _convex(choices: list[Sensitivity]) -> list[Sensitivity]:
+    """The lower convex hull of harm over bytes, from the smallest choice to the least harmful."""
+    hull: list[Sensitivity] = []
+    for choice in sorted(choices, key=lambda harm: (harm.bytes, harm.kl)):
+        if hull and choice.kl >= hull[-1].kl:
+            continue
+        while len(hull) > 1 and _rate(hull[-1], choice) >= _rate(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append(choice)
+    return hull
+
+
+def _rate(less: Sensitivity, more: Sensitivity) -> float:
+    return (less.kl - more.kl) / (more.bytes - less.bytes)
+
+
+class Allocation:
+    """From the fewest bits everywhere to the least harm, the best step first."""
+
+    def __init__(self, harms: Iterable[Sensitivity]):
+        by_weight: dict[str, list[Sensitivity]] = {}
+        for harm in harms:
+            by_weight.setdefault(harm.weight, []).append(harm)
+        hulls = {name: _convex(choices) for name, choices in by_weight.items()}
+        self.start = {name: hull[0] for name, hull in hulls.items()}
+        steps = [Step(_rate(a, b), a, b) for hull in hulls.values() for a, b in pairwise(hull)]
+        self.steps = sorted(steps, key=lambda step: (-step.rate, step.more.weight, step.more.bits))
+
+    def within(self, limit: float, cost: Callable[[Sensitivity], float]) -> dict[str, Sensitivity]:
+        """The least harm whose summed cost is within the limit; steps that no longer fit are passed over."""
+        chosen, spent = dict(self.start), sum(cost(harm) for harm in self.start.values())
+        for step in self.steps:
+            added = cost(step.more) - cost(step.less)
+            if chosen[step.more.weight] == step.less and spent + added <= limit:
+                chosen[step.more.weight] = step.more
+                spent += added
+        return chosen
+
+    def after(self, count: int) -> dict[str, Sensitivity]:
+        """The choices after so many steps."""
+        return self.start | {step.more.weight: step.more for step in self.steps[:count]}
+
+
+def mean_bits(chosen: Iterable[Sensitivity]) -> float:
+    chosen = list(chosen)
+    return sum(harm.parameters * harm.bits for harm in chosen) / sum(harm.parameters for harm in chosen)
+
+
+def choose(
+    parent: onnx.ModelProto, config: QuantizeConfig, audio: list[np.ndarray], work: Path, *, name: str, lineage: dict
+) -> tuple[Choice, list[Sensitivity], dict]:
+    """Sweep, and choose within ``config.budget``; a sweep that is found in ``work`` goes on.
+
+    Args:
+        audio: waveforms float32 ``[N]`` of train, at the model's sample rate.
+        name, lineage: of the member, whose file holds them.
+    Returns:
+        how every weight is stored; the sweep; and ``bits`` by weight, their mean, the harm that was added up and the
+        harm that all weights together do.
+    """
+    posteriors = Posteriors(parent, audio)
+    size = file_size(parent, name, lineage, config.group_size)
+    budget = config.budget
+    if budget.bytes is not None and config.group_size > 1:  # else the fewest bits need not be the fewest bytes
+        _refuse_below(budget.bytes, size(dict.fromkeys(posteriors.weights, CHOICES[0])))
+    harms = sweep(posteriors, config.group_size, work)
+    if budget.bytes is not None and config.quantization_aware:
+        budget = BudgetConfig(bytes=round(budget.bytes * (1 - AWARE_RESERVE)))
+    chosen = choose_bits(harms, budget, posteriors, size, config.group_size)
+    choice = by_name(bits_of(chosen), config.group_size)
+    return (
+        choice,
+        harms,
+        {
+            "bits": bits_of(chosen),
+            "mean_bits": round(mean_bits(chosen.values()), 4),
+            "kl_added_up": round(sum(harm.kl for harm in chosen.values()), 6),
+            "kl": round(posteriors.divergence_of(choice), 6),
+        },
+    )
+
+
+def choose_bits(
+    harms: list[Sensitivity],
+    budget: BudgetConfig,
+    posteriors: Posteriors,
+    file_bytes: Callable[[dict[str, int]], int],
+    group_size: int | None,
+) -> dict[str, Sensitivity]:
+    """The choice for every weight that harms least within the budget, or is smallest within a budget of harm.
+
+    Args:
+        file_bytes: size of the file with these bits by weight.
+    Raises:
+        UserError: the budget is below what the fewest bits take, or no choice harms so little.
+    """
+    path = Allocation(harms)
+    if budget.bits is not None:
+        limit = budget.bits * sum(harm.parameters for harm in path.start.values())
+        chosen = path.within(limit, lambda harm: harm.parameters * harm.bits)
+        if (least := mean_bits(chosen.values())) > budget.bits:
+            raise UserError(
+                f"budget.bits: {budget.bits:g} cannot be had; with group_size {group_size} the smallest file has "
+                f"{least:.2f}: raise group_size"
+            )
+        return chosen
+    if budget.bytes is not None:
+        return _within_bytes(path, budget.bytes, file_bytes)
+    return _within_harm(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size)))
+
+
+def bits_of(chosen: dict[str, Sensitivity]) -> dict[str, int]:
+    return {name: harm.bits for name, harm in chosen.items()}
+
+
+def _within_bytes(
+    allocation: Allocation, limit: int, file_bytes: Callable[[dict[str, int]], int]
+) -> dict[str, Sensitivity]:
+    chosen = allocation.start
+    size = file_bytes(bits_of(chosen))
+    _refuse_below(limit, size)
+    # Beside codes and scales there is the graph, and every number of bits in use adds nodes to it: what to leave for
+    # it is found by halving.
+    fixed = size - sum(harm.bytes for harm in chosen.values())
+
+    def leaving(graph: int) -> tuple[dict[str, Sensitivity], bool]:
+        found = allocation.within(limit - graph, lambda harm: harm.bytes)
+        return found, file_bytes(bits_of(found)) <= limit
+
+    low, more = fixed - MORE_NODES, MORE_NODES
+    while not (tried := leaving(fixed + more))[1]:  # ends at the latest with the fewest bits, which fit
+        low, more = fixed + more, 2 * more
+    best, high = tried[0], fixed + more
+    while high - low > MORE_NODES // 64:
+        middle = (low + high) // 2
+        chosen, fits = leaving(middle)
+        if fits:
+            high, best = middle, min(best, chosen, key=lambda found: sum(harm.kl for harm in found.values()))
+        else:
+            low = middle
+    return best
+
+
+def _refuse_below(limit: int, least: int) -> None:
+    if least > limit:
+        raise UserError(f"budget.bytes: {limit:,} is too little; in the fewest bits the file takes {least:,} bytes")
+
+
+def _within_harm(path: Allocation, limit: float, harm_of: Callable[[dict[str, int]], float]) -> dict[str, Sensitivity]:
+    low, high = 0, len(path.steps)
+    if (least := harm_of(bits_of(path.after(high)))) > limit:
+        raise UserError(f"budget.kl: {limit:g} cannot be had; the most bits leave {least:.4g} nats a frame")
+    while low < high:  # the fewest steps within the limit, as far as more bits harm less
+        middle = (low + high) // 2
+        if harm_of(bits_of(path.after(middle))) <= limit:
+            high = middle
+        else:
+            low = middle + 1
+    return path.after(high)
+
+
+def file_size(parent: onnx.ModelProto, name: str, lineage: dict, group_size: int | None) -> Callable[[dict], int]:
+    """What the member's file will take with given bits by weight."""
+
+    def size(bits: dict[str, int]) -> int:
+        model = onnx.ModelProto()
+        model.CopyFrom(parent)
+        replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
+        store_by_choice(model, by_name(bits, group_size))
+        shorten_names(model, KEPT)
+        return model.ByteSize()
+
+    return size

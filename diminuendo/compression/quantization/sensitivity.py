@@ -1,0 +1,162 @@
+"""What each weight's rounding does to the outputs: one weight at a time, the rest in float32.
+
+The harm is the Kullback-Leibler divergence of the rounded model's frame posteriors from the parent's, over utterances
+of train. No text is needed, and it is smooth where a word error rate on so few utterances would count single words.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from diminuendo.artifact.weight_graph import FLOAT, WeightGraph
+from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import json_text, write_text
+from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
+
+CHOICES = (2, 3, 4, 5, 6, 8)
+SENSITIVITY = "sensitivity.csv"
+BATCH = 16  # utterances
+MEASURED_AGAIN = "the sweep begins anew"
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One weight in ``bits``: ``bytes`` of its codes and scales, ``kl`` in nats per frame."""
+
+    weight: str
+    parameters: int
+    bits: int
+    bytes: int
+    kl: float
+
+
+class Posteriors:
+    """Runs a float32 file with other values for some of its weights, and compares with what it gives as it is."""
+
+    def __init__(self, model: onnx.ModelProto, audio: list[np.ndarray]):
+        """``audio``: waveforms float32 ``[N]``, at least one."""
+        import onnxruntime
+
+        open_model = onnx.ModelProto()
+        open_model.CopyFrom(model)
+        graph = WeightGraph(model)
+        self.weights = {product.weight: (product.operator, graph.array(product.weight)) for product in graph.products()}
+        # An initializer that is an input too may be given another value for a run: one session for the whole sweep.
+        open_model.graph.input.extend(
+            helper.make_tensor_value_info(name, FLOAT, value.shape) for name, (_, value) in self.weights.items()
+        )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # it warns of every such initializer
+        options.intra_op_num_threads = 1  # sums in one order
+        self.session = onnxruntime.InferenceSession(
+            open_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        ordered = sorted(audio, key=len)
+        self.feeds = [self._feed(ordered[i : i + BATCH]) for i in range(0, len(ordered), BATCH)]
+        self.reference = [self._log_probs(feed, {}) for feed in self.feeds]
+
+    @staticmethod
+    def _feed(waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
+        padded = np.zeros((len(waveforms), max(map(len, waveforms))), np.float32)
+        for row, waveform in zip(padded, waveforms):
+            row[: len(waveform)] = waveform
+        return {"waveform": padded, "waveform_lengths": np.array([len(waveform) for waveform in waveforms])}
+
+    def _log_probs(self, feed: dict, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Of all valid frames, ``[frames, tokens]``."""
+        log_probs, lengths = self.session.run(["log_probs", "lengths"], {**feed, **values})
+        return np.concatenate([row[:length] for row, length in zip(log_probs, lengths)]).astype(np.float64)
+
+    def divergence(self, values: Mapping[str, np.ndarray]) -> float:
+        """Mean over frames of KL(as it is ‖ with these values), in nats."""
+        total = frames = 0.0
+        for feed, expected in zip(self.feeds, self.reference):
+            found = self._log_probs(feed, values)
+            total += (np.exp(expected) * (expected - found)).sum()
+            frames += len(expected)
+        return float(total / frames)
+
+    def divergence_of(self, choice: Choice) -> float:
+        """The same with every weight rounded as it would be stored."""
+        return self.divergence(
+            {
+                name: rounded(operator, value, choice(name, operator, value.shape))
+                for name, (operator, value) in self.weights.items()
+            }
+        )
+
+
+def sweep(posteriors: Posteriors, group_size: int | None, work: Path | None = None) -> list[Sensitivity]:
+    """The harm of every weight at every number of bits, in the order of the graph.
+
+    Args:
+        work: a folder in which what was measured is kept; a sweep found there goes on.
+    """
+    kept = work / "sensitivity.json" if work else None
+    known = _known(kept) if kept else {}
+    found = []
+    for name, (operator, value) in posteriors.weights.items():
+        if name not in known:
+            known[name] = {}
+            for bits in CHOICES:
+                storage = by_name({name: bits}, group_size)(name, operator, value.shape)
+                known[name][str(bits)] = posteriors.divergence({name: rounded(operator, value, storage)})
+            if kept:
+                write_sealed(kept, json_text(known).encode())
+        for bits in CHOICES:
+            storage: Storage = by_name({name: bits}, group_size)(name, operator, value.shape)
+            size = storage.bytes_of(*matrix_shape(operator, value.shape))
+            found.append(Sensitivity(name, value.size, bits, size, known[name][str(bits)]))
+    return found
+
+
+def _known(path: Path) -> dict[str, dict[str, float]]:
+    """Sensitivity by weight and number of bits, as far as an earlier run came."""
+    content = read_sealed(path, MEASURED_AGAIN)
+    if content is None:
+        return {}
+    known = json.loads(bytes(content))
+    if any(set(harms) != set(map(str, CHOICES)) for harms in known.values()):
+        tell_unusable(path, f"holds other numbers of bits than {CHOICES}", MEASURED_AGAIN)
+        return {}
+    return known
+
+
+def write_sensitivity(path: Path, harms: Iterable[Sensitivity], chosen: Mapping[str, int]) -> None:
+    """The sweep as CSV; ``chosen`` is 1 where a weight got these bits."""
+    text = io.StringIO()
+    rows = [{**asdict(harm), "kl": f"{harm.kl:.6g}", "chosen": int(chosen[harm.weight] == harm.bits)} for harm in harms]
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_sensitivity(path: Path) -> tuple[list[Sensitivity], dict[str, int]]:
+    """The sweep that :func:`write_sensitivity` wrote, and the bits that every weight got.
+
+    Raises:
+        UserError: the file is missing or has other columns.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        harms = [
+            Sensitivity(row["weight"], int(row["parameters"]), int(row["bits"]), int(row["bytes"]), float(row["kl"]))
+            for row in rows
+        ]
+        chosen = {row["weight"]: int(row["bits"]) for row in rows if row["chosen"] == "1"}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is no sweep of a mixed member ({error!r}); give its sensitivity.csv") from None
+    if not harms or set(chosen) != {harm.weight for harm in harms}:
+        raise UserError(f"{path}: not every weight has its bits; give the sensitivity.csv of a finished mixed member")
+    return harms, chosen

@@ -1,0 +1,161 @@
+"""Weights stored in few bits and decoded by the graph itself.
+
+ONNX Runtime folds the operators that decode when the session opens (it leaves the standard ``DequantizeLinear`` in the
+graph, and runs it again for every utterance), so that the model then runs exactly as the float32 one does.
+``docs/quantization.md`` has the alternatives, measured; :mod:`~diminuendo.artifact.banks` writes them.
+
+Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / groups, …]`` as ``[I / groups · …, O]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import onnx
+
+from diminuendo.artifact.banks import SCALES, Entry, weight_of, write_banks
+from diminuendo.artifact.codec import BLOCK, Quantized, quantize_matrix, quantize_vector
+from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
+from diminuendo.core.errors import UserError
+
+OUTPUT_LAYER = "out.weight"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How one weight is stored: in ``bits``, with a scale per output channel, or per group of input channels."""
+
+    bits: int
+    group_size: int | None = None
+
+    def bytes_of(self, inputs: int, outputs: int) -> int:
+        """What a matrix of this shape takes in the file, without the nodes that decode it."""
+        codes = -(-inputs * outputs * self.bits // 8)
+        if self.bits > 8:
+            return codes
+        scales = -(-inputs // (self.group_size or inputs)) * outputs
+        return codes + scales + 3 * -(-scales // BLOCK)  # a step in float16, and where its block begins
+
+
+FP16, INT8_CHANNEL = Storage(16), Storage(8)
+Plan = dict[str, tuple[str, Storage]]  # operator (``vector`` for biases and norms) and storage of every parameter
+Choice = Callable[[str, str, tuple[int, ...]], Storage]  # by a weight's name, operator and shape
+
+
+def matrix_shape(operator: str, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Inputs and outputs of a weight seen as a matrix."""
+    return shape if operator == "MatMul" else (int(np.prod(shape[1:])), shape[0])
+
+
+def matrix_of(operator: str, weight: np.ndarray) -> np.ndarray:
+    """A weight as a contiguous matrix ``[I, O]``; the inverse of ``weight_of``."""
+    return np.ascontiguousarray(weight if operator == "MatMul" else weight.reshape(len(weight), -1).T)
+
+
+def sees_one_channel(operator: str, shape: tuple[int, ...]) -> bool:
+    """Whether each output of a convolution sees a single input channel: depthwise ones, and the first over an image."""
+    return operator != "MatMul" and shape[1] == 1
+
+
+def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
+    """``bits`` where they make the file smaller, more where they do not: scales cost bytes too.
+
+    The output layer and convolutions of one input channel take no less than 8 bits. Rounding the first costs the
+    log-probabilities as much as groups of twice the size do in all other layers, and the latter are a hundredth of the
+    weights, in kernels too short to share a scale. A convolution over all channels is a matrix like any other.
+    """
+    allowed = [FP16]
+    if bits <= 8:
+        allowed.append(INT8_CHANNEL)
+    if bits < 8 and name != OUTPUT_LAYER and not sees_one_channel(operator, shape):
+        allowed.append(Storage(bits, group_size))
+    return min(allowed, key=lambda storage: (storage.bytes_of(*matrix_shape(operator, shape)), -storage.bits))
+
+
+def quantize_weight(operator: str, weight: np.ndarray, storage: Storage) -> Quantized:
+    return quantize_matrix(matrix_of(operator, weight), storage.bits, storage.group_size)
+
+
+def rounded(operator: str, weight: np.ndarray, storage: Storage) -> np.ndarray:
+    """The float32 values that ``weight`` has once it is stored so."""
+    if storage.bits == 16:
+        return weight.astype(np.float16).astype(np.float32)
+    if operator == "vector":
+        return quantize_vector(weight.reshape(-1)).decode().reshape(weight.shape)
+    return weight_of(operator, quantize_weight(operator, weight, storage).decode(), weight.shape)
+
+
+def uniform(bits: int, group_size: int | None = None) -> Choice:
+    """``bits`` for every weight, as far as :func:`storage_for` allows."""
+    return partial(storage_for, bits=bits, group_size=group_size)
+
+
+def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
+    """Bits of their own for every weight that is named."""
+
+    def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        grouped = not sees_one_channel(operator, shape) and bits[name] < 8
+        return Storage(bits[name], group_size if grouped else None)
+
+    return storage
+
+
+def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
+    """How every float32 parameter is to be stored; biases and norms are vectors, of 8 or 16 bits."""
+    operators = {product.weight: product.operator for product in graph.products()}
+    chosen: Plan = {}
+    for name in graph.parameters():
+        tensor = graph.initializers[name]
+        if tensor.data_type != FLOAT or name.endswith(SCALES):
+            continue  # in fewer bits already
+        if name in operators:
+            chosen[name] = operators[name], choice(name, operators[name], tuple(tensor.dims))
+        else:
+            chosen[name] = "vector", Storage(vector_bits)
+    return chosen
+
+
+def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
+    """Store every parameter of a plan, in place.
+
+    Raises:
+        UserError: a parameter is not finite.
+    """
+    graph = WeightGraph(model)
+    entries = []
+    for name, (operator, storage) in chosen.items():
+        value = graph.array(name)
+        graph.remove(name)
+        if not np.isfinite(value).all():
+            raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
+        if storage.bits == 16:
+            stored = value
+        elif operator == "vector":
+            stored = quantize_vector(value.reshape(-1))
+        else:
+            stored = quantize_weight(operator, value, storage)
+        entries.append(Entry(name, operator, value.shape, stored))
+    write_banks(graph, entries)
+    store_multiples(graph)
+    model = graph.finish()
+    drop_defaults(model)
+    return model
+
+
+def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
+    return store_all(model, plan(WeightGraph(model), choice))
+
+
+def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
+    """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
+    return store_all(model, plan(WeightGraph(model), uniform(bits, group_size), max(bits, 8)))
+
+
+def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:
+    """The float32 values of every parameter after :func:`store_all`, in the shapes of the graph."""
+    graph = WeightGraph(model)
+    return {name: rounded(operator, graph.array(name), storage) for name, (operator, storage) in chosen.items()}

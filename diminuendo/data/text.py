@@ -1,0 +1,195 @@
+"""Text as the models see it: normalisation, and two kinds of tokens behind one interface.
+
+Token 0 is always the CTC blank. A space is always ``▁`` (U+2581), as sentencepiece writes it, so that for either kind
+``"".join(tokens).replace("▁", " ").strip()`` is the text.
+"""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file
+
+BLANK = "<blank>"
+SPACE = "▁"
+
+
+def normalize(text: str, lowercase: bool) -> str:
+    """Unicode NFC, every run of white space one space, none at the ends; in lower case if asked.
+
+    ``▁`` counts as white space, since it stands for the space among the tokens.
+    """
+    text = unicodedata.normalize("NFC", text.replace(SPACE, " "))
+    if lowercase:
+        text = unicodedata.normalize("NFC", text.lower())
+    return " ".join(text.split())
+
+
+def unprintable(text: str) -> list[str]:
+    """Characters that cannot be text: control characters other than white space, lone surrogates, unassigned codes."""
+    return sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Cn") and not c.isspace()})
+
+
+class Tokenizer(Protocol):
+    """Normalised text to token ids and back."""
+
+    units: str
+    tokens: list[str]  # index 0 is the blank
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the tokens; raises UserError for a character outside the vocabulary."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids without blanks or repeats to collapse; that is the CTC decoder's task."""
+
+    def unknown_characters(self, text: str) -> list[str]:
+        """Characters of ``text`` that the tokenizer cannot write, sorted."""
+
+    def save(self, folder: Path) -> None:
+        """Write what ``load_tokenizer`` needs besides tokens.json."""
+
+
+def _refuse_unknown(tokenizer: Tokenizer, text: str) -> None:
+    unknown = tokenizer.unknown_characters(text)
+    if unknown:
+        raise UserError(
+            f"text {text!r}: {describe_characters(unknown)} not in the vocabulary, which has the characters of the "
+            "training text only; add such text to train, or normalise it away"
+        )
+
+
+def describe_characters(characters: Iterable[str]) -> str:
+    """Characters as a reader can tell them apart: ``'é' (U+00E9), 'ß' (U+00DF)``."""
+    return ", ".join(f"{c!r} (U+{ord(c):04X})" for c in characters)
+
+
+def _join(tokens: Iterable[str]) -> str:
+    return "".join(tokens).replace(SPACE, " ").strip()
+
+
+class CharacterTokenizer:
+    """One token for each Unicode code point."""
+
+    units = "characters"
+
+    def __init__(self, tokens: Sequence[str]):
+        self.tokens = list(tokens)
+        self._ids = {token: index for index, token in enumerate(self.tokens)}
+
+    @classmethod
+    def train(cls, texts: Iterable[str]) -> CharacterTokenizer:
+        """The characters of ``texts`` (normalised) in code point order."""
+        characters = set().union(*map(set, texts)) - {" ", SPACE}
+        return cls([BLANK, SPACE, *sorted(characters)])
+
+    def unknown_characters(self, text: str) -> list[str]:
+        return sorted({c for c in text.replace(" ", SPACE) if c not in self._ids})
+
+    def encode(self, text: str) -> list[int]:
+        _refuse_unknown(self, text)
+        return [self._ids[c] for c in text.replace(" ", SPACE)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return _join(self.tokens[i] for i in ids)
+
+    def save(self, folder: Path) -> None:
+        """Nothing: the tokens say it all."""
+
+
+class SentencePieceTokenizer:
+    """Byte-pair units by sentencepiece (Kudo & Richardson 2018), single-threaded so that training repeats exactly.
+
+    Its ``<unk>`` has id 0, which this project calls the blank: ids are sentencepiece's own.
+    """
+
+    units = "sentencepiece"
+    file_name = "tokenizer.model"
+
+    def __init__(self, model: bytes):
+        import sentencepiece
+
+        self.model = model
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+        self.tokens = [BLANK, *pieces[1:]]
+        self._characters = set("".join(pieces[1:]))
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
+        """Learn ``vocab_size`` tokens, the blank included.
+
+        Raises:
+            UserError: fewer tokens than characters, or more than the text can give.
+        """
+        import sentencepiece
+
+        texts = list(texts)
+        needed = len(set().union(*map(set, texts)) | {" "}) + 1
+        if vocab_size < needed:
+            raise UserError(
+                f"text.vocab_size: {vocab_size} is too small; the training text has {needed - 1} characters, "
+                f"the space included, and there is the blank: give {needed} or more"
+            )
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(texts),
+                model_writer=model,
+                model_type="bpe",
+                vocab_size=vocab_size,
+                num_threads=1,
+                shuffle_input_sentence=False,
+                input_sentence_size=0,
+                max_sentence_length=1 << 30,  # longer lines would be left out without a word
+                character_coverage=1.0,
+                normalization_rule_name="identity",
+                unk_id=0,
+                bos_id=-1,
+                eos_id=-1,
+                pad_id=-1,
+                minloglevel=3,
+            )
+        except RuntimeError as error:
+            raise UserError(
+                f"text.vocab_size: sentencepiece cannot make {vocab_size} tokens from {len(texts)} training texts "
+                f"({' '.join(str(error).split())}); give a number from {needed} to what it names, or units: characters"
+            ) from error
+        return cls(model.getvalue())
+
+    def unknown_characters(self, text: str) -> list[str]:
+        return sorted({c for c in text.replace(" ", SPACE) if c not in self._characters})
+
+    def encode(self, text: str) -> list[int]:
+        _refuse_unknown(self, text)
+        return self._processor.encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return _join(self.tokens[i] for i in ids)
+
+    def save(self, folder: Path) -> None:
+        with atomic_file(folder / self.file_name) as temporary:
+            temporary.write_bytes(self.model)
+
+
+def train_tokenizer(units: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """The tokenizer of ``text.units``, from the normalised texts of train."""
+    if units == "characters":
+        return CharacterTokenizer.train(texts)
+    return SentencePieceTokenizer.train(texts, vocab_size)
+
+
+def load_tokenizer(units: str, tokens: Sequence[str], folder: Path) -> Tokenizer:
+    """The tokenizer stored in a prepared corpus."""
+    if units == "characters":
+        return CharacterTokenizer(tokens)
+    tokenizer = SentencePieceTokenizer((folder / SentencePieceTokenizer.file_name).read_bytes())
+    if tokenizer.tokens != list(tokens):
+        raise UserError(
+            f"{folder}: tokenizer.model and tokens.json do not belong together; run the prepare stage again"
+        )
+    return tokenizer

@@ -1,0 +1,86 @@
+"""What the teacher says of a batch, heard through its own frontend, and kept on disk where the batch comes again.
+
+A small student learns longer than it takes to ask its teacher once: with ``training.augmentation_copies`` several
+epochs hear the same augmented batches (long, consistent schedules: Beyer et al. 2022), and the teacher is run for the
+first alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
+from diminuendo.data.batches import Batch
+from diminuendo.models.conformer.module import ConformerCTC
+
+ASKED_AGAIN = "the teacher is asked again"
+
+
+@dataclass(frozen=True)
+class TeacherOutput:
+    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``."""
+
+    log_probs: Tensor
+    lengths: Tensor
+    states: dict[int, Tensor]
+
+
+class Teaching:
+    """Asks a teacher.
+
+    Args:
+        layers: whose states are wanted.
+        student: whose features the teacher hears where they are its own, too.
+        kept: folder for what was said of batches that have a ``key``; None: nothing is kept.
+    """
+
+    def __init__(self, teacher: ConformerCTC, layers: set[int], student: ConformerCTC, kept: Path | None = None):
+        self.teacher, self.layers, self.kept = teacher.eval(), sorted(layers), kept
+        self.same_features = teacher.record.frontend == student.record.frontend
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:
+        """What the teacher says of a batch whose unmasked features and valid frames are the student's."""
+        if self.kept is None or batch.key is None:
+            return self._ask(batch, features_BMT, frames)
+        path = self.kept / f"{batch.key}.safetensors"
+        stored = self._read(path, len(batch.lengths))
+        if stored is None:
+            said = self._ask(batch, features_BMT, frames)
+            # In half precision, and what is used at once is what is read later: a run that is killed hears the same.
+            stored = {"log_probs": said.log_probs.half(), "lengths": said.lengths}
+            stored |= {f"states.{layer}": state.half() for layer, state in said.states.items()}
+            stored = {name: tensor.contiguous().cpu() for name, tensor in stored.items()}
+            self.kept.mkdir(parents=True, exist_ok=True)
+            write_sealed(path, save(stored))
+        here = {name: tensor.to(batch.waveform.device) for name, tensor in stored.items()}
+        states = {layer: here[f"states.{layer}"].float() for layer in self.layers}
+        return TeacherOutput(here["log_probs"].float(), here["lengths"], states)
+
+    def _read(self, path: Path, B: int) -> dict[str, Tensor] | None:
+        """What was said of ``B`` utterances; None if it is not there, damaged or of something else."""
+        content = read_sealed(path, ASKED_AGAIN)
+        if content is None:
+            return None
+        try:
+            stored = load(bytes(content))
+        except SafetensorError as error:
+            tell_unusable(path, f"cannot be read ({error})", ASKED_AGAIN)
+            return None
+        wanted = {"log_probs", "lengths", *(f"states.{layer}" for layer in self.layers)}
+        if set(stored) != wanted or any(len(tensor) != B for tensor in stored.values()):
+            tell_unusable(path, f"holds other outputs than those of {B} utterances that are wanted", ASKED_AGAIN)
+            return None
+        return stored
+
+    def _ask(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:
+        if not self.same_features:
+            features_BMT, frames = self.teacher.frontend(batch.waveform, batch.lengths)
+        log_probs, lengths, states = self.teacher.encode(features_BMT, frames)
+        return TeacherOutput(log_probs, lengths, {layer: states[layer] for layer in self.layers})

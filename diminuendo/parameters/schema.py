@@ -1,0 +1,149 @@
+"""Every section that ``params.yaml`` may hold, and what must be true between them."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from diminuendo.compression.architecture.config import CompressArchitectureConfig
+from diminuendo.compression.distillation.config import DistillConfig
+from diminuendo.compression.member import Member
+from diminuendo.compression.pruning.config import PruneConfig
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.config.base import Section
+from diminuendo.config.corpus import DataConfig, SynthesisConfig, TextConfig
+from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.config.frontend import FrontendConfig
+from diminuendo.config.names import MEMBER_NAME, TEACHER
+from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
+from diminuendo.config.training import TrainingConfig, TrainingOverrides
+from diminuendo.losses.config import LossConfig
+from diminuendo.models.conformer.config import ArchitectureConfig
+
+
+class TeacherConfig(Section):
+    architecture: ArchitectureConfig
+    training: TrainingOverrides = TrainingOverrides()
+    losses: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _learns_from_text(self):
+        if self.losses.needs_teacher:
+            raise ValueError("losses: the teacher has no teacher; only ctc and intermediate can be above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _hears_as_the_family(self):
+        if self.architecture.frontend is not None:
+            raise ValueError("architecture.frontend: the teacher's is the family's; set it in the section frontend")
+        return self
+
+
+class Params(Section):
+    """The whole of ``params.yaml``."""
+
+    seed: int
+    data: DataConfig
+    synthesis: SynthesisConfig | None  # needed when data.source is synthetic
+    text: TextConfig
+    frontend: FrontendConfig
+    training: TrainingConfig  # shared by all trained members; each may override single keys
+    teacher: TeacherConfig
+    distill: dict[str, DistillConfig]
+    compress_architecture: dict[str, CompressArchitectureConfig]
+    prune: dict[str, PruneConfig]
+    quantize: dict[str, QuantizeConfig]
+    evaluate: EvaluateConfig
+    ship: ShipConfig | None = None  # needed by gate, promote and retraining, as are the next two
+    gate: GateConfig | None = None
+    retrain: RetrainConfig | None = None
+    drift: DriftConfig | None = None
+
+    @property
+    def members(self) -> dict[str, tuple[str, Member | TeacherConfig]]:
+        """Name to (stage, settings) for the whole family, the teacher first."""
+        found: dict[str, tuple[str, Member | TeacherConfig]] = {TEACHER: ("train_teacher", self.teacher)}
+        for stage in FAMILY_SECTIONS:
+            found |= {name: (stage, settings) for name, settings in getattr(self, stage).items()}
+        return found
+
+    def parent_of(self, name: str) -> str | None:
+        return None if name == TEACHER else self.members[name][1].parent
+
+    def chain_of(self, name: str) -> list[str]:
+        """The names from the teacher to this member."""
+        chain = [name]
+        while (parent := self.parent_of(chain[0])) is not None:
+            chain.insert(0, parent)
+        return chain
+
+    def training_of(self, name: str) -> TrainingConfig:
+        """The shared training settings with this member's own keys over them."""
+        own = self.members[name][1].training.model_dump(exclude_none=True)
+        return TrainingConfig(**{**self.training.model_dump(), **own})
+
+    @model_validator(mode="after")
+    def _teacher_layers_exist(self):
+        for name, member in self.distill.items():
+            parent = self.members.get(member.parent, (None, None))[1]
+            layers = getattr(getattr(parent, "architecture", None), "layers", None)
+            if member.teacher_layers and layers and max(member.teacher_layers) >= layers:
+                raise ValueError(
+                    f"distill.{name}.teacher_layers: {list(member.teacher_layers)}; {member.parent} has {layers} "
+                    f"layers, so give indices from 0 to {layers - 1}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_audio_is_taught(self):
+        for name, (stage, member) in self.members.items():
+            trained = stage != "quantize" or member.quantization_aware
+            if trained and self.training_of(name).unlabelled and not member.losses.needs_teacher:
+                path = name if name == TEACHER else f"{stage}.{name}"
+                raise ValueError(
+                    f"{path}.training.unlabelled: only a teacher knows what is said there; set losses.kl, hidden or "
+                    "sequence above 0, or unlabelled: false"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _family_is_a_tree(self):
+        names = [TEACHER]
+        for stage in FAMILY_SECTIONS:
+            names += list(getattr(self, stage))
+        for name in names:
+            if not MEMBER_NAME.fullmatch(name):
+                raise ValueError(f"member name {name!r}: use lower-case letters, digits, '-' and '_'")
+            if names.count(name) > 1:
+                raise ValueError(f"member name {name!r} is used twice; every member needs a name of its own")
+        for name, (stage, settings) in self.members.items():
+            if name == TEACHER:
+                continue
+            if settings.parent not in names:
+                raise ValueError(
+                    f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}"
+                )
+            if settings.parent in self.quantize:
+                raise ValueError(
+                    f"{stage}.{name}.from: {settings.parent!r} is quantized, and that is the end of a chain"
+                )
+            seen, at = [name], settings.parent
+            while at != TEACHER:
+                if at in seen:
+                    raise ValueError(
+                        f"{stage}.{name}.from: the chain {' → '.join([*seen, at])} never reaches the teacher"
+                    )
+                seen.append(at)
+                at = self.members[at][1].parent if at in self.members else TEACHER
+        if self.data.source == "synthetic" and self.synthesis is None:
+            raise ValueError("synthesis: missing, and data.source is synthetic")
+        heard = {"frontend": self.frontend}
+        for name, member in self.distill.items():
+            heard[f"distill.{name}.architecture.frontend"] = self.frontend.with_overrides(member.architecture.frontend)
+        for path, frontend in heard.items():
+            if frontend.high_hz > self.data.sample_rate / 2:
+                raise ValueError(
+                    f"{path}.high_hz: {frontend.high_hz:g} Hz is above half of "
+                    f"data.sample_rate ({self.data.sample_rate} Hz)"
+                )
+        return self

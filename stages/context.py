@@ -1,0 +1,308 @@
+"""What a stage works with: checked parameters and inputs, an output that is whole or absent, a record."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo import tracking
+from diminuendo.artifact import lineage
+from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.config.names import TEACHER
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import digest_of_json, fresh_folder
+from diminuendo.family import Family, current
+from diminuendo.parameters import Params, load_params
+from diminuendo.provenance.descent import descent_of
+from diminuendo.provenance.picture import write_pictures
+from diminuendo.raw.index import build_index
+from stages import interruption
+from stages.declared import declared
+from stages.index import KEPT
+from stages.threads import fastest_threads, stated_threads
+
+if TYPE_CHECKING:
+    from diminuendo.data.prepared import PreparedCorpus
+
+MAKE_NO_MODEL = ("prepare", "evaluate", "report")
+WORK = Path(".work")
+
+# Exit statuses: a retry cannot help the first and may help the second.
+USER_ERROR = 2
+TRY_AGAIN = 75
+
+
+class StageContext:
+    """What ``stage_context`` yields. Paths are relative to the repository's root, where every stage runs.
+
+    Attributes:
+        params: the whole of the family's parameter file, validated.
+        family: whose stage it is; tells where everything is.
+        out: folder to fill; it replaces the stage's output when the block ends without error.
+        work: folder for checkpoints, there again after a kill unless parameters, code or inputs changed.
+        track: the stage's MLflow run (``diminuendo.tracking.Track``).
+    """
+
+    out: Path
+    work: Path
+    track: tracking.Track
+
+    def __init__(self, stage: str, member: str | None, params: Params, family: Family | None = None) -> None:
+        self.stage, self.member, self.params = stage, member, params
+        self.family = family or current()
+        self.name = member or (TEACHER if stage == "train_teacher" else stage)
+        self.makes_model = stage not in MAKE_NO_MODEL
+        self._lineage: dict[str, Any] | None = None
+        if self.makes_model:
+            self._check_member()
+
+    def _check_member(self) -> None:
+        allowed = [name for name, (stage, _) in self.params.members.items() if stage == self.stage]
+        if self.name not in allowed:
+            members = ", ".join(allowed) or "none"
+            raise UserError(f"{self.family.params}: {self.stage} has no member {self.name!r}; it has: {members}")
+
+    @property
+    def output(self) -> Path:
+        """Where the result will stand."""
+        if self.makes_model:
+            return self.family.models / self.name
+        places = {"prepare": self.family.corpus, "evaluate": self.family.evaluation, "report": self.family.reports}
+        return places[self.stage]
+
+    @property
+    def settings(self) -> Any:
+        """The member's own section, e.g. a ``DistillConfig``."""
+        return self.params.members[self.name][1]
+
+    @cached_property
+    def corpus(self) -> PreparedCorpus:
+        """The prepared corpus, every file checked against its digest."""
+        from diminuendo.data.prepared import PreparedCorpus
+
+        return PreparedCorpus.open(self.family.corpus, verify=True)
+
+    @cached_property
+    def _corpus_record(self) -> dict[str, Any]:
+        path = self.family.corpus / "corpus.json"
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            digest = found["digest"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
+        if digest != digest_of_json({key: value for key, value in found.items() if key != "digest"}):
+            raise UserError(f"{path}: does not match its own digest: edited or damaged; run `dvc repro -f prepare`")
+        return found
+
+    @property
+    def corpus_digest(self) -> str:
+        return self._corpus_record["digest"]
+
+    @cached_property
+    def parent(self) -> Path:
+        """Folder of the member named ``from``, every file checked against its lineage."""
+        return self._verified(self.params.parent_of(self.name) or self._no_parent())
+
+    @cached_property
+    def teacher(self) -> Path:
+        """Folder of the teacher, every file checked against its lineage."""
+        return self._verified(TEACHER)
+
+    @cached_property
+    def models(self) -> dict[str, Path]:
+        """Name to folder of the whole family in the order of ``params.yaml``, every file checked."""
+        return {name: self._verified(name) for name in self.params.members}
+
+    @cached_property
+    def evaluation(self) -> Path:
+        """Folder of the evaluation, every file checked against its record."""
+        lineage.verified_record(self.family.evaluation)
+        return self.family.evaluation
+
+    def _no_parent(self) -> str:
+        raise LookupError(f"{self.stage} {self.name} has no parent")
+
+    def _verified(self, name: str) -> Path:
+        self._model_digest(name)
+        return self.family.models / name
+
+    def _model_digest(self, name: str) -> str:
+        folder = self.family.models / name
+        return self._records.setdefault(name, lineage.verified_record(folder))["files"][lineage.MODEL]
+
+    @cached_property
+    def _records(self) -> dict[str, dict[str, Any]]:
+        return {}
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Name to digest of the models that this stage reads: ``from``, and the teacher where it teaches."""
+        if self.stage == "prepare":
+            return {}
+        if not self.makes_model:
+            return {name: self._model_digest(name) for name in self.params.members}
+        names = [self.params.parent_of(self.name)]
+        losses = getattr(self.settings, "losses", None)
+        teaches = losses is not None and losses.needs_teacher and getattr(self.settings, "quantization_aware", True)
+        if teaches and TEACHER not in names:
+            names.append(TEACHER)
+        return {name: self._model_digest(name) for name in names if name}
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """What ``dvc.yaml`` says the stage uses of the parameters; the member's own keys stand at the top."""
+        found = self._settings_alone()
+        return found | {"threads": self.threads} if "training" in found and self.makes_model else found
+
+    def _settings_alone(self) -> dict[str, Any]:
+        """``parameters`` without the threads, which are not in the parameter file."""
+        dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
+        own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
+        found: dict[str, Any] = {}
+        for key in declared(self.stage, self.member).params:
+            if key in FAMILY_SECTIONS:  # declared where the list of members matters; what they are stands in `parents`
+                continue
+            value = dumped
+            for part in key.split("."):
+                value = value.get(part)  # a section that is null was left out of the dump
+            found |= value if key == own else {key: value}
+        if self.makes_model and not getattr(self.settings, "quantization_aware", True):
+            # A quantization that trains nothing.
+            found = {key: value for key, value in found.items() if key not in ("training", "losses")}
+        if "training" in found and self.makes_model:
+            found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
+        return found
+
+    @cached_property
+    def threads(self) -> int:
+        """Threads that a training uses, see ``stages.threads``."""
+        if (stated := stated_threads()) is not None:
+            return stated
+        if self.stage != "train_teacher":
+            return 1
+        return fastest_threads(self._settings_alone())
+
+    @cached_property
+    def code(self) -> str:
+        return lineage.code_digest(self.stage)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of all that the result depends on."""
+        if self.stage == "prepare":
+            inputs = build_index(self.params.data.model_dump(mode="json"), KEPT).files
+        else:
+            inputs = [self.corpus_digest, self.parents]
+        return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
+
+    def lineage(self, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The record without the model's own files, for the ONNX metadata; ``lineage.json`` says the same.
+
+        ``parameters``: those the stage used, if they are fewer than ``self.parameters``.
+        """
+        if parameters is not None or self._lineage is None:
+            descent = [self._records[name] for name in self.parents] if self.makes_model else []
+            ancestors, corpora = lineage.ancestors_of(descent)
+            self._lineage = lineage.record(
+                self.stage,
+                self.name,
+                self.parameters if parameters is None else parameters,
+                code=self.code,
+                corpus=self.corpus_digest,
+                parents=self.parents,
+                ancestors=ancestors,
+                corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
+            )
+        return self._lineage
+
+
+@contextmanager
+def stage_context(stage: str, member: str | None = None) -> Iterator[StageContext]:
+    """Open a stage; on the way out the output is put in place and the run is recorded.
+
+    A ``UserError`` is printed and ends the process with status 2. SIGTERM and SIGINT end it with
+    128 + signal, children included; what ``work`` holds is there for the next run.
+    """
+    label = stage if member is None else f"{stage}@{member}"
+    try:
+        with interruption.prompt_death():
+            family = current()
+            context = StageContext(stage, member, load_params(family.params), family)
+            if "threads" in context.parameters:  # before torch is loaded, which reads it then
+                os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
+                # A thread that waits by spinning keeps the processor from the one that it waits for.
+                os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            home = WORK / family.home / stage / context.name
+            with (
+                _alone(home, label),
+                tracking.stage_run(stage, context.name, context.parameters, _inputs(context)) as context.track,
+            ):
+                context.work = home / context.fingerprint[:16]
+                context.work.mkdir(parents=True, exist_ok=True)
+                with fresh_folder(context.output) as context.out:
+                    yield context
+                    _finish(context)
+            shutil.rmtree(home)
+            context.track.wait()
+    except UserError as error:
+        print(f"error: {label}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(USER_ERROR) from None
+
+
+def _inputs(context: StageContext) -> dict[str, str]:
+    """Tag to digest of everything the stage reads."""
+    found = {"code": context.code, **{f"input.{name}": digest for name, digest in context.parents.items()}}
+    return found if context.stage == "prepare" else {**found, "input.corpus": context.corpus_digest}
+
+
+def _finish(context: StageContext) -> None:
+    if not any(context.out.iterdir()):
+        raise RuntimeError(f"stage {context.stage} left {context.out} empty")
+    if context.makes_model:
+        whole = lineage.write_record(context.out, context.lineage())
+        files = whole["files"]
+        for name in (lineage.RECORD, "summary.json", "history.csv"):
+            if (context.out / name).exists():
+                context.track.artifact(context.out / name)
+        for path in write_pictures(descent_of(whole, files[lineage.MODEL]), context.work):
+            context.track.artifact(path)
+        context.track.output(files[lineage.MODEL])
+        context.track.model(context.out / lineage.MODEL, files[lineage.MODEL])
+    elif context.stage != "prepare":
+        lineage.write_record(context.out, context.lineage())
+    elif (corpus := context.out / "corpus.json").exists():
+        context.track.output(json.loads(corpus.read_text(encoding="utf-8"))["digest"])
+        context.track.artifact(corpus)
+
+
+@contextmanager
+def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
+    """Hold the stage's lock. The wait is for a run whose DVC was killed to notice it and die."""
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home.with_name(f"{home.name}.lock"), "a+") as lock:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    lock.seek(0)
+                    holder = lock.read().strip() or "unknown"
+                    message = f"already running as process {holder}; wait for it or end it"
+                    print(f"error: {label}: {message}", file=sys.stderr)
+                    raise SystemExit(TRY_AGAIN) from None
+                time.sleep(0.1)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

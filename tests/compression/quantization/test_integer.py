@@ -1,0 +1,87 @@
+"""Products in integers: ONNX Runtime finds every one of them, and decodes no weight while it runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+from diminuendo.compression.quantization.integer import LARGEST_SUM, integer_products, quantize_dynamic, quantize_static
+from diminuendo.compression.quantization.storage import store_uniformly
+from diminuendo.export.write import export_model
+from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
+
+# The second is of a low-rank layer's first half, which has no bias and whose sums are rounded for its second half.
+IN_INTEGERS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul")
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    path = tmp_path_factory.mktemp("parent") / "model.onnx"
+    layer = tiny_layer(heads=2, head_width=16, feed_forward_1=64, feed_forward_2=48, ranks={"feed_forward_1.up": 7})
+    model = tiny_model((layer,), width=32, subsampling_channels=8)
+    export_model(path, model, name="teacher", tokens=ToneCorpus().tokens, lineage={})
+    return path
+
+
+def audio() -> list[np.ndarray]:
+    corpus = ToneCorpus()
+    return [corpus.audio(utterance) for utterance in corpus.train[:4]]
+
+
+def executed(model: onnx.ModelProto, folder) -> Counter:
+    """Operators of the graph that ONNX Runtime makes of a file."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_every_product_is_run_in_integers(parent, scheme, tmp_path):
+    model = quantize_dynamic(parent) if scheme == "dynamic" else quantize_static(parent, audio())
+    operators = executed(store_uniformly(model, 8), tmp_path)
+    assert sum(operators[name] for name in IN_INTEGERS) == len(integer_products(onnx.load(parent))) > 10
+    assert not operators["DequantizeLinear"] and not operators["MatMulInteger"] and not operators["Gemm"]
+
+
+def test_activations_of_several_products_are_rounded_once(parent):
+    """Query, key and value have one input, and so have value and gate."""
+    products = len(integer_products(onnx.load(parent)))
+    for model, operator in (
+        (quantize_static(parent, audio()), "QuantizeLinear"),
+        (quantize_dynamic(parent), "DynamicQuantizeLinear"),
+    ):
+        assert sum(node.op_type == operator for node in model.graph.node) == products - 3
+
+
+def test_zero_points_of_one_width_are_one_tensor(parent):
+    for model in (quantize_dynamic(parent), quantize_static(parent, audio())):
+        zeros = [numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("zero_point") and t.dims]
+        sizes = [zero.size for zero in zeros]
+        assert len(sizes) == len(set(sizes)) > 2
+        assert not any(zero.any() for zero in zeros)
+
+
+def test_a_bias_that_its_sum_cannot_hold_stays_as_it_is(parent, tmp_path):
+    """A channel that has died but for its bias: the steps of its sum are too small to count the bias in 32 bits."""
+    model = onnx.load(parent)
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = "layers.0.feed_forward_2.up"
+    weight, bias = (numpy_helper.to_array(tensors[f"{name}.{kind}"]).copy() for kind in ("weight", "bias"))
+    weight[:, 3], bias[3] = 1e-12, 50.0
+    for kind, value in (("weight", weight), ("bias", bias)):
+        tensors[f"{name}.{kind}"].CopyFrom(numpy_helper.from_array(value, f"{name}.{kind}"))
+    onnx.save(model, tmp_path / "model.onnx")
+    quantized = quantize_static(tmp_path / "model.onnx", audio())
+    scale = next(t for t in quantized.graph.initializer if t.name == f"{name}.weight_scale")
+    assert bias[3] / numpy_helper.to_array(scale)[3] > LARGEST_SUM
+    waveform, lengths = speech_batch(seconds=(1.2, 0.7))
+    expected, frames = onnx_outputs(tmp_path / "model.onnx", waveform, lengths)
+    found, _ = onnx_outputs(quantized.SerializeToString(), waveform, lengths)
+    assert np.mean([np.abs(a[:n] - b[:n]).mean() for a, b, n in zip(found, expected, frames)]) < 0.05
