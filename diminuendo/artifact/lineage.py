@@ -20,7 +20,7 @@ FORMAT = 2
 RECORD = "lineage.json"
 MODEL = "model.onnx"
 RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that it was made from
-SOURCE_ROOT = Path(__file__).resolve().parents[1]
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("diminuendo", "stages")
 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.

@@ -25,7 +25,7 @@ from stages.context import WORK
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MEMBERS = {
     "static": {"from": "teacher", "scheme": "int8_static", "calibration_utterances": 4},
     "aware": {
