@@ -35,7 +35,7 @@ class Run:
     def __init__(self, folder: Path, config, kept_steps: int | None, group_size: int | None):
         self.model, self.kept_steps, self.config = load_model(folder).model, kept_steps, config
         if kept_steps:
-            aware.put_on_grid(self.model, uniform(4, group_size))
+            aware.put_on_grid(self.model, uniform(4, group_size, output=f"{self.model.structure().output}.weight"))
         self.model.train()
         self.objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
         self.optimiser = optimiser_for(self.model, self.objective, config)

@@ -32,7 +32,8 @@ from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.family import current
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.store import load_model, parameter_count
+from diminuendo.models.model import parameter_count
+from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
 from diminuendo.training.recognise import dev_word_error_rate
 
@@ -100,8 +101,10 @@ def structured_rows(table: Table, model: ConformerCTC, corpus: PreparedCorpus, t
     for config in STRUCTURES:
         kinds = ("heads", "feed_forward", "convolution")
         what = ", ".join(f"{getattr(config, kind):.0%} of {kind}" for kind in kinds if getattr(config, kind))
-        table.row(f"{what.replace('_', '-')}, by importance", keep_units(model, choose(scores, config)))
-        table.row(f"{what.replace('_', '-')}, by chance", keep_units(model, choose(chance, config)))
+        table.row(
+            f"{what.replace('_', '-')}, by importance", keep_units(model, choose(model.structure(), scores, config))
+        )
+        table.row(f"{what.replace('_', '-')}, by chance", keep_units(model, choose(model.structure(), chance, config)))
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.export.write import export_model
 from diminuendo.family import current
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import record_of
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.registry import build, record_of
 from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
 from diminuendo.training.trainer import train
@@ -78,13 +78,11 @@ def settings_of(params, member: str, change: dict) -> tuple[DistillConfig, Train
     return config, TrainingConfig(**{**params.training.model_dump(), **own})
 
 
-def train_row(
-    params, config: DistillConfig, training: TrainingConfig, corpus, teacher: ConformerCTC, out: Path
-) -> dict:
+def train_row(params, config: DistillConfig, training: TrainingConfig, corpus, teacher: SpeechModel, out: Path) -> dict:
     """Train one student and score its stored file; returns dev WER and seconds."""
     torch.manual_seed(params.seed)
     record = record_of(config.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
-    student = ConformerCTC(record)
+    student = build(record)
     if config.initialise == "teacher":
         initialise_from_teacher(student, teacher, config.teacher_layers)
     work = out / "work"

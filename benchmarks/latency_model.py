@@ -17,12 +17,11 @@ import numpy as np
 import onnxruntime
 import torch
 
-from diminuendo.compression.pruning.cost import Prices, frames_of, module_features, rest_features
+from diminuendo.compression.pruning.cost import Prices, group_features, rest_features
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
-from diminuendo.models.surgery import READERS, WIDTHS
 
 SAMPLE_RATE = 16000
 FRONTENDS = tuple(
@@ -66,11 +65,9 @@ def random_record(rng: np.random.Generator) -> ConformerRecord:
 def features_of(model: ConformerCTC, seconds: float) -> dict[str, float]:
     """Everything a file does for an utterance of ``seconds``, summed over its modules."""
     total = dict.fromkeys(Prices.__dataclass_fields__, 0.0)
-    parts = [rest_features(model, seconds)]
-    for layer in model.record.layers:
-        for module in READERS:
-            units = getattr(layer, WIDTHS[module])
-            parts.append(module_features(model.record, layer, module, units, frames_of(model.record, seconds)[1]))
+    _, frames = model.record.frames_of(seconds)
+    groups = model.structure().groups.values()
+    parts = [rest_features(model, seconds), *(group_features(model, g, g.count, frames) for g in groups)]
     for part in parts:
         for name, value in part.items():
             total[name] += value

@@ -23,7 +23,7 @@ import onnxruntime
 
 from diminuendo.artifact import codec
 from diminuendo.artifact.banks import KEPT
-from diminuendo.artifact.weight_graph import FRONTEND, shorten_names
+from diminuendo.artifact.weight_graph import FRONTEND, WeightGraph, shorten_names
 from diminuendo.compression.quantization.config import QuantizeConfig
 from diminuendo.compression.quantization.integer import integer_products, quantize_dynamic, quantize_static
 from diminuendo.compression.quantization.mixed import Allocation, bits_of
@@ -32,7 +32,6 @@ from diminuendo.compression.quantization.sensitivity import Posteriors, sweep
 from diminuendo.compression.quantization.storage import (
     FP16,
     INT8_CHANNEL,
-    OUTPUT_LAYER,
     Storage,
     by_name,
     sees_one_channel,
@@ -93,14 +92,16 @@ def weight_rows(source: Path, score: Scorer) -> None:
         front: bool = True,
         short_kernels: bool = False,
     ):
+        at_the_end = WeightGraph(onnx.load(source)).output_weight()
+
         def choice(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
-            if name == OUTPUT_LAYER:
+            if name == at_the_end:
                 return output
             if sees_one_channel(operator, shape):
                 return Storage(4) if short_kernels else INT8_CHANNEL
             if operator == "Conv" and not front:
                 return INT8_CHANNEL
-            return storage_for(name, operator, shape, 4, size) if only in name else FP16
+            return storage_for(operator, shape, 4, size) if only in name else FP16
 
         model = store_by_choice(onnx.load(source), choice)
         shorten_names(model, KEPT)
@@ -128,7 +129,7 @@ def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: 
     posteriors = Posteriors(parent, audio)
     allocation = Allocation(sweep(posteriors, size, arguments.work))
     score.row("nothing (float32)", onnx.load(source))
-    choices = {"int4 weights": uniform(4, size)}
+    choices = {"int4 weights": uniform(4, size, output=WeightGraph(parent).output_weight())}
     for bits in arguments.bits:
         limit = bits * sum(harm.parameters for harm in allocation.start.values())
         chosen = allocation.within(limit, lambda harm: harm.parameters * harm.bits)

@@ -17,7 +17,6 @@ from diminuendo.artifact.banks import KEPT
 from diminuendo.artifact.onnx_file import metadata_of
 from diminuendo.artifact.weight_graph import WeightGraph, shorten_names
 from diminuendo.compression.quantization.storage import (
-    OUTPUT_LAYER,
     by_name,
     matrix_shape,
     sees_one_channel,
@@ -28,7 +27,7 @@ from diminuendo.models.conformer.config import ArchitectureConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.models.conformer.record import ConformerRecord, record_of
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from diminuendo.parameters.schema import FrontendConfig
 
 GROUPS = (32, 64, 128, 10_000)  # the last: one scale per output channel
@@ -111,12 +110,13 @@ def copy_of(model: onnx.ModelProto) -> onnx.ModelProto:
 def drawn_bits(model: onnx.ModelProto, mean: float) -> tuple[dict[str, int], float]:
     """Two to five bits a matrix at about this mean, six for the output layer, eight for short kernels."""
     rng = np.random.default_rng(0)
-    products = WeightGraph(model).products()
+    graph = WeightGraph(model)
+    products, output = graph.products(), graph.output_weight()
     sizes = {product.weight: int(np.prod(matrix_shape(product.operator, product.shape))) for product in products}
     bits = {}
     for product in products:
         short = sees_one_channel(product.operator, product.shape)
-        bits[product.weight] = 8 if short else 6 if product.weight == OUTPUT_LAYER else int(rng.integers(2, 6))
+        bits[product.weight] = 8 if short else 6 if product.weight == output else int(rng.integers(2, 6))
     free = sorted(name for name, width in bits.items() if width < 6)
 
     def now() -> float:

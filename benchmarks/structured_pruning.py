@@ -27,7 +27,8 @@ from diminuendo.family import current
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.store import load_model, parameter_count
+from diminuendo.models.model import parameter_count
+from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
 from diminuendo.training.recognise import dev_word_error_rate
 from diminuendo.training.trainer import train

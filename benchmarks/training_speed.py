@@ -33,7 +33,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, collate
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.record import record_of
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from diminuendo.parameters.load import load_params
 from diminuendo.parameters.schema import Params
 from diminuendo.training.trainer import Hooks, train

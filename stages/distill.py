@@ -14,8 +14,7 @@ def main() -> None:
 
         from diminuendo.compression.distillation.initialise import initialise_from_teacher
         from diminuendo.export.trained import deliver
-        from diminuendo.models.conformer.module import ConformerCTC
-        from diminuendo.models.conformer.record import record_of
+        from diminuendo.models.registry import build, record_of
         from diminuendo.models.store import load_model
         from diminuendo.training.trainer import train
 
@@ -23,7 +22,7 @@ def main() -> None:
         teacher = load_model(context.parent).model
         torch.manual_seed(params.seed)
         record = record_of(settings.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
-        student = ConformerCTC(record)
+        student = build(record)
         filled = []
         if settings.initialise == "teacher":
             filled = initialise_from_teacher(student, teacher, settings.teacher_layers)

@@ -23,8 +23,7 @@ def main() -> None:
     from diminuendo.data.prepared import PreparedCorpus
     from diminuendo.family import current
     from diminuendo.losses.objective import Objective
-    from diminuendo.models.conformer.module import ConformerCTC
-    from diminuendo.models.conformer.record import record_of
+    from diminuendo.models.registry import build, record_of
     from diminuendo.parameters import load_params
     from diminuendo.training.trainer import optimiser_for
 
@@ -32,7 +31,7 @@ def main() -> None:
     params = load_params(family.params)
     corpus = PreparedCorpus.open(family.corpus, verify=False)
     training = params.training_of("teacher")
-    model = ConformerCTC(
+    model = build(
         record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
     ).train()
     objective = Objective(params.teacher.losses, model, None)

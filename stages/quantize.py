@@ -78,8 +78,10 @@ def _fine_tune(context, member: str) -> dict:
         nominal = more["mean_bits"]
     else:
         nominal = NOMINAL_BITS[scheme]
-        choice = uniform(nominal, context.settings.group_size)
     parent = load_model(context.parent)
+    if scheme != "mixed":
+        output = f"{parent.model.structure().output}.weight"
+        choice = uniform(nominal, context.settings.group_size, output=output)
     teacher = load_model(context.teacher).model if context.settings.losses.needs_teacher else None
     put_on_grid(parent.model, choice)
     history = train(

@@ -10,14 +10,13 @@ def main() -> None:
         import torch
 
         from diminuendo.export.trained import deliver
-        from diminuendo.models.conformer.module import ConformerCTC
-        from diminuendo.models.conformer.record import record_of
+        from diminuendo.models.registry import build, record_of
         from diminuendo.training.trainer import train
 
         corpus, params = context.corpus, context.params
         torch.manual_seed(params.seed)
         record = record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
-        model = ConformerCTC(record)
+        model = build(record)
         history = train(
             model,
             corpus,

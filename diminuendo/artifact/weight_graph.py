@@ -45,6 +45,15 @@ class WeightGraph:
             if node.op_type in PRODUCTS and node.input[1] in self.initializers and not node.name.startswith(FRONTEND)
         ]
 
+    def output_weight(self) -> str | None:
+        """The weight of the product that gives the tokens: the last one before the graph's first output."""
+        made_by = {value: node for node in self.model.graph.node for value in node.output}
+        weights = {product.node: product.weight for product in self.products()}
+        node = made_by.get(self.model.graph.output[0].name)
+        while node is not None and node.name not in weights:
+            node = made_by.get(node.input[0]) if node.input else None
+        return None if node is None else weights[node.name]
+
     def parameters(self) -> Iterator[str]:
         """Names of the initializers that were trained: not the frontend's tables, not constants."""
         return (name for name in self.initializers if not name.startswith((FRONTEND, CONSTANT)))

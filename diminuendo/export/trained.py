@@ -8,7 +8,7 @@ from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.core.files import write_json
 from diminuendo.export.check import check_parity
 from diminuendo.export.write import export_model
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
 from diminuendo.models.store import save_model
 from diminuendo.training.trainer import write_history
 
@@ -18,7 +18,7 @@ HISTORY = "history.csv"
 
 def deliver(
     folder: Path,
-    model: ConformerCTC,
+    model: SpeechModel,
     *,
     name: str,
     tokens: list[str],

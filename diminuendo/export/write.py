@@ -7,16 +7,14 @@ from pathlib import Path
 import onnx
 
 from diminuendo.artifact.onnx_file import metadata_of, write_onnx
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.export.registry import build_onnx
+from diminuendo.models.model import SpeechModel, parameter_count
 
 
 def export_model(
-    path: str | Path, model: ConformerCTC, *, name: str, tokens: list[str], lineage: dict
+    path: str | Path, model: SpeechModel, *, name: str, tokens: list[str], lineage: dict
 ) -> onnx.ModelProto:
     """Write a trained model as the file that ships; its bytes depend on the arguments alone."""
-    from diminuendo.models.conformer.onnx_writer import build_onnx
-    from diminuendo.models.store import parameter_count
-
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
     exported = build_onnx(model, metadata)

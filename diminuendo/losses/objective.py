@@ -14,7 +14,7 @@ from diminuendo.losses.ctc import CTCLoss, SequenceTargets
 from diminuendo.losses.hidden import HiddenStates
 from diminuendo.losses.kl import FrameKL
 from diminuendo.losses.teacher import Teaching
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
 
 
 class Objective(nn.Module):
@@ -28,7 +28,7 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, config: LossConfig, student: ConformerCTC, teacher: ConformerCTC | None, *, kept: Path | None = None
+        self, config: LossConfig, student: SpeechModel, teacher: SpeechModel | None, *, kept: Path | None = None
     ):
         super().__init__()
         self.config = config

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
 from diminuendo.data.batches import Batch
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
 
 ASKED_AGAIN = "the teacher is asked again"
 
@@ -40,7 +40,7 @@ class Teaching:
         kept: folder for what was said of batches that have a ``key``; None: nothing is kept.
     """
 
-    def __init__(self, teacher: ConformerCTC, layers: set[int], student: ConformerCTC, kept: Path | None = None):
+    def __init__(self, teacher: SpeechModel, layers: set[int], student: SpeechModel, kept: Path | None = None):
         self.teacher, self.layers, self.kept = teacher.eval(), sorted(layers), kept
         self.same_features = teacher.record.frontend == student.record.frontend
 

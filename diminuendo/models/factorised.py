@@ -21,3 +21,15 @@ class FactorisedLinear(nn.Module):
 
 def linear(inputs: int, outputs: int, rank: int | None = None) -> nn.Module:
     return Linear(inputs, outputs) if rank is None else FactorisedLinear(inputs, outputs, rank)
+
+
+def linear_shape(module: nn.Module) -> tuple[int, int, int | None]:
+    """Inputs, outputs and rank of a linear layer; None: it is dense."""
+    if isinstance(module, FactorisedLinear):
+        return module.down.in_features, module.up.out_features, module.down.out_features
+    return module.in_features, module.out_features, None
+
+
+def linear_weights(module: nn.Module) -> int:
+    """Weights of a linear layer, its bias not counted."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)

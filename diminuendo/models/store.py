@@ -6,15 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, write_json
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import ConformerRecord
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.registry import build, record_from
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -24,11 +23,11 @@ WEIGHTS = "model.safetensors"
 class StoredModel:
     """A model in evaluation mode and the tokens of its outputs."""
 
-    model: ConformerCTC
+    model: SpeechModel
     tokens: list[str]
 
 
-def save_model(folder: str | Path, model: ConformerCTC, tokens: list[str]) -> None:
+def save_model(folder: str | Path, model: SpeechModel, tokens: list[str]) -> None:
     """Write the record, the tokens and the weights into ``folder``; the bytes depend on them alone."""
     folder = Path(folder)
     write_json(folder / CONFIG, {"architecture": model.record.model_dump(), "tokens": tokens})
@@ -46,10 +45,11 @@ def load_model(folder: str | Path) -> StoredModel:
     folder = Path(folder)
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        record = ConformerRecord.model_validate(stored["architecture"])
-        model = ConformerCTC(record)
+        model = build(record_from(stored["architecture"]))
         model.load_state_dict(load_file(folder / WEIGHTS))
         return StoredModel(model.eval(), list(stored["tokens"]))
+    except UserError as error:  # a kind that is not known
+        raise UserError(f"{folder / CONFIG}: {error}") from None
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename or folder / WEIGHTS}: not there; {folder} is not a trained model "
@@ -59,7 +59,3 @@ def load_model(folder: str | Path) -> StoredModel:
         raise UserError(
             f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`"
         ) from error
-
-
-def parameter_count(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

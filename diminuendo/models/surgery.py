@@ -7,16 +7,6 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 
-# The linear layers of each module that write its units, and the one that reads them.
-WRITERS = {
-    "feed_forward_1": ("up",),
-    "attention": ("query", "key", "value"),
-    "convolution": ("value", "gate"),
-    "feed_forward_2": ("up",),
-}
-READERS = {"feed_forward_1": "down", "attention": "out", "convolution": "out", "feed_forward_2": "down"}
-WIDTHS = {module: "heads" if module == "attention" else module for module in READERS}  # keys of the layer's record
-
 
 def is_factorised(state: State, path: str) -> bool:
     """Whether the linear layer at ``path`` is a pair of ``down`` and ``up``."""
@@ -64,6 +54,17 @@ def drop(state: State, path: str) -> None:
     """Remove a module's tensors, in place."""
     for name in [name for name in state if name.startswith(f"{path}.")]:
         del state[name]
+
+
+def keep_rows(state: State, path: str, kept: Tensor) -> None:
+    """Leave only these values of every tensor of a module that has one for each row, in place."""
+    for name in [name for name in state if name.startswith(f"{path}.") and state[name].dim()]:
+        state[name] = state[name][kept]
+
+
+def renamed(state: State, old: str, new: str) -> State:
+    """The tensors of the module at ``old``, under the names of one at ``new``."""
+    return {new + name[len(old) :]: tensor for name, tensor in state.items() if name.startswith(f"{old}.")}
 
 
 def unit_rows(units: Tensor, width: int) -> Tensor:

@@ -9,11 +9,11 @@ from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
 from diminuendo.losses.ctc import greedy_targets
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
 
 
 @torch.inference_mode()
-def transcribe_batches(model: ConformerCTC, batches: Iterable[Batch], tokenizer) -> tuple[list[str], list[str]]:
+def transcribe_batches(model: SpeechModel, batches: Iterable[Batch], tokenizer) -> tuple[list[str], list[str]]:
     """Reference and best-path hypothesis of every utterance."""
     was_training = model.training
     model.eval()
@@ -28,7 +28,7 @@ def transcribe_batches(model: ConformerCTC, batches: Iterable[Batch], tokenizer)
     return references, hypotheses
 
 
-def dev_word_error_rate(model: ConformerCTC, batches: Iterable[Batch], tokenizer) -> float:
+def dev_word_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer) -> float:
     """Word errors over reference words, with the best path."""
     import jiwer
 

@@ -28,7 +28,7 @@ from diminuendo.data.batches import Batch, BatchSource
 from diminuendo.features.spec_augment import spec_augment
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
 from diminuendo.training.checkpoint import MovingAverage, Progress, load_checkpoint, save_checkpoint
 from diminuendo.training.recognise import dev_word_error_rate
 
@@ -76,14 +76,14 @@ def optimiser_for(model: nn.Module, objective: nn.Module, config: TrainingConfig
 
 
 def train(
-    model: ConformerCTC,
+    model: SpeechModel,
     corpus,
     config: TrainingConfig,
     losses: LossConfig,
     *,
     seed: int,
     work: Path,
-    teacher: ConformerCTC | None = None,
+    teacher: SpeechModel | None = None,
     tracker: Tracker | None = None,
     hooks: Hooks = Hooks(),
     keep: str = "best",

@@ -39,7 +39,7 @@ def test_the_teachers_size_is_about_right(tmp_path, monkeypatch):
 
     from diminuendo.models.conformer.module import ConformerCTC
     from diminuendo.models.conformer.record import record_of
-    from diminuendo.models.store import parameter_count
+    from diminuendo.models.model import parameter_count
 
     raw = minute_params()
     raw["teacher"]["architecture"] |= {"width": 144, "heads": 4, "feed_forward": 576, "layers": 4}

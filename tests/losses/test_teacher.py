@@ -71,7 +71,7 @@ def test_a_killed_run_ends_with_the_same_bytes_whatever_was_kept(tmp_path, step)
     whole = distil(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         distil(tmp_path / "killed", stop_after=step)
-    kept = sorted((tmp_path / "killed" / "taught").iterdir())
+    kept = sorted((tmp_path / "killed" / "teacher_outputs").iterdir())
     assert kept
     kept[0].unlink()  # asked again, and the same
     assert distil(tmp_path / "killed") == whole

@@ -13,7 +13,7 @@ from diminuendo.export.check import check_parity
 from diminuendo.export.trained import deliver
 from diminuendo.export.write import export_model
 from diminuendo.models.conformer.onnx_writer import build_onnx
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from tests.factories.models import onnx_outputs, speech_batch, tiny_layer, tiny_model
 
 TOKENS = ["<blank>", "▁", "a", "b", "c", "d"]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from diminuendo.core.errors import UserError
-from diminuendo.models.store import load_model, parameter_count, save_model
+from diminuendo.models.model import parameter_count
+from diminuendo.models.store import load_model, save_model
 from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
 
 TOKENS = ["<blank>", "▁", "a", "b", "c", "d"]

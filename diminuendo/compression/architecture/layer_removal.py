@@ -14,16 +14,17 @@ from diminuendo.compression.architecture.config import RemoveLayersConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import BatchSource, spread
 from diminuendo.losses.kl import FrameKL
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.registry import build
+from diminuendo.models.surgery import renamed
 
 MEASURED_SECONDS = 120.0  # of dev: enough to rank layers, and seconds of work
 
 
 @torch.no_grad()
 def remove_layers(
-    model: ConformerCTC, corpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
-) -> tuple[ConformerCTC, dict]:
+    model: SpeechModel, corpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
+) -> tuple[SpeechModel, dict]:
     """A copy of ``model`` without ``config.count`` layers, in evaluation mode, and the table of what each was worth.
 
     Raises:
@@ -61,7 +62,7 @@ def remove_layers(
     return smaller, summary
 
 
-def _divergence(model: ConformerCTC, layers: list[nn.Module], heard: list, whole: list) -> float:
+def _divergence(model: SpeechModel, layers: list[nn.Module], heard: list, whole: list) -> float:
     model.layers = nn.ModuleList(layers)
     total = frames = 0.0
     for features, (log_probs, lengths) in zip(heard, whole):
@@ -71,18 +72,12 @@ def _divergence(model: ConformerCTC, layers: list[nn.Module], heard: list, whole
     return total / frames
 
 
-def without_layers(model: ConformerCTC, kept: list[int]) -> ConformerCTC:
+def without_layers(model: SpeechModel, kept: list[int]) -> SpeechModel:
     """A copy of ``model`` with these layers only, in evaluation mode."""
-    place = {str(old): str(new) for new, old in enumerate(kept)}
-    state = {}
-    for name, tensor in model.state_dict().items():
-        parts = name.split(".")
-        if parts[0] == "layers":
-            if parts[1] not in place:
-                continue
-            parts[1] = place[parts[1]]
-        state[".".join(parts)] = tensor.clone()
-    layers = tuple(model.record.layers[i] for i in kept)
-    smaller = ConformerCTC(model.record.model_copy(update={"layers": layers}))
-    smaller.load_state_dict(state)
+    whole, layers = model.state_dict(), model.structure().layers
+    state = {name: tensor for name, tensor in whole.items() if not name.startswith(tuple(f"{p}." for p in layers))}
+    for place, index in zip(layers, kept):
+        state |= renamed(whole, layers[index], place)
+    smaller = build(model.record.with_layers(kept))
+    smaller.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
     return smaller.eval()

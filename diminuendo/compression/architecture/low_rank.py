@@ -20,25 +20,10 @@ from torch import Tensor, nn
 from diminuendo.compression.architecture.config import LowRankConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import LayerRecord
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.registry import build
 from diminuendo.models.surgery import State, bias_name, dense_weight, drop, is_factorised
 
-LINEARS = (
-    "feed_forward_1.up",
-    "feed_forward_1.down",
-    "attention.query",
-    "attention.key",
-    "attention.value",
-    "attention.out",
-    "convolution.value",
-    "convolution.gate",
-    "convolution.out",
-    "feed_forward_2.up",
-    "feed_forward_2.down",
-)
-SUBSAMPLING = "subsampling.out"
 MEASURED_SECONDS = 120.0  # of train, for the moments: thousands of frames for a few hundred directions
 SMALLEST_VARIANCE = 1e-6  # of the largest
 
@@ -68,14 +53,6 @@ class Spectrum:
         return squares / max(squares[-1], np.finfo(float).tiny)
 
 
-def linear_paths(model: ConformerCTC) -> list[str]:
-    """All linear layers but the last, which makes the tokens."""
-    paths = [SUBSAMPLING] if model.record.subsampling_channels else []  # a convolution over time is none
-    for index, layer in enumerate(model.layers):
-        paths += [f"layers.{index}.{name}" for name in LINEARS if getattr(layer, name.split(".")[0]) is not None]
-    return paths
-
-
 @dataclass
 class Moments:
     """Of the inputs of one linear layer, over all frames."""
@@ -94,9 +71,9 @@ class Moments:
 
 
 @torch.no_grad()
-def input_moments(model: ConformerCTC, batches: Iterable[Batch]) -> dict[str, Moments]:
+def input_moments(model: SpeechModel, batches: Iterable[Batch]) -> dict[str, Moments]:
     """Moments of the inputs of every linear layer, by path."""
-    moments = {path: Moments() for path in linear_paths(model)}
+    moments = {path: Moments() for path in model.structure().linears}
 
     def watch(seen: Moments, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0].flatten(0, -2).double()
@@ -118,11 +95,11 @@ def input_moments(model: ConformerCTC, batches: Iterable[Batch]) -> dict[str, Mo
 
 
 @torch.no_grad()
-def spectra_of(model: ConformerCTC, moments: dict[str, Moments]) -> dict[str, Spectrum]:
+def spectra_of(model: SpeechModel, moments: dict[str, Moments]) -> dict[str, Spectrum]:
     """Decompositions of all linear layers but the last, by path."""
     state = model.state_dict()
     found = {}
-    for path in linear_paths(model):
+    for path in model.structure().linears:
         variances, axes = torch.linalg.eigh(moments[path].covariance)
         # Directions that the inputs never take would be divided by nothing.
         deviations = variances.clamp(min=max(variances.max().item(), 1e-12) * SMALLEST_VARIANCE).sqrt()
@@ -183,8 +160,8 @@ def _hull_steps(path: str, s: Spectrum) -> list[tuple[float, str, int, int, int]
 
 
 def factorise(
-    model: ConformerCTC, corpus, config: LowRankConfig, *, batch_seconds: float, seed: int
-) -> tuple[ConformerCTC, dict]:
+    model: SpeechModel, corpus, config: LowRankConfig, *, batch_seconds: float, seed: int
+) -> tuple[SpeechModel, dict]:
     """A copy of ``model`` with factorised linear layers, in evaluation mode, and the figures of what was done.
 
     Raises:
@@ -211,20 +188,12 @@ def factorise(
     return smaller, summary
 
 
-def with_ranks(model: ConformerCTC, spectra: dict[str, Spectrum], ranks: dict[str, int]) -> ConformerCTC:
+def with_ranks(model: SpeechModel, spectra: dict[str, Spectrum], ranks: dict[str, int]) -> SpeechModel:
     """A copy of ``model`` whose linear layers at these paths are factorised to these ranks."""
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    layers = [record.model_dump() for record in model.record.layers]
-    update: dict = {}
     for path, rank in ranks.items():
         _factors(state, path, spectra[path], rank)
-        if path == SUBSAMPLING:
-            update["subsampling_rank"] = rank
-        else:
-            _, index, name = path.split(".", 2)
-            layers[int(index)]["ranks"] = {**layers[int(index)]["ranks"], name: rank}
-    update["layers"] = tuple(LayerRecord(**layer) for layer in layers)
-    smaller = ConformerCTC(model.record.model_copy(update=update))
+    smaller = build(model.record.with_ranks(ranks))
     smaller.load_state_dict(state)
     return smaller.eval()
 

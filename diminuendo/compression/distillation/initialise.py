@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from diminuendo.core.errors import UserError
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import LayerRecord
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.structure import Structure, UnitGroup
 from diminuendo.models.surgery import (
-    READERS,
-    WIDTHS,
-    WRITERS,
     State,
     dense_weight,
     drop,
     keep_inputs,
     keep_outputs,
+    keep_rows,
+    renamed,
     unit_rows,
 )
 
@@ -35,7 +35,7 @@ def layer_map(student_layers: int, teacher_layers: int) -> list[int]:
 
 @torch.no_grad()
 def initialise_from_teacher(
-    student: ConformerCTC, teacher: ConformerCTC, layers: Sequence[int] | None = None
+    student: SpeechModel, teacher: SpeechModel, layers: Sequence[int] | None = None
 ) -> list[str]:
     """Copy what fits, in place; returns the names of the student's tensors that were filled.
 
@@ -55,39 +55,44 @@ def initialise_from_teacher(
             f"teacher_layers: {mapping} for a student of {len(student.layers)} layers and a teacher of "
             f"{len(teacher.layers)}; give one index from 0 to {len(teacher.layers) - 1} for every layer of the student"
         )
-    source = {name: tensor for name, tensor in teacher.state_dict().items() if not name.startswith("layers.")}
-    for ours, theirs in enumerate(mapping):
-        source |= _layer_of(teacher, theirs, ours, student.record.layers[ours])
+    theirs, ours = teacher.structure(), student.structure()
+    whole = teacher.state_dict()
+    source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in theirs.layers))}
+    for index, taken in enumerate(mapping):
+        source |= _layer_of(whole, theirs, taken, ours, index)
     filled = []
     for name, tensor in student.state_dict().items():
-        theirs = source.get(name)
-        if theirs is None or theirs.dim() != tensor.dim() or any(a > b for a, b in zip(tensor.shape, theirs.shape)):
+        given = source.get(name)
+        if given is None or given.dim() != tensor.dim() or any(a > b for a, b in zip(tensor.shape, given.shape)):
             continue
-        tensor.copy_(theirs[tuple(slice(0, size) for size in tensor.shape)])
+        tensor.copy_(given[tuple(slice(0, size) for size in tensor.shape)])
         filled.append(name)
     return filled
 
 
-def _layer_of(teacher: ConformerCTC, theirs: int, ours: int, wanted: LayerRecord) -> State:
-    """The tensors of a teacher's layer under the names of the student's, with as many units as it wants, or all."""
-    have, old, new = teacher.record.layers[theirs], f"layers.{theirs}.", f"layers.{ours}."
-    state = {new + name.removeprefix(old): t for name, t in teacher.state_dict().items() if name.startswith(old)}
-    for module, reader in READERS.items():
-        path, key = f"{new}{module}", WIDTHS[module]
-        width = have.head_width if module == "attention" else 1
-        count, keep = getattr(have, key), getattr(wanted, key)
-        if module == "attention" and count and keep and wanted.head_width != have.head_width:
-            drop(state, path)
+def _layer_of(whole: State, theirs: Structure, taken: int, ours: Structure, index: int) -> State:
+    """The tensors of a teacher's layer under the names of the student's, with as many units as it has, or all."""
+    old, new = theirs.layers[taken], ours.layers[index]
+    state = renamed(whole, old, new)
+    for key, wanted in ours.groups.items():
+        have = theirs.groups.get((taken, key[1]))
+        if key[0] != index or have is None:
             continue
-        if not 0 < keep < count:
-            continue
-        written = torch.stack([dense_weight(state, f"{path}.{writer}").square().sum(1) for writer in WRITERS[module]])
-        read = dense_weight(state, f"{path}.{reader}").square().sum(0)
-        weight = written.sum(0).view(count, width).sum(1) * read.view(count, width).sum(1)
-        rows = unit_rows(torch.argsort(weight, descending=True, stable=True)[:keep].sort().values, width)
-        for writer in WRITERS[module]:
-            keep_outputs(state, f"{path}.{writer}", rows)
-        keep_inputs(state, f"{path}.{reader}", rows)
-        for name in [n for n in state if n.startswith((f"{path}.depthwise.", f"{path}.batch_norm."))]:
-            state[name] = state[name][rows] if state[name].dim() else state[name]
+        if wanted.width != have.width:  # rows of other units: of heads, the rotation pairs other ones
+            drop(state, wanted.path)
+        elif wanted.count < have.count:
+            rows = unit_rows(_heaviest(state, wanted, have.count), have.width)
+            for writer in wanted.writers:
+                keep_outputs(state, writer, rows)
+            for path in wanted.between:
+                keep_rows(state, path, rows)
+            keep_inputs(state, wanted.reader, rows)
     return state
+
+
+def _heaviest(state: State, wanted: UnitGroup, count: int) -> Tensor:
+    """Which of so many units have the largest weights, in ascending order."""
+    written = torch.stack([dense_weight(state, path).square().sum(1) for path in wanted.writers]).sum(0)
+    read = dense_weight(state, wanted.reader).square().sum(0)
+    weight = written.view(count, wanted.width).sum(1) * read.view(count, wanted.width).sum(1)
+    return torch.argsort(weight, descending=True, stable=True)[: wanted.count].sort().values

@@ -14,9 +14,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from diminuendo.compression.pruning.cost import Costs, Key
+from diminuendo.compression.pruning.cost import Costs
 from diminuendo.compression.pruning.importance import Scores
 from diminuendo.core.errors import UserError
+from diminuendo.models.structure import Key
 
 TOLERANCE = 0.03  # a budget is used up to within this share of it, and never exceeded
 

@@ -7,6 +7,7 @@ factors is multiplied out where that is smaller.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,12 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from diminuendo.compression.pruning.importance import KINDS, units_of
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
-from diminuendo.models.surgery import READERS, WRITERS, saves
-
-Key = tuple[int, str]  # (layer, module)
+from diminuendo.models.factorised import linear_shape, linear_weights
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.structure import Key, UnitGroup
+from diminuendo.models.surgery import saves
 
 
 @dataclass(frozen=True)
@@ -61,95 +60,85 @@ class Prices:
     call: float = 7.84e6
 
 
-def product_weights(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
-    """Weights of the linear layers of a module, each of which is one multiply-accumulate a frame."""
-    inner = units * layer.head_width if module == "attention" else units
+def product_weights(model: SpeechModel, group: UnitGroup, units: int) -> int:
+    """Weights of the linear products of a group, each of which is one multiply-accumulate a frame."""
+    rows = units * group.width
 
-    def weights(name: str, inputs: int, outputs: int) -> int:
-        rank = layer.ranks.get(f"{module}.{name}")
+    def weights(path: str, writes: bool) -> int:
+        inputs, outputs, rank = linear_shape(model.get_submodule(path))
+        inputs, outputs = (inputs, rows) if writes else (rows, outputs)
         return rank * (inputs + outputs) if rank and saves(rank, outputs, inputs) else inputs * outputs
 
-    written = sum(weights(name, record.width, inner) for name in WRITERS[module])
-    return written + weights(READERS[module], inner, record.width)
+    return sum(weights(path, writes=True) for path in group.writers) + weights(group.reader, writes=False)
 
 
-def parameters_of(record: ConformerRecord, layer: LayerRecord, module: str, units: int) -> int:
-    """Parameters of a module with this many units; none without units."""
+def parameters_of(model: SpeechModel, group: UnitGroup, units: int) -> int:
+    """Parameters of a group's module with this many units; none without units."""
     if not units:
         return 0
-    D = record.width
-    vectors = {
-        "attention": 3 * units * layer.head_width,
-        "convolution": units * (2 + layer.kernel + 1 + 2),  # biases of the gated unit, depthwise, batch norm
-    }.get(module, units)
-    return product_weights(record, layer, module, units) + vectors + D + 2 * D  # the reader's bias and the norm
+    module = model.get_submodule(group.path)
+    # One bias a row and writer, and what stands between; the norm and the reader's bias stay as they are.
+    between = sum(parameter_count(model.get_submodule(path)) for path in group.between)
+    per_row = len(group.writers) + between // group.rows
+    products = sum(linear_weights(model.get_submodule(path)) for path in group.products)
+    fixed = parameter_count(module) - products - per_row * group.rows
+    return product_weights(model, group, units) + per_row * units * group.width + fixed
 
 
-def module_features(
-    record: ConformerRecord, layer: LayerRecord, module: str, units: int, frames: int
-) -> dict[str, float]:
+def group_features(model: SpeechModel, group: UnitGroup, units: int, frames: int) -> dict[str, float]:
     """What a module does for an utterance of this many encoder frames, by the names of :class:`Prices`."""
     if not units:
         return {}
-    kind = "attention" if module == "attention" else KINDS[module]
-    inner = units * layer.head_width if module == "attention" else units
-    macs = frames * product_weights(record, layer, module, units)
-    if module == "attention":
-        macs += 2 * frames * frames * inner
-    if module == "convolution":
-        macs += frames * inner * layer.kernel
-    return {f"{kind}_call": 1, f"{kind}_inner": frames * inner, "stream": frames * record.width, "mac": macs}
+    rows = units * group.width
+    macs = frames * product_weights(model, group, units) + frames * rows * group.row_macs
+    if group.attends:
+        macs += 2 * frames * frames * rows
+    stream = frames * model.structure().width
+    return {f"{group.operator}_call": 1, f"{group.operator}_inner": frames * rows, "stream": stream, "mac": macs}
 
 
-def rest_features(model: ConformerCTC, seconds: float) -> dict[str, float]:
-    """What is done besides the modules: frontend, subsampling, the layers' norms and the output."""
-    record = model.record
-    feature_frames, frames = frames_of(record, seconds)
+def rest_features(model: SpeechModel, seconds: float) -> dict[str, float]:
+    """What is done besides the modules: frontend, what stands before the layers, their norms and the output."""
+    record, structure = model.record, model.structure()
+    feature_frames, frames = record.frames_of(seconds)
+    was_training = model.training
+    model.eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.subsampling(torch.zeros(1, record.frontend.mels, feature_frames), torch.tensor([feature_frames]))
-    strided = counter.get_total_flops() / 2
-    over_time = 0 if record.subsampling_channels else strided  # one product, as those of the layers
+        model.embed(torch.zeros(1, record.frontend.mels, feature_frames), torch.tensor([feature_frames]))
+    model.train(was_training)
+    front = counter.get_total_flops() / 2
+    product = front if structure.front_is_product else 0
+    output = linear_weights(model.get_submodule(structure.output))
     return {
         "call": 1,
         "feature_frame": feature_frames,
-        "subsampling": strided - over_time,
-        "stream": frames * record.width * len(record.layers),
-        "mac": frames * record.width * record.vocabulary + over_time,
+        "subsampling": front - product,
+        "stream": frames * structure.width * len(structure.layers),
+        "mac": frames * output + product,
     }
-
-
-def frames_of(record: ConformerRecord, seconds: float) -> tuple[int, int]:
-    """Frames of the features and of the encoder."""
-    features = max(1, round(seconds / record.frontend.hop_seconds))
-    return features, -(-features // record.subsampling)
 
 
 def priced(features: dict[str, float], prices: Prices) -> float:
     return sum(getattr(prices, name) * value for name, value in features.items())
 
 
-def parameter_costs(model: ConformerCTC) -> Costs:
-    record = model.record
-    tables = _tables(model, partial(parameters_of, record))
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    return Costs("parameters", tables, everything - sum(float(table[-1]) for table in tables.values()))
+def parameter_costs(model: SpeechModel) -> Costs:
+    tables = _tables(model, partial(parameters_of, model))
+    return Costs("parameters", tables, parameter_count(model) - sum(float(table[-1]) for table in tables.values()))
 
 
-def latency_costs(model: ConformerCTC, seconds: float, prices: Prices = Prices()) -> Costs:
+def latency_costs(model: SpeechModel, seconds: float, prices: Prices = Prices()) -> Costs:
     """Modelled time on one thread for an utterance of ``seconds``, in multiply-accumulates."""
-    record = model.record
-    _, frames = frames_of(record, seconds)
+    _, frames = model.record.frames_of(seconds)
 
-    def cost(layer: LayerRecord, module: str, units: int) -> float:
-        return priced(module_features(record, layer, module, units, frames), prices)
+    def cost(group: UnitGroup, units: int) -> float:
+        return priced(group_features(model, group, units, frames), prices)
 
     return Costs("latency", _tables(model, cost), priced(rest_features(model, seconds), prices))
 
 
-def _tables(model: ConformerCTC, cost) -> dict[Key, Tensor]:
+def _tables(model: SpeechModel, cost: Callable[[UnitGroup, int], float]) -> dict[Key, Tensor]:
     return {
-        (index, module): torch.tensor(
-            [cost(model.record.layers[index], module, units) for units in range(count + 1)], dtype=torch.float64
-        )
-        for (index, module), (_, count) in units_of(model).items()
+        key: torch.tensor([cost(group, units) for units in range(group.count + 1)], dtype=torch.float64)
+        for key, group in model.structure().groups.items()
     }

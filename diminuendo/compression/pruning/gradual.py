@@ -8,18 +8,19 @@ from torch import Tensor
 
 from diminuendo.compression.pruning.budget import choose_within
 from diminuendo.compression.pruning.config import StructuredConfig
-from diminuendo.compression.pruning.cost import Costs, Key, latency_costs, parameter_costs
+from diminuendo.compression.pruning.cost import Costs, latency_costs, parameter_costs
 from diminuendo.compression.pruning.importance import Scores, measure_importance
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
 from diminuendo.config.training import TrainingConfig
 from diminuendo.core.errors import UserError
 from diminuendo.losses.config import LossConfig
-from diminuendo.models.conformer.module import ConformerCTC
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.structure import Key
 from diminuendo.training.trainer import Tracker, train
 
 
 def prune_in_rounds(
-    parent: ConformerCTC,
+    parent: SpeechModel,
     corpus,
     training: TrainingConfig,
     losses: LossConfig,
@@ -27,10 +28,10 @@ def prune_in_rounds(
     *,
     seed: int,
     work: Path,
-    teacher: ConformerCTC | None = None,
+    teacher: SpeechModel | None = None,
     tracker: Tracker | None = None,
     name: str = "model",
-) -> tuple[ConformerCTC, list[dict], dict]:
+) -> tuple[SpeechModel, list[dict], dict]:
     """A copy of ``parent`` with fewer units, the history of the training between rounds, and the summary.
 
     Every round removes the same share of what the budget measures, and the model trains for ``round_epochs`` between
@@ -68,7 +69,7 @@ def prune_in_rounds(
     return model, history, _summary(parent, model, corpus, config, costs)
 
 
-def costs_of(model: ConformerCTC, corpus, config: StructuredConfig) -> Costs | None:
+def costs_of(model: SpeechModel, corpus, config: StructuredConfig) -> Costs | None:
     """The table of what the budget limits; none where shares of each kind are removed."""
     if config.latency is not None:
         return latency_costs(model, sum(utterance.duration for utterance in corpus.dev) / len(corpus.dev))
@@ -93,14 +94,14 @@ def target_share(config: StructuredConfig, costs: Costs) -> float:
 
 
 def _kept(
-    model: ConformerCTC, scores: Scores, corpus, config: StructuredConfig, budget: float | None
+    model: SpeechModel, scores: Scores, corpus, config: StructuredConfig, budget: float | None
 ) -> dict[Key, Tensor]:
     if budget is None:
-        return choose(scores, config)
+        return choose(model.structure(), scores, config)
     return choose_within(scores, costs_of(model, corpus, config), budget)
 
 
-def _summary(parent: ConformerCTC, model: ConformerCTC, corpus, config: StructuredConfig, costs: Costs | None) -> dict:
+def _summary(parent: SpeechModel, model: SpeechModel, corpus, config: StructuredConfig, costs: Costs | None) -> dict:
     summary = summary_of(parent, model)
     if costs:
         achieved = costs_of(model, corpus, config).whole / costs.whole

@@ -16,40 +16,21 @@ from diminuendo.config.training import TrainingConfig
 from diminuendo.data.batches import BatchSource
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.surgery import READERS, WIDTHS
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.structure import Key
 
-# Module to its kind of unit.
-KINDS = {
-    "feed_forward_1": "feed_forward",
-    "attention": "heads",
-    "convolution": "convolution",
-    "feed_forward_2": "feed_forward",
-}
-
-Scores = dict[tuple[int, str], Tensor]  # (layer, module) to one score per unit
-
-
-def units_of(model: ConformerCTC) -> dict[tuple[int, str], tuple[nn.Module, int]]:
-    """For every module that is there: the linear layer that reads its units, and their number."""
-    found = {}
-    for index, layer in enumerate(model.layers):
-        for module, reader in READERS.items():
-            part = getattr(layer, module)
-            if part is not None:
-                found[index, module] = (getattr(part, reader), getattr(model.record.layers[index], WIDTHS[module]))
-    return found
+Scores = dict[Key, Tensor]  # one score per unit of every group
 
 
 def measure_importance(
-    model: ConformerCTC,
+    model: SpeechModel,
     corpus,
     training: TrainingConfig,
     losses: LossConfig,
     *,
     seed: int,
     batches: int,
-    teacher: ConformerCTC | None = None,
+    teacher: SpeechModel | None = None,
 ) -> Scores:
     """Scores over the first ``batches`` training batches, augmented as in training; the model is not changed.
 
@@ -62,9 +43,9 @@ def measure_importance(
     model.eval()  # dropout off, and an utterance's gradient free of its neighbours in the batch
     scores: Scores = {}
     handles, heard = [], 0
-    for key, (reader, count) in units_of(model).items():
-        scores[key] = torch.zeros(count, dtype=torch.float64)
-        handles.append(reader.register_forward_pre_hook(partial(_watch, scores[key])))
+    for key, group in model.structure().groups.items():
+        scores[key] = torch.zeros(group.count, dtype=torch.float64)
+        handles.append(model.get_submodule(group.reader).register_forward_pre_hook(partial(_watch, scores[key])))
     try:
         for batch in _training_batches(corpus, training, seed, batches):
             features, frames = model.frontend(batch.waveform, batch.lengths)

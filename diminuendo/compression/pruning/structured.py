@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from diminuendo.compression.pruning.config import StructuredConfig
-from diminuendo.compression.pruning.importance import KINDS, Scores
-from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import LayerRecord
-from diminuendo.models.store import parameter_count
+from diminuendo.compression.pruning.importance import Scores
+from diminuendo.core.errors import UserError
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.registry import build
+from diminuendo.models.structure import Key, Structure, UnitGroup
 from diminuendo.models.surgery import (
-    READERS,
-    WIDTHS,
-    WRITERS,
     State,
     bias_name,
     drop,
     is_factorised,
     keep_inputs,
     keep_outputs,
+    keep_rows,
     multiply_out,
     saves,
     unit_rows,
 )
 
-HALF = {"feed_forward_1": 0.5, "attention": 1.0, "convolution": 1.0, "feed_forward_2": 0.5}  # weight in the residual
+KINDS = ("heads", "feed_forward", "convolution")  # of units, for which shares may be given
 
 
-def choose(scores: Scores, config: StructuredConfig) -> dict[tuple[int, str], Tensor]:
+def choose(structure: Structure, scores: Scores, config: StructuredConfig) -> dict[Key, Tensor]:
     """Units to keep, in ascending order: of every kind the least important over all layers are left out.
 
     Scores are changes of one loss, so units of different layers compare as they are. A module may lose all its units;
     of a kind, at least one unit stays.
+
+    Raises:
+        UserError: a share of a kind of units that the model does not have.
     """
+    kinds = {key: group.kind for key, group in structure.groups.items()}
+    for kind in KINDS:
+        if getattr(config, kind) and kind not in kinds.values():
+            found = ", ".join(sorted(set(kinds.values()))) or "none"
+            raise UserError(f"structured.{kind}: the model has no such units; it has: {found}")
     kept = {}
-    for kind in sorted(set(KINDS.values())):
-        keys = [key for key in sorted(scores) if KINDS[key[1]] == kind]
-        if not keys:
-            continue
+    for kind in sorted({kinds[key] for key in scores}):
+        keys = [key for key in sorted(scores) if kinds[key] == kind]
         everything = torch.cat([scores[key] for key in keys])
         order = torch.argsort(everything, stable=True)
         alive = torch.ones(len(everything), dtype=torch.bool)
@@ -49,77 +56,78 @@ def choose(scores: Scores, config: StructuredConfig) -> dict[tuple[int, str], Te
 
 
 @torch.no_grad()
-def keep_units(model: ConformerCTC, kept: dict[tuple[int, str], Tensor]) -> ConformerCTC:
-    """A copy of ``model`` with these units of every (layer, module) only, in evaluation mode.
+def keep_units(model: SpeechModel, kept: dict[Key, Tensor]) -> SpeechModel:
+    """A copy of ``model`` with these units of every group only, in evaluation mode.
 
-    A module without units is left out; its bias, which it adds to every frame, moves to the layer before it.
+    A module without units is left out; its bias, which it adds to every frame, moves to what comes before it.
     """
+    groups = model.structure().groups
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    layers = [record.model_dump() for record in model.record.layers]
-    for (index, module), units in sorted(kept.items()):
-        layer, path = layers[index], f"layers.{index}.{module}"
-        layer[WIDTHS[module]] = len(units)
+    counts = {key: group.count for key, group in groups.items()}
+    dense: dict[str, None] = {}
+    for key, units in sorted(kept.items()):
+        group = groups[key]
+        counts[key] = len(units)
         if not len(units):
-            _absorb_bias(state, layers, index, module)
-            drop(state, path)
-            layer["ranks"] = {k: rank for k, rank in layer["ranks"].items() if not k.startswith(f"{module}.")}
+            _move_bias(state, group, groups, counts)
+            drop(state, group.path)
             continue
-        rows = unit_rows(units, layer["head_width"] if module == "attention" else 1)
-        for writer in WRITERS[module]:
-            keep_outputs(state, f"{path}.{writer}", rows)
-        if module == "convolution":
-            for name in ("weight", "bias"):
-                state[f"{path}.depthwise.{name}"] = state[f"{path}.depthwise.{name}"][rows]
-            for name in ("weight", "bias", "running_mean", "running_var"):
-                state[f"{path}.batch_norm.{name}"] = state[f"{path}.batch_norm.{name}"][rows]
-        keep_inputs(state, f"{path}.{READERS[module]}", rows)
-        for name in (*WRITERS[module], READERS[module]):
-            _densify(state, layer, path, f"{module}.{name}")
-    record = model.record.model_copy(update={"layers": tuple(LayerRecord(**layer) for layer in layers)})
-    smaller = ConformerCTC(record)
+        rows = unit_rows(units, group.width)
+        for writer in group.writers:
+            keep_outputs(state, writer, rows)
+        for path in group.between:
+            keep_rows(state, path, rows)
+        keep_inputs(state, group.reader, rows)
+        for path in group.products:
+            if _densify(state, path):
+                dense[path] = None
+    smaller = build(model.record.with_units({key: counts[key] for key in kept}).with_ranks(dense))
     smaller.load_state_dict(state)
     return smaller.eval()
 
 
-def _densify(state: State, layer: dict, path: str, name: str) -> None:
-    """A pair of factors that has become larger than its product is multiplied out."""
-    at = f"{path}.{name.split('.')[1]}"
-    if is_factorised(state, at):
-        rank, outputs, inputs = layer["ranks"][name], len(state[f"{at}.up.weight"]), state[f"{at}.down.weight"].shape[1]
-        if not saves(rank, outputs, inputs):
-            multiply_out(state, at)
-            layer["ranks"] = {k: r for k, r in layer["ranks"].items() if k != name}
+def _densify(state: State, path: str) -> bool:
+    """Multiply out a pair of factors that has become larger than its product; whether it had."""
+    if not is_factorised(state, path):
+        return False
+    outputs, rank = state[f"{path}.up.weight"].shape
+    if saves(rank, outputs, state[f"{path}.down.weight"].shape[1]):
+        return False
+    multiply_out(state, path)
+    return True
 
 
-def _absorb_bias(state: State, layers: list[dict], index: int, module: str) -> None:
-    path = f"layers.{index}.{module}.{READERS[module]}"
-    bias = state[bias_name(state, path)] * HALF[module]
-    modules = list(READERS)
-    for earlier in reversed(modules[: modules.index(module)]):
-        if layers[index][WIDTHS[earlier]]:
-            name = bias_name(state, f"layers.{index}.{earlier}.{READERS[earlier]}")
-            state[name] = state[name] + bias / HALF[earlier]
-            return
-    name = f"layers.{index - 1}.norm.bias" if index else bias_name(state, "subsampling.out")
-    state[name] = state[name] + bias
+def _move_bias(state: State, group: UnitGroup, groups: Mapping[Key, UnitGroup], counts: Mapping[Key, int]) -> None:
+    bias = state[bias_name(state, group.reader)] * group.residual
+    site = next(s for s in group.bias_sites if s.group is None or (s.group in groups and counts[s.group]))
+    name = bias_name(state, site.path)
+    state[name] = state[name] + bias / site.scale
 
 
-def summary_of(before: ConformerCTC, after: ConformerCTC) -> dict:
+def summary_of(before: SpeechModel, after: SpeechModel) -> dict:
     """Widths of every layer, the modules that are gone, and the parameters before and after."""
+    old, new = before.structure(), after.structure()
 
-    def widths(model: ConformerCTC) -> dict[str, list[int]]:
-        return {width: [getattr(layer, width) for layer in model.record.layers] for width in WIDTHS.values()}
+    def widths(structure: Structure) -> dict[str, list[int]]:
+        return {
+            width: [_units(structure, (index, module)) for index in range(len(structure.layers))]
+            for module, width in structure.modules.items()
+        }
 
     return {
         "technique": "structured",
-        "widths_before": widths(before),
-        "widths": widths(after),
+        "widths_before": widths(old),
+        "widths": widths(new),
         "removed_modules": [
-            f"layers.{index}.{module}"
-            for index, (old, new) in enumerate(zip(before.record.layers, after.record.layers, strict=True))
-            for module, width in WIDTHS.items()
-            if getattr(old, width) and not getattr(new, width)
+            f"{layer}.{module}"
+            for index, layer in enumerate(old.layers)
+            for module in old.modules
+            if _units(old, (index, module)) and not _units(new, (index, module))
         ],
         "parameters_before": parameter_count(before),
         "parameters": parameter_count(after),
     }
+
+
+def _units(structure: Structure, key: Key) -> int:
+    return structure.groups[key].count if key in structure.groups else 0

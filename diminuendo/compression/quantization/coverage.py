@@ -24,7 +24,6 @@ from diminuendo.artifact.weight_graph import (
     UINT8,
     WeightGraph,
 )
-from diminuendo.compression.quantization.storage import OUTPUT_LAYER
 from diminuendo.export.check import probe
 
 SECONDS = 10.0
@@ -70,13 +69,14 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
     outputs = session.run(names, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
     shapes = {**initializers, **{name: value.shape for name, value in zip(names, outputs)}}
 
+    output = WeightGraph(model).output_weight()
     work = []
     for node in nodes:
         size = int(np.prod(shapes[node.output[0]]))
         weight = node.input[1] if node.input[1] in initializers else None
         if node.name.startswith(FRONTEND):
             group = FRONTEND_PRODUCTS
-        elif weight == OUTPUT_LAYER:
+        elif weight is not None and weight == output:
             group = "output layer"
         elif weight is None:
             group = ATTENTION_PRODUCTS

@@ -31,9 +31,10 @@ from diminuendo.compression.quantization.storage import (
 )
 from diminuendo.core.errors import UserError
 from diminuendo.export.check import check_parity
-from diminuendo.models.conformer.module import ConformerCTC, Convolution
-from diminuendo.models.conformer.onnx_writer import build_onnx
-from diminuendo.models.store import parameter_count, save_model
+from diminuendo.export.registry import build_onnx
+from diminuendo.models.batch_norm import fold, folding_gain
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.store import save_model
 
 KEPT_STEPS = 25  # of training between two searches for the scales of a weight
 
@@ -118,14 +119,9 @@ class OnGrid(nn.Module):
         return (matrix / scales).round_().clamp_(-half, half - 1).mul_(scales).reshape(folded.shape)
 
 
-def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
-    """What batch normalisation multiplies each channel by, ``[C]``."""
-    return (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
-
-
-def put_on_grid(model: ConformerCTC, choice: Choice) -> None:
+def put_on_grid(model: SpeechModel, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
-    folded = {module.depthwise: module.batch_norm for module in model.modules() if isinstance(module, Convolution)}
+    norms = {path: model.get_submodule(norm) for path, norm in model.structure().batch_norms.items()}
     count = 0
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
@@ -135,13 +131,13 @@ def put_on_grid(model: ConformerCTC, choice: Choice) -> None:
         else:
             continue
         storage = choice(f"{name}.weight", operator, shape)
-        grid = OnGrid(operator, storage, module.weight.detach(), folded.get(module), age=count)
+        grid = OnGrid(operator, storage, module.weight.detach(), norms.get(name), age=count)
         count += 1
         parametrize.register_parametrization(module, "weight", grid)
 
 
 @torch.no_grad()
-def take_off_grid(model: ConformerCTC) -> None:
+def take_off_grid(model: SpeechModel) -> None:
     """Undo :func:`put_on_grid`, in place; weights have their float32 values, pruned ones are zero."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
@@ -151,22 +147,14 @@ def take_off_grid(model: ConformerCTC) -> None:
                 module.weight.mul_(kept)
 
 
-@torch.no_grad()
-def fold_batch_norm(model: ConformerCTC) -> None:
-    """Multiply batch normalisation into the convolution before it, in place, and leave an identity."""
-    for module in model.modules():
-        if isinstance(module, Convolution):
-            norm, gain = module.batch_norm, folding_gain(module.batch_norm)
-            module.depthwise.weight.mul_(gain[:, None, None])
-            module.depthwise.bias.copy_((module.depthwise.bias - norm.running_mean) * gain + norm.bias)
-            norm.weight.fill_(1.0)
-            norm.bias.zero_()
-            norm.running_mean.zero_()
-            norm.running_var.fill_(1.0).sub_(norm.eps)
+def fold_batch_norms(model: SpeechModel) -> None:
+    """Multiply every batch normalisation into the convolution before it, in place, and leave an identity."""
+    for convolution, norm in model.structure().batch_norms.items():
+        fold(model.get_submodule(convolution), model.get_submodule(norm))
 
 
 @torch.no_grad()
-def load_stored(model: ConformerCTC, values: dict[str, np.ndarray]) -> None:
+def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
     """Give the model the values that a file stores, by the names and in the shapes of the graph."""
     linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     parameters = dict(model.named_parameters())
@@ -177,7 +165,7 @@ def load_stored(model: ConformerCTC, values: dict[str, np.ndarray]) -> None:
 
 def deliver_aware(
     folder: Path,
-    model: ConformerCTC,
+    model: SpeechModel,
     choice: Choice,
     *,
     name: str,
@@ -196,7 +184,7 @@ def deliver_aware(
         UserError: the file does not run, does not give what the stored weights give, or is over its budget.
     """
     take_off_grid(model)
-    fold_batch_norm(model)
+    fold_batch_norms(model)
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
     plain = build_onnx(model, metadata)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import onnx
@@ -20,8 +19,6 @@ from diminuendo.artifact.banks import SCALES, Entry, weight_of, write_banks
 from diminuendo.artifact.codec import BLOCK, Quantized, quantize_matrix, quantize_vector
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
 from diminuendo.core.errors import UserError
-
-OUTPUT_LAYER = "out.weight"
 
 
 @dataclass(frozen=True)
@@ -60,17 +57,20 @@ def sees_one_channel(operator: str, shape: tuple[int, ...]) -> bool:
     return operator != "MatMul" and shape[1] == 1
 
 
-def storage_for(name: str, operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None) -> Storage:
+def storage_for(
+    operator: str, shape: tuple[int, ...], bits: int, group_size: int | None = None, *, gives_tokens: bool = False
+) -> Storage:
     """``bits`` where they make the file smaller, more where they do not: scales cost bytes too.
 
-    The output layer and convolutions of one input channel take no less than 8 bits. Rounding the first costs the
-    log-probabilities as much as groups of twice the size do in all other layers, and the latter are a hundredth of the
-    weights, in kernels too short to share a scale. A convolution over all channels is a matrix like any other.
+    The layer that gives the tokens and convolutions of one input channel take no less than 8 bits. Rounding the first
+    costs the log-probabilities as much as groups of twice the size do in all other layers, and the latter are a
+    hundredth of the weights, in kernels too short to share a scale. A convolution over all channels is a matrix like
+    any other.
     """
     allowed = [FP16]
     if bits <= 8:
         allowed.append(INT8_CHANNEL)
-    if bits < 8 and name != OUTPUT_LAYER and not sees_one_channel(operator, shape):
+    if bits < 8 and not gives_tokens and not sees_one_channel(operator, shape):
         allowed.append(Storage(bits, group_size))
     return min(allowed, key=lambda storage: (storage.bytes_of(*matrix_shape(operator, shape)), -storage.bits))
 
@@ -88,9 +88,13 @@ def rounded(operator: str, weight: np.ndarray, storage: Storage) -> np.ndarray:
     return weight_of(operator, quantize_weight(operator, weight, storage).decode(), weight.shape)
 
 
-def uniform(bits: int, group_size: int | None = None) -> Choice:
-    """``bits`` for every weight, as far as :func:`storage_for` allows."""
-    return partial(storage_for, bits=bits, group_size=group_size)
+def uniform(bits: int, group_size: int | None = None, *, output: str | None = None) -> Choice:
+    """``bits`` for every weight, as far as :func:`storage_for` allows; ``output`` names that which gives the tokens."""
+
+    def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        return storage_for(operator, shape, bits, group_size, gives_tokens=name == output)
+
+    return storage
 
 
 def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
@@ -152,7 +156,8 @@ def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
 
 def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
     """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
-    return store_all(model, plan(WeightGraph(model), uniform(bits, group_size), max(bits, 8)))
+    graph = WeightGraph(model)
+    return store_all(model, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
 
 
 def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Conformer-CTC (Gulati et al. 2020)."""

@@ -15,9 +15,13 @@ from torch.nn import functional as F
 
 from diminuendo.features.log_mel import LogMel
 from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
+from diminuendo.models.conformer.structure import structure_of
+from diminuendo.models.ctc import CTCHead
 from diminuendo.models.factorised import linear
 from diminuendo.models.frames import frame_mask
 from diminuendo.models.kernels import DepthwiseConvolution, Linear, StackingConvolution
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.structure import Structure
 
 ROTARY_BASE = 10000.0
 STRIDES = {2: (2,), 4: (2, 2), 6: (2, 3), 8: (2, 2, 2)}  # in time; frequency is halved every time
@@ -184,7 +188,7 @@ class ConformerLayer(nn.Module):
         return self.norm(x)
 
 
-class ConformerCTC(nn.Module):
+class ConformerCTC(SpeechModel):
     """Waveforms to CTC log-probabilities; index 0 of the vocabulary is the blank."""
 
     def __init__(self, record: ConformerRecord):
@@ -196,10 +200,19 @@ class ConformerCTC(nn.Module):
         self.layers = nn.ModuleList(ConformerLayer(record.width, layer, record.dropout) for layer in record.layers)
         self.out = Linear(record.width, record.vocabulary)
 
-    def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+    @property
+    def head(self) -> CTCHead:
+        return CTCHead(self.out)
+
+    def structure(self) -> Structure:
+        return structure_of(self.record)
+
+    def embed(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         x, lengths = self.subsampling(features_BMT, frames)
-        x = self.dropout(x)
+        return self.dropout(x), lengths
+
+    def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        x, lengths = self.embed(features_BMT, frames)
         mask = frame_mask(lengths, x.shape[1])
         bias = (mask - 1)[:, None, None, :] * 1e4
         widths = {layer.head_width for layer in self.record.layers if layer.heads}
@@ -208,9 +221,4 @@ class ConformerCTC(nn.Module):
         for layer in self.layers:
             x = layer(x, mask, bias, rotary)
             states.append(x)
-        return self.out(x).log_softmax(dim=-1), lengths, states
-
-    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Waveforms ``[B, samples]`` and their lengths to log-probabilities ``[B, T, V]`` and valid frames ``[B]``."""
-        log_probs, frames, _ = self.encode(*self.frontend(waveform, lengths))
-        return log_probs, frames
+        return self.head(x), lengths, states

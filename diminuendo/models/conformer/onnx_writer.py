@@ -2,20 +2,17 @@
 
 Writing the graph ourselves, rather than tracing, keeps every weight once under its own name, folds batch normalisation
 into the convolution before it, and lets a pruned width be seen in the file. A test holds it to the PyTorch model.
-
-Names of the products' nodes say which weight they use; quantization selects by these names.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 import onnx
-from torch import nn
 
-from diminuendo.export.frontend import add_frontend, positions
+from diminuendo.export.frontend import add_frontend
 from diminuendo.export.graph import FLOAT, INT64, Graph
+from diminuendo.export.layers import Frames, LayerWriter, array
+from diminuendo.models.batch_norm import folded
 from diminuendo.models.conformer.module import (
     ROTARY_BASE,
     Attention,
@@ -26,118 +23,11 @@ from diminuendo.models.conformer.module import (
     Subsampling,
     TimeConvolution,
 )
-from diminuendo.models.factorised import FactorisedLinear
-
-END = 2**31 - 1  # of a slice that goes on to the end
-MASKED = 1e4  # subtracted from scores of padded frames
+from diminuendo.models.factorised import linear_shape
 
 
-def _array(tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float32)
-
-
-def linear_inputs(module: nn.Module) -> int:
-    return linear_inputs(module.down) if isinstance(module, FactorisedLinear) else module.in_features
-
-
-class Frames:
-    """What layers ask about the batch's frames; each is computed once, and only if it is asked for.
-
-    Args:
-        mask: 1.0 for valid frames, 0.0 for padding, ``[B, …, T]`` with ones between.
-    """
-
-    def __init__(self, g: Graph, mask: str):
-        self.g, self._mask = g, mask
-        self.T = g.op("Shape", mask, start=-1)  # [1]
-        self._shapes: dict[tuple, str] = {}
-
-    def shape(self, *last: int, between: tuple[int, ...] = ()) -> str:
-        """The shape ``[B, *between, T, *last]``."""
-        if (between, last) not in self._shapes:
-            # B is left to be found, so that no operator needs to look at the batch.
-            parts = self.g.ints(-1, *between), self.T, self.g.ints(*last)
-            self._shapes[between, last] = self.g.op("Concat", *parts, axis=0)
-        return self._shapes[between, last]
-
-    @cached_property
-    def positions(self) -> str:
-        """0 … T − 1, ``[T]``."""
-        return positions(self.g, self.T)
-
-    @cached_property
-    def indices(self) -> str:
-        """:attr:`positions` of every utterance, ``[B, T]``."""
-        rows = self.g.op("Concat", self.g.op("Shape", self._mask, end=1), self.g.ints(1), axis=0)
-        return self.g.op("Expand", self.positions, rows)
-
-    @cached_property
-    def mask(self) -> str:
-        """``[B × T, 1]``."""
-        return self.g.op("Reshape", self._mask, self.g.ints(-1, 1))
-
-    @cached_property
-    def bias(self) -> str:
-        """Added to the scores of attention: forbids padding as a key, ``[B, 1, T, T]``."""
-        g = self.g
-        mask = g.op("Reshape", self._mask, self.shape(between=(1, 1)))
-        bias = g.op("Mul", g.op("Sub", mask, g.constant(1.0)), g.constant(MASKED))
-        return g.op("Expand", bias, g.op("Concat", self.T, g.ints(1), axis=0))
-
-
-class _Encoder:
-    """Adds modules to a graph; ``path`` is the module's name in the PyTorch model."""
-
-    def __init__(self, g: Graph):
-        self.g = g
-
-    def linear(self, module: nn.Module, path: str, x: str) -> str:
-        if isinstance(module, FactorisedLinear):
-            return self.linear(module.up, f"{path}.up", self.linear(module.down, f"{path}.down", x))
-        with self.g.scope(path):
-            y = self.g.op("MatMul", x, self.g.weight(f"{path}.weight", _array(module.weight).T))
-            return y if module.bias is None else self.g.op("Add", y, self.g.weight(f"{path}.bias", _array(module.bias)))
-
-    def norm(self, module: nn.LayerNorm, path: str, x: str) -> str:
-        weight, bias = (self.g.weight(f"{path}.{key}", _array(getattr(module, key))) for key in ("weight", "bias"))
-        return self.g.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=module.eps)
-
-    def convolution(self, module: nn.Conv2d, path: str, x: str) -> str:
-        with self.g.scope(path):
-            weight, bias = (self.g.weight(f"{path}.{key}", _array(getattr(module, key))) for key in ("weight", "bias"))
-            return self.g.op(
-                "Conv",
-                x,
-                weight,
-                bias,
-                kernel_shape=list(module.kernel_size),
-                strides=list(module.stride),
-                pads=list(module.padding) * 2,
-                group=module.groups,
-            )
-
-    def image(self, module: nn.Conv1d, path: str, x: str, weight=None, bias=None) -> str:
-        """A convolution over time, ``[B, I, 1, T]`` to ``[B × T, O]``.
-
-        As images of one row: ONNX Runtime has fast layouts for these alone, and takes transposes around them into them.
-        """
-        weight = _array(module.weight) if weight is None else weight
-        bias = _array(module.bias) if bias is None else bias
-        (stride,), (padding,) = module.stride, module.padding
-        with self.g.scope(path):
-            names = self.g.weight(f"{path}.weight", weight[:, :, None]), self.g.weight(f"{path}.bias", bias)
-            attributes = {"kernel_shape": [1, weight.shape[2]], "pads": [0, padding] * 2, "group": module.groups}
-            if stride > 1:
-                attributes["strides"] = [1, stride]
-            x = self.g.op("Conv", x, *names, **attributes)
-        return self.g.op("Reshape", self.g.op("Transpose", x, perm=[0, 2, 3, 1]), self.g.ints(-1, weight.shape[0]))
-
-    def silu(self, x: str) -> str:
-        return self.g.op("Mul", x, self.g.op("Sigmoid", x))
-
-    def every(self, stride: int, mask: str) -> str:
-        """The mask of every ``stride``-th frame, ``[B, …, T]``."""
-        return self.g.op("Slice", mask, self.g.ints(0), self.g.ints(END), self.g.ints(-1), self.g.ints(stride))
+class _Encoder(LayerWriter):
+    """Adds a Conformer's modules to a graph."""
 
     def subsampling(self, module: Subsampling | TimeConvolution, features: str, mask: str) -> tuple[str, str]:
         """Features ``[B, M, T]`` and mask ``[B, 1, T]`` to ``[B × T, D]`` and mask ``[B, …, T]``."""
@@ -158,7 +48,7 @@ class _Encoder:
             if index < len(module.strides) - 1:  # a linear layer does not reach into padding
                 x = g.op("Mul", x, mask)
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
-        flat = g.ints(-1, linear_inputs(module.out))
+        flat = g.ints(-1, linear_shape(module.out)[0])
         return self.linear(module.out, "subsampling.out", g.op("Reshape", x, flat)), mask
 
     def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
@@ -189,10 +79,7 @@ class _Encoder:
         x = self.norm(module.norm, f"{path}.norm", x)
         gate = g.op("Sigmoid", self.linear(module.gate, f"{path}.gate", x))
         x = g.op("Mul", g.op("Mul", self.linear(module.value, f"{path}.value", x), gate), frames.mask)
-        norm = module.batch_norm
-        scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + np.float32(norm.eps))
-        weight = _array(module.depthwise.weight) * scale[:, None, None]
-        bias = (_array(module.depthwise.bias) - _array(norm.running_mean)) * scale + _array(norm.bias)
+        weight, bias = map(array, folded(module.depthwise, module.batch_norm))
         shape = frames.shape(module.depthwise.out_channels, between=(1,))
         x = g.op("Transpose", g.op("Reshape", x, shape), perm=[0, 3, 1, 2])
         x = self.image(module.depthwise, f"{path}.depthwise", x, weight, bias)

@@ -7,7 +7,7 @@ from diminuendo.compression.pruning.budget import TOLERANCE, choose_within
 from diminuendo.compression.pruning.cost import Costs, latency_costs, parameter_costs
 from diminuendo.compression.pruning.structured import keep_units
 from diminuendo.core.errors import UserError
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from tests.factories.models import tiny_layer, tiny_model
 
 widths = st.builds(

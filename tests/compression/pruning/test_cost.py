@@ -3,9 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.compression.pruning.cost import Prices, frames_of, latency_costs, parameter_costs
+from diminuendo.compression.pruning.cost import Prices, latency_costs, parameter_costs
 from diminuendo.compression.pruning.structured import keep_units
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from tests.factories.models import tiny_layer, tiny_model
 
 RANKS = {"feed_forward_1.up": 3, "feed_forward_1.down": 2, "attention.query": 3, "convolution.value": 2}
@@ -31,7 +31,7 @@ def test_multiply_accumulates_are_those_of_the_model(channels, monkeypatch):
     model = tiny_model((tiny_layer(ranks=RANKS), tiny_layer(heads=3)), subsampling_channels=channels)
     record = model.record
     costs = latency_costs(model, 1.6, Prices(**BARE | {"mac": 1.0, "subsampling": 1.0}))
-    features, frames = frames_of(record, 1.6)
+    features, frames = record.frames_of(1.6)
     assert (features, frames) == (100, 50)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.encode(torch.zeros(1, record.frontend.mels, features), torch.tensor([features]))

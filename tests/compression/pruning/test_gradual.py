@@ -10,7 +10,7 @@ from diminuendo.compression.pruning.gradual import Later, joined, last_of, prune
 from diminuendo.core.errors import UserError
 from diminuendo.core.sealed import read_sealed
 from diminuendo.losses.config import LossConfig
-from diminuendo.models.store import parameter_count
+from diminuendo.models.model import parameter_count
 from diminuendo.training.checkpoint import CHECKPOINT
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_layer, tiny_model, tiny_training
 

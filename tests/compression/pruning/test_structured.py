@@ -6,8 +6,8 @@ from diminuendo.compression.pruning.importance import measure_importance
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.onnx_writer import build_onnx
+from diminuendo.models.conformer.structure import READERS
 from diminuendo.models.store import load_model, save_model
-from diminuendo.models.surgery import READERS
 from tests.factories.models import (
     ToneCorpus,
     digest_of_weights,
@@ -178,7 +178,7 @@ def test_the_least_important_over_all_layers_go():
         (1, "feed_forward_2"): torch.tensor([0.2, 0.3, 9.0]),
         (1, "attention"): torch.tensor([0.5, 3.0]),
     }
-    kept = choose(scores, StructuredConfig(feed_forward=0.5, heads=0.25))
+    kept = choose(tiny_model().structure(), scores, StructuredConfig(feed_forward=0.5, heads=0.25))
     assert {key: units.tolist() for key, units in kept.items()} == {
         (0, "feed_forward_1"): [0, 2],
         (1, "feed_forward_2"): [2],
@@ -188,14 +188,14 @@ def test_the_least_important_over_all_layers_go():
 
 
 def test_one_unit_of_a_kind_always_stays():
-    kept = choose({(0, "attention"): torch.tensor([1.0, 2.0])}, StructuredConfig(heads=0.99))
+    kept = choose(tiny_model().structure(), {(0, "attention"): torch.tensor([1.0, 2.0])}, StructuredConfig(heads=0.99))
     assert kept[0, "attention"].tolist() == [1]
 
 
 def test_the_pruned_model_reloads_and_its_shipped_file_agrees(tmp_path):
     model = tiny_model(LAYERS["factorised"])
     shares = StructuredConfig(heads=0.5, feed_forward=0.5, convolution=0.4)
-    smaller = keep_units(model, choose(importance(model), shares))
+    smaller = keep_units(model, choose(model.structure(), importance(model), shares))
     save_model(tmp_path, smaller, ToneCorpus().tokens)
     loaded = load_model(tmp_path).model
     assert loaded.record == smaller.record

@@ -15,7 +15,7 @@ from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.quantization_aware import (
     OnGrid,
     deliver_aware,
-    fold_batch_norm,
+    fold_batch_norms,
     put_on_grid,
     take_off_grid,
 )
@@ -180,7 +180,7 @@ def test_the_depthwise_weight_is_rounded_with_its_norm_folded_in():
     take_off_grid(model)
     with torch.no_grad():
         convolution.depthwise.weight.copy_(rounded)
-    fold_batch_norm(model)
+    fold_batch_norms(model)
     folded = convolution.depthwise.weight
     half = OnGrid("Conv", Storage(16), folded.detach())
     assert torch.allclose(half(folded), folded, atol=1e-6), "the folded weight is not on the grid it is stored on"
@@ -190,7 +190,7 @@ def test_folding_the_norm_keeps_the_outputs():
     model, waveform = chained_model(), speech_batch()
     with torch.inference_mode():
         before, _ = model(*waveform)
-    fold_batch_norm(model)
+    fold_batch_norms(model)
     with torch.inference_mode():
         after, _ = model(*waveform)
     assert torch.allclose(before, after, atol=1e-5)

@@ -190,13 +190,13 @@ def test_stored_values_are_what_the_file_decodes_to(channels, parent, tmp_path):
 
 
 def test_small_weights_keep_more_bits():
-    assert storage_for("w", "MatMul", (1, 4), 4, 32) == FP16
-    assert storage_for("w", "MatMul", (3, 4), 4, 32).bits == 4
-    assert storage_for("w", "MatMul", (96, 96), 4, 32).bits == 4
-    assert storage_for("w", "MatMul", (96, 96), 4, 1).bits == 8, "a scale for every weight is no saving"
-    assert storage_for("out.weight", "MatMul", (96, 96), 4, 32).bits == 8
-    assert storage_for("w", "Conv", (96, 1, 15), 4, 32).bits == 8, "a kernel too short to share a scale"
-    assert storage_for("w", "Conv", (96, 80, 9), 4, 32) == Storage(4, 32), "a convolution over all bands is a matrix"
+    assert storage_for("MatMul", (1, 4), 4, 32) == FP16
+    assert storage_for("MatMul", (3, 4), 4, 32).bits == 4
+    assert storage_for("MatMul", (96, 96), 4, 32).bits == 4
+    assert storage_for("MatMul", (96, 96), 4, 1).bits == 8, "a scale for every weight is no saving"
+    assert storage_for("MatMul", (96, 96), 4, 32, gives_tokens=True).bits == 8
+    assert storage_for("Conv", (96, 1, 15), 4, 32).bits == 8, "a kernel too short to share a scale"
+    assert storage_for("Conv", (96, 80, 9), 4, 32) == Storage(4, 32), "a convolution over all bands is a matrix"
 
 
 def test_calibration_reads_train_only_and_repeats_itself():

@@ -1,0 +1,58 @@
+"""Connectionist temporal classification (Graves et al. 2006): the head of a frame-synchronous model.
+
+Shapes: ``B`` batch, ``T`` frames, ``D`` width, ``V`` vocabulary; index 0 of the vocabulary is the blank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLANK = 0
+
+
+def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """The loss per target token, a scalar.
+
+    Args:
+        log_probs: ``[B, T, V]``, with ``lengths`` ``[B]`` valid frames.
+        targets: tokens of all utterances, one after the other, ``target_lengths`` ``[B]`` of each.
+    """
+    if not len(target_lengths):  # nothing has a text
+        return log_probs.sum() * 0
+    total = F.ctc_loss(
+        log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="sum", zero_infinity=True
+    )
+    return total / target_lengths.sum().clamp(min=1)
+
+
+def greedy_tokens(log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens of the best path through ``[B, T, V]``, concatenated, and their number per utterance ``[B]``."""
+    sequences = []
+    for row, length in zip(log_probs.argmax(dim=-1), lengths):
+        collapsed = torch.unique_consecutive(row[:length])
+        sequences.append(collapsed[collapsed != BLANK])
+    return torch.cat(sequences), torch.tensor([len(s) for s in sequences], device=log_probs.device)
+
+
+@dataclass(frozen=True)
+class CTCHead:
+    """Projects states to tokens, and is trained and decoded by CTC. It holds no parameters of its own."""
+
+    projection: nn.Module  # the model's output layer
+    outputs: tuple[str, str] = ("log_probs", "lengths")  # of its ONNX file
+
+    def __call__(self, states_BTD: Tensor) -> Tensor:
+        """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""
+        return self.projection(states_BTD).log_softmax(dim=-1)
+
+    def loss(self, log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+        """See :func:`ctc_loss`."""
+        return ctc_loss(log_probs, lengths, targets, target_lengths)
+
+    def greedy(self, log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """See :func:`greedy_tokens`."""
+        return greedy_tokens(log_probs, lengths)

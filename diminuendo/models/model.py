@@ -1,0 +1,48 @@
+"""What every model is: a record, an encoder and a head.
+
+Shapes: ``B`` batch, ``N`` samples, ``M`` mel bands, ``T`` frames, ``D`` width, ``V`` vocabulary.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from diminuendo.models.ctc import CTCHead
+from diminuendo.models.record import ModelRecord
+from diminuendo.models.structure import Structure
+
+
+class SpeechModel(nn.Module, ABC):
+    """Waveforms to what the head says. Its layers stand in ``layers``, the frontend in ``frontend``."""
+
+    record: ModelRecord
+    frontend: nn.Module
+    layers: nn.ModuleList
+
+    @property
+    @abstractmethod
+    def head(self) -> CTCHead:
+        """What turns the last states into tokens, and how it learns to."""
+
+    @abstractmethod
+    def structure(self) -> Structure:
+        """What techniques may touch."""
+
+    @abstractmethod
+    def embed(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``[B, M, T']`` and valid frames ``[B]`` to the first layer's input ``[B, T, D]`` and its own."""
+
+    @abstractmethod
+    def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms ``[B, N]`` and lengths ``[B]`` to log-probabilities ``[B, T, V]`` and valid frames ``[B]``."""
+        log_probs, frames, _ = self.encode(*self.frontend(waveform, lengths))
+        return log_probs, frames
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,40 @@
+"""The record of a model: everything that is needed to rebuild it for its weights. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+from diminuendo.config.base import PositiveInt, Section
+from diminuendo.config.frontend import FrontendConfig
+from diminuendo.models.structure import Key
+
+
+class ModelRecord(Section):
+    """All that is needed to rebuild a model for its weights; saved as ``config.json``, told apart by ``kind``."""
+
+    kind: str
+    sample_rate: PositiveInt  # Hz
+    frontend: FrontendConfig
+    vocabulary: PositiveInt  # tokens, the blank among them
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds of audio from one output frame to the next."""
+        raise NotImplementedError
+
+    def frames_of(self, seconds: float) -> tuple[int, int]:
+        """Frames of the features and of the encoder for so much audio."""
+        raise NotImplementedError
+
+    def with_layers(self, kept: Sequence[int]) -> Self:
+        """The record of a model that has these layers only."""
+        raise NotImplementedError
+
+    def with_units(self, counts: Mapping[Key, int]) -> Self:
+        """The record of a model with so many units in these groups; a module with none is left out."""
+        raise NotImplementedError
+
+    def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
+        """The record of a model whose linear products at these paths have these ranks; None: dense."""
+        raise NotImplementedError

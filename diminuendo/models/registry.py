@@ -1,0 +1,70 @@
+"""The families of models, by the ``kind`` that their records say.
+
+A new family is one line here and one in :mod:`diminuendo.export.registry`; nothing else names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diminuendo.config.base import Section
+from diminuendo.config.frontend import FrontendConfig
+from diminuendo.core.errors import UserError
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.record import ModelRecord
+
+
+@dataclass(frozen=True)
+class ModelFamily:
+    """What is needed of a family to build its models.
+
+    Attributes:
+        Record: class of its records.
+        build: a model with random weights from a record.
+        record_of: a record from an architecture section of ``params.yaml``, the frontend that models of the family
+            hear through, the sample rate (Hz) and the size of the vocabulary.
+    """
+
+    kind: str
+    Record: type[ModelRecord]
+    build: Callable[[Any], SpeechModel]
+    record_of: Callable[[Any, FrontendConfig, int, int], ModelRecord]
+
+
+def _conformer() -> ModelFamily:
+    from diminuendo.models.conformer.family import FAMILY
+
+    return FAMILY
+
+
+FAMILIES: dict[str, Callable[[], ModelFamily]] = {"conformer": _conformer}
+
+
+def model_family(kind: str) -> ModelFamily:
+    """Raises ``UserError`` for a kind that is not known."""
+    if kind not in FAMILIES:
+        raise UserError(f"models of kind {kind!r} are not known; there are: {', '.join(sorted(FAMILIES))}")
+    return FAMILIES[kind]()
+
+
+def record_from(stored: Mapping[str, Any]) -> ModelRecord:
+    """The record that ``config.json`` holds; one without ``kind`` is a Conformer's, as all were before the key.
+
+    Raises:
+        UserError: its kind is not known.
+        pydantic.ValidationError: it is no record of this kind.
+    """
+    return model_family(stored.get("kind", "conformer")).Record.model_validate(dict(stored))
+
+
+def build(record: ModelRecord) -> SpeechModel:
+    """A model with random weights, as PyTorch's generator gives them."""
+    return model_family(record.kind).build(record)
+
+
+def record_of(architecture: Section, frontend: FrontendConfig, sample_rate: int, vocabulary: int) -> ModelRecord:
+    """The record of an architecture section of ``params.yaml``."""
+    family = model_family(getattr(architecture, "kind", "conformer"))
+    return family.record_of(architecture, frontend, sample_rate, vocabulary)
