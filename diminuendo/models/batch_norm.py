@@ -13,8 +13,12 @@ from torch import Tensor, nn
 
 
 def folding_gain(norm: nn.BatchNorm1d) -> Tensor:
-    """What batch normalisation multiplies each channel by, ``[C]``."""
-    return (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach()
+    """What batch normalisation multiplies each channel by, ``[C]``.
+
+    The root is taken in float64, which rounds it correctly: PyTorch's own in float32 is off in the last bit for some
+    values, and differs between processors.
+    """
+    return (norm.weight / (norm.running_var + norm.eps).double().sqrt().float()).detach()
 
 
 @torch.no_grad()
