@@ -20,7 +20,6 @@ from diminuendo.config.names import TEACHER
 from diminuendo.core.files import digest_of_json, write_json
 from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.family import Family
-from diminuendo.models.conformer.config import ArchitectureConfig
 from diminuendo.parameters import Params
 from flows.graph import short
 
@@ -85,7 +84,7 @@ def parameters_of(params: Params, name: str) -> float:
     _, settings = params.members[name]
     architecture = getattr(settings, "architecture", None)
     if architecture is not None:
-        return _size(architecture, params.frontend.mels, params.text.vocab_size)
+        return architecture.about_parameters(params.frontend, params.text.vocab_size)
     parent = parameters_of(params, params.parent_of(name))
     match settings:
         case CompressArchitectureConfig(low_rank=rank, remove_layers=removed):
@@ -97,19 +96,10 @@ def parameters_of(params: Params, name: str) -> float:
     return parent
 
 
-def _size(architecture: ArchitectureConfig, mels: int, tokens: int) -> float:
-    width = architecture.width
-    attention = 4 * width * (architecture.head_width or width // max(1, architecture.heads)) * architecture.heads
-    forward = (2 if architecture.macaron else 1) * 2 * width * architecture.feed_forward
-    convolution = 3 * width * (architecture.conv_channels or width)
-    subsampling = mels * width * (2 * architecture.subsampling + 1)
-    return architecture.layers * (attention + forward + convolution) + subsampling + width * tokens
-
-
 def _frame_seconds(params: Params, name: str) -> float:
     while (architecture := getattr(params.members[name][1], "architecture", None)) is None:
         name = params.parent_of(name)
-    return params.frontend.with_overrides(architecture.frontend).hop_seconds * architecture.subsampling
+    return architecture.frame_seconds(params.frontend)
 
 
 def _audio(params: Params, family: Family) -> dict[str, float]:

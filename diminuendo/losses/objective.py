@@ -41,13 +41,12 @@ class Objective(nn.Module):
                 "losses: teacher and student have different vocabularies; build both from one prepared corpus"
             )
         # In a list, so that it is no submodule: a checkpoint has the student already.
-        self._project = [student.out]
+        self._head = [student.head]
         self.ctc, self.kl, self.sequence = CTCLoss(), FrameKL(config.temperature), SequenceTargets()
         self.hidden = None
         if config.hidden > 0:
-            self.hidden = HiddenStates(
-                student.record.width, len(student.record.layers), teacher.record.width, len(teacher.record.layers)
-            )
+            ours, theirs = student.structure(), teacher.structure()
+            self.hidden = HiddenStates(ours.width, len(ours.layers), theirs.width, len(theirs.layers))
         followed = {theirs for _, theirs in self.hidden.pairs} if self.hidden is not None else set()
         self._teaching = Teaching(teacher, followed, student, kept) if config.needs_teacher else None
 
@@ -66,7 +65,7 @@ class Objective(nn.Module):
         if self.config.ctc > 0:
             terms["ctc"] = self._against_text(log_probs, lengths, batch)
         if self.config.intermediate > 0:
-            middle = self._project[0](states[(len(states) - 1) // 2]).log_softmax(dim=-1)
+            middle = self._head[0](states[(len(states) - 1) // 2])
             terms["intermediate"] = self._against_text(middle, lengths, batch)
         if self._teaching is not None:
             taught = self._teaching(batch, clean_BMT, frames)

@@ -15,11 +15,10 @@ from diminuendo.models.structure import Structure
 
 
 class SpeechModel(nn.Module, ABC):
-    """Waveforms to what the head says. Its layers stand in ``layers``, the frontend in ``frontend``."""
+    """Waveforms to what the head says. The layers that :meth:`structure` names stand in one ``nn.ModuleList``."""
 
     record: ModelRecord
     frontend: nn.Module
-    layers: nn.ModuleList
 
     @property
     @abstractmethod

@@ -18,7 +18,7 @@ from diminuendo.config.names import MEMBER_NAME, TEACHER
 from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
 from diminuendo.config.training import TrainingConfig, TrainingOverrides
 from diminuendo.losses.config import LossConfig
-from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.models.architecture import ArchitectureConfig
 
 
 class TeacherConfig(Section):

@@ -16,7 +16,7 @@ from diminuendo.artifact.banks import KEPT
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes of ONNX Runtime's own making
 _MARK = re.compile("@([^@]*)@")
-_WEIGHT = re.compile(r"(layers\.\d+\.[^.]+|[a-z_]+)\.")
+_WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of a numbered layer, or the first name
 
 
 def module_of_weight(name: str) -> str | None:

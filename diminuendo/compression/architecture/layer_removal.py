@@ -7,6 +7,9 @@ and Gromov et al. 2024 do for language models).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -30,25 +33,24 @@ def remove_layers(
     Raises:
         UserError: the model does not have more layers than that.
     """
-    layers = list(model.layers)
-    if config.count >= len(layers):
-        raise UserError(f"remove_layers.count: {config.count} of {len(layers)} layers; at least one must stay")
+    count = len(model.structure().layers)
+    if config.count >= count:
+        raise UserError(f"remove_layers.count: {config.count} of {count} layers; at least one must stay")
     was_training = model.training
     model.eval()
     part = spread(corpus.dev, MEASURED_SECONDS)
     source = BatchSource(corpus, part, batch_seconds, seed)
     heard = [model.frontend(batch.waveform, batch.lengths) for batch in source.epoch()]
     whole = [model.encode(*features)[:2] for features in heard]
-    kept, removed, rounds = list(range(len(layers))), [], []
+    kept, removed, rounds = list(range(count)), [], []
     try:
         for _ in range(config.count):
-            missed = {i: _divergence(model, [layers[k] for k in kept if k != i], heard, whole) for i in kept}
+            missed = {i: _divergence(model, [k for k in kept if k != i], heard, whole) for i in kept}
             least = min(kept, key=lambda i: missed[i])
             rounds.append({str(i): round(value, 5) for i, value in missed.items()})
             removed.append(least)
             kept.remove(least)
     finally:
-        model.layers = nn.ModuleList(layers)
         model.train(was_training)
     smaller = without_layers(model, kept)
     summary = {
@@ -62,14 +64,27 @@ def remove_layers(
     return smaller, summary
 
 
-def _divergence(model: SpeechModel, layers: list[nn.Module], heard: list, whole: list) -> float:
-    model.layers = nn.ModuleList(layers)
+def _divergence(model: SpeechModel, layers: list[int], heard: list, whole: list) -> float:
     total = frames = 0.0
-    for features, (log_probs, lengths) in zip(heard, whole):
-        valid = float(lengths.sum())
-        total += valid * float(FrameKL(1.0)(model.encode(*features)[0], log_probs, lengths))
-        frames += valid
+    with only_layers(model, layers):
+        for features, (log_probs, lengths) in zip(heard, whole):
+            valid = float(lengths.sum())
+            total += valid * float(FrameKL(1.0)(model.encode(*features)[0], log_probs, lengths))
+            frames += valid
     return total / frames
+
+
+@contextmanager
+def only_layers(model: SpeechModel, kept: list[int]) -> Iterator[None]:
+    """Within the block the model runs with these layers only."""
+    owner, _, name = model.structure().layers[0].rpartition(".")[0].rpartition(".")
+    parent = model.get_submodule(owner)
+    layers = getattr(parent, name)
+    setattr(parent, name, nn.ModuleList([layers[index] for index in kept]))
+    try:
+        yield
+    finally:
+        setattr(parent, name, layers)
 
 
 def without_layers(model: SpeechModel, kept: list[int]) -> SpeechModel:

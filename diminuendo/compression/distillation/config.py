@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from diminuendo.compression.member import TrainedMember
-from diminuendo.models.conformer.config import ArchitectureConfig
+from diminuendo.models.architecture import ArchitectureConfig
 
 
 class DistillConfig(TrainedMember):

@@ -49,13 +49,14 @@ def initialise_from_teacher(
     Raises:
         UserError: not one for every layer of the student, or the teacher does not have them.
     """
-    mapping = layer_map(len(student.layers), len(teacher.layers)) if layers is None else list(layers)
-    if len(mapping) != len(student.layers) or max(mapping) >= len(teacher.layers):
-        raise UserError(
-            f"teacher_layers: {mapping} for a student of {len(student.layers)} layers and a teacher of "
-            f"{len(teacher.layers)}; give one index from 0 to {len(teacher.layers) - 1} for every layer of the student"
-        )
     theirs, ours = teacher.structure(), student.structure()
+    count, available = len(ours.layers), len(theirs.layers)
+    mapping = layer_map(count, available) if layers is None else list(layers)
+    if len(mapping) != count or max(mapping) >= available:
+        raise UserError(
+            f"teacher_layers: {mapping} for a student of {count} layers and a teacher of "
+            f"{available}; give one index from 0 to {available - 1} for every layer of the student"
+        )
     whole = teacher.state_dict()
     source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in theirs.layers))}
     for index, taken in enumerate(mapping):

@@ -55,7 +55,7 @@ class Prices:
     convolution_inner: float = 33.8
     stream: float = 0.0  # by module, encoder frame and channel of the model's width
     mac: float = 1.0
-    subsampling: float = 0.917  # by multiply-accumulate of convolutions over time and frequency
+    front: float = 0.917  # by multiply-accumulate of convolutions before the layers
     feature_frame: float = 7.03e4
     call: float = 7.84e6
 
@@ -112,7 +112,7 @@ def rest_features(model: SpeechModel, seconds: float) -> dict[str, float]:
     return {
         "call": 1,
         "feature_frame": feature_frames,
-        "subsampling": front - product,
+        "front": front - product,
         "stream": frames * structure.width * len(structure.layers),
         "mac": frames * output + product,
     }

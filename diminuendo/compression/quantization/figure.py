@@ -7,6 +7,7 @@ draws that of a finished member.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,8 +30,8 @@ DPI = 110
 
 def module_of(weight: str) -> str:
     """``layers.3.attention`` of ``layers.3.attention.query.weight``."""
-    parts = weight.split(".")
-    return ".".join(parts[: 3 if parts[0] == "layers" else 2]).removesuffix(".weight")
+    layer = re.match(r"(.*\.\d+\.[^.]+)\.", weight)
+    return layer.group(1) if layer else ".".join(weight.split(".")[:2]).removesuffix(".weight")
 
 
 def by_module(harms: Iterable[Sensitivity], chosen: Mapping[str, int]) -> dict[str, tuple[list[float], float]]:

@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import Fraction, PositiveInt, Section
-from diminuendo.config.frontend import FrontendOverrides
+from diminuendo.config.frontend import FrontendConfig, FrontendOverrides
 
 
 class ArchitectureConfig(Section):
     """A uniform Conformer; what pruning leaves of it is described layer by layer in its own record."""
 
+    kind: Literal["conformer"] = "conformer"
     layers: PositiveInt
     width: PositiveInt
     heads: Annotated[int, Field(ge=0)]  # 0: layers without attention
@@ -39,3 +40,16 @@ class ArchitectureConfig(Section):
         if self.conv_kernel % 2 == 0:
             raise ValueError(f"conv_kernel must be odd, found {self.conv_kernel}")
         return self
+
+    def frame_seconds(self, family: FrontendConfig) -> float:
+        """Seconds of audio from one encoder frame to the next, under the family's frontend."""
+        return family.with_overrides(self.frontend).hop_seconds * self.subsampling
+
+    def about_parameters(self, family: FrontendConfig, tokens: int) -> float:
+        """How many parameters such a model has, within a few per cent: enough to foretell how long it trains."""
+        width, mels = self.width, family.with_overrides(self.frontend).mels
+        attention = 4 * width * (self.head_width or width // max(1, self.heads)) * self.heads
+        feed_forward = (2 if self.macaron else 1) * 2 * width * self.feed_forward
+        convolution = 3 * width * (self.conv_channels or width)
+        subsampling = mels * width * (2 * self.subsampling + 1)
+        return self.layers * (attention + feed_forward + convolution) + subsampling + width * tokens

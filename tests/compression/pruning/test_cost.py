@@ -30,7 +30,7 @@ def test_multiply_accumulates_are_those_of_the_model(channels, monkeypatch):
     monkeypatch.setattr("diminuendo.models.kernels._product", None)  # which PyTorch does not count
     model = tiny_model((tiny_layer(ranks=RANKS), tiny_layer(heads=3)), subsampling_channels=channels)
     record = model.record
-    costs = latency_costs(model, 1.6, Prices(**BARE | {"mac": 1.0, "subsampling": 1.0}))
+    costs = latency_costs(model, 1.6, Prices(**BARE | {"mac": 1.0, "front": 1.0}))
     features, frames = record.frames_of(1.6)
     assert (features, frames) == (100, 50)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
