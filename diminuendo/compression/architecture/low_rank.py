@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.architecture.config import LowRankConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
@@ -149,14 +151,21 @@ def ranks_by_budget(spectra: dict[str, Spectrum], budget: float) -> dict[str, in
     return {path: r for path, r in rank.items() if r}
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """A layer at a rank, 0 as it is: ``cost`` in parameters, ``loss`` the negative logarithm of its energy."""
+
+    cost: int
+    loss: float
+    rank: int
+
+
 def _hull_steps(path: str, s: Spectrum) -> list[tuple[float, str, int, int, int]]:
-    worth, price = np.log(s.energy().clip(np.finfo(float).tiny)), s.cost_per_rank
-    jumps = [-worth[r - 1] / (s.cost - r * price) for r in range(1, s.largest_rank + 1)]
-    gains = [(worth[r] - worth[r - 1]) / price for r in range(1, s.largest_rank)]
-    # Single ranks are worth their price as long as they give more than jumping from where they start.
-    until = next((r for r in range(1, s.largest_rank) if gains[r - 1] <= jumps[r - 1]), s.largest_rank)
-    single = [(float(gains[r - 1]), path, r, r + 1, price) for r in range(1, until)]
-    return [*single, (float(jumps[until - 1]), path, until, 0, s.cost - until * price)]
+    """Steps along the hull as (gain per parameter, path, rank before, rank after, parameters)."""
+    losses = -np.log(s.energy().clip(np.finfo(float).tiny))
+    ranks = [_Choice(r * s.cost_per_rank, float(losses[r - 1]), r) for r in range(1, s.largest_rank + 1)]
+    hull = lower_hull([*ranks, _Choice(s.cost, 0.0, 0)])
+    return [(-slope(a, b), path, a.rank, b.rank, b.cost - a.cost) for a, b in pairwise(hull)]
 
 
 def factorise(

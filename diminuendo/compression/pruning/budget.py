@@ -1,19 +1,20 @@
 """Which units stay within a budget: all kinds and layers compete by what they are worth for what they cost.
 
-A multiple-choice knapsack: every module keeps some number of its best units, and what is lost with the others is the
-sum of their scores. On the lower convex hull of (cost saved, score lost) every edge is a block of units that is best
-removed together, the last of them with the module itself; taking edges of all modules in the order of their slopes is
-the optimum of the linear relaxation (Sinha & Zoltners 1979). Where an edge would save too much, units are taken singly,
-and where one unit would, smaller ones come back for it.
+A multiple-choice knapsack, see :mod:`diminuendo.compression.allocation`: every module keeps some number of its best
+units, and what is lost with the others is the sum of their scores. An edge of a module's hull is a block of units that
+is best removed together, the last of them with the module itself. Where an edge would save too much, units are taken
+singly, and where one unit would, smaller ones come back for it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.pruning.cost import Costs
 from diminuendo.compression.pruning.importance import Scores
 from diminuendo.core.errors import UserError
@@ -70,22 +71,24 @@ def choose_within(scores: Scores, costs: Costs, budget: float) -> dict[Key, Tens
     return {key: order[key][len(order[key]) - count :].sort().values for key, count in counts.items()}
 
 
+@dataclass(frozen=True)
+class _Left:
+    """A group with so many units left: ``cost`` is what the others saved, ``loss`` what was lost with them."""
+
+    cost: float
+    loss: float
+    units: int
+
+
 def _edges(lost: dict[Key, list[float]], tables: dict[Key, list[float]]) -> list[tuple[Key, int]]:
-    """Edges of every module's hull as (module, units left after it), the cheapest loss for what it saves first."""
+    """Edges of every group's hull as (group, units left after it), the cheapest loss for what it saves first."""
     edges = []
     for key, table in tables.items():
         units = len(table) - 1
-        points = [(0.0, 0.0, units)]  # (cost saved, score lost, units left)
+        points = [_Left(0.0, 0.0, units)]
         for left in range(units - 1, -1, -1):
-            point = (table[units] - table[left], lost[key][units - left - 1], left)
-            if point[0] <= points[-1][0]:  # saves nothing more, as in a pair of factors that was multiplied out
-                continue
-            while len(points) > 1 and _slope(points[-1], point) <= _slope(*points[-2:]):
-                points.pop()
-            points.append(point)
-        edges += [(_slope(a, b), key, -b[2]) for a, b in pairwise(points)]
+            saved = table[units] - table[left]
+            if saved > points[-1].cost:  # else nothing more, as in a pair of factors that was multiplied out
+                points.append(_Left(saved, lost[key][units - left - 1], left))
+        edges += [(slope(a, b), key, -b.units) for a, b in pairwise(lower_hull(points))]
     return [(key, -left) for _, key, left in sorted(edges)]
-
-
-def _slope(a: tuple[float, float, int], b: tuple[float, float, int]) -> float:
-    return (b[1] - a[1]) / (b[0] - a[0])

@@ -19,6 +19,7 @@ from diminuendo.artifact.banks import KEPT
 from diminuendo.artifact.checksum import UNSEALED
 from diminuendo.artifact.onnx_file import replace_metadata
 from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.sensitivity import CHOICES, Posteriors, Sensitivity, sweep
 from diminuendo.compression.quantization.storage import Choice, by_name, store_by_choice
@@ -40,18 +41,11 @@ class Step:
 
 def _convex(choices: list[Sensitivity]) -> list[Sensitivity]:
     """The lower convex hull of harm over bytes, from the smallest choice to the least harmful."""
-    hull: list[Sensitivity] = []
-    for choice in sorted(choices, key=lambda harm: (harm.bytes, harm.kl)):
-        if hull and choice.kl >= hull[-1].kl:
-            continue
-        while len(hull) > 1 and _rate(hull[-1], choice) >= _rate(hull[-2], hull[-1]):
-            hull.pop()
-        hull.append(choice)
-    return hull
-
-
-def _rate(less: Sensitivity, more: Sensitivity) -> float:
-    return (less.kl - more.kl) / (more.bytes - less.bytes)
+    better: list[Sensitivity] = []
+    for choice in sorted(choices, key=lambda c: (c.bytes, c.kl)):
+        if not better or choice.kl < better[-1].kl:
+            better.append(choice)
+    return lower_hull(better)
 
 
 class Allocation:
@@ -63,7 +57,7 @@ class Allocation:
             by_weight.setdefault(harm.weight, []).append(harm)
         hulls = {name: _convex(choices) for name, choices in by_weight.items()}
         self.start = {name: hull[0] for name, hull in hulls.items()}
-        steps = [Step(_rate(a, b), a, b) for hull in hulls.values() for a, b in pairwise(hull)]
+        steps = [Step(-slope(a, b), a, b) for hull in hulls.values() for a, b in pairwise(hull)]
         self.steps = sorted(steps, key=lambda step: (-step.rate, step.more.weight, step.more.bits))
 
     def within(self, limit: float, cost: Callable[[Sensitivity], float]) -> dict[str, Sensitivity]:

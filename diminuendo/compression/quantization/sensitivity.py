@@ -39,6 +39,14 @@ class Sensitivity:
     bytes: int
     kl: float
 
+    @property
+    def cost(self) -> int:
+        return self.bytes
+
+    @property
+    def loss(self) -> float:
+        return self.kl
+
 
 class Posteriors:
     """Runs a float32 file with other values for some of its weights, and compares with what it gives as it is."""
