@@ -25,7 +25,7 @@ from diminuendo.artifact import codec
 from diminuendo.artifact.banks import KEPT
 from diminuendo.artifact.weight_graph import FRONTEND, WeightGraph, shorten_names
 from diminuendo.compression.quantization.config import QuantizeConfig
-from diminuendo.compression.quantization.integer import integer_products, quantize_dynamic, quantize_static
+from diminuendo.compression.quantization.integer import nodes_for_integers, quantize_dynamic, quantize_static
 from diminuendo.compression.quantization.mixed import Allocation, bits_of
 from diminuendo.compression.quantization.post_training import calibration_audio
 from diminuendo.compression.quantization.sensitivity import Posteriors, sweep
@@ -76,7 +76,7 @@ class Scorer:
 
 def groups_of(model: onnx.ModelProto) -> dict[str, dict[str, str]]:
     """Nodes by group: what we quantize, and what the tools would quantize beyond it."""
-    ours = integer_products(model)
+    ours = nodes_for_integers(model)
     nodes = {n.name: n.op_type for n in model.graph.node if n.op_type in ("MatMul", "Conv")}
     frontend = {name: kind for name, kind in nodes.items() if name.startswith(FRONTEND)}
     convolutions = {name: kind for name, kind in nodes.items() if kind == "Conv"}

@@ -16,10 +16,12 @@ class FactorisedLinear(nn.Module):
         self.up = Linear(rank, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        """``[…, inputs] → […, outputs]``."""
         return self.up(self.down(x))
 
 
 def linear(inputs: int, outputs: int, rank: int | None = None) -> nn.Module:
+    """A linear layer, factorised if it has a rank."""
     return Linear(inputs, outputs) if rank is None else FactorisedLinear(inputs, outputs, rank)
 
 

@@ -110,7 +110,7 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
     return found
 
 
-def integer_products(model: onnx.ModelProto) -> set[str]:
+def codes_of_integer_products(model: onnx.ModelProto) -> set[str]:
     """Names of the tensors of codes whose product ONNX Runtime does in integers."""
     made_by = {value: node for node in model.graph.node for value in node.output}
     found = set()
@@ -144,7 +144,7 @@ def coverage(
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
     work = count_work(parent, sample_rate)
     total, all_work = sum(sizes.values()), sum(item.count for item in work)
-    codes = integer_products(model)
+    codes = codes_of_integer_products(model)
     integer = {name for name, stored in stored_as.items() if stored in codes}
     work_by_bits: Counter[int] = Counter()
     for item in work:

@@ -29,7 +29,7 @@ ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tool
 LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and the steps of a dying channel are tiny
 
 
-def integer_products(model: onnx.ModelProto) -> dict[str, str]:
+def nodes_for_integers(model: onnx.ModelProto) -> dict[str, str]:
     """Name and operator of the nodes whose product is done in integers: ``MatMul`` with a stored weight.
 
     Convolutions are left in float32: ONNX Runtime's integer ones are slower, and they are few.
@@ -41,11 +41,11 @@ def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.
     """Scales of activations are taken from each input as it comes.
 
     Args:
-        nodes: name to operator of what is done in integers; None: :func:`integer_products`.
+        nodes: name to operator of what is done in integers; None: :func:`nodes_for_integers`.
     """
     from onnxruntime import quantization as tools
 
-    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
+    nodes = nodes_for_integers(onnx.load(source)) if nodes is None else nodes
     with TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         tools.quantize_dynamic(
@@ -64,7 +64,7 @@ def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, 
     """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
     from onnxruntime import quantization as tools
 
-    nodes = integer_products(onnx.load(source)) if nodes is None else nodes
+    nodes = nodes_for_integers(onnx.load(source)) if nodes is None else nodes
     with TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         tools.quantize_static(

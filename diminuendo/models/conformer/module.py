@@ -69,6 +69,7 @@ class TimeConvolution(nn.Module):
         self.out = StackingConvolution(record.frontend.mels, record.width, record.subsampling)
 
     def forward(self, features_BMT: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, M, T']`` and valid frames ``[B]`` to ``[B, T, D]`` and its own."""
         return self.out(features_BMT), (lengths - 1) // self.out.stride[0] + 1
 
 
@@ -91,6 +92,7 @@ class Subsampling(nn.Module):
         self.out = linear(channels * bands, record.width, record.subsampling_rank)
 
     def forward(self, features_BMT: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, M, T']`` and valid frames ``[B]`` to ``[B, T, D]`` and its own."""
         x = features_BMT[:, None]
         for index, stride in enumerate(self.strides):
             if index == 0:
@@ -104,6 +106,8 @@ class Subsampling(nn.Module):
 
 
 class FeedForward(nn.Module):
+    """Norm, expansion, SiLU (Elfwing et al. 2018), projection; ``ranks`` of its linear layers by name."""
+
     def __init__(self, D: int, inner: int, dropout: float, ranks: dict[str, int]):
         super().__init__()
         self.norm = nn.LayerNorm(D)
@@ -112,10 +116,13 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
+        """``[B, T, D] → [B, T, D]``."""
         return self.dropout(self.down(F.silu(self.up(self.norm(x_BTD)))))
 
 
 class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017) with rotary positions; ``ranks`` of its linear layers by name."""
+
     def __init__(self, D: int, H: int, E: int, dropout: float, ranks: dict[str, int]):
         super().__init__()
         self.heads, self.head_width = H, E
@@ -127,6 +134,7 @@ class Attention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """``[B, T, D] → [B, T, D]``; the bias ``[B, 1, 1, T]`` forbids padding as a key, tables are ``[T, E / 2]``."""
         B, T, _ = x_BTD.shape
         x = self.norm(x_BTD)
         q, k, v = (
@@ -139,6 +147,8 @@ class Attention(nn.Module):
 
 
 class Convolution(nn.Module):
+    """Gated linear unit, depthwise convolution, batch normalisation, SiLU; ``ranks`` of its linear layers by name."""
+
     def __init__(self, D: int, C: int, kernel: int, dropout: float, ranks: dict[str, int]):
         super().__init__()
         self.norm = nn.LayerNorm(D)
@@ -150,6 +160,7 @@ class Convolution(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """``[B, T, D]`` and the mask of valid frames ``[B, T]`` to ``[B, T, D]``."""
         x = self.norm(x_BTD)
         x = (self.value(x) * torch.sigmoid(self.gate(x))).mul_(mask_BT[:, :, None])
         x = self.depthwise(x)
@@ -177,6 +188,7 @@ class ConformerLayer(nn.Module):
         self.norm = nn.LayerNorm(D)
 
     def forward(self, x: Tensor, mask: Tensor, bias: Tensor, rotary: dict[int, tuple[Tensor, Tensor]]) -> Tensor:
+        """``[B, T, D] → [B, T, D]``; mask ``[B, T]``, bias ``[B, 1, 1, T]``, rotary tables by width of a head."""
         if self.feed_forward_1 is not None:
             x = torch.add(x, self.feed_forward_1(x), alpha=0.5)
         if self.attention is not None:

@@ -10,7 +10,12 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from diminuendo.compression.quantization.integer import LARGEST_SUM, integer_products, quantize_dynamic, quantize_static
+from diminuendo.compression.quantization.integer import (
+    LARGEST_SUM,
+    nodes_for_integers,
+    quantize_dynamic,
+    quantize_static,
+)
 from diminuendo.compression.quantization.storage import store_uniformly
 from diminuendo.export.write import export_model
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
@@ -46,13 +51,13 @@ def executed(model: onnx.ModelProto, folder) -> Counter:
 def test_every_product_is_run_in_integers(parent, scheme, tmp_path):
     model = quantize_dynamic(parent) if scheme == "dynamic" else quantize_static(parent, audio())
     operators = executed(store_uniformly(model, 8), tmp_path)
-    assert sum(operators[name] for name in IN_INTEGERS) == len(integer_products(onnx.load(parent))) > 10
+    assert sum(operators[name] for name in IN_INTEGERS) == len(nodes_for_integers(onnx.load(parent))) > 10
     assert not operators["DequantizeLinear"] and not operators["MatMulInteger"] and not operators["Gemm"]
 
 
 def test_activations_of_several_products_are_rounded_once(parent):
     """Query, key and value have one input, and so have value and gate."""
-    products = len(integer_products(onnx.load(parent)))
+    products = len(nodes_for_integers(onnx.load(parent)))
     for model, operator in (
         (quantize_static(parent, audio()), "QuantizeLinear"),
         (quantize_dynamic(parent), "DynamicQuantizeLinear"),

@@ -12,7 +12,7 @@ import pytest
 from diminuendo.artifact.onnx_file import read_metadata, write_onnx
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import QuantizeConfig
-from diminuendo.compression.quantization.coverage import integer_products
+from diminuendo.compression.quantization.coverage import codes_of_integer_products
 from diminuendo.compression.quantization.post_training import (
     NOMINAL_BITS,
     calibration_audio,
@@ -138,7 +138,7 @@ def test_summary_tells_what_the_file_holds(made, parent):
     left_out = {entry["group"]: entry for entry in summary["left_out"]}
     assert {"frontend", "attention scores and mixing"} <= set(left_out)
     assert all(entry["reason"] for entry in left_out.values())
-    integer = integer_products(onnx.load(path))
+    integer = codes_of_integer_products(onnx.load(path))
     assert sum(summary["bytes_of"].values()) == path.stat().st_size
     assert summary["bytes_of"]["codes"] >= summary["parameters"] * int(narrowest.split("_")[0]) * 0.8 / 8
     assert (summary["multiply_accumulates_share_integer"] > 0.3) == (scheme in ("int8_dynamic", "int8_static"))
