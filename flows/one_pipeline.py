@@ -9,13 +9,12 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from diminuendo.core.locks import UNSAID, only_one
 from diminuendo.provenance.dvc_cache import LOCK as LOCK_FILE
 from diminuendo.provenance.dvc_cache import Cache
 from flows.dvc_lock import SECONDS_BETWEEN_LOOKS, Say, lock_of, repository, tell, wait_for_others
-from flows.lock import only_one
 from flows.lock_file import mend
 
-UNSAID = "another process"  # what `only_one` says of one that has not written its words yet
 LOCK = Path(".work/pipeline.lock")  # in the working directory: the root of the checkout, or of the retraining's
 
 

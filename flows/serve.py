@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.locks import only_one
 from flows.close_dead_runs import POOL, close_dead_runs
-from flows.lock import only_one
 from flows.schedules import Watch
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diminuendo.artifact import lineage
+from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json
 from diminuendo.provenance.dvc_cache import DAMAGED, LOCK, MISSING, WHOLE, Cache, Entry, locked_outputs
@@ -133,7 +134,7 @@ def verify(
     if (root := repository(home)) is None:
         raise UserError(f"{home.resolve()}: no DVC repository here or above; expected a checkout with .dvc")
     report = Report(Cache(root))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         for entry in _entries(home, members):
             if complete or (home / entry.path).exists():
                 report.outputs.append(_output(home, entry, report.cache, settled, pool))

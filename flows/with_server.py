@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.lock import holder
+from diminuendo.core.locks import holder
 
 STARTUP_SECONDS = 120.0
 SERVE = "--serve"

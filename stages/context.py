@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +18,7 @@ from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, fresh_folder
+from diminuendo.core.locks import UNSAID, only_one
 from diminuendo.family import Family, current
 from diminuendo.parameters import Params, load_params
 from diminuendo.provenance.descent import descent_of
@@ -287,22 +286,9 @@ def _finish(context: StageContext) -> None:
 @contextmanager
 def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
     """Hold the stage's lock. The wait is for a run whose DVC was killed to notice it and die."""
-    home.mkdir(parents=True, exist_ok=True)
-    with open(home.with_name(f"{home.name}.lock"), "a+") as lock:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    lock.seek(0)
-                    holder = lock.read().strip() or "unknown"
-                    message = f"already running as process {holder}; wait for it or end it"
-                    print(f"error: {label}: {message}", file=sys.stderr)
-                    raise SystemExit(TRY_AGAIN) from None
-                time.sleep(0.1)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with only_one(home.with_name(f"{home.name}.lock"), str(os.getpid()), patience) as other:
+        if other is not None:
+            running = other if other == UNSAID else f"process {other}"
+            print(f"error: {label}: already running as {running}; wait for it or end it", file=sys.stderr)
+            raise SystemExit(TRY_AGAIN)
         yield

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from diminuendo.core.cores import available_cores
+from diminuendo.core.cores import available_physical_cores
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, write_json
 
@@ -37,9 +37,7 @@ def stated_threads() -> int | None:
 
 def fastest_threads(parameters: dict[str, Any], path: Path = REMEMBERED) -> int:
     """The number of threads with which the teacher of these parameters takes its first steps fastest."""
-    import psutil
-
-    most = min(available_cores(), psutil.cpu_count(logical=False) or available_cores())
+    most = available_physical_cores()
     if most == 1:
         return 1
     key = digest_of_json([parameters, most])

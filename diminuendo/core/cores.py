@@ -23,6 +23,13 @@ def available_cores() -> int:
     return max(1, min([allowed, *quotas]))
 
 
+def available_physical_cores() -> int:
+    """Of those, at most as many as there are cores of their own: two processors of one core share its arithmetic."""
+    import psutil
+
+    return min(available_cores(), psutil.cpu_count(logical=False) or available_cores())
+
+
 def _quotas(cgroups: Path | None = None, own: Path | None = None) -> Iterator[float]:
     """CPUs' worth of time that each control group above this process allows, where it sets a limit."""
     cgroups, own = cgroups or CGROUPS, own or OWN_GROUPS

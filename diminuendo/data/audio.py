@@ -1,54 +1,10 @@
-"""Audio files to float32 mono samples at one rate, and back to 16-bit PCM."""
+"""Audio files to float32 mono samples, and back to 16-bit PCM."""
 
 from __future__ import annotations
 
-import functools
-import math
 from pathlib import Path
 
 import numpy as np
-
-_ZERO_CROSSINGS = 64  # of the kernel's sinc, a side
-_CUTOFF = 0.95  # of the lower Nyquist frequency: flat to 0.90, 90 dB down from 1.0
-
-
-@functools.lru_cache(maxsize=8)
-def _kernels(up: int, down: int) -> np.ndarray:
-    """float32 [up, 2W]: a Kaiser-windowed sinc for each position that an output sample can have between two inputs."""
-    cutoff = _CUTOFF * min(1.0, up / down)  # in units of the input's Nyquist frequency
-    half = math.ceil(_ZERO_CROSSINGS / cutoff)
-    fraction = (np.arange(up) * down % up / up)[:, None]
-    distance = fraction - np.arange(1 - half, half + 1)  # from the output sample to each input sample
-    window = np.i0(9.0 * np.sqrt(np.maximum(0.0, 1 - (distance / half) ** 2))) / np.i0(9.0)
-    kernels = (cutoff * np.sinc(cutoff * distance) * window).astype(np.float32)
-    kernels.setflags(write=False)
-    return kernels
-
-
-def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Band-limited polyphase resampling.
-
-    Args:
-        samples: float32 [N] at ``rate`` Hz.
-
-    Returns:
-        float32 [ceil(N × new_rate / rate)], in time with the input (no delay).
-    """
-    samples = np.asarray(samples, dtype=np.float32)
-    if rate == new_rate or not len(samples):
-        return samples
-    divisor = math.gcd(rate, new_rate)
-    up, down = new_rate // divisor, rate // divisor
-    kernels = _kernels(up, down)
-    half = kernels.shape[1] // 2
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples, (half - 1, half + down)), 2 * half)
-    resampled = np.empty(-(-len(samples) * up // down), np.float32)
-    for phase in range(min(up, len(resampled))):
-        outputs = resampled[phase::up]
-        inputs = windows[phase * down // up :: down][: len(outputs)]
-        # Not a matrix product: those depend on the number of threads in their last bits.
-        np.einsum("nk,k->n", inputs, kernels[phase], out=outputs)
-    return resampled
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:

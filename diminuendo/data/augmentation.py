@@ -26,7 +26,11 @@ def _resampler(speed: float):
 
 
 def change_speed(waveform: np.ndarray, speed: float) -> np.ndarray:
-    """Play at ``speed`` times the tempo, pitch included (Ko et al. 2015), ``[N] → [≈ N / speed]``."""
+    """Play at ``speed`` times the tempo, pitch included (Ko et al. 2015), ``[N] → [≈ N / speed]``.
+
+    By torchaudio's resampler, whose short filter is several times faster than ``data.resample``: a training copy that
+    is new in every epoch need not be as clean as what is stored or recognised.
+    """
     if speed == 1.0:
         return waveform
     with torch.no_grad():

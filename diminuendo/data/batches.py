@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diminuendo.config.training import AugmentationConfig
 from diminuendo.data.augmentation import augment_waveform, between_silences
+from diminuendo.data.padding import pad
 
 PREFETCHED = 3  # batches prepared ahead while the model trains
 
@@ -88,16 +89,14 @@ def in_pairs(speakers: Sequence[str | None], share: float, seed: int, epoch: int
 def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int] | None], sample_rate: int) -> Batch:
     """Pad with zeros to the longest; None in place of targets: unlabelled."""
     known = [target for target in targets if target is not None]
-    padded = np.zeros((len(waveforms), max(w.size for w in waveforms)), dtype=np.float32)
-    for row, waveform in zip(padded, waveforms):
-        row[: waveform.size] = waveform
+    padded, lengths = pad(waveforms)
     return Batch(
         waveform=torch.from_numpy(padded),
-        lengths=torch.tensor([w.size for w in waveforms]),
+        lengths=torch.from_numpy(lengths),
         targets=torch.tensor([token for target in known for token in target], dtype=torch.long),
         target_lengths=torch.tensor([len(target) for target in known], dtype=torch.long),
         labelled=torch.tensor([target is not None for target in targets]),
-        seconds=sum(w.size for w in waveforms) / sample_rate,
+        seconds=int(lengths.sum()) / sample_rate,
     )
 
 

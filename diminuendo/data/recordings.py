@@ -12,9 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from diminuendo.data.audio import read_audio, resample, to_pcm16
+from diminuendo.data.audio import read_audio, to_pcm16
 from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
+from diminuendo.data.resample import resample
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.text import Tokenizer, describe_characters, train_tokenizer
 from diminuendo.data.validation import Problems

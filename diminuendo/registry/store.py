@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json
+from diminuendo.core.locks import one_at_a_time
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,15 +36,26 @@ def store() -> Iterator[tuple[MlflowClient, str]]:
     """A client and the id of the experiment, made on first use, for one writer at a time."""
     from diminuendo.tracking.store import open_client
 
-    with open(lock_of_store(), "w") as lock, _in_plain_words():
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(one_at_a_time(lock_of_store(), remove=True))
+        except OSError as error:
+            raise UserError(f"{lock_of_store()}: cannot be made ({error.strerror}); whoever writes needs it") from None
+        stack.enter_context(_in_plain_words())
         yield open_client()
 
 
 def lock_of_store() -> Path:
-    """Held by whoever writes to the registry: one file per store and user of this machine, whatever the folder."""
-    from diminuendo.tracking.store import tracking_uri
+    """Held by whoever writes to the registry, and there only meanwhile.
 
+    It stands beside the store, so that whoever may write there shares it; for a server, which has no place here, there
+    is one per user of this machine in the folder of temporary files.
+    """
+    from diminuendo.tracking.store import sqlite_file, tracking_uri
+
+    database = sqlite_file(tracking_uri())
+    if database is not None:
+        return database.with_name(f"{database.name}.registry.lock")
     user = os.getuid() if hasattr(os, "getuid") else 0
     return Path(tempfile.gettempdir(), f"diminuendo-registry-{user}-{digest_of_json(tracking_uri())[:16]}.lock")
 

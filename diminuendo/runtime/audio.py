@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from diminuendo.core.errors import UserError
-from diminuendo.runtime.resample import Resampler
+from diminuendo.data.resample import Resampler
 
 BLOCK_SECONDS = 10.0
 PIPE_SECONDS = 0.1  # of a pipe: what is read at once has to arrive first

@@ -17,11 +17,12 @@ from typing import Protocol
 import numpy as np
 
 from diminuendo.core.errors import UserError
+from diminuendo.data.padding import pad
+from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
 from diminuendo.runtime.ctc import Word, WordReader, decode_words, within
 from diminuendo.runtime.model import BLANK, AcousticModel, best_path
-from diminuendo.runtime.resample import Resampler
 from diminuendo.runtime.stream import Stream
 from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
 
@@ -210,11 +211,7 @@ class Recognizer:
         if not heard:
             return found
         audible = [self._long_enough(waveforms[index]) for index in heard]
-        lengths = np.array([len(samples) for samples in audible], dtype=np.int64)
-        padded = np.zeros((len(audible), lengths.max()), dtype=np.float32)
-        for row, samples in zip(padded, audible):
-            row[: len(samples)] = samples
-        log_probs, frames = self.model.log_probs(padded, lengths)
+        log_probs, frames = self.model.log_probs(*pad(audible))
         for index, row, count in zip(heard, log_probs, frames):
             found[index] = decode(row[:count])
         return found

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from diminuendo.core.errors import UserError
+from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked
 from diminuendo.runtime.ctc import Word, WordReader, within
-from diminuendo.runtime.resample import Resampler
 from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
 
@@ -41,7 +41,7 @@ class Stream:
     @property
     def seconds(self) -> float:
         """Of audio so far."""
-        return self._cutter.received / self._resampler.to_rate
+        return self._cutter.received / self._resampler.new_rate
 
     def push(self, samples: np.ndarray) -> list[Word]:
         """The words that ``samples`` float [n], −1 to 1, make final.

@@ -83,7 +83,8 @@ def serve(requests: BinaryIO, answers: BinaryIO, sample_rate: int, timeout_secon
     """Answer requests until their stream ends."""
     import numpy as np
 
-    from diminuendo.data.audio import resample, to_pcm16, trim_silence
+    from diminuendo.data.audio import to_pcm16, trim_silence
+    from diminuendo.data.resample import resample
     from diminuendo.synthesis.espeak import load_library, speak
 
     library, rate = load_library()

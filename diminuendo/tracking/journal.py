@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -19,6 +18,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from diminuendo.core.locks import hold, is_held
 
 OUTBOX = Path(".work/tracking-outbox")
 EVENTS = "events.jsonl"
@@ -60,9 +61,8 @@ class Journal:
         making = outbox.resolve() / f".{self.folder.name}.tmp"
         try:
             (making / "files").mkdir(parents=True)
-            self._lock = open(making / "writer", "w")  # noqa: SIM115  held open while the run lives
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-            self._events = open(making / EVENTS, "ab", buffering=0)  # noqa: SIM115
+            self._lock = hold(making / "writer")
+            self._events = open(making / EVENTS, "ab", buffering=0)  # noqa: SIM115  held open while the run lives
             self._write("start", name=name, **start)
             making.rename(self.folder)
         except OSError:
@@ -105,7 +105,7 @@ class Journal:
 
     def close(self) -> None:
         self._events.close()
-        self._lock.close()
+        self._lock.release()
 
     def _write(self, event: str, **content: Any) -> None:
         line = json.dumps({"event": event, "time": time.time_ns() // 1_000_000, **content}).encode() + b"\n"
@@ -120,14 +120,7 @@ class Journal:
 
 def is_live(folder: Path) -> bool:
     """Whether the journal's writer still runs."""
-    try:
-        with open(folder / "writer") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
+    return is_held(folder / "writer")
 
 
 def journals(outbox: Path = OUTBOX) -> list[Path]:

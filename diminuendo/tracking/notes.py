@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import sys
 from pathlib import Path
 
+from diminuendo.core.locks import one_at_a_time
 from diminuendo.tracking.journal import OUTBOX
 
 NOTES = ".notes.jsonl"  # in the outbox
@@ -16,8 +16,7 @@ def leave_note(text: str) -> None:
     """Say it in the sender's log, and leave it for whoever waits for the delivery."""
     say(text)
     try:
-        with open(OUTBOX / NOTES, "a", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with one_at_a_time(OUTBOX / NOTES), open(OUTBOX / NOTES, "a", encoding="utf-8") as file:
             file.write(json.dumps(text) + "\n")
     except OSError as error:  # the log has it; a full disk must not end the delivery
         say(f"{OUTBOX / NOTES}: {error}")
@@ -26,14 +25,13 @@ def leave_note(text: str) -> None:
 def tell_notes() -> None:
     """Print to stderr what was left, and forget it."""
     path: Path = OUTBOX / NOTES
+    if not path.exists():
+        return
     try:
-        with open(path, "r+", encoding="utf-8", errors="replace") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with one_at_a_time(path), open(path, "r+", encoding="utf-8", errors="replace") as file:
             for text in dict.fromkeys(_lines(file.read())):
                 say(text)
             file.truncate(0)
-    except FileNotFoundError:
-        return
     except OSError as error:
         say(f"what is told in {path} cannot be read: {error}")
 

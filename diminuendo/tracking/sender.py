@@ -6,7 +6,6 @@ is away, and gives up, leaving the journals where they are, once nobody writes a
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from diminuendo.core.files import write_json
+from diminuendo.core.locks import only_one
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals, sent_state
 from diminuendo.tracking.notes import leave_note
 from diminuendo.tracking.store import reason_of, store_trouble
@@ -30,10 +30,8 @@ LONGEST_PAUSE_AT_THE_END = 2.0  # nobody writes any more, and somebody may wait
 
 def main() -> None:
     while journals():
-        with open(OUTBOX / ".sender.lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with only_one(OUTBOX / ".sender.lock", f"process {os.getpid()}", patience=0) as other:
+            if other is not None:
                 return
             delivered = serve()
         # A journal may have come between the last look and the release of the lock: look once more.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diminuendo.core import locks
 from diminuendo.tracking.notes import say
 from diminuendo.tracking.views import EXPERIMENT_TAGS, KIND
 
@@ -48,7 +48,7 @@ def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
 
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            database = _sqlite_file(uri)
+            database = sqlite_file(uri)
             location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
             try:
                 return client, client.create_experiment(name, location, EXPERIMENT_TAGS)
@@ -73,7 +73,7 @@ def open_existing() -> tuple[MlflowClient, str | None] | None:
     None where there is no store; the experiment is None where the store has none.
     """
     uri = tracking_uri()
-    database = _sqlite_file(uri)
+    database = sqlite_file(uri)
     if database is not None and (not database.is_file() or database.stat().st_size == 0):
         return None
     with one_at_a_time(uri, say):
@@ -91,7 +91,7 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     pool = "MLFLOW_SQLALCHEMYSTORE_"
-    if _sqlite_file(uri) and not any(f"{pool}{setting}" in os.environ for setting in ("POOL_SIZE", "MAX_OVERFLOW")):
+    if sqlite_file(uri) and not any(f"{pool}{setting}" in os.environ for setting in ("POOL_SIZE", "MAX_OVERFLOW")):
         # A connection that is kept would write on to a file that was removed or replaced since.
         os.environ.setdefault(f"{pool}POOLCLASS", "NullPool")
     import mlflow
@@ -108,20 +108,20 @@ def one_at_a_time(uri: str, tell: Callable[[str], None]) -> Iterator[None]:
     Raises:
         UserError, OSError and errors of SQLite: see ``database.make_ready``.
     """
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is None:
         yield
         return
     from diminuendo.tracking.database import make_ready
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.one_at_a_time(path.with_name(path.name + ".lock")):
         make_ready(path, tell)
         yield
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a store that is SQLite, None of any other."""
     scheme, _, rest = uri.partition(":///")
     path = rest.split("?")[0]
     return Path(path) if scheme.startswith("sqlite") and path not in ("", ":memory:") else None

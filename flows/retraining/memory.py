@@ -11,7 +11,7 @@ from typing import Any
 
 from diminuendo.collection.batches import Batch
 from diminuendo.core.files import write_json
-from flows.lock import only_one
+from diminuendo.core.locks import only_one
 
 MEMORY = Path(".work/retraining.json")  # in the worktree
 LOCK = Path(".work/retraining.lock")  # in the checkout

@@ -51,3 +51,10 @@ def test_a_quota_of_version_1(machine):
     assert cores.available_cores() == 3
     machine("4:cpu,cpuacct:/x\n", **files | {"cpu__x__cpu_DOT_cfs_quota_us": "-1\n"})
     assert cores.available_cores() == 16
+
+
+@pytest.mark.parametrize(("physical", "expected"), [(8, 3), (2, 2), (None, 3)])  # None: psutil cannot tell
+def test_no_more_than_the_cores_that_do_arithmetic(machine, monkeypatch, physical, expected):
+    machine("0::/\n", cpu_DOT_max="300000 100000\n")
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: physical)
+    assert cores.available_physical_cores() == expected

@@ -2,46 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from diminuendo.data.audio import read_audio, resample, to_pcm16, trim_silence
-
-
-def tone(hertz, rate, seconds=1.0):
-    return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate).astype(np.float32)
-
-
-def strongest(samples, rate):
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return np.argmax(spectrum) * rate / len(samples), 20 * np.log10(spectrum.max() / (len(samples) / 4))
-
-
-@pytest.mark.parametrize("rate", [8000, 11025, 22050, 32000, 44100, 48000, 15999])
-def test_a_tone_keeps_its_frequency_level_phase_and_length(rate):
-    heard = resample(tone(1000, rate), rate, 16000)
-    assert len(heard) == 16000 and heard.dtype == np.float32
-    hertz, decibels = strongest(heard, 16000)
-    assert hertz == pytest.approx(1000, abs=1.0)
-    assert decibels == pytest.approx(0, abs=0.05)
-    middle = slice(2000, 14000)  # no delay, away from the edges
-    np.testing.assert_allclose(heard[middle], tone(1000, 16000)[middle], atol=2e-3)
-
-
-def test_what_the_new_rate_cannot_carry_does_not_come_back_as_another_tone():
-    for hertz in (8100, 9000, 12000, 20000):
-        heard = resample(tone(hertz, 44100), 44100, 16000)[1000:-1000]
-        assert np.abs(heard).max() < 1e-3, f"{hertz} Hz is heard at {strongest(heard, 16000)}"
-
-
-def test_raising_the_rate_adds_no_mirror_tones():
-    heard = resample(tone(3000, 8000), 8000, 16000)[1000:-1000]
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    above = spectrum[len(spectrum) * 4200 // 8000 :]
-    assert above.max() < 1e-4 * spectrum.max()
-
-
-def test_nothing_to_resample():
-    assert len(resample(np.zeros(0, np.float32), 8000, 16000)) == 0
-    same = tone(100, 8000)
-    assert resample(same, 8000, 8000) is same
+from diminuendo.data.audio import read_audio, to_pcm16, trim_silence
+from tests.factories.audio import strongest, tone
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,12 @@ def write_manifest(path: Path, lines: list[dict[str, Any]]) -> Path:
 
 def read_manifest(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def tone(hertz, rate, seconds=1.0):
+    return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate).astype(np.float32)
+
+
+def strongest(samples, rate):
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return np.argmax(spectrum) * rate / len(samples), 20 * np.log10(spectrum.max() / (len(samples) / 4))

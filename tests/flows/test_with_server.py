@@ -1,12 +1,11 @@
 """Which server a flow is run with, and whose log is written."""
 
-import subprocess
 import sys
 
 import pytest
 
+from diminuendo.core.locks import only_one
 from flows import with_server
-from flows.lock import holder, only_one
 
 
 def test_the_server_of_make_serve_is_used_where_it_runs(prefect, tmp_path, monkeypatch):
@@ -40,31 +39,3 @@ def test_a_server_of_ones_own_empties_no_log(tmp_path, monkeypatch):
     _, log = with_server._start()
     assert log.read_text() == "first\nsecond\n"
     assert (tmp_path / "server.log").read_text() == "first\n"
-
-
-def test_a_look_at_a_lock_neither_takes_it_nor_makes_it(tmp_path):
-    path = tmp_path / "lock"
-    assert holder(path) is None and not path.exists()
-    with only_one(path, "first"):
-        assert holder(path) == "first"
-        with only_one(path, "second") as other:
-            assert other == "first"
-    assert holder(path) is None
-
-
-def test_whoever_wants_a_lock_waits_for_one_who_only_looks(tmp_path):
-    path = tmp_path / "lock"
-    path.touch()
-    code = (
-        "import fcntl, sys, time; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_SH)\n"
-        "print('looking', flush=True); sys.stdin.readline(); time.sleep(0.1)"
-    )
-    look = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with look:
-        assert look.stdout.readline() == "looking\n"
-        look.stdin.write("\n")
-        look.stdin.flush()
-        with only_one(path, "mine") as other:
-            assert other is None

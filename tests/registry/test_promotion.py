@@ -13,11 +13,13 @@ from diminuendo import registry
 from diminuendo.cli import main
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
+from diminuendo.core.locks import is_held
 from diminuendo.gate.inputs import open_model
 from diminuendo.registry import logged, store
 from diminuendo.registry.address import is_address, parse, resolve
 from diminuendo.registry.card import model_card
 from diminuendo.registry.table import terminal
+from diminuendo.tracking.store import sqlite_file, tracking_uri
 from tests.factories.shipping import decision_about, params
 
 FILES = {name: Path("models", name, "model.onnx") for name in ("teacher", "student", "student-int8", "slim")}
@@ -172,13 +174,10 @@ def test_a_decision_does_not_outlive_the_champion_that_it_is_about(shop):
 
 def test_the_champion_is_looked_at_with_the_door_closed(shop, monkeypatch):
     """Else another could take its place between the look and the promotion."""
-    import fcntl
-
     from diminuendo.registry import promotion
 
     def look(*arguments):
-        with open(store.lock_of_store()) as lock, pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert is_held(store.lock_of_store())
         looked.append(arguments)
         return True
 
@@ -334,10 +333,28 @@ def test_a_store_that_is_away_is_one_message_without_its_password(tmp_path, monk
 
 
 def test_only_one_writes_at_a_time(shop):
-    import fcntl
+    """And the lock stands beside the database, only meanwhile."""
+    with store.store():
+        assert is_held(store.lock_of_store())
+        assert store.lock_of_store().parent == sqlite_file(tracking_uri()).parent
+    assert not store.lock_of_store().exists()
 
-    with store.store(), open(store.lock_of_store()) as lock, pytest.raises(BlockingIOError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def test_the_lock_of_a_server_is_left_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr(store.tempfile, "tempdir", str(tmp_path))
+    assert store.lock_of_store().parent == tmp_path
+    with pytest.raises(UserError, match="the registry does not answer"), store.store():
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_where_nothing_can_be_written_is_one_message(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(UserError, match=r"mlflow\.db\.registry\.lock: cannot be made"), store.store():
+        pass
 
 
 def test_the_commands_as_a_user_types_them(shop):

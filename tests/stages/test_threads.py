@@ -22,8 +22,7 @@ def test_the_fewest_threads_that_are_nearly_the_fastest(seconds, expected):
 
 def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(threads, "available_cores", lambda: 4)
-    monkeypatch.setattr("psutil.cpu_count", lambda logical: 4)
+    monkeypatch.setattr(threads, "available_physical_cores", lambda: 4)
     monkeypatch.setattr(threads, "_measure", lambda choices: asked.append(choices) or {1: 1.0, 2: 0.5, 4: 0.49})
     path = tmp_path / "threads.json"
     assert threads.fastest_threads({"epochs": 3}, path) == 2
@@ -38,7 +37,7 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch, capsy
 
 
 def test_one_core_needs_no_measurement(tmp_path, monkeypatch):
-    monkeypatch.setattr(threads, "available_cores", lambda: 1)
+    monkeypatch.setattr(threads, "available_physical_cores", lambda: 1)
     assert threads.fastest_threads({}, tmp_path / "none.json") == 1
 
 

@@ -78,7 +78,7 @@ def test_a_run_deleted_while_its_stage_works_holds_up_no_other(told, delete, kil
     delete(run)
     track.metrics({"loss": 0.5}, step=2)
     if killed:
-        track._journal._lock.close()  # no end is written
+        track._journal._lock.release()  # no end is written
     record_stage("other")
     if not killed:
         close(stage)

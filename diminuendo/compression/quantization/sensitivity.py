@@ -22,6 +22,7 @@ from diminuendo.compression.quantization.storage import Choice, Storage, by_name
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import json_text, write_text
 from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
+from diminuendo.data.padding import pad
 
 CHOICES = (2, 3, 4, 5, 6, 8)
 SENSITIVITY = "sensitivity.csv"
@@ -75,10 +76,8 @@ class Posteriors:
 
     @staticmethod
     def _feed(waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
-        padded = np.zeros((len(waveforms), max(map(len, waveforms))), np.float32)
-        for row, waveform in zip(padded, waveforms):
-            row[: len(waveform)] = waveform
-        return {"waveform": padded, "waveform_lengths": np.array([len(waveform) for waveform in waveforms])}
+        waveform, lengths = pad(waveforms)
+        return {"waveform": waveform, "waveform_lengths": lengths}
 
     def _log_probs(self, feed: dict, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Of all valid frames, ``[frames, tokens]``."""
