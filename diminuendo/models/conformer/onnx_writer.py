@@ -14,8 +14,6 @@ import numpy as np
 import onnx
 from torch import nn
 
-from diminuendo.export.frontend import add_frontend, positions
-from diminuendo.export.graph import FLOAT, INT64, Graph
 from diminuendo.models.conformer.module import (
     ROTARY_BASE,
     Attention,
@@ -27,6 +25,8 @@ from diminuendo.models.conformer.module import (
     TimeConvolution,
 )
 from diminuendo.models.factorised import FactorisedLinear
+from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.onnx_graph.frontend import add_frontend, positions
 
 END = 2**31 - 1  # of a slice that goes on to the end
 MASKED = 1e4  # subtracted from scores of padded frames
