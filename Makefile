@@ -22,7 +22,7 @@ help:
 	@echo "make test    set up and run the tests"
 	@echo "make bench   the family beside other tools' output (those of the extra 'peers' that are installed)"
 	@echo "make ui      open MLflow on http://127.0.0.1:5000"
-	@echo "make lint    check style"
+	@echo "make lint    check style and the import layers"
 
 # The stamp is younger than what it was made from, so that a second `make` installs nothing.
 $(INSTALLED): requirements.lock pyproject.toml
@@ -59,4 +59,4 @@ ui: $(INSTALLED)
 	@exec $(BIN)/python -m diminuendo.tracking.ui $(ARGS)
 
 lint: $(INSTALLED)
-	@$(BIN)/ruff check && $(BIN)/ruff format --check
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/lint-imports --no-cache

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from diminuendo.core.errors import UserError
 
 if TYPE_CHECKING:
-    from diminuendo.parameters import Params
+    from diminuendo.config.corpus import DataConfig
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")
@@ -94,7 +94,7 @@ def current() -> Family:
     return family_of(os.environ.get(VARIABLE) or OWN)
 
 
-def check_surroundings(params: Params, family: Family) -> None:
+def check_surroundings(data: DataConfig, family: Family) -> None:
     """The folders of data that the parameters name are there.
 
     Raises:
@@ -102,7 +102,7 @@ def check_surroundings(params: Params, family: Family) -> None:
     """
     problems = []
     for key in ("path", "collected"):
-        folder = Path(getattr(params.data, key))
+        folder = Path(getattr(data, key))
         if not folder.is_dir() and not folder.with_name(f"{folder.name}.dvc").is_file():  # DVC can bring that one
             problems.append(
                 f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "

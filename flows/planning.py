@@ -38,7 +38,7 @@ def plan_run(stages: Sequence[str] = ()) -> Plan:
     """
     family = current()
     params = load_params(family.params)
-    check_surroundings(params, family)
+    check_surroundings(params.data, family)
     write_pipeline(family)
     check_pipelines()
     graph = read_graph(family)

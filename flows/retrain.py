@@ -26,6 +26,7 @@ from diminuendo.collection.collected import Collection
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.gate.decision import Decision
+from diminuendo.gate.table import markdown
 from flows import dvc_command
 from flows.pipeline import pipeline
 from flows.repro import INTERRUPTED
@@ -218,7 +219,7 @@ def keep(run: Run, verdict: Decision, reason: str) -> str:
         run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
         run.memory.note(kept=reason)
     for batch in run.batches:
-        told = f"{reason}\n\n{page.refusals(verdict)}\n\n{verdict.markdown()}"
+        told = f"{reason}\n\n{page.refusals(verdict)}\n\n{markdown(verdict)}"
         refuse(batch, run.quarantine, {"reason": reason, **verdict.as_dict()}, told)
     run.workspace.reset()
     return f"{reason}; the champion stays"

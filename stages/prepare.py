@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from diminuendo.data.settings import CorpusSettings
 from stages.context import stage_context
+
+if TYPE_CHECKING:
+    from diminuendo.parameters import Params
+
+
+def corpus_settings(params: Params) -> CorpusSettings:
+    """What of the parameters ``prepare`` reads."""
+    frame_seconds = params.frontend.hop_seconds * params.teacher.architecture.subsampling
+    return CorpusSettings(params.seed, params.data, params.text, params.synthesis, frame_seconds)
 
 
 def main() -> None:
     with stage_context("prepare") as context:
         from diminuendo.data.prepare import prepare
+        from diminuendo.synthesis.source import synthesize
 
-        prepare(context.params, context.out)
+        prepare(corpus_settings(context.params), context.out, synthesize)
 
 
 if __name__ == "__main__":

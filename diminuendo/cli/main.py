@@ -39,7 +39,7 @@ def check(params_file: str | None) -> None:
 
         path = params_file or current().params
         params = load_params(path)
-        check_surroundings(params, current())
+        check_surroundings(params.data, current())
         if params.ship is not None and params.ship.member not in params.members:
             known = ", ".join(params.members)
             raise UserError(f"{path}: ship.member: there is no member {params.ship.member!r}; there are: {known}")

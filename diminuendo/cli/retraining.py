@@ -33,7 +33,7 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
         from pathlib import Path
 
         from diminuendo.core.errors import UserError
-        from diminuendo.drift import compare, statistics_of
+        from diminuendo.drift import compare, statistics_of, write_report
         from diminuendo.family import current
         from diminuendo.parameters import load_params
 
@@ -44,7 +44,7 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
         trained = statistics_of(before, params.text.lowercase, splits=("train",))
         report = compare(trained, statistics_of(Path(new), params.text.lowercase), params.drift)
         if out:
-            report.write(out)
+            write_report(report, out)
         as_text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else report.markdown().rstrip()
         click.echo(as_text)
 

@@ -49,9 +49,11 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
     Exit status: 0 it may be shipped, 1 it may not, 2 bad input.
     """
     with plain_errors():
+        from diminuendo.gate.table import terminal
+
         params, path = _params_and_file(model)
         decision = _judge(params, path, tests, teacher, _reference(params, champion))
-        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(decision.table())
+        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(terminal(decision))
     raise SystemExit(0 if decision.passed else NO)
 
 
@@ -84,6 +86,7 @@ def promote(
         params, path = _params_and_file(model)
         from diminuendo import registry
         from diminuendo.gate.inputs import open_model
+        from diminuendo.gate.table import terminal
 
         file, current = open_model(path), registry.champion(params.ship.model)
         if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
@@ -91,7 +94,7 @@ def promote(
             click.echo(f"{file.name} is the champion already: {current.address}")
             return
         decision = _judge(params, path, tests, teacher, current)
-        click.echo(decision.table())
+        click.echo(terminal(decision))
         if card is not None:
             from diminuendo.core.files import write_text
             from diminuendo.registry.card import model_card
@@ -193,6 +196,7 @@ def _reference(params: Params, champion: str | None) -> Version | Path | None:
 
 def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | None, champion: Version | Path | None):
     from diminuendo.gate import gate as judge
+    from diminuendo.registry.logged import fetch_logged
 
     family = current()
     folders = [Path(folder) for folder in dict.fromkeys(tests)] or [family.corpus]
@@ -203,6 +207,7 @@ def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | N
         path,
         tests=dict(zip(labels, folders)),
         champion=champion,
+        fetch=fetch_logged,
         teacher=teacher,
         evaluation=family.evaluation,
         say=lambda line: click.echo(line, err=True),

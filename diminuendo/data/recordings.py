@@ -16,10 +16,10 @@ from diminuendo.data.audio import read_audio, to_pcm16
 from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.resample import resample
+from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.text import Tokenizer, describe_characters, train_tokenizer
 from diminuendo.data.validation import Problems
-from diminuendo.parameters.schema import Params
 
 # A duration may differ from the file's by this much: codecs pad, and people round.
 TOLERANCE_SECONDS = 0.1
@@ -31,25 +31,23 @@ _Out = TypeVar("_Out")
 
 
 def read_recordings(
-    params: Params,
+    settings: CorpusSettings,
     writers: dict[str, ShardWriter],
     sources: Sources,
     workers: int,
     say: Callable[[str], None],
     report: Path,
 ) -> None:
-    """Add the manifests in ``params.data.path``, if it names manifests, and ``params.data.collected`` to the writers.
+    """Add the manifests of ``data.path`` (where it names manifests) and of ``data.collected`` to the writers.
 
     Raises:
         UserError: everything that is wrong, see ``Problems``.
     """
     from tqdm import tqdm
 
-    from diminuendo.data.prepare import REFRESH_SECONDS
-
     problems = Problems()
-    folders = {SOURCE: Path(params.data.path), COLLECTED: Path(params.data.collected)}
-    splits = _all_splits(params, folders, problems)
+    folders = {SOURCE: Path(settings.data.path), COLLECTED: Path(settings.data.collected)}
+    splits = _all_splits(settings, folders, problems)
     if not any(splits.values()) and not len(problems):
         return  # everything was spoken, and nothing is collected yet
     nameless = check_speakers(splits, problems)
@@ -58,11 +56,11 @@ def read_recordings(
             f"warning: {nameless} utterance(s) name no speaker: whether train, dev and test have speakers "
             "in common cannot be checked for them; only that no recording is in two splits"
         )
-    kept, reasons = _kept_for_training(splits["train"], params, say, splits)
+    kept, reasons = _kept_for_training(splits["train"], settings, say, splits)
     splits["train"] = kept
     for reason in reasons:
         writers["train"].drop(reason)
-    splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], params)
+    splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], settings)
     for reason in reasons:
         writers[UNLABELLED].drop(reason)
     _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
@@ -71,7 +69,7 @@ def read_recordings(
 
     def decode(item: tuple[str, Entry]) -> np.ndarray | tuple[str, str]:
         entry = item[1]
-        loaded = load_recording(entry, params.data.sample_rate)
+        loaded = load_recording(entry, settings.data.sample_rate)
         if not isinstance(loaded, tuple):
             parameter = next(key for key, folder in folders.items() if Path(entry.file).parent == folder)
             sources.add(parameter, folders[parameter], Path(entry.file))
@@ -102,12 +100,12 @@ def read_recordings(
     problems.stop(report)
 
 
-def _all_splits(params: Params, folders: dict[str, Path], problems: Problems) -> dict[str, list[Entry]]:
+def _all_splits(settings: CorpusSettings, folders: dict[str, Path], problems: Problems) -> dict[str, list[Entry]]:
     """The manifests of the source, then those that are collected."""
-    data, lowercase = params.data, params.text.lowercase
+    data, lowercase = settings.data, settings.text.lowercase
     splits: dict[str, list[Entry]] = {split: [] for split in (*SPLITS, UNLABELLED)}
     if data.source == "manifest":
-        splits |= read_splits(folders[SOURCE], lowercase, data.dev_fraction, params.seed, problems)
+        splits |= read_splits(folders[SOURCE], lowercase, data.dev_fraction, settings.seed, problems)
     for split, entries in read_collected(folders[COLLECTED], lowercase, problems).items():
         first_with_id = {entry.id: entry for entry in splits[split]}
         for entry in entries:
@@ -171,14 +169,14 @@ def in_order(function: Callable[[_In], _Out], items: Iterable[_In], workers: int
 
 
 def _kept_for_training(
-    train: list[Entry], params: Params, say: Callable[[str], None], splits: dict[str, list[Entry]]
+    train: list[Entry], settings: CorpusSettings, say: Callable[[str], None], splits: dict[str, list[Entry]]
 ) -> tuple[list[Entry], list[str]]:
     """Train entries within the limits and long enough for their text, and a reason for each of the others."""
-    kept, reasons = _within_limits(train, params)
+    kept, reasons = _within_limits(train, settings)
     if not kept:
         return kept, reasons
-    tokenizer = train_tokenizer(params.text.units, [e.text for e in kept], params.text.vocab_size)
-    frame = params.frontend.hop_seconds * params.teacher.architecture.subsampling
+    tokenizer = train_tokenizer(settings.text.units, [e.text for e in kept], settings.text.vocab_size)
+    frame = settings.frame_seconds
     long_enough = [e for e in kept if ctc_frames(tokenizer, e.text) <= math.ceil(e.duration / frame)]
     reasons += ["too short for its text at the teacher's frame rate"] * (len(kept) - len(long_enough))
     for split in ("dev", "test"):
@@ -193,14 +191,14 @@ def _kept_for_training(
     return long_enough, reasons
 
 
-def _within_limits(entries: list[Entry], params: Params) -> tuple[list[Entry], list[str]]:
+def _within_limits(entries: list[Entry], settings: CorpusSettings) -> tuple[list[Entry], list[str]]:
     """Those neither too short nor too long, and a reason for each of the others."""
     kept: list[Entry] = []
     reasons: list[str] = []
     for entry in entries:
-        if entry.duration < params.data.min_seconds:
+        if entry.duration < settings.data.min_seconds:
             reasons.append("shorter than data.min_seconds")
-        elif entry.duration > params.data.max_seconds:
+        elif entry.duration > settings.data.max_seconds:
             reasons.append("longer than data.max_seconds")
         else:
             kept.append(entry)

@@ -7,5 +7,6 @@ measurements side by side and warns of what differs by more than the limits and 
 from diminuendo.drift.compare import compare
 from diminuendo.drift.report import Report
 from diminuendo.drift.statistics import Statistics, statistics_of
+from diminuendo.drift.write import write_report
 
-__all__ = ["Report", "Statistics", "compare", "statistics_of"]
+__all__ = ["Report", "Statistics", "compare", "statistics_of", "write_report"]

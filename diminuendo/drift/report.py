@@ -1,12 +1,10 @@
-"""The report: for programs, for people, and as a figure."""
+"""What a comparison of two corpora found: as plain values for programs, and as a page for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from diminuendo.core.files import fresh_folder, write_json, write_text
 from diminuendo.data.text import describe_characters
 from diminuendo.drift.statistics import Statistics
 
@@ -130,15 +128,6 @@ class Report:
                 changes = ", ".join(f"{x} {_change(*feature.shares[x])}" for x in feature.most_changed(SHOWN))
                 lines += ["", f"{feature.label.capitalize()} that changed most: {changes}."]
         return "\n".join(lines) + "\n"
-
-    def write(self, folder: str | Path) -> None:
-        """Write ``drift.json``, ``drift.md`` and ``drift.png``; they take the place of the whole folder."""
-        from diminuendo.drift.figure import draw
-
-        with fresh_folder(folder) as place:
-            write_json(place / "drift.json", self.as_dict())
-            write_text(place / "drift.md", f"# Drift\n\n{self.markdown()}\n![](drift.png)\n")
-            draw(self, place / "drift.png")
 
 
 def _corpus(statistics: Statistics) -> dict[str, Any]:

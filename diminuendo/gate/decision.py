@@ -120,17 +120,6 @@ class Decision:
         plain["rules"] = [{**rule, "interval": _pair(rule["interval"])} for rule in plain["rules"]]
         return {"decision": self.word, **plain, "tests": list(plain["tests"]), "notes": list(self.notes)}
 
-    def table(self) -> str:
-        """For a terminal."""
-        from diminuendo.gate.table import terminal
-
-        return terminal(self)
-
-    def markdown(self) -> str:
-        from diminuendo.gate.table import markdown
-
-        return markdown(self)
-
 
 def _pair(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)

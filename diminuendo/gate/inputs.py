@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import is_damaged
@@ -16,6 +16,21 @@ from diminuendo.family import current
 
 TEACHER_STAGE = "train_teacher"
 
+# (digest, folder) to a whole copy of that model file in the folder, None where MLflow has none.
+Fetch = Callable[[str, Path], Path | None]
+
+
+class Registered(Protocol):
+    """What the gate must know of a registered model; ``registry.Version`` is one."""
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    def download(self, folder: Path) -> Path: ...
+
 
 @dataclass(frozen=True)
 class Model:
@@ -24,7 +39,7 @@ class Model:
     path: Path
     digest: str
     name: str
-    lineage: dict[str, Any]  # as it stands in the file; see ``diminuendo.lineage.record``
+    lineage: dict[str, Any]  # as it stands in the file; see ``artifact.lineage.record``
 
     @property
     def bytes(self) -> int:
@@ -73,10 +88,12 @@ def member_or_file(text: str, members: list[str]) -> Path:
     raise UserError(f"{text}: neither a file nor a member of the family; members: {', '.join(members)}")
 
 
-def find_teacher(candidate: Model, work: Path) -> Model:
+def find_teacher(candidate: Model, work: Path, fetch: Fetch) -> Model:
     """The teacher that the candidate descends from: beside it, in ``models/``, or in MLflow.
 
-    ``work``: folder for what is downloaded.
+    Args:
+        work: folder for downloads.
+        fetch: asked for a file that is not on this machine.
 
     Raises:
         UserError: the candidate names none, or it is nowhere to be found.
@@ -91,9 +108,7 @@ def find_teacher(candidate: Model, work: Path) -> Model:
     for path in places:
         if path.is_file() and sha256_of(path) == digest:
             return open_model(path)
-    from diminuendo.registry.logged import fetch_logged
-
-    path = fetch_logged(digest, work)
+    path = fetch(digest, work)
     if path is not None:
         return open_model(path)
     looked = ", ".join(str(path) for path in places)

@@ -15,9 +15,8 @@ from diminuendo.tracking.names import metric_name
 
 if TYPE_CHECKING:
     from diminuendo.config.shipping import GateConfig
-    from diminuendo.gate.inputs import Model
+    from diminuendo.gate.inputs import Fetch, Model, Registered
     from diminuendo.parameters import Params
-    from diminuendo.registry import Version
 
 WORK = Path(".work/gate")
 DECISION = "decision"  # name of the files that are logged
@@ -30,7 +29,8 @@ def gate(
     candidate: Path,
     *,
     tests: Mapping[str, Path],
-    champion: Version | Path | None,
+    champion: Registered | Path | None,
+    fetch: Fetch,
     teacher: Path | None = None,
     evaluation: Path | None = Path("evaluation"),
     work: Path = WORK,
@@ -46,6 +46,7 @@ def gate(
             first.
         champion: what is shipped now: a version of the registry or a file. None where nothing is; the rules about it
             are then listed without being judged.
+        fetch: brings a teacher that is not on this machine; see ``registry.logged.fetch_logged``.
         teacher: by default the one that the candidate's lineage names.
         evaluation: the pipeline's results, used where they are of the very same file, corpus and code.
         work: folder of what was measured or downloaded.
@@ -61,7 +62,7 @@ def gate(
     from diminuendo.gate.judge import Resampling, judge
 
     model = inputs.open_model(candidate)
-    master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models")
+    master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models", fetch)
     reigning, version = _champion(champion, model, work / "models")
     corpora = measure.open_tests(tests)
     models = [model, master, *([reigning] if reigning else [])]
@@ -98,7 +99,7 @@ def _check_growth(policy: GateConfig) -> None:
                 )
 
 
-def _champion(champion: Version | Path | None, candidate: Model, folder: Path) -> tuple[Model | None, str | None]:
+def _champion(champion: Registered | Path | None, candidate: Model, folder: Path) -> tuple[Model | None, str | None]:
     from diminuendo.gate.inputs import open_model
 
     if champion is None:
@@ -126,6 +127,7 @@ def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
 def _record(decision: Decision) -> str | None:
     """Log the decision as a run of its own; returns the run's id once MLflow has it."""
     from diminuendo.core.files import write_json, write_text
+    from diminuendo.gate.table import markdown
     from diminuendo.tracking import stage_run
 
     parties = {"candidate": decision.candidate, "teacher": decision.teacher, "champion": decision.champion}
@@ -139,7 +141,7 @@ def _record(decision: Decision) -> str | None:
     with stage_run("gate", RUN, {"gate": decision.policy}, tags) as track, tempfile.TemporaryDirectory() as folder:
         track.metrics(_metrics(decision.rules))
         write_json(Path(folder, f"{DECISION}.json"), decision.as_dict())
-        write_text(Path(folder, f"{DECISION}.md"), decision.markdown())
+        write_text(Path(folder, f"{DECISION}.md"), markdown(decision))
         for name in (f"{DECISION}.json", f"{DECISION}.md"):
             track.artifact(Path(folder, name))
     track.wait(inside_pipeline=True)

@@ -34,12 +34,17 @@ try:
 except ImportError:  # a commit from before these names
     from diminuendo.config import load_params
     from stages.room import Room as StageContext
+try:
+    from stages.prepare import corpus_settings
+except ImportError:  # a commit from before prepare had settings of its own
+    def corpus_settings(params):
+        return params
 def of(name):
     try:
         params = load_params(name)
         members = [(s, n if s != "train_teacher" else None) for s, n in json.loads(sys.argv[1])]
         models = [StageContext(s, n, params).parameters for s, n in members]
-        return [models, corpus_parameters(params)]
+        return [models, corpus_parameters(corpus_settings(params))]
     except Exception:  # such as a file without one of the members
         return None
 print(json.dumps([of(name) for name in sys.argv[2:]]))

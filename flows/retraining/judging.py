@@ -19,6 +19,8 @@ def judge(run: Run, logger: Logger) -> Decision | None:
     from diminuendo import registry
     from diminuendo.core.files import sha256_of
     from diminuendo.gate import gate
+    from diminuendo.gate.table import terminal
+    from diminuendo.registry.logged import fetch_logged
 
     champion = registry.champion(run.params.ship.model)
     if champion is not None and champion.digest == sha256_of(run.model):
@@ -29,8 +31,8 @@ def judge(run: Run, logger: Logger) -> Decision | None:
         if corpus.resolve() != PREPARED.resolve():
             tests["champion"] = corpus
         report_drift(run, corpus, logger)
-    decision = gate(run.params, run.model, tests=tests, champion=champion, say=logger.info)
-    logger.info("gate: %s\n%s", decision.word, decision.table())
+    decision = gate(run.params, run.model, tests=tests, champion=champion, fetch=fetch_logged, say=logger.info)
+    logger.info("gate: %s\n%s", decision.word, terminal(decision))
     return decision
 
 
@@ -41,7 +43,7 @@ def report_drift(run: Run, reference: Path, logger: Logger) -> None:
     added = {facts["name"] for facts in run.memory["outcome"]["added"]}
     if not added or run.params.drift is None:
         return
-    from diminuendo.drift import compare, statistics_of
+    from diminuendo.drift import compare, statistics_of, write_report
 
     lines = []
     for split in ("train", "dev", "test"):
@@ -55,7 +57,7 @@ def report_drift(run: Run, reference: Path, logger: Logger) -> None:
     lowercase = run.params.text.lowercase
     old = statistics_of(reference, lowercase, splits=("train",))
     report = compare(old, statistics_of(NEW, lowercase), run.params.drift)
-    report.write(DRIFT)
+    write_report(report, DRIFT)
     for warning in report.warnings:
         logger.warning("drift: %s", warning)
     run.memory.note(drift={"warnings": list(report.warnings), "page": report.markdown()})

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diminuendo.gate.decision import Decision, Party, Rule, Test
+from diminuendo.gate.table import markdown
 from diminuendo.gate.wording import sentence
-from flows.retraining.run import PROMOTED, REFUSED
-
-if TYPE_CHECKING:
-    from diminuendo.gate.wording import sentence
-from flows.retraining.run import Run
+from flows.retraining.run import PROMOTED, REFUSED, Run
 
 
 def batches_page(outcome: dict[str, Any]) -> str:
@@ -45,7 +42,7 @@ def page_of(run: Run, name: str, message: str, verdict: Decision | None) -> str:
     ]
     parts = [
         ("Batches", batches_page(run.memory["outcome"])),
-        ("Gate", verdict.markdown() if verdict is not None else ""),
+        ("Gate", markdown(verdict) if verdict is not None else ""),
         ("Drift", _drift(run)["page"]),
     ]
     told = "".join(f"- {key}: {value}\n" for key, value in facts if value)

@@ -8,9 +8,8 @@ from diminuendo.collection.batches import arrived, refuse, unseen
 from diminuendo.collection.collect import collect
 from diminuendo.collection.collected import Collection
 from diminuendo.core.errors import UserError
-from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import SPLITS, PreparedCorpus
-from tests.factories.audio import dummy_corpus, manifest_params, read_manifest, write_manifest
+from tests.factories.audio import dummy_corpus, manifest_params, prepare_corpus, read_manifest, write_manifest
 from tests.factories.incoming import make_batch
 
 
@@ -28,7 +27,7 @@ class Place:
         self.params = manifest_params(source, **{"data.collected": str(self.collected), **changes})
         self.collected.mkdir()
         self.prepared.mkdir()
-        prepare(self.params, self.prepared, workers=1, say=silent, report=folder / "problems.txt")
+        prepare_corpus(self.params, self.prepared, workers=1, say=silent, report=folder / "problems.txt")
 
     def collect(self):
         batches = unseen(arrived(self.incoming), Collection(self.collected).batches, self.quarantine)
@@ -72,7 +71,7 @@ def test_good_records_are_added_and_prepare_takes_them(place, tmp_path):
 
     again = tmp_path / "again"
     again.mkdir()
-    prepare(place.params, again, workers=1, say=silent, report=tmp_path / "problems.txt")
+    prepare_corpus(place.params, again, workers=1, say=silent, report=tmp_path / "problems.txt")
     before, after = PreparedCorpus.open(place.prepared), PreparedCorpus.open(again)
     for split in SPLITS:
         assert len(after.split(split)) == len(before.split(split)) + len(lines[split])

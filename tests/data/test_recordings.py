@@ -8,11 +8,18 @@ import soundfile
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
-from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.recordings import ctc_frames, in_order
 from diminuendo.data.text import CharacterTokenizer
-from tests.factories.audio import RATE, dummy_corpus, manifest_params, read_manifest, spoken, write_manifest
+from tests.factories.audio import (
+    RATE,
+    dummy_corpus,
+    manifest_params,
+    prepare_corpus,
+    read_manifest,
+    spoken,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def run(source, out, workers=2, **changes):
     out.mkdir(parents=True)
     said = []
     report = source / "report.txt"
-    prepare(manifest_params(source, **changes), out, workers=workers, say=said.append, report=report)
+    prepare_corpus(manifest_params(source, **changes), out, workers=workers, say=said.append, report=report)
     return PreparedCorpus.open(out), said
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from diminuendo.config.shipping import DriftConfig
 from diminuendo.core.errors import UserError
-from diminuendo.drift import Statistics, compare
+from diminuendo.drift import Statistics, compare, write_report
 from diminuendo.drift.stability import inner_edges, one_hot, stability_index
 from tests.factories.drift import WORDS, dummy_statistics
 
@@ -93,7 +93,7 @@ def test_what_is_no_statistics_file_is_refused(tmp_path, content):
 
 def test_the_report_is_written_for_programs_and_people(reference, tmp_path):
     report = compare(reference, dummy_statistics(10, 10, 5, shift={"level": 5.0}), LIMITS)
-    report.write(tmp_path / "drift")
+    write_report(report, tmp_path / "drift")
     found = json.loads((tmp_path / "drift/drift.json").read_text())
     assert found["warnings"] == list(report.warnings)
     assert found["features"]["level"]["shifted"] and not found["features"]["duration"]["shifted"]

@@ -102,13 +102,20 @@ def dummy_corpus(
     return folder
 
 
+def prepare_corpus(params: Params, out: Path, **options: Any) -> None:
+    """Stage prepare as a function; ``options`` are those of ``data.prepare.prepare``."""
+    from diminuendo.data.prepare import prepare
+    from diminuendo.synthesis.source import synthesize
+    from stages.prepare import corpus_settings
+
+    prepare(corpus_settings(params), out, synthesize, **options)
+
+
 def dummy_prepared(folder: Path, utterances: int = 16, speakers: int = 4, **changes: Any) -> Path:
     """A prepared corpus in ``folder``; ``changes`` are dotted keys of ``params.yaml``, such as ``text.units``."""
-    from diminuendo.data.prepare import prepare
-
     source = dummy_corpus(folder.with_name(f"{folder.name}-source"), utterances, speakers)
     folder.mkdir(parents=True)
-    prepare(
+    prepare_corpus(
         manifest_params(source, **changes),
         folder,
         workers=1,

@@ -16,7 +16,8 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.gate import gate, measure
 from diminuendo.gate.inputs import find_teacher, member_or_file, open_model
-from diminuendo.registry.logged import log_now
+from diminuendo.gate.table import markdown, terminal
+from diminuendo.registry.logged import fetch_logged, log_now
 from tests.factories.evaluation import TEXTS
 from tests.factories.shipping import params, write_member
 
@@ -29,7 +30,9 @@ def silent(_line: str) -> None:
 
 
 def judged(candidate, tests=PREPARED, champion=None, settings=None, **more):
-    return gate(settings or params(), Path(candidate), tests=tests, champion=champion, say=silent, **more)
+    return gate(
+        settings or params(), Path(candidate), tests=tests, champion=champion, fetch=fetch_logged, say=silent, **more
+    )
 
 
 def figure(decision, reference, name, test="prepared"):
@@ -141,15 +144,15 @@ def test_the_teacher_is_the_one_that_the_lineage_names(shop, tmp_path):
     elsewhere = tmp_path / "elsewhere" / "copied.onnx"
     elsewhere.parent.mkdir()
     shutil.copy("models/student/model.onnx", elsewhere)
-    found = find_teacher(open_model(elsewhere), tmp_path / "work")
+    found = find_teacher(open_model(elsewhere), tmp_path / "work", fetch_logged)
     assert found.path == Path("models/teacher/model.onnx")
-    assert find_teacher(found, tmp_path / "work") == found  # its own
+    assert find_teacher(found, tmp_path / "work", fetch_logged) == found  # its own
     write_member(Path("models"), "teacher", width=48)  # trained anew since
     with pytest.raises(UserError, match=r"its teacher .* is not at hand.*--teacher FILE"):
-        find_teacher(open_model(elsewhere), tmp_path / "work")
+        find_teacher(open_model(elsewhere), tmp_path / "work", fetch_logged)
     kept = write_member(tmp_path / "kept", "teacher")  # the same bytes as the one before
     log_now(kept, "teacher", sha256_of(kept), {})
-    again = find_teacher(open_model(elsewhere), tmp_path / "work")
+    again = find_teacher(open_model(elsewhere), tmp_path / "work", fetch_logged)
     assert again.digest == found.digest and tmp_path / "work" in again.path.parents
 
 
@@ -185,8 +188,8 @@ def test_too_little_evidence_in_any_test_set_refuses_what_makes_no_error(shop):
     decision = judged("models/student/model.onnx", tests, settings=params(min_utterances=5, min_speakers=3))
     few = {("champion", "utterances"), ("new", "speakers"), ("champion", "speakers")}
     assert {(rule.test, rule.name) for rule in decision.refusals} == few
-    assert decision.table().endswith("student is refused: too few test speakers; too few test utterances")
-    assert "lower gate.min_utterances knowingly" in decision.table() and "| ≥ 5 | TOO FEW" in squeezed(decision)
+    assert terminal(decision).endswith("student is refused: too few test speakers; too few test utterances")
+    assert "lower gate.min_utterances knowingly" in terminal(decision) and "| ≥ 5 | TOO FEW" in squeezed(decision)
     _, (run,) = runs()
     assert run.data.metrics["evidence/utterances/champion"] == 4 and run.data.metrics["file/wer/new"] == 0
 
@@ -197,7 +200,7 @@ def test_the_unit_is_told_wherever_the_figures_are(shop):
     wrong = sum(letter in "ao" for text in TEXTS for letter in text) / sum(map(len, TEXTS))
     assert test.unit == decision.as_dict()["tests"][0]["unit"] == "characters"
     assert figure(decision, "file", "cer") == figure(decision, "teacher", "cer") == pytest.approx(wrong)
-    table = decision.table()
+    table = terminal(decision)
     assert f"CER: candidate {100 * wrong:.2f} %" in table and "ΔCER, worst group" in table and "ΔWER" not in table
     assert "Errors are counted in characters, not words, on: prepared." in table
     substituted = test.figures["candidate"]["character_substitutions"]
@@ -209,7 +212,7 @@ def test_the_unit_is_told_wherever_the_figures_are(shop):
 
 
 def squeezed(decision):
-    return re.sub(" +", " ", decision.markdown())
+    return re.sub(" +", " ", markdown(decision))
 
 
 def test_a_member_or_a_file():

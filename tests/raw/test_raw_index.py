@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from diminuendo.core.files import sha256_of
 from diminuendo.data import sources
-from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.raw.digests import MISSING, NOT_A_FILE
 from diminuendo.raw.index import COLLECTED, MANIFESTS, SOURCE, build_index, named_audio
-from tests.factories.audio import dummy_corpus, manifest_params, write_manifest
+from tests.factories.audio import dummy_corpus, manifest_params, prepare_corpus, write_manifest
 
 
 def index_of(place, **data):
@@ -40,7 +39,7 @@ def test_all_that_prepare_reads_is_in_the_index(tmp_path):
     (tmp_path / "collected/train-000.wav").write_bytes((tmp_path / "own/train-000.wav").read_bytes())
     params = manifest_params(tmp_path / "own", **{"data.collected": str(tmp_path / "collected")})
     (tmp_path / "out").mkdir()
-    prepare(params, tmp_path / "out", workers=1, say=lambda _: None, report=tmp_path / "report.txt")
+    prepare_corpus(params, tmp_path / "out", workers=1, say=lambda _: None, report=tmp_path / "report.txt")
     assert index_of(tmp_path) == json.loads((tmp_path / "out/sources.json").read_text())["files"]
 
 

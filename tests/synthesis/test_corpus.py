@@ -6,12 +6,11 @@ import pytest
 import yaml
 
 from diminuendo.core.errors import UserError
-from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.synthesis.corpus import plan, split_of
 from diminuendo.synthesis.noise import babble, colored_noise, mix
 from diminuendo.synthesis.voices import load_voices
-from tests.factories.audio import ROOT, dummy_params
+from tests.factories.audio import ROOT, dummy_params, prepare_corpus
 
 COMMANDS = ROOT / "corpora" / "commands"
 SMALL = {
@@ -24,7 +23,7 @@ SMALL = {
 
 def prepared(folder: Path, workers: int, **changes) -> Path:
     folder.mkdir()
-    prepare(dummy_params(**{**SMALL, **changes}), folder, workers=workers, say=lambda _line: None)
+    prepare_corpus(dummy_params(**{**SMALL, **changes}), folder, workers=workers, say=lambda _line: None)
     return folder
 
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from diminuendo.export.frontend import add_frontend
-from diminuendo.export.graph import FLOAT, INT64, Graph
-from diminuendo.export.layers import Frames, LayerWriter, array
 from diminuendo.models.batch_norm import folded
 from diminuendo.models.conformer.module import (
     ROTARY_BASE,
@@ -24,6 +21,9 @@ from diminuendo.models.conformer.module import (
     TimeConvolution,
 )
 from diminuendo.models.factorised import linear_shape
+from diminuendo.models.onnx_layers import Frames, LayerWriter, array
+from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.onnx_graph.frontend import add_frontend
 
 
 class _Encoder(LayerWriter):

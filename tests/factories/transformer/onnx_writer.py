@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx
 
-from diminuendo.export.frontend import add_frontend
-from diminuendo.export.graph import FLOAT, INT64, Graph
-from diminuendo.export.layers import Frames, LayerWriter
 from diminuendo.models.factorised import linear_shape
+from diminuendo.models.onnx_layers import Frames, LayerWriter
+from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.onnx_graph.frontend import add_frontend
 from tests.factories.transformer.module import Block, TransformerCTC
 
 

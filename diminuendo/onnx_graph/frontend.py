@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from diminuendo.export.graph import FLOAT, Graph
 from diminuendo.features.log_mel import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry
+from diminuendo.onnx_graph.builder import FLOAT, Graph
 
 SCOPE = "frontend"
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from diminuendo.config.frontend import FrontendConfig
-from diminuendo.export.frontend import add_frontend
-from diminuendo.export.graph import FLOAT, INT64, Graph
 from diminuendo.features.log_mel import FrontendGeometry, LogMel
+from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.onnx_graph.frontend import add_frontend
 
 WIDE = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)
 TELEPHONE = FrontendConfig(mels=40, window_seconds=0.025, hop_seconds=0.01, low_hz=60.0, high_hz=3800.0)

@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 from torch import nn
 
-from diminuendo.export.frontend import positions
-from diminuendo.export.graph import Graph
 from diminuendo.models.factorised import FactorisedLinear
+from diminuendo.onnx_graph.builder import Graph
+from diminuendo.onnx_graph.frontend import positions
 
 END = 2**31 - 1  # of a slice that goes on to the end
 MASKED = 1e4  # subtracted from scores of padded frames
