@@ -2,6 +2,6 @@
 
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.record import ConformerRecord, record_of
-from diminuendo.models.registry import ModelFamily
+from diminuendo.models.family import ModelFamily
 
 FAMILY = ModelFamily("conformer", ConformerRecord, ConformerCTC, record_of)

@@ -6,6 +6,7 @@ protocol of a model and on its structure.
 
 from diminuendo.export import registry as writers
 from diminuendo.models import registry
+from diminuendo.models.family import ModelFamily
 from tests.factories.transformer.module import TransformerCTC
 from tests.factories.transformer.record import BlockRecord, TransformerRecord
 
@@ -18,7 +19,7 @@ def _writer():
     return build_onnx
 
 
-registry.FAMILIES[KIND] = lambda: registry.ModelFamily(KIND, TransformerRecord, TransformerCTC, record_of=None)
+registry.FAMILIES[KIND] = lambda: ModelFamily(KIND, TransformerRecord, TransformerCTC, record_of=None)
 writers.WRITERS[KIND] = _writer
 
 __all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerRecord"]
