@@ -113,9 +113,9 @@ class StageContext:
         return self._verified(self.params.parent_of(self.name) or self._no_parent())
 
     @cached_property
-    def teacher(self) -> Path:
-        """Folder of the teacher, every file checked against its lineage."""
-        return self._verified(TEACHER)
+    def teacher(self) -> Path | None:
+        """Folder of the member that teaches this one, every file checked against its lineage."""
+        return self._verified(self.settings.taught_by) if self.settings.taught_by else None
 
     @cached_property
     def models(self) -> dict[str, Path]:
@@ -145,16 +145,12 @@ class StageContext:
 
     @cached_property
     def parents(self) -> dict[str, str]:
-        """Name to digest of the models that this stage reads: ``from``, and the teacher where it teaches."""
+        """Name to digest of the models that this stage reads: ``from``, and the one that teaches."""
         if self.stage == "prepare":
             return {}
         if not self.makes_model:
             return {name: self._model_digest(name) for name in self.params.members}
-        names = [self.params.parent_of(self.name)]
-        losses = getattr(self.settings, "losses", None)
-        teaches = losses is not None and losses.needs_teacher and getattr(self.settings, "quantization_aware", True)
-        if teaches and TEACHER not in names:
-            names.append(TEACHER)
+        names = dict.fromkeys([self.params.parent_of(self.name), self.settings.taught_by])
         return {name: self._model_digest(name) for name in names if name}
 
     @cached_property
@@ -175,8 +171,7 @@ class StageContext:
             for part in key.split("."):
                 value = value.get(part)  # a section that is null was left out of the dump
             found |= value if key == own else {key: value}
-        if self.makes_model and not getattr(self.settings, "quantization_aware", True):
-            # A quantization that trains nothing.
+        if self.makes_model and not self.settings.trains:
             found = {key: value for key, value in found.items() if key not in ("training", "losses")}
         if "training" in found and self.makes_model:
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)

@@ -32,8 +32,13 @@ def save_model(folder: str | Path, model: ConformerCTC, tokens: list[str]) -> No
     """Write the record, the tokens and the weights into ``folder``; the bytes depend on them alone."""
     folder = Path(folder)
     write_json(folder / CONFIG, {"architecture": model.record.model_dump(), "tokens": tokens})
+    save_weights(folder / WEIGHTS, model)
+
+
+def save_weights(path: str | Path, model: torch.nn.Module) -> None:
+    """Write the weights and buffers alone, sorted by name."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
-    with atomic_file(folder / WEIGHTS) as temporary:
+    with atomic_file(path) as temporary:
         save_file(state, temporary)
 
 
