@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo import tracking
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import code_digest, digest_of_modules, training_modules_of
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 MAKE_NO_MODEL = ("prepare", "evaluate", "report")
 WORK = Path(".work")
+READ_TO_TRAIN = ("config.json", "model.safetensors")  # of a parent, see diminuendo.models.store
 
 # Exit statuses: a retry cannot help the first and may help the second.
 USER_ERROR = 2
@@ -188,7 +190,19 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return lineage.code_digest(self.stage)
+        return code_digest(self.stage)
+
+    @cached_property
+    def training(self) -> str | None:
+        """Digest of all that the trained weights depend on; None where nothing is trained.
+
+        Of code it covers what trains and not what writes files, of parents the weights and not the shipped file.
+        """
+        if not self.makes_model or not self.settings.trains:
+            return None
+        weights = {name: _weights_of(self._records[name]["files"]) for name in self.parents}
+        code = digest_of_modules(training_modules_of(self.stage))
+        return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -216,6 +230,7 @@ class StageContext:
                 parents=self.parents,
                 ancestors=ancestors,
                 corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
+                training=self.training,
             )
         return self._lineage
 
@@ -251,6 +266,12 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
     except UserError as error:
         print(f"error: {label}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR) from None
+
+
+def _weights_of(files: dict[str, str]) -> dict[str, str]:
+    """What a child reads of a model to train from it: its record and its weights, or else the shipped file."""
+    read = {name: files[name] for name in READ_TO_TRAIN if name in files}
+    return read or {lineage.MODEL: files[lineage.MODEL]}
 
 
 def _inputs(context: StageContext) -> dict[str, str]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # a stage that trains nothing must not wait seconds for torch
     from diminuendo.models.conformer.module import ConformerCTC
     from diminuendo.training.schedule import Schedule, Trained
 
+SAME = "training: the same as that of the stored model; only its files are written anew"
+
 
 def make(
     context: StageContext,
@@ -31,5 +33,23 @@ def make(
         return
     from diminuendo.training.schedule import run
 
-    trained = run(schedule, context.corpus, work=context.work, tracker=context.track, name=context.name)
+    trained = _taken_over(context, schedule, load)
+    if trained is None:
+        trained = run(schedule, context.corpus, work=context.work, tracker=context.track, name=context.name)
     write(trained, context.out)
+
+
+def _taken_over(context: StageContext, schedule: Schedule, load: Callable[[Path], ConformerCTC]) -> Trained | None:
+    from diminuendo.artifact.history import HISTORY, read_history
+    from diminuendo.training.schedule import Trained
+    from stages.stored import earlier_training
+
+    earlier = earlier_training(context, schedule.decided)
+    if earlier is None:
+        return None
+    print(SAME, flush=True)
+    history = read_history(earlier.folder / HISTORY)
+    for row in history:  # the curves belong to this run's record as well
+        values = {key: value for key, value in row.items() if key not in ("step", "epoch")}
+        context.track.metrics(values, step=row["step"])
+    return Trained(load(earlier.folder), history, earlier.summary | schedule.decided | schedule.figures)

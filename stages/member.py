@@ -18,7 +18,8 @@ def main() -> None:
         from diminuendo.compression.registry import technique_of, writing_of
 
         job, writing = _job_of(context), writing_of(context.stage)
-        make(context, technique_of(context.stage).schedule(job), partial(writing.write, job), partial(writing.load, job))
+        schedule = technique_of(context.stage).schedule(job)
+        make(context, schedule, partial(writing.write, job), partial(writing.load, job))
 
 
 def _job_of(context: StageContext):

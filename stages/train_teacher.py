@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from stages.context import StageContext, stage_context
@@ -10,9 +11,7 @@ from stages.making import make
 
 def main() -> None:
     with stage_context("train_teacher") as context:
-        from diminuendo.models.store import load_model
-
-        make(context, _schedule(context), lambda trained, folder: _write(context, trained, folder), lambda folder: load_model(folder).model)
+        make(context, _schedule(context), partial(_write, context), _load)
 
 
 def _schedule(context: StageContext):
@@ -41,6 +40,12 @@ def _write(context: StageContext, trained, folder: Path) -> None:
         history=trained.history,
         summary=trained.summary,
     )
+
+
+def _load(folder: Path):
+    from diminuendo.models.store import load_model
+
+    return load_model(folder).model
 
 
 if __name__ == "__main__":

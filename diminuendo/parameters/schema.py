@@ -105,9 +105,7 @@ class Params(_Family):
                     f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}"
                 )
             if settings.parent != TEACHER and (end := self.members[settings.parent][1].end_of_chain):
-                raise ValueError(
-                    f"{stage}.{name}.from: {settings.parent!r} is {end}, and that is the end of a chain"
-                )
+                raise ValueError(f"{stage}.{name}.from: {settings.parent!r} is {end}, and that is the end of a chain")
             seen, at = [name], settings.parent
             while at != TEACHER:
                 if at in seen:

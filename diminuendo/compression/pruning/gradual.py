@@ -96,7 +96,9 @@ def _kept(
     return choose_within(scores, costs_of(model, corpus, config), budget)
 
 
-def _summary(parent: ConformerCTC, model: ConformerCTC, corpus: PreparedCorpus, config: StructuredConfig, costs: Costs | None) -> dict:
+def _summary(
+    parent: ConformerCTC, model: ConformerCTC, corpus: PreparedCorpus, config: StructuredConfig, costs: Costs | None
+) -> dict:
     summary = summary_of(parent, model)
     if costs:
         achieved = costs_of(model, corpus, config).whole / costs.whole
