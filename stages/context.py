@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo import tracking
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import code_digest, digest_of_modules, training_modules_of
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MAKE_NO_MODEL = ("prepare", "evaluate", "report")
 WORK = Path(".work")
+READ_TO_TRAIN = ("config.json", "model.safetensors")  # of a parent, see diminuendo.models.store
 
 # Exit statuses: a retry cannot help the first and may help the second.
 USER_ERROR = 2
@@ -112,9 +114,9 @@ class StageContext:
         return self._verified(self.params.parent_of(self.name) or self._no_parent())
 
     @cached_property
-    def teacher(self) -> Path:
-        """Folder of the teacher, every file checked against its lineage."""
-        return self._verified(TEACHER)
+    def teacher(self) -> Path | None:
+        """Folder of the member that teaches this one, every file checked against its lineage."""
+        return self._verified(self.settings.taught_by) if self.settings.taught_by else None
 
     @cached_property
     def models(self) -> dict[str, Path]:
@@ -144,16 +146,12 @@ class StageContext:
 
     @cached_property
     def parents(self) -> dict[str, str]:
-        """Name to digest of the models that this stage reads: ``from``, and the teacher where it teaches."""
+        """Name to digest of the models that this stage reads: ``from``, and the one that teaches."""
         if self.stage == "prepare":
             return {}
         if not self.makes_model:
             return {name: self._model_digest(name) for name in self.params.members}
-        names = [self.params.parent_of(self.name)]
-        losses = getattr(self.settings, "losses", None)
-        teaches = losses is not None and losses.needs_teacher and getattr(self.settings, "quantization_aware", True)
-        if teaches and TEACHER not in names:
-            names.append(TEACHER)
+        names = dict.fromkeys([self.params.parent_of(self.name), self.settings.taught_by])
         return {name: self._model_digest(name) for name in names if name}
 
     @cached_property
@@ -174,8 +172,7 @@ class StageContext:
             for part in key.split("."):
                 value = value.get(part)  # a section that is null was left out of the dump
             found |= value if key == own else {key: value}
-        if self.makes_model and not getattr(self.settings, "quantization_aware", True):
-            # A quantization that trains nothing.
+        if self.makes_model and not self.settings.trains:
             found = {key: value for key, value in found.items() if key not in ("training", "losses")}
         if "training" in found and self.makes_model:
             found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
@@ -192,7 +189,19 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return lineage.code_digest(self.stage)
+        return code_digest(self.stage)
+
+    @cached_property
+    def training(self) -> str | None:
+        """Digest of all that the trained weights depend on; None where nothing is trained.
+
+        Of code it covers what trains and not what writes files, of parents the weights and not the shipped file.
+        """
+        if not self.makes_model or not self.settings.trains:
+            return None
+        weights = {name: _weights_of(self._records[name]["files"]) for name in self.parents}
+        code = digest_of_modules(training_modules_of(self.stage))
+        return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -220,6 +229,7 @@ class StageContext:
                 parents=self.parents,
                 ancestors=ancestors,
                 corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
+                training=self.training,
             )
         return self._lineage
 
@@ -255,6 +265,12 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
     except UserError as error:
         print(f"error: {label}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(USER_ERROR) from None
+
+
+def _weights_of(files: dict[str, str]) -> dict[str, str]:
+    """What a child reads of a model to train from it: its record and its weights, or else the shipped file."""
+    read = {name: files[name] for name in READ_TO_TRAIN if name in files}
+    return read or {lineage.MODEL: files[lineage.MODEL]}
 
 
 def _inputs(context: StageContext) -> dict[str, str]:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from stages.context import stage_context
+from functools import partial
+from pathlib import Path
+
+from stages.context import StageContext, stage_context
+from stages.making import make
 
 
 def main() -> None:
     with stage_context("train_teacher") as context:
-        import torch
+        make(context, _schedule(context), partial(_write, context), _load)
 
-        from diminuendo.export.trained import deliver
-        from diminuendo.models.registry import build, record_of
-        from diminuendo.training.trainer import train
 
-        corpus, params = context.corpus, context.params
-        torch.manual_seed(params.seed)
-        record = record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
-        model = build(record)
-        history = train(
-            model,
-            corpus,
-            params.training_of("teacher"),
-            params.teacher.losses,
-            seed=params.seed,
-            work=context.work,
-            tracker=context.track,
-            name="teacher",
-        )
-        deliver(
-            context.out,
-            model,
-            name="teacher",
-            tokens=corpus.tokens,
-            lineage=context.lineage(),
-            history=history,
-            summary={},
-        )
+def _schedule(context: StageContext):
+    import torch
+
+    from diminuendo.models.registry import build, record_of
+    from diminuendo.training.schedule import Phase, Schedule
+
+    corpus, params = context.corpus, context.params
+    torch.manual_seed(params.seed)
+    record = record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
+    phase = Phase(params.training_of(context.name), params.seed)
+    return Schedule(build(record), (phase,), params.teacher.losses)
+
+
+def _write(context: StageContext, trained, folder: Path) -> None:
+    from diminuendo.export.trained import deliver
+
+    deliver(
+        folder,
+        trained.model,
+        name=context.name,
+        tokens=context.corpus.tokens,
+        lineage=context.lineage(),
+        history=trained.history,
+        summary=trained.summary,
+    )
+
+
+def _load(folder: Path):
+    from diminuendo.models.store import load_model
+
+    return load_model(folder).model
 
 
 if __name__ == "__main__":

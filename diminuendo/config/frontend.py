@@ -16,5 +16,12 @@ class FrontendConfig(Section):
         """A copy with the keys that ``own`` has."""
         return self if own is None else FrontendConfig(**{**self.model_dump(), **own.model_dump(exclude_none=True)})
 
+    def check_band(self, sample_rate: int, path: str) -> None:
+        """Raise a ``ValueError`` that names the section ``path`` if the band is not within the audio's."""
+        if self.high_hz > sample_rate / 2:
+            raise ValueError(
+                f"{path}.high_hz: {self.high_hz:g} Hz is above half of data.sample_rate ({sample_rate} Hz)"
+            )
+
 
 FrontendOverrides = overrides_of(FrontendConfig)

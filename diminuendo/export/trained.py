@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from diminuendo.artifact.history import HISTORY, SUMMARY, write_history
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.core.files import write_json
 from diminuendo.export.check import check_parity
 from diminuendo.export.write import export_model
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.store import save_model
-from diminuendo.training.trainer import write_history
-
-SUMMARY = "summary.json"
-HISTORY = "history.csv"
 
 
 def deliver(

@@ -31,8 +31,13 @@ def save_model(folder: str | Path, model: SpeechModel, tokens: list[str]) -> Non
     """Write the record, the tokens and the weights into ``folder``; the bytes depend on them alone."""
     folder = Path(folder)
     write_json(folder / CONFIG, {"architecture": model.record.model_dump(), "tokens": tokens})
+    save_weights(folder / WEIGHTS, model)
+
+
+def save_weights(path: str | Path, model: SpeechModel) -> None:
+    """Write the weights and buffers alone, sorted by name."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state_dict().items())}
-    with atomic_file(folder / WEIGHTS) as temporary:
+    with atomic_file(path) as temporary:
         save_file(state, temporary)
 
 

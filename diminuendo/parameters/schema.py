@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import ClassVar
 
-from diminuendo.compression.architecture.config import CompressArchitectureConfig
-from diminuendo.compression.distillation.config import DistillConfig
+from pydantic import create_model, model_validator
+
 from diminuendo.compression.member import Member
-from diminuendo.compression.pruning.config import PruneConfig
-from diminuendo.compression.quantization.config import QuantizeConfig
-from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.compression.registry import FAMILY_SECTIONS, config_of
 from diminuendo.config.base import Section
 from diminuendo.config.corpus import DataConfig, SynthesisConfig, TextConfig
 from diminuendo.config.evaluation import EvaluateConfig
@@ -25,6 +23,8 @@ class TeacherConfig(Section):
     architecture: ArchitectureConfig
     training: TrainingOverrides = TrainingOverrides()
     losses: LossConfig = LossConfig()
+    trains: ClassVar[bool] = True
+    taught_by: ClassVar[str | None] = None
 
     @model_validator(mode="after")
     def _learns_from_text(self):
@@ -39,9 +39,7 @@ class TeacherConfig(Section):
         return self
 
 
-class Params(Section):
-    """The whole of ``params.yaml``."""
-
+class _Teacher(Section):
     seed: int
     data: DataConfig
     synthesis: SynthesisConfig | None  # needed when data.source is synthetic
@@ -49,10 +47,17 @@ class Params(Section):
     frontend: FrontendConfig
     training: TrainingConfig  # shared by all trained members; each may override single keys
     teacher: TeacherConfig
-    distill: dict[str, DistillConfig]
-    compress_architecture: dict[str, CompressArchitectureConfig]
-    prune: dict[str, PruneConfig]
-    quantize: dict[str, QuantizeConfig]
+
+
+# A section for each technique, from a member's name to what its package's Config says.
+_Family = create_model(
+    "_Family", __base__=_Teacher, **{section: (dict[str, config_of(section)], ...) for section in FAMILY_SECTIONS}
+)
+
+
+class Params(_Family):
+    """The whole of ``params.yaml``."""
+
     evaluate: EvaluateConfig
     ship: ShipConfig | None = None  # needed by gate, promote and retraining, as are the next two
     gate: GateConfig | None = None
@@ -83,30 +88,6 @@ class Params(Section):
         return TrainingConfig(**{**self.training.model_dump(), **own})
 
     @model_validator(mode="after")
-    def _teacher_layers_exist(self):
-        for name, member in self.distill.items():
-            parent = self.members.get(member.parent, (None, None))[1]
-            layers = getattr(getattr(parent, "architecture", None), "layers", None)
-            if member.teacher_layers and layers and max(member.teacher_layers) >= layers:
-                raise ValueError(
-                    f"distill.{name}.teacher_layers: {list(member.teacher_layers)}; {member.parent} has {layers} "
-                    f"layers, so give indices from 0 to {layers - 1}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _unlabelled_audio_is_taught(self):
-        for name, (stage, member) in self.members.items():
-            trained = stage != "quantize" or member.quantization_aware
-            if trained and self.training_of(name).unlabelled and not member.losses.needs_teacher:
-                path = name if name == TEACHER else f"{stage}.{name}"
-                raise ValueError(
-                    f"{path}.training.unlabelled: only a teacher knows what is said there; set losses.kl, hidden or "
-                    "sequence above 0, or unlabelled: false"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _family_is_a_tree(self):
         names = [TEACHER]
         for stage in FAMILY_SECTIONS:
@@ -123,10 +104,8 @@ class Params(Section):
                 raise ValueError(
                     f"{stage}.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}"
                 )
-            if settings.parent in self.quantize:
-                raise ValueError(
-                    f"{stage}.{name}.from: {settings.parent!r} is quantized, and that is the end of a chain"
-                )
+            if settings.parent != TEACHER and (end := self.members[settings.parent][1].end_of_chain):
+                raise ValueError(f"{stage}.{name}.from: {settings.parent!r} is {end}, and that is the end of a chain")
             seen, at = [name], settings.parent
             while at != TEACHER:
                 if at in seen:
@@ -135,15 +114,25 @@ class Params(Section):
                     )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_audio_is_taught(self):
+        for name, (stage, member) in self.members.items():
+            if member.trains and self.training_of(name).unlabelled and not member.taught_by:
+                path = name if name == TEACHER else f"{stage}.{name}"
+                raise ValueError(
+                    f"{path}.training.unlabelled: only a teacher knows what is said there; set losses.kl, hidden or "
+                    "sequence above 0, or unlabelled: false"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sections_fit_each_other(self):
         if self.data.source == "synthetic" and self.synthesis is None:
             raise ValueError("synthesis: missing, and data.source is synthetic")
-        heard = {"frontend": self.frontend}
-        for name, member in self.distill.items():
-            heard[f"distill.{name}.architecture.frontend"] = self.frontend.with_overrides(member.architecture.frontend)
-        for path, frontend in heard.items():
-            if frontend.high_hz > self.data.sample_rate / 2:
-                raise ValueError(
-                    f"{path}.high_hz: {frontend.high_hz:g} Hz is above half of "
-                    f"data.sample_rate ({self.data.sample_rate} Hz)"
-                )
+        self.frontend.check_band(self.data.sample_rate, "frontend")
+        for name, (stage, member) in self.members.items():
+            if name != TEACHER:
+                member.check_in(self, f"{stage}.{name}")
         return self

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.provenance.descent import Corpus, Model
@@ -195,7 +196,9 @@ class CleanClone:
     def surroundings(self) -> dict[str, str]:
         path = str(Path(self.python).parent) + os.pathsep + os.environ.get("PATH", "")
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THIS_PROCESS}
-        return {**inherited, "PATH": path, "DIMINUENDO_TRACKING": "off", "PYTHONSAFEPATH": ""}
+        # A proof by weights that an earlier run trained would be none.
+        own = {"DIMINUENDO_TRACKING": "off", "DIMINUENDO_TRAIN_ANEW": "1", "PYTHONSAFEPATH": ""}
+        return {**inherited, "PATH": path, **own}
 
     def _dvc(self, *arguments: str) -> None:
         self._run(self.python, "-m", "dvc", *arguments, cwd=self.root)
@@ -219,7 +222,7 @@ def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corp
         own = corpus.facts.get("parameters", {})
         raw["data"] = {key: raw["data"][key] for key in _FOLDERS if key in raw["data"]} | own.get("data", raw["data"])
         raw |= {key: value for key, value in own.items() if key in ("seed", "text", "synthesis")}
-    for section in ("distill", "compress_architecture", "prune", "quantize"):
+    for section in FAMILY_SECTIONS:
         raw[section] = {}
     for model in models:
         parameters = model.record["parameters"]

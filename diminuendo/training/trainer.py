@@ -6,8 +6,6 @@ checkpoint holds all else. A run that is killed and started again ends with the 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import sys
 import time
@@ -23,7 +21,6 @@ from tqdm import tqdm
 
 from diminuendo.config.training import TrainingConfig
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import write_text
 from diminuendo.data.batches import Batch, BatchSource
 from diminuendo.features.spec_augment import spec_augment
 from diminuendo.losses.config import LossConfig
@@ -236,15 +233,3 @@ class _Display:
 
     def close(self) -> None:
         self.bar.close()
-
-
-def write_history(path: Path, history: list[dict]) -> None:
-    """The curves as CSV, one column per quantity; empty where it was not measured."""
-    columns = list(dict.fromkeys(key for row in history for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()} for row in history
-    )
-    write_text(path, text.getvalue())

@@ -1,4 +1,3 @@
-import csv
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ import torch
 from diminuendo.core.errors import UserError
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.training.trainer import Hooks, learning_rate_at, optimiser_for, train, write_history
+from diminuendo.training.trainer import Hooks, learning_rate_at, optimiser_for, train
 from tests.factories.models import (
     NO_AUGMENTATION,
     ToneCorpus,
@@ -246,12 +245,6 @@ def test_utterances_too_short_for_their_text_do_not_stop_training(tmp_path):
     history = run(model, tmp_path, corpus=Hasty(), epochs=2)
     assert all(math.isfinite(row["loss"]) for row in history if "loss" in row)
     assert all(torch.isfinite(p).all() for p in model.parameters())
-
-
-def test_history_is_a_table_with_a_column_per_quantity(tmp_path):
-    path = tmp_path / "history.csv"
-    write_history(path, [{"step": 10, "loss": 1 / 3}, {"step": 12, "dev_wer": 0.5}])
-    assert list(csv.reader(path.open())) == [["step", "loss", "dev_wer"], ["10", "0.333333", ""], ["12", "", "0.5"]]
 
 
 def test_unlabelled_audio_is_heard_where_it_is_asked_for(tmp_path):

@@ -30,3 +30,6 @@ class CompressArchitectureConfig(TrainedMember):
         if self.low_rank is not None and (self.low_rank.energy is None) == (self.low_rank.budget is None):
             raise ValueError("low_rank takes exactly one of energy and budget")
         return self
+
+
+Config = CompressArchitectureConfig

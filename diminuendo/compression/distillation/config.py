@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from diminuendo.compression.member import TrainedMember
+from diminuendo.compression.member import Family, TrainedMember
 from diminuendo.models.architecture import ArchitectureConfig
 
 
@@ -17,6 +17,21 @@ class DistillConfig(TrainedMember):
     initialise: Literal["teacher", "random"] = "teacher"  # teacher: slices of its layers where shapes allow
     teacher_layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # which, from 0; null: evenly spread
 
+    @property
+    def taught_by(self) -> str | None:
+        return self.parent if self.losses.needs_teacher else None
+
+    def check_in(self, params: Family, path: str) -> None:
+        parent = params.members[self.parent][1]
+        layers = getattr(getattr(parent, "architecture", None), "layers", None)
+        if self.teacher_layers and layers and max(self.teacher_layers) >= layers:
+            raise ValueError(
+                f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
+                f"layers, so give indices from 0 to {layers - 1}"
+            )
+        own = params.frontend.with_overrides(self.architecture.frontend)
+        own.check_band(params.data.sample_rate, f"{path}.architecture.frontend")
+
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
         given = self.teacher_layers
@@ -26,3 +41,6 @@ class DistillConfig(TrainedMember):
                 "initialise: teacher"
             )
         return self
+
+
+Config = DistillConfig

@@ -61,3 +61,6 @@ class PruneConfig(TrainedMember):
         if (self.magnitude is None) == (self.structured is None):
             raise ValueError("give exactly one of magnitude and structured")
         return self
+
+
+Config = PruneConfig

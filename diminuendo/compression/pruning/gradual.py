@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from torch import Tensor
 
@@ -13,63 +15,57 @@ from diminuendo.compression.pruning.importance import Scores, measure_importance
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
 from diminuendo.config.training import TrainingConfig
 from diminuendo.core.errors import UserError
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Key
-from diminuendo.training.trainer import Tracker, train
+from diminuendo.training.schedule import Phase
 
 
-def prune_in_rounds(
+def rounds_of(
     parent: SpeechModel,
-    corpus,
+    corpus: PreparedCorpus,
     training: TrainingConfig,
     losses: LossConfig,
     config: StructuredConfig,
     *,
     seed: int,
-    work: Path,
     teacher: SpeechModel | None = None,
-    tracker: Tracker | None = None,
-    name: str = "model",
-) -> tuple[SpeechModel, list[dict], dict]:
-    """A copy of ``parent`` with fewer units, the history of the training between rounds, and the summary.
+) -> tuple[Phase, ...]:
+    """The phases of pruning ``parent`` in rounds and of the member's own training after the last.
 
-    Every round removes the same share of what the budget measures, and the model trains for ``round_epochs`` between
-    two of them, each time on a whole schedule of its own. Training after the last round is the caller's. A killed run
-    goes on from the checkpoints in ``work``.
+    Before each phase importance is measured and a copy of the model takes over that has fewer units; every round
+    removes the same share of what the budget measures. Between two rounds the model trains for ``round_epochs``, each
+    time on a whole schedule of its own. The last round adds the summary.
 
     Raises:
-        UserError: the budget cannot be met.
+        UserError: when a phase begins whose budget cannot be met.
     """
-    model, history = parent, []
-    costs = costs_of(parent, corpus, config)
-    for index in range(config.rounds):
-        scores = measure_importance(
-            model, corpus, training, losses, seed=seed + index, batches=config.batches, teacher=teacher
-        )
-        share = target_share(config, costs) ** ((index + 1) / config.rounds) if costs else None
-        model = keep_units(model, _kept(model, scores, corpus, config, share and share * costs.whole))
-        if index + 1 < config.rounds:
-            between = training.model_copy(update={"epochs": config.round_epochs, "dev_every": 1})
-            folder = work / f"round-{index + 1}"
-            folder.mkdir(parents=True, exist_ok=True)
-            steps, _ = last_of(history)
-            rows = train(
-                model,
-                corpus,
-                between,
-                losses,
-                seed=seed + index + 1,
-                work=folder,
-                teacher=teacher,
-                tracker=Later(tracker, steps) if tracker else None,
-                name=f"{name}, round {index + 1}",
+    costs = cache(lambda: costs_of(parent, corpus, config))  # of the parent; taken when the first round begins
+
+    def pruning(index: int) -> Callable[[SpeechModel], tuple[SpeechModel, dict[str, Any]]]:
+        def prune(model: SpeechModel) -> tuple[SpeechModel, dict[str, Any]]:
+            scores = measure_importance(
+                model, corpus, training, losses, seed=seed + index, batches=config.batches, teacher=teacher
             )
-            history = joined(history, rows)
-    return model, history, _summary(parent, model, corpus, config, costs)
+            limit = None
+            if costs():
+                limit = target_share(config, costs()) ** ((index + 1) / config.rounds) * costs().whole
+            model = keep_units(model, _kept(model, scores, corpus, config, limit))
+            is_last = index + 1 == config.rounds
+            return model, _summary(parent, model, corpus, config, costs()) if is_last else {}
+
+        return prune
+
+    between = training.model_copy(update={"epochs": config.round_epochs, "dev_every": 1})
+    rounds = [
+        Phase(between, seed + index + 1, before=pruning(index), name=f"round {index + 1}")
+        for index in range(config.rounds - 1)
+    ]
+    return (*rounds, Phase(training, seed, before=pruning(config.rounds - 1)))
 
 
-def costs_of(model: SpeechModel, corpus, config: StructuredConfig) -> Costs | None:
+def costs_of(model: SpeechModel, corpus: PreparedCorpus, config: StructuredConfig) -> Costs | None:
     """The table of what the budget limits; none where shares of each kind are removed."""
     if config.latency is not None:
         return latency_costs(model, sum(utterance.duration for utterance in corpus.dev) / len(corpus.dev))
@@ -94,14 +90,16 @@ def target_share(config: StructuredConfig, costs: Costs) -> float:
 
 
 def _kept(
-    model: SpeechModel, scores: Scores, corpus, config: StructuredConfig, budget: float | None
+    model: SpeechModel, scores: Scores, corpus: PreparedCorpus, config: StructuredConfig, budget: float | None
 ) -> dict[Key, Tensor]:
     if budget is None:
         return choose(model.structure(), scores, config)
     return choose_within(scores, costs_of(model, corpus, config), budget)
 
 
-def _summary(parent: SpeechModel, model: SpeechModel, corpus, config: StructuredConfig, costs: Costs | None) -> dict:
+def _summary(
+    parent: SpeechModel, model: SpeechModel, corpus: PreparedCorpus, config: StructuredConfig, costs: Costs | None
+) -> dict:
     summary = summary_of(parent, model)
     if costs:
         achieved = costs_of(model, corpus, config).whole / costs.whole
@@ -112,24 +110,3 @@ def _summary(parent: SpeechModel, model: SpeechModel, corpus, config: Structured
             "rounds": config.rounds,
         }
     return summary
-
-
-class Later:
-    """A tracker whose steps go on after those of an earlier training."""
-
-    def __init__(self, tracker: Tracker, steps: int):
-        self.tracker, self.steps = tracker, steps
-
-    def metrics(self, values: dict[str, float], step: int) -> None:
-        self.tracker.metrics(values, step=step + self.steps)
-
-
-def last_of(history: list[dict]) -> tuple[int, float]:
-    """Steps and epochs that a history has behind it."""
-    return (history[-1]["step"], history[-1]["epoch"]) if history else (0, 0.0)
-
-
-def joined(history: list[dict], rows: list[dict]) -> list[dict]:
-    """One history of two trainings, one after the other."""
-    steps, epochs = last_of(history)
-    return history + [{**row, "step": row["step"] + steps, "epoch": round(row["epoch"] + epochs, 3)} for row in rows]

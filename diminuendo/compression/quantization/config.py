@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from diminuendo.compression.member import Member
+from diminuendo.compression.member import TrainedMember
 from diminuendo.config.base import Positive, PositiveInt, Section
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
@@ -31,16 +31,20 @@ class BudgetConfig(Section):
         return self
 
 
-class QuantizeConfig(Member):
+class QuantizeConfig(TrainedMember):
     """``quantization_aware`` fine-tunes with the weights on their grid first; for ``*_weight`` and ``mixed``."""
+
+    end_of_chain: ClassVar[str | None] = "quantized"
 
     scheme: Scheme
     group_size: PositiveInt = 128  # input channels that share a scale, below 8 bits
     calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
     budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     quantization_aware: bool = False
-    training: TrainingOverrides = TrainingOverrides()
-    losses: LossConfig = LossConfig()
+
+    @property
+    def trains(self) -> bool:
+        return self.quantization_aware
 
     @model_validator(mode="after")
     def _aware_of_weights(self):
@@ -57,3 +61,6 @@ class QuantizeConfig(Member):
         if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
             raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")
         return self
+
+
+Config = QuantizeConfig

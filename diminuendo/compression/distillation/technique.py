@@ -1,0 +1,22 @@
+"""A student of its own architecture, trained under the member named ``from``."""
+
+from __future__ import annotations
+
+import torch
+
+from diminuendo.compression.distillation.initialise import initialise_from_teacher
+from diminuendo.compression.technique import Job
+from diminuendo.models.registry import build, record_of
+from diminuendo.training.schedule import Phase, Schedule
+
+
+def schedule(job: Job) -> Schedule:
+    corpus, settings = job.corpus, job.settings
+    teacher = job.parent_model()
+    torch.manual_seed(job.seed)
+    student = build(record_of(settings.architecture, job.frontend, corpus.sample_rate, len(corpus.tokens)))
+    filled = []
+    if settings.initialise == "teacher":
+        filled = initialise_from_teacher(student, teacher, settings.teacher_layers)
+    figures = {"initialised_tensors": len(filled), "tensors": len(student.state_dict())}
+    return Schedule(student, (Phase(job.training, job.seed),), settings.losses, teacher, figures=figures)

@@ -1,0 +1,26 @@
+"""Remove weights, or heads and channels, and fine-tune what is left."""
+
+from __future__ import annotations
+
+from diminuendo.compression.pruning.gradual import rounds_of
+from diminuendo.compression.pruning.magnitude import MagnitudePruner
+from diminuendo.compression.technique import Job
+from diminuendo.training.schedule import Phase, Schedule
+
+
+def schedule(job: Job) -> Schedule:
+    settings, model, teacher = job.settings, job.parent_model(), job.teacher_model()
+    figures = {}
+    if settings.structured:
+        phases = rounds_of(
+            model, job.corpus, job.training, settings.losses, settings.structured, seed=job.seed, teacher=teacher
+        )
+    else:
+
+        def hooks(model):
+            return MagnitudePruner(settings.magnitude, model).hooks
+
+        # Only the end of the schedule has the sparsity that was asked for.
+        phases = (Phase(job.training, job.seed, hooks=hooks, keep="last"),)
+        figures = {"technique": "magnitude", "target": settings.magnitude.sparsity}
+    return Schedule(model, phases, settings.losses, teacher, figures=figures)

@@ -1,0 +1,28 @@
+"""Fewer bits for weights or products; ``quantization_aware`` trains with the weights on their grid first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diminuendo.compression.technique import Job
+
+if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
+    from diminuendo.training.schedule import Schedule
+
+
+def schedule(job: Job) -> Schedule | None:
+    if not job.settings.quantization_aware:
+        return None
+    from diminuendo.compression.quantization.quantization_aware import put_on_grid
+    from diminuendo.compression.quantization.storing import choice_of, mixed_bits
+    from diminuendo.training.schedule import Phase, Schedule
+
+    decided, figures = {}, {}
+    if job.settings.scheme == "mixed":
+        found = mixed_bits(job)
+        decided = {"bits": found.pop("bits")}
+        # What rounding did before any training; what is left of it afterwards is not measured.
+        figures = {f"{key}_untrained" if key.startswith("kl") else key: value for key, value in found.items()}
+    teacher, model = job.teacher_model(), job.parent_model()
+    put_on_grid(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
+    return Schedule(model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided, figures)

@@ -1,0 +1,117 @@
+"""What a technique is: a package below ``diminuendo.compression`` with four doors, and a line in the registry.
+
+- ``config.py``: ``Config``, a :class:`~diminuendo.compression.member.Member`: what a member says in ``params.yaml``.
+- ``technique.py``: :class:`Technique`: what is trained. A technique never calls the training loop.
+- ``writing.py``: :class:`Writing`: the files of a member. An edit there, or of a graph writer, trains nothing again, so
+  ``technique.py`` does not import it. Most take both functions from :mod:`diminuendo.compression.writing`.
+- ``description.py``: ``DESCRIPTION``, a :class:`Description`: what report, model card and tracking say of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from diminuendo.config.frontend import FrontendConfig
+from diminuendo.config.training import TrainingConfig
+from diminuendo.data.prepared import PreparedCorpus
+
+if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
+    from diminuendo.models.model import SpeechModel
+    from diminuendo.training.schedule import Schedule, Trained
+
+
+class Track(Protocol):
+    """Where a stage's curves, figures and files go, see ``diminuendo.tracking.Track``."""
+
+    def metrics(self, values: dict[str, float], step: int) -> None: ...
+
+    def summary(self, values: dict[str, Any]) -> None: ...
+
+    def artifact(self, path: Path) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to be made.
+
+    Attributes:
+        settings: its own section, the technique's ``Config``.
+        training: the shared training settings with its own keys over them; None where nothing is trained.
+        frontend: of the family.
+        parent: folder of the member named ``from``, checked.
+        teacher: folder of the member that teaches it, see ``Member.taught_by``.
+        work: folder for checkpoints and what took long to measure; there again after a kill.
+        lineage: the record that the shipped file carries.
+        open_corpus: opens the corpus, every file of which is checked then.
+    """
+
+    name: str
+    settings: Any
+    training: TrainingConfig | None
+    frontend: FrontendConfig
+    seed: int
+    parent: Path
+    teacher: Path | None
+    work: Path
+    lineage: dict[str, Any]
+    track: Track
+    open_corpus: Callable[[], PreparedCorpus]
+
+    @cached_property
+    def corpus(self) -> PreparedCorpus:
+        return self.open_corpus()
+
+    def parent_model(self) -> SpeechModel:
+        """A copy of its own of the parent, in evaluation mode."""
+        from diminuendo.models.store import load_model
+
+        return load_model(self.parent).model
+
+    def teacher_model(self) -> SpeechModel | None:
+        """A copy of its own of what teaches it."""
+        from diminuendo.models.store import load_model
+
+        return load_model(self.teacher).model if self.teacher is not None else None
+
+
+class Technique(Protocol):
+    """``technique.py`` of a package."""
+
+    def schedule(self, job: Job) -> Schedule | None:
+        """The model to start with and the phases of its training; None where nothing is trained."""
+
+
+class Writing(Protocol):
+    """``writing.py`` of a package."""
+
+    def write(self, job: Job, trained: Trained | None, folder: Path) -> None:
+        """Write all files of the member, and read back what ships; ``trained`` is None where nothing is."""
+
+    def load(self, job: Job, folder: Path) -> SpeechModel:
+        """The trained model from the files that :meth:`write` left, as it was given."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a reader is told of a technique.
+
+    Attributes:
+        making: the words before a member's name where its making is told: ``Pruning of``.
+        made: what its members are called in a legend: ``pruned``.
+        colour, marker: of their points in figures (``matplotlib``).
+        in_words: a member's settings in two or three words: ``prune to 50 %``.
+        in_record: the same from the parameters of a lineage record, of earlier versions too; may be empty.
+        acting: the parameters of a record that could shape the result.
+    """
+
+    making: str
+    made: str
+    colour: str
+    marker: str
+    in_words: Callable[[Any], str]
+    in_record: Callable[[Mapping[str, Any]], str] = lambda parameters: ""
+    acting: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters

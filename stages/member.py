@@ -1,0 +1,45 @@
+"""``python -m stages.member prune slim``: make a member of the family with the technique of its section."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from stages.context import StageContext, stage_context
+from stages.making import make
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="stages.member", description=__doc__)
+    parser.add_argument("section", help="of the parameter file, such as prune")
+    parser.add_argument("member", help="its name there")
+    arguments = parser.parse_args()
+    with stage_context(arguments.section, arguments.member) as context:
+        from diminuendo.compression.registry import technique_of, writing_of
+
+        job, writing = _job_of(context), writing_of(context.stage)
+        schedule = technique_of(context.stage).schedule(job)
+        make(context, schedule, partial(writing.write, job), partial(writing.load, job))
+
+
+def _job_of(context: StageContext):
+    from diminuendo.compression.technique import Job
+
+    settings, params = context.settings, context.params
+    return Job(
+        name=context.name,
+        settings=settings,
+        training=params.training_of(context.name) if settings.trains else None,
+        frontend=params.frontend,
+        seed=params.seed,
+        parent=context.parent,
+        teacher=context.teacher,
+        work=context.work,
+        lineage=context.lineage(),
+        track=context.track,
+        open_corpus=lambda: context.corpus,
+    )
+
+
+if __name__ == "__main__":
+    main()

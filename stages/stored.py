@@ -1,0 +1,81 @@
+"""What an earlier run of a stage trained, where only the writing of its files has changed since.
+
+DVC removes a stage's output before it runs the stage. What the last run left is still in DVC's cache, under the name
+that ``dvc.lock`` has of it; and in place, where the stage was run without DVC.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diminuendo.artifact import lineage
+from diminuendo.artifact.history import SUMMARY
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import fresh_folder
+from diminuendo.provenance.dvc_cache import Cache
+from stages.context import StageContext
+
+ANEW = "DIMINUENDO_TRAIN_ANEW"  # set: earlier weights are not taken over, as when a model is to be proved
+FOLDER = "earlier"  # in the stage's work folder
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A whole output of an earlier run, every file checked against its lineage."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+def earlier_training(context: StageContext, decided: dict[str, Any]) -> Earlier | None:
+    """The output of the last run, if it has weights that a training now would give again, and its files would differ.
+
+    There is none where nothing has changed: a run that is forced trains.
+
+    Args:
+        decided: figures that the training follows, which the earlier summary must have, see ``Schedule``.
+    """
+    if os.environ.get(ANEW) or context.training is None:
+        return None
+    for folder in _outputs(context):
+        try:
+            record = lineage.verified_record(folder)
+            summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        except (UserError, OSError, ValueError) as error:
+            print(f"note: {context.name} is trained anew; what an earlier run left cannot be used: {error}", flush=True)
+            continue
+        unchanged = all(record[key] == context.lineage()[key] for key in lineage.OWN_KEYS)
+        if unchanged or record.get("training") != context.training:
+            continue
+        if all(key in summary and summary[key] == value for key, value in decided.items()):
+            return Earlier(folder, summary)
+    return None
+
+
+def _outputs(context: StageContext) -> Iterator[Path]:
+    if (context.output / lineage.RECORD).is_file():
+        yield context.output
+    cache = Cache(Path())
+    path = context.output.relative_to(context.family.home).as_posix()
+    home = "" if context.family.name is None else context.family.home.as_posix()
+    for entry in cache.outputs(path, history=False):
+        if entry.home == home and (listing := cache.listing(entry.md5)) is not None:
+            yield from _copied(cache, listing, context.work / FOLDER)
+
+
+def _copied(cache: Cache, listing: dict[str, str], place: Path) -> Iterator[Path]:
+    """The files of a cached folder; nothing where the cache lacks one."""
+    try:
+        with fresh_folder(place) as folder:
+            for name, md5 in listing.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(cache.object(md5), folder / name)
+    except OSError:
+        return
+    yield place
