@@ -131,8 +131,8 @@ def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: 
     score.row("nothing (float32)", onnx.load(source))
     choices = {"int4 weights": uniform(4, size, output=WeightGraph(parent).output_weight())}
     for bits in arguments.bits:
-        limit = bits * sum(harm.parameters for harm in allocation.start.values())
-        chosen = allocation.within(limit, lambda harm: harm.parameters * harm.bits)
+        limit = bits * sum(item.parameters for item in allocation.start.values())
+        chosen = allocation.within(limit, lambda item: item.parameters * item.bits)
         choices[f"mixed, {bits:g} bits a weight"] = by_name(bits_of(chosen), size)
     for title, choice in choices.items():
         model = store_by_choice(onnx.load(source), choice)

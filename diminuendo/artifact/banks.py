@@ -158,7 +158,7 @@ def _write_vectors(graph: WeightGraph, vectors: list[Entry], banks: list[Bank]) 
     count = sum(sizes)
     lengths = [int(length) for part in parts for length in part.lengths]
     codes = graph.add(VECTORS + CODES, np.concatenate([part.codes for part in parts]))
-    # Blocks are counted from one, so the step before the first is nobody's.
+    # Blocks are counted from one, so the first step is never read.
     steps = graph.add(VECTORS + SCALES, np.concatenate([np.zeros(1, np.float16), *(part.steps for part in parts)]))
     blocks = _ints(graph, lengths, "vectors/blocks")
     # The block of every value: a one where each begins, summed up.

@@ -58,7 +58,7 @@ def _filterbank(g: Graph, f: FrontendGeometry) -> str:
 def _windows(g: Graph, f: FrontendGeometry, waveform: str, hops: str) -> str:
     """``[B, samples] → [R, C, B × H]``: sample (r, c) of the windows that begin with each of H hops.
 
-    The last windows reach over the end into the next utterance, or into zeros; nobody asks for them.
+    The last windows reach over the end into the next utterance, or into zeros; their values are never used.
     """
     missing = g.op("Sub", g.op("Mul", hops, g.ints(f.hop)), g.op("Shape", waveform, start=1))  # negative: too many
     x = g.op("Pad", waveform, g.op("Concat", g.ints(0), missing, axis=0), "", g.ints(1))

@@ -16,7 +16,7 @@ class LowRankConfig(Section):
 
 
 class RemoveLayersConfig(Section):
-    count: PositiveInt  # layers removed, one at a time, the least missed on dev first
+    count: PositiveInt  # layers removed, one at a time, that which changes dev's posteriors least first
 
 
 class CompressArchitectureConfig(TrainedMember):

@@ -1,6 +1,6 @@
-"""Remove whole layers, one at a time, each time the one that is missed least.
+"""Remove whole layers, one at a time, each time the one whose absence changes the output least.
 
-How much a layer is missed is measured, not guessed from its place: the divergence of the posteriors without it from
+The change is measured, not guessed from the layer's place: the divergence of the posteriors without it from
 those of the whole model, on dev. Layers share work, so it is measured again after every removal (as Sajjad et al. 2023
 and Gromov et al. 2024 do for language models).
 """
@@ -28,7 +28,7 @@ MEASURED_SECONDS = 120.0  # of dev: enough to rank layers, and seconds of work
 def remove_layers(
     model: SpeechModel, corpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
 ) -> tuple[SpeechModel, dict]:
-    """A copy of ``model`` without ``config.count`` layers, in evaluation mode, and the table of what each was worth.
+    """A copy of ``model`` without ``config.count`` layers, in evaluation mode, and the table of what was measured.
 
     Raises:
         UserError: the model does not have more layers than that.
@@ -40,12 +40,12 @@ def remove_layers(
     model.eval()
     part = spread(corpus.dev, MEASURED_SECONDS)
     source = BatchSource(corpus, part, batch_seconds, seed)
-    heard = [model.frontend(batch.waveform, batch.lengths) for batch in source.epoch()]
-    whole = [model.encode(*features)[:2] for features in heard]
+    features = [model.frontend(batch.waveform, batch.lengths) for batch in source.epoch()]
+    whole = [model.encode(*given)[:2] for given in features]
     kept, removed, rounds = list(range(count)), [], []
     try:
         for _ in range(config.count):
-            missed = {i: _divergence(model, [k for k in kept if k != i], heard, whole) for i in kept}
+            missed = {i: _divergence(model, [k for k in kept if k != i], features, whole) for i in kept}
             least = min(kept, key=lambda i: missed[i])
             rounds.append({str(i): round(value, 5) for i, value in missed.items()})
             removed.append(least)
@@ -64,10 +64,11 @@ def remove_layers(
     return smaller, summary
 
 
-def _divergence(model: SpeechModel, layers: list[int], heard: list, whole: list) -> float:
+def _divergence(model: SpeechModel, layers: list[int], inputs: list, whole: list) -> float:
+    """Nats per frame between what these layers alone give for ``inputs`` (features and frames) and what all give."""
     total = frames = 0.0
     with only_layers(model, layers):
-        for features, (log_probs, lengths) in zip(heard, whole):
+        for features, (log_probs, lengths) in zip(inputs, whole):
             valid = float(lengths.sum())
             total += valid * float(FrameKL(1.0)(model.encode(*features)[0], log_probs, lengths))
             frames += valid

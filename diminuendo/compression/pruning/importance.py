@@ -42,7 +42,7 @@ def measure_importance(
     was_training = model.training
     model.eval()  # dropout off, and an utterance's gradient free of its neighbours in the batch
     scores: Scores = {}
-    handles, heard = [], 0
+    handles, utterances = [], 0
     for key, group in model.structure().groups.items():
         scores[key] = torch.zeros(group.count, dtype=torch.float64)
         handles.append(model.get_submodule(group.reader).register_forward_pre_hook(partial(_watch, scores[key])))
@@ -52,13 +52,13 @@ def measure_importance(
             loss, _ = objective(model.encode(features, frames), features, frames, batch)
             # The loss is a mean over the batch: its size must not say how much an utterance counts.
             (loss * len(batch.lengths)).backward()
-            heard += len(batch.lengths)
+            utterances += len(batch.lengths)
     finally:
         for handle in handles:
             handle.remove()
         model.zero_grad(set_to_none=True)
         model.train(was_training)
-    return {key: score / heard for key, score in scores.items()}
+    return {key: score / utterances for key, score in scores.items()}
 
 
 def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:

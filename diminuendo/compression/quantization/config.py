@@ -18,7 +18,10 @@ AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
 
 
 class BudgetConfig(Section):
-    """What ``mixed`` may cost; give exactly one. The first two leave the least harm, the last the fewest bytes."""
+    """What ``mixed`` may cost; give exactly one.
+
+    Within the first two the divergence is the least, within the last the bytes are the fewest.
+    """
 
     bytes: PositiveInt | None = None  # of the file
     bits: Annotated[float, Field(ge=2, le=8)] | None = None  # mean over the weights of all products

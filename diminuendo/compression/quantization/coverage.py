@@ -103,7 +103,7 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
     found = {}
     for name, value in names.items():
         while value in made_by:
-            value = made_by[value].input[0]  # whatever decodes has the codes first
+            value = made_by[value].input[0]  # a node that decodes has the codes as its first input
         if value in tensors and tensors[value].data_type in BITS:
             planes = tensors[value].data_type == UINT8 and KEPT.fullmatch(value)
             found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]

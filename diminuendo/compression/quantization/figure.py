@@ -34,25 +34,25 @@ def module_of(weight: str) -> str:
     return layer.group(1) if layer else ".".join(weight.split(".")[:2]).removesuffix(".weight")
 
 
-def by_module(harms: Iterable[Sensitivity], chosen: Mapping[str, int]) -> dict[str, tuple[list[float], float]]:
-    """Module to the summed harm of its weights at each of ``CHOICES``, and to the mean of the bits they got."""
+def by_module(sensitivities: Iterable[Sensitivity], chosen: Mapping[str, int]) -> dict[str, tuple[list[float], float]]:
+    """Module to the summed divergence of its weights at each of ``CHOICES``, and to the mean of the bits they got."""
     kl: dict[str, dict[int, float]] = {}
     got: dict[str, list[tuple[int, int]]] = {}
-    for harm in harms:
-        module = module_of(harm.weight)
+    for item in sensitivities:
+        module = module_of(item.weight)
         at = kl.setdefault(module, dict.fromkeys(CHOICES, 0.0))
-        at[harm.bits] += harm.kl
-        if chosen[harm.weight] == harm.bits:
-            got.setdefault(module, []).append((harm.parameters, harm.bits))
+        at[item.bits] += item.kl
+        if chosen[item.weight] == item.bits:
+            got.setdefault(module, []).append((item.parameters, item.bits))
     return {
         module: (list(at.values()), sum(n * bits for n, bits in got[module]) / sum(n for n, _ in got[module]))
         for module, at in kl.items()
     }
 
 
-def draw_sensitivity(path: Path, harms: Iterable[Sensitivity], chosen: Mapping[str, int]) -> None:
+def draw_sensitivity(path: Path, sensitivities: Iterable[Sensitivity], chosen: Mapping[str, int]) -> None:
     """Write a PNG: a row per module, a column per number of bits, divergence in nats per frame as colour."""
-    modules = by_module(harms, chosen)
+    modules = by_module(sensitivities, chosen)
     values = np.maximum([kl for kl, _ in modules.values()], FLOOR)
     figure, axes = plt.subplots(figsize=(6, 1.2 + 0.24 * len(modules)), layout="constrained")
     image = axes.imshow(values, norm=LogNorm(FLOOR, max(values.max(), 10 * FLOOR)), aspect="auto", cmap="viridis")

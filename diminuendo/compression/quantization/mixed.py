@@ -1,8 +1,9 @@
-"""Bits for each weight by what its rounding costs: as little harm as a budget allows (HAWQ, Dong et al. 2019).
+"""Bits for each weight by how much its rounding changes the outputs, within a budget (HAWQ, Dong et al. 2019).
 
-The harm of all weights together is taken for the sum of theirs, measured one at a time. A weight's choices are those on
-the convex curve of harm over bytes; starting from the fewest bits everywhere, the next go where a byte removes the most
-harm. Every step of this path is the least harm for its bytes (Shoham & Gersho 1988).
+The divergence that all weights cause together is taken for the sum of theirs, measured one at a time. A weight's
+choices are those on the convex hull of divergence over bytes. Starting from the fewest bits everywhere, the next bits
+go where a byte removes the most divergence: every step of this path is the least divergence for its bytes (Shoham &
+Gersho 1988).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MORE_NODES = 2048  # bytes for the nodes of further numbers of bits that are tri
 
 @dataclass(frozen=True)
 class Step:
-    """A weight gets ``more``; ``rate`` is the harm that each added byte removes."""
+    """A weight gets ``more``; ``rate`` is the divergence that each added byte removes."""
 
     rate: float
     less: Sensitivity
@@ -40,7 +41,7 @@ class Step:
 
 
 def _convex(choices: list[Sensitivity]) -> list[Sensitivity]:
-    """The lower convex hull of harm over bytes, from the smallest choice to the least harmful."""
+    """The lower convex hull of divergence over bytes, from the smallest choice on."""
     better: list[Sensitivity] = []
     for choice in sorted(choices, key=lambda c: (c.bytes, c.kl)):
         if not better or choice.kl < better[-1].kl:
@@ -49,20 +50,20 @@ def _convex(choices: list[Sensitivity]) -> list[Sensitivity]:
 
 
 class Allocation:
-    """From the fewest bits everywhere to the least harm, the best step first."""
+    """Steps from the fewest bits everywhere to the least divergence, the best first."""
 
-    def __init__(self, harms: Iterable[Sensitivity]):
+    def __init__(self, sensitivities: Iterable[Sensitivity]):
         by_weight: dict[str, list[Sensitivity]] = {}
-        for harm in harms:
-            by_weight.setdefault(harm.weight, []).append(harm)
+        for item in sensitivities:
+            by_weight.setdefault(item.weight, []).append(item)
         hulls = {name: _convex(choices) for name, choices in by_weight.items()}
         self.start = {name: hull[0] for name, hull in hulls.items()}
         steps = [Step(-slope(a, b), a, b) for hull in hulls.values() for a, b in pairwise(hull)]
         self.steps = sorted(steps, key=lambda step: (-step.rate, step.more.weight, step.more.bits))
 
     def within(self, limit: float, cost: Callable[[Sensitivity], float]) -> dict[str, Sensitivity]:
-        """The least harm whose summed cost is within the limit; steps that no longer fit are passed over."""
-        chosen, spent = dict(self.start), sum(cost(harm) for harm in self.start.values())
+        """The least divergence whose summed cost is within the limit; steps that no longer fit are passed over."""
+        chosen, spent = dict(self.start), sum(cost(item) for item in self.start.values())
         for step in self.steps:
             added = cost(step.more) - cost(step.less)
             if chosen[step.more.weight] == step.less and spent + added <= limit:
@@ -77,7 +78,7 @@ class Allocation:
 
 def mean_bits(chosen: Iterable[Sensitivity]) -> float:
     chosen = list(chosen)
-    return sum(harm.parameters * harm.bits for harm in chosen) / sum(harm.parameters for harm in chosen)
+    return sum(item.parameters * item.bits for item in chosen) / sum(item.parameters for item in chosen)
 
 
 def choose(
@@ -89,49 +90,49 @@ def choose(
         audio: waveforms float32 ``[N]`` of train, at the model's sample rate.
         name, lineage: of the member, whose file holds them.
     Returns:
-        how every weight is stored; the sweep; and ``bits`` by weight, their mean, the harm that was added up and the
-        harm that all weights together do.
+        how every weight is stored; the sweep; and ``bits`` by weight, their mean, the sum of the single divergences and
+        the divergence of all weights together.
     """
     posteriors = Posteriors(parent, audio)
     size = file_size(parent, name, lineage, config.group_size)
     budget = config.budget
     if budget.bytes is not None and config.group_size > 1:  # else the fewest bits need not be the fewest bytes
         _refuse_below(budget.bytes, size(dict.fromkeys(posteriors.weights, CHOICES[0])))
-    harms = sweep(posteriors, config.group_size, work)
+    sensitivities = sweep(posteriors, config.group_size, work)
     if budget.bytes is not None and config.quantization_aware:
         budget = BudgetConfig(bytes=round(budget.bytes * (1 - AWARE_RESERVE)))
-    chosen = choose_bits(harms, budget, posteriors, size, config.group_size)
+    chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size)
     choice = by_name(bits_of(chosen), config.group_size)
     return (
         choice,
-        harms,
+        sensitivities,
         {
             "bits": bits_of(chosen),
             "mean_bits": round(mean_bits(chosen.values()), 4),
-            "kl_added_up": round(sum(harm.kl for harm in chosen.values()), 6),
+            "kl_added_up": round(sum(item.kl for item in chosen.values()), 6),
             "kl": round(posteriors.divergence_of(choice), 6),
         },
     )
 
 
 def choose_bits(
-    harms: list[Sensitivity],
+    sensitivities: list[Sensitivity],
     budget: BudgetConfig,
     posteriors: Posteriors,
     file_bytes: Callable[[dict[str, int]], int],
     group_size: int | None,
 ) -> dict[str, Sensitivity]:
-    """The choice for every weight that harms least within the budget, or is smallest within a budget of harm.
+    """The choice for every weight with the least divergence within the budget, or the smallest within a limit to it.
 
     Args:
         file_bytes: size of the file with these bits by weight.
     Raises:
-        UserError: the budget is below what the fewest bits take, or no choice harms so little.
+        UserError: the budget is below what the fewest bits take, or no choice has so little divergence.
     """
-    path = Allocation(harms)
+    path = Allocation(sensitivities)
     if budget.bits is not None:
-        limit = budget.bits * sum(harm.parameters for harm in path.start.values())
-        chosen = path.within(limit, lambda harm: harm.parameters * harm.bits)
+        limit = budget.bits * sum(item.parameters for item in path.start.values())
+        chosen = path.within(limit, lambda item: item.parameters * item.bits)
         if (least := mean_bits(chosen.values())) > budget.bits:
             raise UserError(
                 f"budget.bits: {budget.bits:g} cannot be had; with group_size {group_size} the smallest file has "
@@ -144,7 +145,7 @@ def choose_bits(
 
 
 def bits_of(chosen: dict[str, Sensitivity]) -> dict[str, int]:
-    return {name: harm.bits for name, harm in chosen.items()}
+    return {name: item.bits for name, item in chosen.items()}
 
 
 def _within_bytes(
@@ -155,10 +156,10 @@ def _within_bytes(
     _refuse_below(limit, size)
     # Beside codes and scales there is the graph, and every number of bits in use adds nodes to it: what to leave for
     # it is found by halving.
-    fixed = size - sum(harm.bytes for harm in chosen.values())
+    fixed = size - sum(item.bytes for item in chosen.values())
 
     def leaving(graph: int) -> tuple[dict[str, Sensitivity], bool]:
-        found = allocation.within(limit - graph, lambda harm: harm.bytes)
+        found = allocation.within(limit - graph, lambda item: item.bytes)
         return found, file_bytes(bits_of(found)) <= limit
 
     low, more = fixed - MORE_NODES, MORE_NODES
@@ -169,7 +170,7 @@ def _within_bytes(
         middle = (low + high) // 2
         chosen, fits = leaving(middle)
         if fits:
-            high, best = middle, min(best, chosen, key=lambda found: sum(harm.kl for harm in found.values()))
+            high, best = middle, min(best, chosen, key=lambda found: sum(item.kl for item in found.values()))
         else:
             low = middle
     return best
@@ -184,7 +185,7 @@ def _within_harm(path: Allocation, limit: float, harm_of: Callable[[dict[str, in
     low, high = 0, len(path.steps)
     if (least := harm_of(bits_of(path.after(high)))) > limit:
         raise UserError(f"budget.kl: {limit:g} cannot be had; the most bits leave {least:.4g} nats a frame")
-    while low < high:  # the fewest steps within the limit, as far as more bits harm less
+    while low < high:  # the fewest steps within the limit, as far as more bits mean less divergence
         middle = (low + high) // 2
         if harm_of(bits_of(path.after(middle))) <= limit:
             high = middle

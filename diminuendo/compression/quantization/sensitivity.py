@@ -1,7 +1,8 @@
 """What each weight's rounding does to the outputs: one weight at a time, the rest in float32.
 
-The harm is the Kullback-Leibler divergence of the rounded model's frame posteriors from the parent's, over utterances
-of train. No text is needed, and it is smooth where a word error rate on so few utterances would count single words.
+The measure is the Kullback-Leibler divergence of the rounded model's frame posteriors from the parent's, over
+utterances of train. No text is needed, and it is smooth where a word error rate on so few utterances would count single
+words.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Posteriors:
 
 
 def sweep(posteriors: Posteriors, group_size: int | None, work: Path | None = None) -> list[Sensitivity]:
-    """The harm of every weight at every number of bits, in the order of the graph.
+    """The sensitivity of every weight at every number of bits, in the order of the graph.
 
     Args:
         work: a folder in which what was measured is kept; a sweep found there goes on.
@@ -133,16 +134,19 @@ def _known(path: Path) -> dict[str, dict[str, float]]:
     if content is None:
         return {}
     known = json.loads(bytes(content))
-    if any(set(harms) != set(map(str, CHOICES)) for harms in known.values()):
+    if any(set(sensitivities) != set(map(str, CHOICES)) for sensitivities in known.values()):
         tell_unusable(path, f"holds other numbers of bits than {CHOICES}", MEASURED_AGAIN)
         return {}
     return known
 
 
-def write_sensitivity(path: Path, harms: Iterable[Sensitivity], chosen: Mapping[str, int]) -> None:
+def write_sensitivity(path: Path, sensitivities: Iterable[Sensitivity], chosen: Mapping[str, int]) -> None:
     """The sweep as CSV; ``chosen`` is 1 where a weight got these bits."""
     text = io.StringIO()
-    rows = [{**asdict(harm), "kl": f"{harm.kl:.6g}", "chosen": int(chosen[harm.weight] == harm.bits)} for harm in harms]
+    rows = [
+        {**asdict(item), "kl": f"{item.kl:.6g}", "chosen": int(chosen[item.weight] == item.bits)}
+        for item in sensitivities
+    ]
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
@@ -157,13 +161,13 @@ def read_sensitivity(path: Path) -> tuple[list[Sensitivity], dict[str, int]]:
     """
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
-        harms = [
+        sensitivities = [
             Sensitivity(row["weight"], int(row["parameters"]), int(row["bits"]), int(row["bytes"]), float(row["kl"]))
             for row in rows
         ]
         chosen = {row["weight"]: int(row["bits"]) for row in rows if row["chosen"] == "1"}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: is no sweep of a mixed member ({error!r}); give its sensitivity.csv") from None
-    if not harms or set(chosen) != {harm.weight for harm in harms}:
+    if not sensitivities or set(chosen) != {item.weight for item in sensitivities}:
         raise UserError(f"{path}: not every weight has its bits; give the sensitivity.csv of a finished mixed member")
-    return harms, chosen
+    return sensitivities, chosen

@@ -18,7 +18,7 @@ def choice_of(settings: QuantizeConfig, bits: dict[str, int] | None, output: str
 
 
 def mixed_bits(job: Job) -> dict[str, Any]:
-    """Bits by weight within the budget, their mean, and the harm that they do; see ``mixed.choose``.
+    """Bits by weight within the budget, their mean, and the divergence that they cause; see ``mixed.choose``.
 
     The sensitivity that it was chosen by is left in ``job.work`` as a table, and drawn for the stage's run.
     """
@@ -32,9 +32,9 @@ def mixed_bits(job: Job) -> dict[str, Any]:
 
     audio = calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)
     parent = onnx.load(job.parent / MODEL)
-    _, harms, found = choose(parent, job.settings, audio, job.work, name=job.name, lineage=job.lineage)
-    write_sensitivity(job.work / SENSITIVITY, harms, found["bits"])
-    draw_sensitivity(job.work / "sensitivity.png", harms, found["bits"])
+    _, sensitivities, found = choose(parent, job.settings, audio, job.work, name=job.name, lineage=job.lineage)
+    write_sensitivity(job.work / SENSITIVITY, sensitivities, found["bits"])
+    draw_sensitivity(job.work / "sensitivity.png", sensitivities, found["bits"])
     for name in (SENSITIVITY, "sensitivity.png"):
         job.track.artifact(job.work / name)
     return found

@@ -56,7 +56,7 @@ def posteriors(parent, audio) -> Posteriors:
 
 
 @pytest.fixture(scope="module")
-def harms(posteriors) -> list[Sensitivity]:
+def sensitivities(posteriors) -> list[Sensitivity]:
     return sweep(posteriors, GROUP)
 
 
@@ -90,15 +90,15 @@ def test_divergence_is_that_of_two_files(parent, audio, posteriors):
     assert abs(posteriors.divergence({})) < 1e-9
 
 
-def test_fewer_bits_harm_more_and_cost_less(harms, posteriors):
-    by_weight = {name: [h for h in harms if h.weight == name] for name in posteriors.weights}
+def test_fewer_bits_harm_more_and_cost_less(sensitivities, posteriors):
+    by_weight = {name: [h for h in sensitivities if h.weight == name] for name in posteriors.weights}
     assert all([h.bits for h in rows] == list(CHOICES) for rows in by_weight.values())
     for rows in by_weight.values():
         assert rows[0].bytes < rows[2].bytes < rows[-1].bytes
         assert rows[0].kl > rows[2].kl > rows[-1].kl >= -1e-7  # of posteriors in float32
 
 
-def test_a_sweep_goes_on_where_it_was_ended(posteriors, harms, tmp_path, monkeypatch):
+def test_a_sweep_goes_on_where_it_was_ended(posteriors, sensitivities, tmp_path, monkeypatch):
     calls = []
     measure = Posteriors.divergence
 
@@ -114,8 +114,8 @@ def test_a_sweep_goes_on_where_it_was_ended(posteriors, harms, tmp_path, monkeyp
     path = tmp_path / "sensitivity.json"
     assert len(json.loads(bytes(read_sealed(path, "")))) == 19 // len(CHOICES)
     resumed = sweep(posteriors, GROUP, tmp_path)
-    assert resumed == harms
-    assert len(calls) == 20 + len(harms) - 19 // len(CHOICES) * len(CHOICES)
+    assert resumed == sensitivities
+    assert len(calls) == 20 + len(sensitivities) - 19 // len(CHOICES) * len(CHOICES)
 
 
 @pytest.mark.parametrize(
@@ -127,19 +127,19 @@ def test_a_sweep_goes_on_where_it_was_ended(posteriors, harms, tmp_path, monkeyp
         lambda stored: stored[:-9] + b"0" + stored[-8:] if stored[-9:-8] != b"0" else stored[:-9] + b"1" + stored[-8:],
     ],
 )
-def test_a_sweep_that_was_damaged_begins_anew(posteriors, harms, tmp_path, capsys, damage):
+def test_a_sweep_that_was_damaged_begins_anew(posteriors, sensitivities, tmp_path, capsys, damage):
     path = tmp_path / "sensitivity.json"
     sweep(posteriors, GROUP, tmp_path)
     stored = path.read_bytes()
     path.write_bytes(damage(stored))
-    assert sweep(posteriors, GROUP, tmp_path) == harms
+    assert sweep(posteriors, GROUP, tmp_path) == sensitivities
     assert capsys.readouterr().err.count("the sweep begins anew") == 1
     assert path.read_bytes() == stored
 
 
-def test_a_sweep_over_other_numbers_of_bits_begins_anew(posteriors, harms, tmp_path, capsys):
-    write_sealed(tmp_path / "sensitivity.json", json.dumps({harms[0].weight: {"2": 0.5}}).encode())
-    assert sweep(posteriors, GROUP, tmp_path) == harms
+def test_a_sweep_over_other_numbers_of_bits_begins_anew(posteriors, sensitivities, tmp_path, capsys):
+    write_sealed(tmp_path / "sensitivity.json", json.dumps({sensitivities[0].weight: {"2": 0.5}}).encode())
+    assert sweep(posteriors, GROUP, tmp_path) == sensitivities
     assert "holds other numbers of bits" in capsys.readouterr().err
 
 
@@ -152,23 +152,23 @@ def test_on_the_hull_nothing_is_better_for_the_same_bytes(data):
         [Sensitivity(f"w{i}", 10, bits, (i + 1) * bits, kl) for bits, kl in zip((2, 3, 4), sorted(row, reverse=True))]
         for i, row in enumerate(data.draw(st.lists(draw, min_size=1, max_size=4)))
     ]
-    allocation = Allocation(harm for row in table for harm in row)
+    allocation = Allocation(item for row in table for item in row)
     for count in range(len(allocation.steps) + 1):
         chosen = allocation.after(count).values()
-        size, harm = sum(h.bytes for h in chosen), sum(h.kl for h in chosen)
+        size, divergence = sum(h.bytes for h in chosen), sum(h.kl for h in chosen)
         for other in itertools.product(*table):
             if sum(h.bytes for h in other) <= size:
-                assert sum(h.kl for h in other) >= harm - 1e-9
+                assert sum(h.kl for h in other) >= divergence - 1e-9
     smallest = sum(row[0].bytes for row in table)
     for limit in range(smallest, smallest + 12):
         assert sum(h.bytes for h in allocation.within(limit, lambda h: h.bytes).values()) <= limit
 
 
 @pytest.mark.parametrize("share", [0.35, 0.55, 0.8])
-def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_path, harms, monkeypatch):
+def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_path, sensitivities, monkeypatch):
     monkeypatch.setattr(mixed, "MORE_NODES", 64)  # less than the nodes take: more has to be tried
     size = file_size(parent, "mixed", LINEAGE, GROUP)
-    weights = dict.fromkeys({h.weight for h in harms})
+    weights = dict.fromkeys({h.weight for h in sensitivities})
     least, most = (size(dict.fromkeys(weights, bits)) for bits in (2, 8))
     limit = round(least + share * (most - least))
     choice, _, more = chosen_for(parent, audio, tmp_path, bytes=limit)
@@ -187,20 +187,21 @@ def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_pa
     assert len(set(more["bits"].values())) > 1
 
 
-def test_mean_bits_are_kept_and_beat_as_many_everywhere(parent, audio, tmp_path, harms, posteriors):
+def test_mean_bits_are_kept_and_beat_as_many_everywhere(parent, audio, tmp_path, sensitivities, posteriors):
     _, _, more = chosen_for(parent, audio, tmp_path, bits=4)
-    sizes = {h.weight: h.parameters for h in harms}
+    sizes = {h.weight: h.parameters for h in sensitivities}
     mean = sum(sizes[name] * bits for name, bits in more["bits"].items()) / sum(sizes.values())
     assert 3.8 < mean <= 4 and more["mean_bits"] == pytest.approx(mean, abs=1e-4)
     everywhere = posteriors.divergence_of(by_name(dict.fromkeys(sizes, 4), GROUP))
     assert more["kl"] < everywhere
-    assert more["kl_added_up"] == pytest.approx(sum(h.kl for h in harms if more["bits"][h.weight] == h.bits), abs=1e-6)
+    chosen = [item.kl for item in sensitivities if more["bits"][item.weight] == item.bits]
+    assert more["kl_added_up"] == pytest.approx(sum(chosen), abs=1e-6)
 
 
-def test_a_budget_of_harm_takes_no_more_steps_than_it_must(parent, audio, tmp_path, harms, posteriors):
+def test_a_budget_of_harm_takes_no_more_steps_than_it_must(parent, audio, tmp_path, sensitivities, posteriors):
     _, _, more = chosen_for(parent, audio, tmp_path, kl=0.01)
     assert more["kl"] <= 0.01
-    allocation = Allocation(harms)
+    allocation = Allocation(sensitivities)
     counts = [i for i in range(len(allocation.steps) + 1) if bits_of(allocation.after(i)) == more["bits"]]
     before = allocation.after(counts[0] - 1)
     assert posteriors.divergence_of(by_name(bits_of(before), GROUP)) > 0.01
@@ -214,33 +215,33 @@ def test_budgets_that_cannot_be_kept_are_refused(parent, audio, tmp_path):
         chosen_for(parent, audio, tmp_path, kl=1e-12)
 
 
-def test_the_table_marks_what_was_chosen(harms, tmp_path):
-    chosen = bits_of(Allocation(harms).after(5))
-    write_sensitivity(tmp_path / "sensitivity.csv", harms, chosen)
+def test_the_table_marks_what_was_chosen(sensitivities, tmp_path):
+    chosen = bits_of(Allocation(sensitivities).after(5))
+    write_sensitivity(tmp_path / "sensitivity.csv", sensitivities, chosen)
     rows = list(csv.DictReader((tmp_path / "sensitivity.csv").open()))
-    assert len(rows) == len(harms)
+    assert len(rows) == len(sensitivities)
     assert {row["weight"]: int(row["bits"]) for row in rows if row["chosen"] == "1"} == chosen
-    assert float(rows[0]["kl"]) == pytest.approx(harms[0].kl, rel=1e-4)
+    assert float(rows[0]["kl"]) == pytest.approx(sensitivities[0].kl, rel=1e-4)
 
 
-def test_modules_add_up_their_weights(harms, tmp_path):
-    chosen = bits_of(Allocation(harms).after(5))
-    modules = by_module(harms, chosen)
+def test_modules_add_up_their_weights(sensitivities, tmp_path):
+    chosen = bits_of(Allocation(sensitivities).after(5))
+    modules = by_module(sensitivities, chosen)
     assert {"layers.0.attention", "layers.0.convolution", "subsampling.first", "out"} <= set(modules)
-    at_two = sum(h.kl for h in harms if h.weight.startswith("layers.0.attention.") and h.bits == 2)
+    at_two = sum(h.kl for h in sensitivities if h.weight.startswith("layers.0.attention.") and h.bits == 2)
     assert modules["layers.0.attention"][0][0] == pytest.approx(at_two)
-    draw_sensitivity(tmp_path / "a.png", harms, chosen)
-    draw_sensitivity(tmp_path / "b.png", harms, chosen)
+    draw_sensitivity(tmp_path / "a.png", sensitivities, chosen)
+    draw_sensitivity(tmp_path / "b.png", sensitivities, chosen)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
-def test_a_stored_sweep_is_read_and_drawn_again(parent, audio, tmp_path, harms, monkeypatch):
-    chosen = bits_of(Allocation(harms).after(9))
-    write_sensitivity(tmp_path / "sensitivity.csv", harms, chosen)
+def test_a_stored_sweep_is_read_and_drawn_again(parent, audio, tmp_path, sensitivities, monkeypatch):
+    chosen = bits_of(Allocation(sensitivities).after(9))
+    write_sensitivity(tmp_path / "sensitivity.csv", sensitivities, chosen)
     found, bits = read_sensitivity(tmp_path / "sensitivity.csv")
     assert bits == chosen
-    assert [replace(harm, kl=0) for harm in found] == [replace(harm, kl=0) for harm in harms]
-    assert np.allclose([harm.kl for harm in found], [harm.kl for harm in harms], rtol=1e-5)
+    assert [replace(item, kl=0) for item in found] == [replace(item, kl=0) for item in sensitivities]
+    assert np.allclose([item.kl for item in found], [item.kl for item in sensitivities], rtol=1e-5)
 
     monkeypatch.setattr(sys, "argv", ["figure", str(tmp_path / "sensitivity.csv"), str(tmp_path / "a.png")])
     figure.main()
@@ -272,8 +273,8 @@ def test_budgets_are_checked_before_anything_runs(keys, said):
     assert BudgetConfig(bits=3.5).bits == 3.5
 
 
-def test_a_mean_that_scales_forbid_is_refused(harms, posteriors):
+def test_a_mean_that_scales_forbid_is_refused(sensitivities, posteriors):
     """A scale for every weight makes two bits larger than eight."""
-    dear = [replace(harm, bytes=harm.parameters * (3 if harm.bits < 8 else 1)) for harm in harms]
+    dear = [replace(item, bytes=item.parameters * (3 if item.bits < 8 else 1)) for item in sensitivities]
     with pytest.raises(UserError, match="with group_size 1 the smallest file has"):
         choose_bits(dear, BudgetConfig(bits=3.5), posteriors, len, 1)
