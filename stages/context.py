@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo import tracking
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import code_digest
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
@@ -193,7 +194,7 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return lineage.code_digest(self.stage)
+        return code_digest(self.stage)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from diminuendo.artifact.lineage import SOURCE_ROOT
+from diminuendo.artifact.code import SOURCE_ROOT
 
 
 @dataclass(frozen=True)

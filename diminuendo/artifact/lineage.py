@@ -7,9 +7,7 @@ all its ancestors and corpora: one file alone tells its whole descent.
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +18,9 @@ FORMAT = 2
 RECORD = "lineage.json"
 MODEL = "model.onnx"
 RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that it was made from
-SOURCE_ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("diminuendo", "stages")
 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
-
-# What runs around a stage and cannot change its result: an edit here must not make a teacher train again.
-SCAFFOLD = (
-    "diminuendo.tracking", "diminuendo.cli", "diminuendo.artifact.lineage", "diminuendo.provenance",
-    "diminuendo.core.errors", "diminuendo.family", "diminuendo.core.telemetry", "stages.context", "stages.threads",
-)  # fmt: skip
-
-
-def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
-    """Our modules that ``stages.<stage>`` may import, directly or through others, without the scaffold.
-
-    Found by reading the import statements, wherever they stand in the file: what a run happens to load
-    depends on whether it was resumed and on the branches it took, and the digest must not.
-    """
-    found: dict[str, Path] = {}
-    waiting = [f"stages.{stage}"]
-    while waiting:
-        name = waiting.pop()
-        if name in found or _is_scaffold(name):
-            continue
-        path = _source_of(name, root)
-        if path is None:
-            continue
-        found[name] = path
-        waiting += _imports_of(name, path)
-        waiting += [name.rsplit(".", 1)[0]] if "." in name else []  # importing a.b runs a/__init__.py
-    return {name: found[name] for name in sorted(found) if not _only_says(found[name])}
-
-
-def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
-    """SHA-256 over the names and bytes of the modules that can shape the stage's result."""
-    return digest_of_json({name: sha256_of(path) for name, path in modules_of(stage, root).items()})
 
 
 def record(
@@ -161,55 +125,3 @@ def verify_file(path: Path, expected: str, remedy: str) -> None:
 def _remedy(folder: Path) -> str:
     # DVC checks a damaged cache object out without a word: removing the workspace's copy may not be enough.
     return f"remove {folder} and run `dvc checkout`, or, if that brings it back, `dvc repro --force`"
-
-
-def _is_scaffold(name: str) -> bool:
-    return name in SCAFFOLD or name.startswith(tuple(f"{part}." for part in SCAFFOLD))
-
-
-def _source_of(name: str, root: Path) -> Path | None:
-    if name.split(".", 1)[0] not in PACKAGES:
-        return None
-    base = root.joinpath(*name.split("."))
-    if (path := base.with_suffix(".py")).is_file():
-        return path
-    return path if (path := base / "__init__.py").is_file() else None
-
-
-def _imports_of(name: str, path: Path) -> Iterator[str]:
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    for node in _executed(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            start = parts[: len(parts) - node.level + 1] if node.level else []
-            module = ".".join([*start, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)  # a name may be a submodule
-
-
-def _only_says(path: Path) -> bool:
-    """Whether the module is nothing but its docstring, names such as ``__version__`` and imports of the scaffold."""
-
-    def says(node: ast.stmt) -> bool:
-        if isinstance(node, ast.Import):
-            return all(_is_scaffold(alias.name) for alias in node.names)
-        return isinstance(node, ast.Expr) or (
-            isinstance(node, ast.Assign) and all(ast.unparse(target).startswith("__") for target in node.targets)
-        )
-
-    return all(map(says, ast.parse(path.read_text(encoding="utf-8")).body))
-
-
-def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below ``node`` except the bodies of ``if TYPE_CHECKING:``, which never run."""
-    for child in ast.iter_child_nodes(node):
-        yield child
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield other
-                yield from _executed(other)
-            continue
-        yield from _executed(child)

@@ -1,5 +1,11 @@
-"""The techniques, by the section of ``params.yaml`` that holds their members."""
+"""The techniques: the section of ``params.yaml`` that holds their members, and the package of each."""
 
 from __future__ import annotations
 
-FAMILY_SECTIONS = ("distill", "compress_architecture", "prune", "quantize")  # one entry a member
+TECHNIQUES = {
+    "distill": "diminuendo.compression.distillation",
+    "compress_architecture": "diminuendo.compression.architecture",
+    "prune": "diminuendo.compression.pruning",
+    "quantize": "diminuendo.compression.quantization",
+}
+FAMILY_SECTIONS = tuple(TECHNIQUES)  # one entry a member

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diminuendo.artifact import lineage
+from diminuendo.artifact.code import PACKAGES, code_digest
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
@@ -80,7 +80,7 @@ def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]
 @cache
 def _sources(root: Path, commit: str) -> tuple[str, ...]:
     """The git trees of our packages at a commit: equal trees have equal digests, whatever else was committed."""
-    names = (f"{commit}:{package}" for package in lineage.PACKAGES)
+    names = (f"{commit}:{package}" for package in PACKAGES)
     found = [git(root, "rev-parse", "--verify", "--quiet", name).strip() for name in names]
     return tuple(found) if all(found) else ()
 
@@ -88,14 +88,14 @@ def _sources(root: Path, commit: str) -> tuple[str, ...]:
 @cache
 def _code_digests(root: Path, sources: tuple[str, ...], stages: tuple[str, ...]) -> dict[str, str]:
     with _unpacked(root, sources) as folder:
-        return {stage: lineage.code_digest(stage, folder) for stage in stages}
+        return {stage: code_digest(stage, folder) for stage in stages}
 
 
 @contextmanager
 def _unpacked(root: Path, trees: tuple[str, ...]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for package, tree in zip(lineage.PACKAGES, trees, strict=True):
+        for package, tree in zip(PACKAGES, trees, strict=True):
             command = ["git", "-C", str(root), "archive", "--format=tar", f"--prefix={package}/", tree]
             archive = subprocess.run(command, capture_output=True, check=True).stdout
             with tarfile.open(fileobj=io.BytesIO(archive)) as tar:

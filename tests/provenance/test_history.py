@@ -1,6 +1,6 @@
 import pytest
 
-from diminuendo.artifact import lineage
+from diminuendo.artifact.code import code_digest
 from diminuendo.provenance.clean_clone import with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache
@@ -19,7 +19,7 @@ def repository(tmp_path_factory):
     (root / "stages").mkdir()
     (root / "stages/train.py").write_text("import diminuendo.model\n")
     (root / "diminuendo/model.py").write_text("width = 1\n")
-    digest, commits = lineage.code_digest("train", root), []
+    digest, commits = code_digest("train", root), []
     for name, text in (("README", "one"), ("README", "two"), ("diminuendo/model.py", "width = 2\n")):
         (root / name).write_text(text)
         run(root, "git", "add", "-A")

@@ -13,6 +13,7 @@ from torch import nn
 from diminuendo.compression.architecture.config import RemoveLayersConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import BatchSource, spread
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.kl import FrameKL
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.store import parameter_count
@@ -22,7 +23,7 @@ MEASURED_SECONDS = 120.0  # of dev: enough to rank layers, and seconds of work
 
 @torch.no_grad()
 def remove_layers(
-    model: ConformerCTC, corpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
+    model: ConformerCTC, corpus: PreparedCorpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
 ) -> tuple[ConformerCTC, dict]:
     """A copy of ``model`` without ``config.count`` layers, in evaluation mode, and the table of what each was worth.
 

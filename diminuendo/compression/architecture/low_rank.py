@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from diminuendo.compression.architecture.config import LowRankConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.record import LayerRecord
 from diminuendo.models.store import parameter_count
@@ -183,7 +184,7 @@ def _hull_steps(path: str, s: Spectrum) -> list[tuple[float, str, int, int, int]
 
 
 def factorise(
-    model: ConformerCTC, corpus, config: LowRankConfig, *, batch_seconds: float, seed: int
+    model: ConformerCTC, corpus: PreparedCorpus, config: LowRankConfig, *, batch_seconds: float, seed: int
 ) -> tuple[ConformerCTC, dict]:
     """A copy of ``model`` with factorised linear layers, in evaluation mode, and the figures of what was done.
 

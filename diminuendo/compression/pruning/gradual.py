@@ -13,6 +13,7 @@ from diminuendo.compression.pruning.importance import Scores, measure_importance
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
 from diminuendo.config.training import TrainingConfig
 from diminuendo.core.errors import UserError
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.training.trainer import Tracker, train
@@ -20,7 +21,7 @@ from diminuendo.training.trainer import Tracker, train
 
 def prune_in_rounds(
     parent: ConformerCTC,
-    corpus,
+    corpus: PreparedCorpus,
     training: TrainingConfig,
     losses: LossConfig,
     config: StructuredConfig,
@@ -68,7 +69,7 @@ def prune_in_rounds(
     return model, history, _summary(parent, model, corpus, config, costs)
 
 
-def costs_of(model: ConformerCTC, corpus, config: StructuredConfig) -> Costs | None:
+def costs_of(model: ConformerCTC, corpus: PreparedCorpus, config: StructuredConfig) -> Costs | None:
     """The table of what the budget limits; none where shares of each kind are removed."""
     if config.latency is not None:
         return latency_costs(model, sum(utterance.duration for utterance in corpus.dev) / len(corpus.dev))
@@ -93,14 +94,16 @@ def target_share(config: StructuredConfig, costs: Costs) -> float:
 
 
 def _kept(
-    model: ConformerCTC, scores: Scores, corpus, config: StructuredConfig, budget: float | None
+    model: ConformerCTC, scores: Scores, corpus: PreparedCorpus, config: StructuredConfig, budget: float | None
 ) -> dict[Key, Tensor]:
     if budget is None:
         return choose(scores, config)
     return choose_within(scores, costs_of(model, corpus, config), budget)
 
 
-def _summary(parent: ConformerCTC, model: ConformerCTC, corpus, config: StructuredConfig, costs: Costs | None) -> dict:
+def _summary(
+    parent: ConformerCTC, model: ConformerCTC, corpus: PreparedCorpus, config: StructuredConfig, costs: Costs | None
+) -> dict:
     summary = summary_of(parent, model)
     if costs:
         achieved = costs_of(model, corpus, config).whole / costs.whole

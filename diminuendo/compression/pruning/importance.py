@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.batches import BatchSource
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.models.conformer.module import ConformerCTC
@@ -43,7 +44,7 @@ def units_of(model: ConformerCTC) -> dict[tuple[int, str], tuple[nn.Module, int]
 
 def measure_importance(
     model: ConformerCTC,
-    corpus,
+    corpus: PreparedCorpus,
     training: TrainingConfig,
     losses: LossConfig,
     *,
@@ -91,7 +92,7 @@ def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         activation.register_hook(add)
 
 
-def _training_batches(corpus, training: TrainingConfig, seed: int, count: int):
+def _training_batches(corpus: PreparedCorpus, training: TrainingConfig, seed: int, count: int):
     source = BatchSource(corpus, corpus.train, training.batch_seconds, seed, training.augmentation)
     epoch = given = 0
     while given < count:

@@ -1,0 +1,224 @@
+"""The code that a result depends on: modules of ours, found by reading import statements, and their digest.
+
+What a run happens to load depends on whether it was resumed and on the branches it took, and the digest must not. So
+every import counts, wherever it stands in a file, and so does a string that is the name of a module of ours: processes
+are started, and techniques are looked up, by such strings. A test runs every stage and fails for a module that was
+loaded and is neither found here nor on one of the two lists below.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+from diminuendo.core.files import digest_of_json, sha256_of
+
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("diminuendo", "stages")
+REGISTRY = "diminuendo/compression/registry.py"
+MEMBER_STAGE = "member"  # runs the stage of a technique that has no module of its own in stages
+TECHNIQUES = "TECHNIQUES"  # in the registry: section of the parameters to package
+
+# Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
+LEFT_OUT = {
+    "diminuendo.tracking": "records what happened; a stage reads nothing back from it",
+    "diminuendo.provenance": "reads finished records and draws them",
+    "diminuendo.cli": "commands; no stage runs one",
+    "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
+    "diminuendo.artifact.code": "finds the code that is written down",
+    "diminuendo.parameters": "checks params.yaml and looks sections up: a record holds the values that came out, and "
+    "the class of a section, with its defaults, is in the digest of the stages that declare the section in dvc.yaml",
+    "diminuendo.compression.registry": "names of packages; the package of a stage's own technique is in its digest",
+    "diminuendo.core.errors": "the exception that ends a stage",
+    "diminuendo.core.telemetry": "switches off what other tools report to their makers",
+    "diminuendo.family": "where the files of a family are; what is in them is checked by digest",
+    "stages.context": "opens inputs by digest and puts the output in place; what it hands over stands in the record",
+    "stages.declared": "reads in dvc.yaml which parameters the record names",
+    "stages.dependencies": "writes dvc.yaml; no stage runs it",
+    "stages.interruption": "ends processes; a stage that was ended leaves no output",
+    "stages.threads": "finds how many threads a training takes; the record holds the number",
+    "stages.measure_threads": "times the first steps for stages.threads and keeps nothing else of them",
+}
+
+# Modules that the ones above load in every stage. They are in the digest of the stages whose own code imports them.
+LOADED_ALONG = {
+    "diminuendo.config.*": "classes of sections, loaded to check the whole of params.yaml",
+    "diminuendo.*.config": "the same, for losses, models and techniques: a stage uses its own technique's alone",
+    "diminuendo.compression.member": "what the sections of all techniques share",
+    "diminuendo.raw.*": "tells whether the raw files are those of an interrupted run; only index writes its answer",
+    "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
+    "diminuendo.core.cores": "sets the most threads that are tried for a training; the record holds the number",
+    "diminuendo.core.files": "writes the record and the output's folder",
+    "stages.index": "says where the digests of raw files are kept",
+}
+
+_FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
+
+# Sections of the parameters whose values a stage uses without importing the classes, where their defaults stand.
+_PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.conformer.config")
+
+
+def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
+    """Where ``modules_of`` begins: the stage's own module, its technique's doors, and the classes of its sections."""
+    packages = _techniques(root)
+    if stage in packages:
+        own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
+        return (f"stages.{own}", f"{packages[stage]}.config", f"{packages[stage]}.technique")
+    if stage == "prepare":
+        return (f"stages.{stage}", *_PREPARED_BY)
+    if stage == "report":  # describes every technique from its settings
+        told = [f"{package}.{door}" for package in packages.values() for door in ("config", "description")]
+        return (f"stages.{stage}", *told)
+    return (f"stages.{stage}",)
+
+
+def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
+    """The modules that can change the stage's result, for any member and any settings."""
+    return modules_reachable(roots_of(stage, root), root)
+
+
+def modules_reachable(roots: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
+    """Name to file of ``roots`` and all that they may import, directly or through others; sorted by name.
+
+    A file beside a module that the module names, such as a template, is taken too, under its path.
+
+    Args:
+        roots: names of modules. One that does not exist is passed over, as is one of ``LEFT_OUT``.
+        root: the folder of ``diminuendo`` and ``stages``.
+        without: further modules, with all below them, that are neither taken nor followed: what a member's settings
+            do not use, or what has no part in a training.
+    """
+    excluded = (*LEFT_OUT, *without)
+    found: dict[str, Path] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in found or _is_below(name, excluded):
+            continue
+        path = _source_of(name, root)
+        if path is None:
+            continue
+        found[name] = path
+        found |= {path.relative_to(root).as_posix(): path for path in _named_files(path)}
+        waiting += _imports_of(name, path)
+        waiting += [name.rsplit(".", 1)[0]] if "." in name else []  # importing a.b runs a/__init__.py
+    return {name: found[name] for name in sorted(found) if not _only_says(found[name])}
+
+
+def digest_of_modules(modules: dict[str, Path]) -> str:
+    """SHA-256 over the names and bytes of modules; where they lie does not matter."""
+    return digest_of_json({name: sha256_of(path) for name, path in modules.items()})
+
+
+def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
+    """SHA-256 over the modules that can change the stage's result."""
+    return digest_of_modules(modules_of(stage, root))
+
+
+def reachable_digest(roots: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> str:
+    """SHA-256 over ``modules_reachable``."""
+    return digest_of_modules(modules_reachable(roots, root, without))
+
+
+def unexplained(stage: str, loaded: Iterable[str], root: Path = SOURCE_ROOT) -> list[str]:
+    """Those of the modules loaded by a run of the stage that are in no digest and on no list."""
+    known = modules_of(stage, root)
+    ours = (name for name in sorted(set(loaded)) if (path := _source_of(name, root)) and not _only_says(path))
+    return [name for name in ours if name not in known and reason_for(name) is None]
+
+
+def reason_for(name: str) -> str | None:
+    """Why a module that a stage loads need not be in its digest; None if there is no such reason."""
+    for prefix, reason in LEFT_OUT.items():
+        if _is_below(name, (prefix,)):
+            return reason
+    return next((reason for pattern, reason in LOADED_ALONG.items() if fnmatchcase(name, pattern)), None)
+
+
+def _is_below(name: str, prefixes: Iterable[str]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _techniques(root: Path) -> dict[str, str]:
+    """Section to package, read from the registry's source: ``root`` may be of another commit than what runs."""
+    try:
+        tree = _parsed((root / REGISTRY).read_bytes())
+    except FileNotFoundError:
+        return {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if any(isinstance(target, ast.Name) and target.id == TECHNIQUES for target in targets):
+            return ast.literal_eval(node.value)
+    return {}
+
+
+def _source_of(name: str, root: Path) -> Path | None:
+    if name.split(".", 1)[0] not in PACKAGES:
+        return None
+    base = root.joinpath(*name.split("."))
+    if (path := base.with_suffix(".py")).is_file():
+        return path
+    return path if (path := base / "__init__.py").is_file() else None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
+def _imports_of(name: str, path: Path) -> Iterator[str]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in _executed(_parsed(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            start = parts[: len(parts) - node.level + 1] if node.level else []
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)  # a name may be a submodule
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_a_module(node.value):
+            yield node.value
+
+
+def _named_files(path: Path) -> Iterator[Path]:
+    """Files in the module's folder, other than modules, that a string in it names."""
+    strings = (node.value for node in _executed(_parsed(path.read_bytes())) if isinstance(node, ast.Constant))
+    names = {text for text in strings if isinstance(text, str) and _FILE_NAME.fullmatch(text)}
+    yield from (file for name in names if (file := path.with_name(name)).suffix != ".py" and file.is_file())
+
+
+def _names_a_module(text: str) -> bool:
+    first, dot, rest = text.partition(".")
+    return bool(dot) and first in PACKAGES and all(part.isidentifier() for part in rest.split("."))
+
+
+def _only_says(path: Path) -> bool:
+    """Whether the module is nothing but its docstring, names such as ``__version__`` and imports of ``LEFT_OUT``."""
+    if path.suffix != ".py":
+        return False
+
+    def says(node: ast.stmt) -> bool:
+        if isinstance(node, ast.Import):
+            return all(_is_below(alias.name, LEFT_OUT) for alias in node.names)
+        if isinstance(node, ast.Assign):
+            return all(ast.unparse(target).startswith("__") for target in node.targets)
+        return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+    return all(map(says, _parsed(path.read_bytes()).body))
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below ``node`` except the bodies of ``if TYPE_CHECKING:``, which never run."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield other
+                yield from _executed(other)
+            continue
+        yield from _executed(child)
