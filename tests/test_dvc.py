@@ -1,12 +1,19 @@
 import ast
 import sys
+import typing
+from difflib import unified_diff
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from diminuendo.artifact import lineage
+from diminuendo.artifact import code
+from diminuendo.compression.registry import FAMILY_SECTIONS
+from diminuendo.core.errors import UserError
+from diminuendo.parameters import schema
 from diminuendo.parameters.schema import Params
 from stages.declared import declared, stage_names
+from stages.dependencies import COMMAND, code_of, with_dependencies
 from tests.factories.project import ROOT, make_project, run
 
 STAGES = [
@@ -20,27 +27,111 @@ STAGES = [
     "evaluate",
     "report",
 ]
+SCHEMA = "diminuendo.parameters.schema"
 
 
 def test_the_stages_are_there_by_name():
     assert stage_names() == STAGES
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_code_that_can_change_a_result_is_a_dependency(stage):
-    """Else an edit would leave an old result in place."""
-    deps = [ROOT / dep for dep in declared(stage).deps]
-    modules = lineage.modules_of(stage)
-    assert f"stages.{stage}" in modules
-    assert [name for name, path in modules.items() if not any(path == dep or dep in path.parents for dep in deps)] == []
+def test_dependencies_are_those_that_the_imports_give():
+    """Else an edit would leave an old result in place, or run a stage again that it cannot change."""
+    text = (ROOT / "dvc.yaml").read_text()
+    written = with_dependencies(text)
+    differing = list(unified_diff(text.splitlines(), written.splitlines(), "dvc.yaml", "imports", lineterm="", n=0))
+    assert not differing, f"run `{COMMAND}`\n" + "\n".join(differing)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_dependency_on_code_that_the_stage_does_not_import(stage):
-    """Else an edit of one technique would run another again."""
-    paths = lineage.modules_of(stage).values()
-    code = [ROOT / dep for dep in declared(stage).deps if dep.startswith(("diminuendo", "stages"))]
-    assert [dep for dep in code if not any(path == dep or dep in path.parents for path in paths)] == []
+def test_every_module_of_a_stage_is_a_dependency(stage):
+    paths = {path.relative_to(ROOT).as_posix() for path in code.modules_of(stage).values()}
+    assert f"stages/{stage}.py" in paths or "stages/member.py" in paths
+    declared_code = [dep for dep in declared(stage).deps if dep.startswith(("diminuendo/", "stages/"))]
+    assert sorted(paths) == declared_code
+
+
+def sections_of(annotation):
+    """The classes of sections in an annotation, with those of their own keys."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from sections_of(field.annotation)
+    for part in typing.get_args(annotation):
+        yield from sections_of(part)
+
+
+def sections_on(path):
+    """The classes that a dotted key of the parameters leads through, and all below where it ends."""
+    annotation = Params
+    for part in path.split("."):
+        if typing.get_origin(annotation) is dict:  # the part is a member's name
+            annotation = typing.get_args(annotation)[1]
+            continue
+        if annotation is not Params:
+            yield annotation
+        annotation = annotation.model_fields[part].annotation
+    yield from sections_of(annotation)
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_the_defaults_of_a_stages_sections_are_in_its_code(stage):
+    """Where a file leaves a key out, its default shapes the result, and DVC sees the default's file alone."""
+    keys = set(declared(stage).params)
+    if stage == "evaluate":  # it uses the list of members, and nothing of their sections
+        keys -= set(FAMILY_SECTIONS)
+    files = {section.__module__ for key in keys for section in sections_on(key)} - {SCHEMA}
+    assert files
+    assert sorted(files - set(code.modules_of(stage))) == []
+
+
+def test_the_schema_has_no_default_of_its_own():
+    """It is in no stage's digest."""
+    sections = [value for value in vars(schema).values() if getattr(value, "__module__", None) == SCHEMA]
+    assert sections
+    for section in sections:
+        for name, field in section.model_fields.items():
+            value = field.default
+            bare = value is None or (isinstance(value, BaseModel) and not value.model_fields_set)
+            assert field.is_required() or bare, f"{section.__name__}.{name}"
+
+
+PIPELINE = """\
+# A comment.
+stages:
+  prepare:
+    deps:
+      # what is read
+      - "${data.path}"   # kept
+      - diminuendo/gone.py
+      - stages/old.py
+    outs: [a]
+
+  prune:
+    foreach: ${prune}
+    do:
+      deps:
+        - models/teacher
+      outs: [b]
+plots:
+  - reports/plots
+"""
+
+
+def test_the_command_changes_lines_of_code_alone():
+    written = with_dependencies(PIPELINE)
+    kept = [line for line in written.splitlines() if not line.lstrip().startswith(("- diminuendo/", "- stages/"))]
+    assert kept == [line for line in PIPELINE.splitlines() if not line.endswith(("gone.py", "old.py"))]
+    stages = yaml.safe_load(written)["stages"]
+    assert stages["prepare"]["deps"] == ["${data.path}", *code_of("prepare")]
+    assert stages["prune"]["do"]["deps"] == ["models/teacher", *code_of("prune")]
+    assert with_dependencies(written) == written
+
+
+@pytest.mark.parametrize("deps", ["", "    deps: [data/prepared]\n"])
+def test_a_stage_whose_dependencies_cannot_be_written_is_named(deps):
+    text = PIPELINE.replace("plots:", f"  evaluate:\n{deps}    outs: [c]\nplots:")
+    with pytest.raises(UserError, match=r"dvc.yaml: evaluate: expected a line `deps:` .*`python -m stages.dep"):
+        with_dependencies(text)
 
 
 @pytest.mark.parametrize("stage", STAGES)

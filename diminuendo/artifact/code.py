@@ -222,9 +222,9 @@ def _only_says(path: Path) -> bool:
     def says(node: ast.stmt) -> bool:
         if isinstance(node, ast.Import):
             return all(_is_below(alias.name, LEFT_OUT) for alias in node.names)
-        return isinstance(node, ast.Expr) or (
-            isinstance(node, ast.Assign) and all(ast.unparse(target).startswith("__") for target in node.targets)
-        )
+        if isinstance(node, ast.Assign):
+            return all(ast.unparse(target).startswith("__") for target in node.targets)
+        return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
     return all(map(says, _parsed(path.read_bytes()).body))
 

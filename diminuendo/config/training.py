@@ -44,5 +44,9 @@ class TrainingConfig(Section):
     augmentation_copies: PositiveInt | None = None
     unlabelled: bool = False  # hear the corpus' unlabelled audio as well as train; only the teacher knows what it says
 
+    def with_overrides(self, own: Section) -> TrainingConfig:
+        """These settings with the keys that a member sets (``TrainingOverrides``) over them."""
+        return TrainingConfig(**{**self.model_dump(), **own.model_dump(exclude_none=True)})
+
 
 TrainingOverrides = overrides_of(TrainingConfig)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,16 +13,9 @@ from torch import Tensor
 from diminuendo.config.training import AugmentationConfig
 from diminuendo.data.augmentation import augment_waveform, between_silences
 from diminuendo.data.padding import pad
+from diminuendo.data.prepared import PreparedCorpus, Utterance
 
 PREFETCHED = 3  # batches prepared ahead while the model trains
-
-
-class Spoken(Protocol):
-    """What batching needs to know of an utterance."""
-
-    duration: float
-    text: str | None  # None: unlabelled
-    speaker: str | None
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def collate(waveforms: Sequence[np.ndarray], targets: Sequence[Sequence[int] | N
     )
 
 
-def spread(split: Sequence[Spoken], seconds: float) -> list[Spoken]:
+def spread(split: Sequence[Utterance], seconds: float) -> list[Utterance]:
     """Utterances spread evenly over a split, of about so many seconds together, and at least one."""
     count = max(1, min(len(split), round(len(split) * seconds / sum(u.duration for u in split))))
     return [split[i * len(split) // count] for i in range(count)]
@@ -114,8 +106,8 @@ class BatchSource:
 
     def __init__(
         self,
-        corpus,
-        split: Sequence[Spoken],
+        corpus: PreparedCorpus,
+        split: Sequence[Utterance],
         batch_seconds: float,
         seed: int,
         augmentation: AugmentationConfig | None = None,

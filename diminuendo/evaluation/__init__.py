@@ -9,5 +9,6 @@ The folder ``evaluation/`` that the stage writes:
   Both depend on the model, the corpus and the code alone, so that a member whose three digests are those of an
   earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it (``persist: true``).
 - ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic.
-- ``timing.json``: speed, latency and memory of all members, measured in one run on one machine.
+- ``timing.json``: speed, latency and memory of all members on one machine, each with the run that measured it beside
+  the teacher (see ``speed``). A member whose file did not change keeps its figures.
 """

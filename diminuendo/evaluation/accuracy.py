@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diminuendo.artifact.code import reachable_digest
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import atomic_file, digest_of_json, sha256_of, write_json
+from diminuendo.core.files import atomic_file, sha256_of, write_json
 from diminuendo.evaluation.process import measuring
 
 if TYPE_CHECKING:
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
 
 ACCURACY = "accuracy.json"
 HYPOTHESES = "hypotheses.jsonl"
-_PACKAGE = Path(__file__).resolve().parents[1]
-_CODE = ("runtime/*.py", "evaluation/accuracy.py", "evaluation/scoring.py", "data/prepared.py")
 
 
 def code_digest() -> str:
-    """Of the sources that hypotheses and their counts depend on."""
-    paths = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
-    return digest_of_json({path.relative_to(_PACKAGE).as_posix(): sha256_of(path) for path in paths})
+    """SHA-256 over the modules that hypotheses and their counts depend on."""
+    return reachable_digest(["diminuendo.evaluation.accuracy"])
 
 
 def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dict[str, Any]:

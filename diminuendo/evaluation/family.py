@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -22,10 +21,9 @@ from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.scoring import Bootstrap, rate
-from diminuendo.evaluation.timing import Request
+from diminuendo.evaluation.speed import TIMING, measure_speed
 
 METRICS = "metrics.json"
-TIMING = "timing.json"
 MODEL = "model.onnx"
 EDITS = ("substitutions", "deletions", "insertions")
 COUNTS = (*EDITS, "words", *(f"character_{kind}" for kind in EDITS), "character_errors", "characters")
@@ -45,7 +43,8 @@ def evaluate_family(
     Args:
         models: name to folder, the teacher among them, digests checked.
         corpus: opened and verified.
-        earlier: folder of an earlier evaluation; hypotheses are taken over where nothing they depend on changed.
+        earlier: folder of an earlier evaluation; hypotheses, speed and memory are taken over where nothing that they
+            depend on changed.
 
     Raises:
         UserError: a model cannot be used.
@@ -54,7 +53,9 @@ def evaluate_family(
     measure_hypotheses(models, digests, corpus, out, earlier, say)
     metrics = accuracy_metrics(models, digests, corpus, config, seed, out)
     write_json(out / METRICS, metrics)
-    write_json(out / TIMING, measure_speed(models, corpus, config, say))
+    files = {name: folder / MODEL for name, folder in models.items()}
+    before = None if earlier is None else earlier / TIMING
+    write_json(out / TIMING, measure_speed(files, digests, corpus, config, say, before))
     return metrics
 
 
@@ -126,36 +127,6 @@ def accuracy_metrics(
         "bootstrap_samples": config.bootstrap_samples,
         "members": members,
     }
-
-
-def measure_speed(
-    models: dict[str, Path], corpus: PreparedCorpus, config: EvaluateConfig, say: Callable[[str], None]
-) -> dict[str, Any]:
-    """Timing of all models in one process, then the memory of each in one of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        request, answer = Path(folder, "request.json"), Path(folder, "answer.json")
-        asked = Request(
-            models={name: str(path / MODEL) for name, path in models.items()},
-            corpus=str(corpus.folder),
-            utterances=config.timing_utterances,
-            repeats=config.timing_repeats,
-            threads=tuple(sorted({1, available_cores()})),
-            confidence=config.confidence,
-        )
-        write_json(request, asdict(asked))
-        say(f"timing {len(models)} models, {config.timing_repeats} × {config.timing_utterances} utterances each")
-        run_module("diminuendo.evaluation.timing", [str(request), str(answer)])
-        timing = json.loads(answer.read_text(encoding="utf-8"))
-
-        def memory(name: str) -> int:
-            result = Path(folder, f"{name}.json")
-            run_module("diminuendo.evaluation.memory", [str(models[name] / MODEL), str(corpus.folder), str(result)])
-            return json.loads(result.read_text(encoding="utf-8"))["peak_bytes"]
-
-        with ThreadPoolExecutor(available_cores()) as pool:
-            for name, peak in zip(models, pool.map(memory, models)):
-                timing["members"][name]["peak_bytes"] = peak
-    return timing
 
 
 def read_counts(folder: Path) -> dict[str, np.ndarray]:

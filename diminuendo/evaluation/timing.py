@@ -120,8 +120,6 @@ def speed_of(taken: np.ndarray, teacher: np.ndarray, seconds: np.ndarray, confid
 
 def measure_timing(request: Request) -> dict[str, Any]:
     """Time all models at every thread count; see :func:`speed_of` for the figures."""
-    import onnxruntime
-
     from diminuendo.data.prepared import PreparedCorpus
 
     corpus = PreparedCorpus.open(request.corpus, verify=False)
@@ -134,13 +132,20 @@ def measure_timing(request: Request) -> dict[str, Any]:
         for name, times in taken.items():
             members[name][str(threads)] = speed_of(times, taken["teacher"], seconds, request.confidence)
     return {
-        "machine": {"processor": _processor(), "onnxruntime": onnxruntime.__version__, "threads": max(request.threads)},
+        "machine": machine_of(request.threads),
         "threads": list(request.threads),
         "utterances": len(chosen),
         "seconds": float(seconds.sum()),
         "repeats": request.repeats,
         "members": members,
     }
+
+
+def machine_of(threads: tuple[int, ...]) -> dict[str, Any]:
+    """What figures are of: ``threads`` is the largest number of them."""
+    import onnxruntime
+
+    return {"processor": _processor(), "onnxruntime": onnxruntime.__version__, "threads": max(threads)}
 
 
 def _processor() -> str:

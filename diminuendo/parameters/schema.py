@@ -84,8 +84,7 @@ class Params(_Family):
 
     def training_of(self, name: str) -> TrainingConfig:
         """The shared training settings with this member's own keys over them."""
-        own = self.members[name][1].training.model_dump(exclude_none=True)
-        return TrainingConfig(**{**self.training.model_dump(), **own})
+        return self.training.with_overrides(self.members[name][1].training)
 
     @model_validator(mode="after")
     def _family_is_a_tree(self):

@@ -70,6 +70,7 @@ class Report:
     threads: int  # what "all" means
     timing_utterances: int
     timing_repeats: int
+    timing_runs: int  # in which the members were timed, each beside the teacher
 
 
 def build_report(
@@ -144,6 +145,7 @@ def build_report(
         threads=int(every),
         timing_utterances=timing["utterances"],
         timing_repeats=timing["repeats"],
+        timing_runs=len(timing["runs"]),
     )
 
 

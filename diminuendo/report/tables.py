@@ -45,6 +45,8 @@ def legend(report: Report) -> list[str]:
     """What the columns mean, one sentence each."""
     share = f"{100 * report.confidence:g} %"
     hours = report.seconds / 60
+    runs = report.timing_runs
+    apart = f" Timed in {runs} runs, as files changed; the teacher took part in each." if runs > 1 else ""
     return [
         f"Accuracy: {report.utterances} test utterances, {hours:.1f} minutes, {report.words} words, decoded greedily "
         f"from the stored file; corpus {report.corpus[:12]}.",
@@ -53,7 +55,7 @@ def legend(report: Report) -> list[str]:
         f"Speed: {report.timing_utterances} utterances, {report.timing_repeats} repeats, all models taking turns of "
         f"which the second run is timed, on {report.machine['processor']}; all threads are {report.threads}. RTF is "
         "seconds of work per second of audio, frontend included; × faster is the median of ratios to the teacher "
-        "within a repeat; p50 and p95 are latencies per utterance with one thread.",
+        f"within a repeat; p50 and p95 are latencies per utterance with one thread.{apart}",
         "Memory is the rise of a fresh process' peak by opening the model and recognising the longest utterance. "
         "Zeros: share of the stored weights. Sizes are in decimal units (1 MB = 1,000,000 bytes).",
     ]

@@ -8,12 +8,15 @@ import torch
 from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
+from diminuendo.data.text import Tokenizer
 from diminuendo.losses.ctc import greedy_targets
 from diminuendo.models.model import SpeechModel
 
 
 @torch.inference_mode()
-def transcribe_batches(model: SpeechModel, batches: Iterable[Batch], tokenizer) -> tuple[list[str], list[str]]:
+def transcribe_batches(
+    model: SpeechModel, batches: Iterable[Batch], tokenizer: Tokenizer
+) -> tuple[list[str], list[str]]:
     """Reference and best-path hypothesis of every utterance."""
     was_training = model.training
     model.eval()
@@ -28,7 +31,7 @@ def transcribe_batches(model: SpeechModel, batches: Iterable[Batch], tokenizer) 
     return references, hypotheses
 
 
-def dev_word_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer) -> float:
+def dev_word_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer: Tokenizer) -> float:
     """Word errors over reference words, with the best path."""
     import jiwer
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from diminuendo.config.training import TrainingConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource
+from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.features.spec_augment import spec_augment
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
@@ -74,7 +75,7 @@ def optimiser_for(model: nn.Module, objective: nn.Module, config: TrainingConfig
 
 def train(
     model: SpeechModel,
-    corpus,
+    corpus: PreparedCorpus,
     config: TrainingConfig,
     losses: LossConfig,
     *,
@@ -89,7 +90,7 @@ def train(
     """Train ``model`` in place and leave it with its best weights on dev, in evaluation mode.
 
     Args:
-        corpus: a prepared corpus; ``train`` is learned from, and ``unlabelled`` if ``config`` says so; ``dev`` chooses.
+        corpus: ``train`` is learned from, and ``unlabelled`` if ``config`` says so; ``dev`` chooses.
         work: folder of the checkpoint; a run found there goes on.
         teacher: what the terms of ``losses`` other than ``ctc`` follow.
         keep: "best" by dev WER, or "last" where only the end of a schedule is valid (gradual pruning).
@@ -167,7 +168,7 @@ def train(
     return progress.history
 
 
-def _learned_from(corpus, config: TrainingConfig) -> list:
+def _learned_from(corpus: PreparedCorpus, config: TrainingConfig) -> list[Utterance]:
     if not config.unlabelled:
         return corpus.train
     if not corpus.unlabelled:

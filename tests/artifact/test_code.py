@@ -1,4 +1,5 @@
 import shutil
+from fnmatch import fnmatchcase
 
 import pytest
 
@@ -66,3 +67,138 @@ def test_code_digest_does_not_name_the_place(root, tmp_path_factory):
     other = tmp_path_factory.mktemp("other") / "root"
     shutil.copytree(root, other)
     assert code.code_digest("train", other) == code.code_digest("train", root)
+
+
+def test_a_string_that_names_a_module_and_a_file_that_a_module_names_count(root):
+    """Processes are started by name, and a template is read by its own."""
+    before = code.code_digest("train", root)
+    (root / "stages/train.py").write_text('run("diminuendo.worker", "page.j2", "no.such", "diminuendo.no_such")\n')
+    (root / "stages/page.j2").write_text("<p>")
+    (root / "diminuendo/worker.py").write_text("import diminuendo.text\n")
+    found = code.modules_of("train", root)
+    assert list(found) == ["diminuendo.text", "diminuendo.worker", "stages.train", "stages/page.j2"]
+    first = code.code_digest("train", root)
+    (root / "stages/page.j2").write_text("<b>")
+    assert len({before, first, code.code_digest("train", root)}) == 3
+
+
+def test_a_technique_that_has_no_stage_of_its_own_is_found_in_the_registry(root):
+    package = root / "diminuendo/compression"
+    sources(
+        root,
+        {
+            "stages/member.py": "from diminuendo.compression.registry import TECHNIQUES\n",
+            "diminuendo/compression/registry.py": (
+                'TECHNIQUES: dict[str, str] = {\n    "prune": "diminuendo.compression.cut",\n'
+                '    "other": "diminuendo.compression.other",\n}\n'
+            ),
+            "diminuendo/compression/cut/technique.py": "import diminuendo.text\n",
+            "diminuendo/compression/cut/config.py": "default = 1\n",
+            "diminuendo/compression/other/technique.py": "x = 1\n",
+            "diminuendo/compression/other/description.py": "x = 1\n",
+            "stages/report.py": "x = 1\n",
+        },
+    )
+    assert list(code.modules_of("prune", root)) == [
+        "diminuendo.compression.cut.config",
+        "diminuendo.compression.cut.technique",
+        "diminuendo.text",
+        "stages.member",
+    ]
+    assert "diminuendo.compression.other.description" in code.modules_of("report", root)
+    before = code.code_digest("prune", root)
+    (package / "registry.py").write_text('TECHNIQUES = {"prune": "diminuendo.compression.cut"}\n')
+    (package / "other/technique.py").write_text("x = 2\n")
+    assert code.code_digest("prune", root) == before
+    (package / "cut/config.py").write_text("default = 2\n")
+    assert code.code_digest("prune", root) != before
+
+
+def test_what_settings_do_not_use_can_be_left_out(root):
+    roots = ["stages.train"]
+    assert code.reachable_digest(roots, root) == code.code_digest("train", root)
+    found = code.modules_reachable(roots, root, without=["diminuendo.models.layers", "diminuendo.tex"])
+    assert list(found) == ["diminuendo.models.big", "diminuendo.text", "stages.train"]
+    assert "diminuendo.text" not in code.modules_reachable(roots, root, without=["diminuendo.models"])
+
+
+def test_modules_that_nobody_accounts_for_are_named(root):
+    (root / "diminuendo/found_by_magic.py").write_text("x = 1\n")
+    loaded = ["diminuendo", "diminuendo.models", "diminuendo.text", "stages.context", "numpy", "diminuendo.no_such"]
+    assert code.unexplained("train", loaded, root) == []
+    assert code.unexplained("train", [*loaded, "diminuendo.found_by_magic"], root) == ["diminuendo.found_by_magic"]
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory):
+    """Our own sources, to be edited."""
+    place = tmp_path_factory.mktemp("sources")
+    for package in code.PACKAGES:
+        shutil.copytree(code.SOURCE_ROOT / package, place / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return place
+
+
+STAGES = ("prepare", "train_teacher", "distill", "compress_architecture", "prune", "quantize", "evaluate", "report")
+TRAININGS = STAGES[1:6]
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("diminuendo/data/text.py", STAGES[:-1]),  # train encodes, and compares what it decodes
+        ("diminuendo/data/prepared.py", STAGES[:-1]),
+        ("diminuendo/data/manifest.py", ("prepare",)),
+        ("diminuendo/synthesis/worker.py", ("prepare",)),
+        ("diminuendo/compression/distillation/initialise.py", ("distill",)),
+        ("diminuendo/compression/distillation/config.py", ("distill", "report")),
+        ("diminuendo/compression/pruning/structured.py", ("prune",)),
+        ("diminuendo/compression/quantization/mixed.py", ("quantize",)),
+        ("diminuendo/models/conformer/onnx_writer.py", TRAININGS),
+        ("diminuendo/evaluation/memory.py", ("evaluate",)),
+        ("diminuendo/report/leaderboard.html.j2", ("report",)),
+        ("diminuendo/config/shipping.py", ()),
+        ("diminuendo/tracking/track.py", ()),
+    ],
+)
+def test_an_edit_touches_the_stages_that_it_can_change(copied, file, stages):
+    before = {stage: code.code_digest(stage, copied) for stage in STAGES}
+    source = (copied / file).read_text()
+    (copied / file).write_text(source + "\n# edited\n")
+    after = {stage: code.code_digest(stage, copied) for stage in STAGES}
+    (copied / file).write_text(source)
+    assert {stage for stage in STAGES if after[stage] != before[stage]} == set(stages)
+
+
+def test_a_changed_encode_is_other_code_of_the_teacher(copied):
+    before, path = code.code_digest("train_teacher", copied), copied / "diminuendo/data/text.py"
+    source = path.read_text()
+    assert "def encode(" in source
+    path.write_text(source.replace("def encode(", "def encode(  # another\n", 1))
+    assert code.code_digest("train_teacher", copied) != before
+    path.write_text(source)
+
+
+def test_training_does_not_reach_what_writes_files_or_compresses():
+    found = code.modules_reachable(["diminuendo.training.trainer"])
+    assert {"diminuendo.data.text", "diminuendo.losses.objective"} <= set(found)
+    wrong = ("diminuendo.export", "diminuendo.artifact", "diminuendo.compression", "diminuendo.runtime")
+    assert [name for name in found if name.startswith(wrong) or "onnx" in name] == []
+
+
+def test_evaluation_reads_stored_weights_without_any_technique():
+    assert [name for name in code.modules_of("evaluate") if name.startswith("diminuendo.compression")] == []
+
+
+def test_lists_name_what_exists_and_say_why():
+    names = [name for package in code.PACKAGES for name in _modules_below(package)]
+    for prefix, reason in code.LEFT_OUT.items():
+        assert any(name == prefix or name.startswith(f"{prefix}.") for name in names), prefix
+        assert len(reason) > 20
+    for pattern, reason in code.LOADED_ALONG.items():
+        assert any(fnmatchcase(name, pattern) for name in names), pattern
+        assert len(reason) > 20
+
+
+def _modules_below(package):
+    for path in (code.SOURCE_ROOT / package).rglob("*.py"):
+        yield ".".join(path.relative_to(code.SOURCE_ROOT).with_suffix("").parts).removesuffix(".__init__")

@@ -105,7 +105,9 @@ def test_unchanged_members_are_taken_over_and_the_rest_is_decoded(evaluated, tmp
     out, said = tmp_path / "evaluation", []
     out.mkdir()
     metrics = evaluate_family(changed, corpus, CONFIG, seed=1, out=out, earlier=earlier, say=said.append)
-    assert [line.partition(":")[0] for line in said if "taken over" in line] == [m for m in models if m != "student"]
+    assert [line.partition(":")[0] for line in said if "hypotheses are taken over" in line] == [
+        m for m in models if m != "student"
+    ]
     assert metrics["members"]["student"]["wer"] != 0
     before = json.loads((earlier / "metrics.json").read_text())["members"]
     for name in ("teacher", "student-int8", "student-slim"):

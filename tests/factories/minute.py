@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from tests.factories.audio import CHARACTERS
+from tests.factories.loaded import recording
 from tests.factories.project import ROOT, environment, make_project
 
 DVC = (sys.executable, "-m", "dvc")
@@ -79,11 +81,15 @@ def make_minute_project(folder: Path) -> Path:
 
 
 def run_minute_pipelines(place: Path) -> Path:
-    """Two such repositories in ``place`` brought up to date side by side: by ``dvc repro``, and by the flow."""
+    """Two such repositories in ``place`` brought up to date side by side: by ``dvc repro``, and by the flow.
+
+    What modules their stages load is written into ``place / "loaded"``.
+    """
     processes = {}
     for name, command in {"repro": (*DVC, "repro"), "flow": FLOW}.items():
         project = make_minute_project(place / name)
-        env = environment(PREFECT_HOME=str(place / "prefect"))
+        recorded = recording(place / "loaded", os.environ.get("PYTHONPATH", ""))
+        env = environment(PREFECT_HOME=str(place / "prefect"), **recorded)
         for inherited in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
             env.pop(inherited, None)
         output = open(place / f"{name}.txt", "w")  # noqa: SIM115  the process writes to it

@@ -12,6 +12,8 @@ import pytest
 from diminuendo.core.errors import UserError
 from diminuendo.parameters import parse_params
 from diminuendo.report.family import chain_text, draw_family
+from diminuendo.report.rows import build_report
+from diminuendo.report.tables import markdown
 from diminuendo.report.terminal import read_leaderboard
 from diminuendo.report.write import write_report
 from tests.factories.audio import dummy_params
@@ -76,10 +78,16 @@ def made_up(folder) -> None:
             "latency_p50": 0.0123,
             "latency_p95": 0.0456,
         }
-        timing[name] = {"1": speed, "2": {**speed, "real_time_factor": factor / 2}, "peak_bytes": 30_000_000}
+        timing[name] = {
+            "1": speed,
+            "2": {**speed, "real_time_factor": factor / 2},
+            "peak_bytes": 30_000_000,
+            "run": "r",
+        }
     whole = {"corpus": "c" * 64, "utterances": 100, "seconds": 300.0, "confidence": 0.95, "bootstrap_samples": 100}
     machine = {"processor": "A processor", "onnxruntime": "1", "threads": 2}
     clock = {"machine": machine, "threads": [1, 2], "utterances": 10, "seconds": 30.0, "repeats": 5}
+    clock["runs"] = {"r": {"members": list(timing), "teacher": {}}}
     folder.mkdir()
     (folder / "metrics.json").write_text(json.dumps({**whole, "members": members}))
     (folder / "timing.json").write_text(json.dumps({**clock, "members": timing}))
@@ -126,6 +134,16 @@ def test_markdown_rows(written):
     assert slim["digest"] == b"student-slim".hex()[:12]
     assert rows["teacher"]["ΔWER"] == "—"
     assert rows["teacher"]["MLflow run"].endswith("(http://server/#/experiments/1/runs/run-of-the-teacher)")
+
+
+def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
+    assert "runs" not in (written / "reports" / "leaderboard.md").read_text()
+    evaluation = tmp_path / "evaluation"
+    made_up(evaluation)
+    timing = json.loads((evaluation / "timing.json").read_text())
+    timing["runs"]["s"] = {"members": [], "teacher": {}}
+    (evaluation / "timing.json").write_text(json.dumps(timing))
+    assert "Timed in 2 runs" in markdown(build_report(params, evaluation))
 
 
 def test_markdown_has_groups_coverage_and_only_figures_that_exist(written):

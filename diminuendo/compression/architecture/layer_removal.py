@@ -16,6 +16,7 @@ from torch import nn
 from diminuendo.compression.architecture.config import RemoveLayersConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import BatchSource, spread
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.kl import FrameKL
 from diminuendo.models.model import SpeechModel, parameter_count
 from diminuendo.models.registry import build
@@ -26,7 +27,7 @@ MEASURED_SECONDS = 120.0  # of dev: enough to rank layers, and seconds of work
 
 @torch.no_grad()
 def remove_layers(
-    model: SpeechModel, corpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
+    model: SpeechModel, corpus: PreparedCorpus, config: RemoveLayersConfig, *, batch_seconds: float, seed: int
 ) -> tuple[SpeechModel, dict]:
     """A copy of ``model`` without ``config.count`` layers, in evaluation mode, and the table of what was measured.
 

@@ -22,6 +22,7 @@ from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.architecture.config import LowRankConfig
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.models.model import SpeechModel, parameter_count
 from diminuendo.models.registry import build
 from diminuendo.models.surgery import State, bias_name, dense_weight, drop, is_factorised
@@ -169,7 +170,7 @@ def _hull_steps(path: str, s: Spectrum) -> list[tuple[float, str, int, int, int]
 
 
 def factorise(
-    model: SpeechModel, corpus, config: LowRankConfig, *, batch_seconds: float, seed: int
+    model: SpeechModel, corpus: PreparedCorpus, config: LowRankConfig, *, batch_seconds: float, seed: int
 ) -> tuple[SpeechModel, dict]:
     """A copy of ``model`` with factorised linear layers, in evaluation mode, and the figures of what was done.
 

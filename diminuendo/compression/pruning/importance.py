@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.batches import BatchSource
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.models.model import SpeechModel
@@ -24,7 +25,7 @@ Scores = dict[Key, Tensor]  # one score per unit of every group
 
 def measure_importance(
     model: SpeechModel,
-    corpus,
+    corpus: PreparedCorpus,
     training: TrainingConfig,
     losses: LossConfig,
     *,
@@ -72,7 +73,7 @@ def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         activation.register_hook(add)
 
 
-def _training_batches(corpus, training: TrainingConfig, seed: int, count: int):
+def _training_batches(corpus: PreparedCorpus, training: TrainingConfig, seed: int, count: int):
     source = BatchSource(corpus, corpus.train, training.batch_seconds, seed, training.augmentation)
     epoch = given = 0
     while given < count:

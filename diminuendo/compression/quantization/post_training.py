@@ -27,10 +27,11 @@ from diminuendo.compression.quantization.integer import quantize_dynamic, quanti
 from diminuendo.compression.quantization.storage import store_uniformly
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import canonical_json
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.export.check import probe
 
 
-def calibration_audio(corpus, count: int, seed: int) -> list[np.ndarray]:
+def calibration_audio(corpus: PreparedCorpus, count: int, seed: int) -> list[np.ndarray]:
     """Waveforms float32 ``[N]`` of so many train utterances (or all there are), drawn by the seed alone."""
     utterances = corpus.train
     drawn = np.random.default_rng(seed).permutation(len(utterances))[:count]
