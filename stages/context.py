@@ -243,7 +243,7 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
     """
     label = stage if member is None else f"{stage}@{member}"
     try:
-        with interruption.prompt_death():
+        with interruption.exit_on_signal():
             family = current()
             context = StageContext(stage, member, load_params(family.params), family)
             if "threads" in context.parameters:  # before torch is loaded, which reads it then

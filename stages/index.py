@@ -11,14 +11,14 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.family import current
 from diminuendo.raw.index import build_index
-from stages.interruption import end_with_ancestor, prompt_death
+from stages.interruption import end_with_ancestor, exit_on_signal
 
 KEPT = Path(".work/index")  # what each source's digests were the last time
 USER_ERROR = 2  # as in stages.context, which imports too much
 
 
 def main() -> None:
-    with prompt_death():
+    with exit_on_signal():
         if "DVC_STAGE" not in os.environ:
             end_with_ancestor()
         family = current()

@@ -1,4 +1,4 @@
-"""Dying promptly and whole: a process ends on the first signal, with its children, and with what started it."""
+"""A process ends on the first signal, with its children, and with the process that started it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _SECONDS_BETWEEN_LOOKS = 0.3
 
 
 @contextmanager
-def prompt_death() -> Iterator[None]:
+def exit_on_signal() -> Iterator[None]:
     """Turn SIGTERM and SIGINT into ``SystemExit(128 + signal)``; on any error kill the children that are left.
 
-    Below DVC the end of DVC counts as SIGTERM: a stage whose DVC was killed would run on beside its rerun.
+    If DVC started this process, the end of DVC counts as SIGTERM: otherwise the stage of a DVC that was killed would
+    still be running when it is started again.
     """
 
     def on_signal(number: int, _frame: object) -> None:
-        for other in handled:  # cleaning up is begun only once
+        for other in handled:  # clean up only once
             signal.signal(other, signal.SIG_IGN)
-        signal.alarm(_SECONDS_TO_CLEAN_UP)  # the end of a clean-up that hangs
+        signal.alarm(_SECONDS_TO_CLEAN_UP)  # ends a clean-up that hangs
         raise SystemExit(128 + number)
 
     handled = (signal.SIGTERM, signal.SIGINT)

@@ -1,6 +1,6 @@
-"""Where a file came from, whether all of that is whole, and making it once more.
+"""Where a file came from, whether everything it was made from is intact, and building it again.
 
-A shipped file carries the records of all its ancestors (``diminuendo.lineage``). ``descent`` reads them into a tree,
-``places`` finds what of the tree is at hand (project, DVC cache, MLflow), ``trace``, ``verify`` and ``reproduce``
-answer the three questions.
+A shipped file carries the records of all its ancestors (``artifact.lineage``). ``descent`` reads them into a tree,
+``places`` finds copies of its files (project, DVC cache, MLflow), and ``trace``, ``verify`` and ``reproduce`` are the
+commands.
 """

@@ -13,13 +13,13 @@ from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.trace import Found, Trace
 from diminuendo.tracking.track import flat
 
-SHORT = 12  # digits of a digest that a person reads
-RAW_SHOWN = 8  # raw files that are listed one by one
+SHORT = 12  # digits of a digest that are shown
+RAW_SHOWN = 8  # raw files that are listed singly
 
 
 @dataclass(frozen=True)
 class Branch:
-    """``facts`` are pairs of a label and a text; ``seen``: it stands in full further up."""
+    """``facts`` are pairs of a label and a text; ``seen``: it is shown in full further up."""
 
     kind: str  # model, corpus or raw
     digest: str | None
@@ -30,7 +30,7 @@ class Branch:
 
 
 def branches_of(trace: Trace) -> Branch:
-    """The tree of a trace; what two branches share stands in full once."""
+    """The tree of a trace; what two branches share is shown in full once."""
     return _model(trace.model, trace, set())
 
 
@@ -93,7 +93,7 @@ def _raw(corpus: Corpus, trace: Trace) -> Branch:
 
 
 def _settings(model: Model) -> Iterator[tuple[str, str]]:
-    """Own settings on one line, training on another: of that, what differs from the training of the first parent."""
+    """Own settings on one line, and on another the training settings that differ from those of the first parent."""
     parameters = model.record["parameters"]
     own = {key: value for key, value in parameters.items() if key not in ("training", "frontend")}
     own["losses"] = {key: value for key, value in own.get("losses", {}).items() if value != 0}
@@ -145,7 +145,7 @@ def _named(entry: Entry) -> dict[str, Any]:
 
 
 def as_dict(trace: Trace) -> dict[str, Any]:
-    """Everything of a trace, for ``--json``: models and corpora by digest, joined by ``parents`` and ``corpus``."""
+    """The whole trace, for ``--json``: models and corpora by digest, joined by ``parents`` and ``corpus``."""
 
     def known(digest: str) -> dict[str, Any]:
         found = trace.found.get(digest)

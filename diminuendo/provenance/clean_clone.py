@@ -22,10 +22,10 @@ from diminuendo.provenance.raw_data import DVC, NOTHING, RawData
 LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
-_FOLDERS = ("path", "collected")  # of ``data``: places, which no record holds
-_REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
+_FOLDERS = ("path", "collected")  # keys of ``data``: locations, which no record holds
+_REPEATED = ("seed", "frontend", "training", "threads")  # what is outside a member's own section
 
-# Run with the clone's own code: what its stages would write down as their parameters, for each parameter file.
+# Run with the clone's own code: prints the parameters that its stages would record, for each parameter file.
 _PARAMETERS = """
 import json, sys
 from diminuendo.data.prepare import corpus_parameters
@@ -53,12 +53,12 @@ print(json.dumps([of(name) for name in sys.argv[2:]]))
 
 
 class CleanClone:
-    """A clone below ``folder``. Made again over what a killed run left, it goes on from there.
+    """A clone below ``folder``. If a killed run left a part of it, that is continued.
 
     Args:
-        raw: parameter to the raw data that it reads, see ``raw_data.locate``.
-        folder: of this clone alone.
-        environment: ``locked`` installs what the commit's lock file names; ``this`` uses the one that runs now.
+        raw: parameter name to the raw data that it reads; see ``raw_data.locate``.
+        folder: used by this clone only.
+        environment: ``locked`` installs the commit's lock file; ``this`` uses the present environment.
     """
 
     def __init__(self, places: Places, commit: str, raw: Mapping[str, RawData], folder: Path, environment: str) -> None:
@@ -70,7 +70,7 @@ class CleanClone:
         return sys.executable if self.environment == THIS else str(self.root / ".venv" / "bin" / "python")
 
     def make(self, say: Callable[[str], None]) -> None:
-        """Clone, install, and bring the raw data that DVC has.
+        """Clone, install, and fetch the raw data that DVC has.
 
         Raises:
             UserError: git, the installation or the raw data failed.
@@ -83,7 +83,7 @@ class CleanClone:
             places = str(self.places.project), str(making)
             self._run("git", "clone", "--quiet", "--no-hardlinks", "--no-checkout", *places)
             self._run("git", "-C", str(making), "checkout", "--quiet", "--detach", self.commit)
-            # A cache that the configuration shares between projects has the results that are to be made again.
+            # A cache that is shared between projects has the very results that are to be built again.
             write_text(making / ".dvc" / "config.local", "[cache]\n    dir = cache\n")
             making.rename(self.root)
         if self.environment == LOCKED:
@@ -110,9 +110,9 @@ class CleanClone:
                 ) from None
 
     def set_parameters(self, models: list[Model], corpora: list[Corpus], say: Callable[[str], None]) -> None:
-        """Make the clone's ``params.yaml`` say what the models were made with, and where the raw data are.
+        """Write the parameters of the models, and the location of the raw data, to the clone's ``params.yaml``.
 
-        They are the parameters of the commit's family that has them, else those in the file's lineage.
+        They come from the family of the commit that has them, else from the file's lineage.
 
         Raises:
             UserError: the code of that commit does not take the parameters.
@@ -152,13 +152,13 @@ class CleanClone:
             )
 
     def _differing(self, names: list[str], models: list[Model], corpora: list[Corpus]) -> dict[str, list[str]]:
-        """By parameter file: whose parameters it has not, of the models and corpora."""
+        """Parameter file to the models and corpora whose parameters it does not have."""
         asked = json.dumps([[model.stage, model.name] for model in models])
         command = [self.python, "-c", _PARAMETERS, asked, *names]
-        environment = self.surroundings() | {"OMP_NUM_THREADS": "1"}  # else a stage may measure which number is fastest
+        environment = self.surroundings() | {"OMP_NUM_THREADS": "1"}  # else a stage may measure the fastest number
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         everything = {name: [model.name for model in models] for name in names}
-        if done.returncode:  # code of a commit that is put together otherwise
+        if done.returncode:  # code of a commit with another structure
             return everything
         result = {}
         for name, found in zip(names, json.loads(done.stdout), strict=True):
@@ -176,13 +176,13 @@ class CleanClone:
         return json.loads((self.root / CORPUS / CORPUS_RECORD).read_text(encoding="utf-8"))["digest"]
 
     def build(self, stage: str, threads: int | None = None) -> None:
-        """Run one stage whose inputs are there, with an empty cache.
+        """Run one stage with an empty cache; its inputs exist.
 
         Args:
-            threads: that it uses, whatever this machine has.
+            threads: how many it uses, whatever this machine has.
 
         Raises:
-            UserError: it failed; what it said stands above.
+            UserError: it failed; its output is above.
         """
         self._repro("--single-item", stage, threads=threads)
 
@@ -211,12 +211,12 @@ class CleanClone:
 
 
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Without the threads, which are the machine's and not the file's."""
+    """Without the threads, which belong to the machine and not to the file."""
     return {key: value for key, value in parameters.items() if key != "threads"}
 
 
 def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corpus]) -> dict[str, Any]:
-    """``params.yaml`` with the members' and corpora's own parameters in it and no other members."""
+    """``params.yaml`` with the parameters of these models and corpora, and no other members."""
     raw = json.loads(json.dumps(raw))
     for corpus in corpora:
         own = corpus.facts.get("parameters", {})

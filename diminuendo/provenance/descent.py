@@ -1,4 +1,4 @@
-"""The ancestry of a model as a tree, from the record that its file carries."""
+"""The ancestry of a model as a tree, from the record in its file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LINEAGE = "diminuendo.lineage"
 
 @dataclass(frozen=True)
 class Corpus:
-    """A prepared corpus: ``facts`` are what a record says of it, see ``lineage.corpus_summary``."""
+    """A prepared corpus: ``facts`` are what a record says about it; see ``lineage.corpus_summary``."""
 
     digest: str
     facts: dict[str, Any]
 
     @property
     def raw(self) -> str | None:
-        """Digest of the list of its raw files."""
+        """The digest of the list of its raw files."""
         return self.facts.get("raw")
 
 
@@ -57,7 +57,7 @@ class Model:
 
 
 def read_model(path: Path) -> Model:
-    """The ancestry that a shipped file tells of itself.
+    """The ancestry that a shipped file states.
 
     Raises:
         UserError: there is no such file, it is damaged, or it is not one of ours.
@@ -69,7 +69,7 @@ def is_contradicted(content: bytes) -> bool:
     """Whether a file of ours does not match its checksum, or has lost it: both mean damage."""
     stated = stated_checksum(content)
     if stated is None:
-        return KEY.encode() in content  # a checksum that cannot be read any more
+        return KEY.encode() in content  # a checksum that can no longer be read
     return stated != actual_checksum(content)
 
 
@@ -99,12 +99,12 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def descent_of(record: dict[str, Any], digest: str, path: Path | None = None) -> Model:
-    """The tree of a whole record (of an ONNX file or a ``lineage.json``)."""
+    """The tree of a complete record (from an ONNX file or a ``lineage.json``)."""
     known = {**record["ancestors"], digest: {key: record[key] for key in lineage.OWN_KEYS}}
 
     def model(own: str, name: str, below: frozenset[str]) -> Model:
         found = known.get(own)
-        if found is None or own in below:  # a record of another making; no digest can be its own ancestor
+        if found is None or own in below:  # not our record; no digest can be its own ancestor
             return Model(own, name, None)
         parents = found["parents"]
         return Model(
@@ -120,6 +120,6 @@ def descent_of(record: dict[str, Any], digest: str, path: Path | None = None) ->
 
 
 def _nearest_first(record: dict[str, Any]) -> Iterator[str]:
-    """Parents in the order of a family: the one it was made ``from``, then those that taught it."""
+    """Parents in the order of a family: the one that it was made ``from``, then its teachers."""
     origin = record["parameters"].get("from")
     yield from sorted(record["parents"], key=lambda name: (name != origin, name))

@@ -1,4 +1,4 @@
-"""How far apart two files are that should be one: in their outputs, their words and their error rates."""
+"""How two files that should be equal differ: in their outputs, their transcripts and their error rates."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ HEARD = 50  # test utterances whose outputs are compared number by number
 
 @dataclass(frozen=True)
 class Difference:
-    """``log_probs``: the largest difference of a natural-log posterior; ``same_words``: share of test utterances."""
+    """``log_probs``: the largest difference of a log-posterior; ``same_words``: share of equal transcripts."""
 
-    log_probs: float | None  # None where the outputs have not one shape
+    log_probs: float | None  # None if the outputs differ in shape
     same_words: float
     utterances: int
     wer: tuple[float, float]  # of the original, of the copy

@@ -13,16 +13,16 @@ from typing import Any
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import FAMILIES, LOCK, homes, within
 
-WHOLE, DAMAGED, MISSING = "whole", "damaged", "missing"  # states of a file against its digest
+WHOLE, DAMAGED, MISSING = "whole", "damaged", "missing"  # state of a file, by its digest
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An output in a ``dvc.lock``, of the working tree (``commit`` is None) or of a commit.
+    """An output in the ``dvc.lock`` of the working tree (``commit`` is None) or of a commit.
 
     Attributes:
-        path: seen from its home (see ``homes``), whose folder ``home`` is.
-        parameters: dotted keys, or sections, that the stage was run with.
+        path: relative to its home (see ``homes``), whose folder is ``home``.
+        parameters: dotted keys, or sections, of the parameters of the stage.
     """
 
     stage: str
@@ -42,22 +42,22 @@ class Cache:
 
     @cached_property
     def folder(self) -> Path:
-        """Where objects are: ``.dvc/cache`` or what DVC's configuration says."""
+        """Where the objects are: ``.dvc/cache``, or the folder in DVC's configuration."""
         from dvc.config import Config
 
         try:
             place = Config(str(self.root / ".dvc"), validate=False).get("cache", {}).get("dir")
-        except Exception:  # a configuration that DVC does not accept is DVC's to report
+        except Exception:  # DVC reports a configuration that it does not accept
             place = None
         place = Path(place) if place else self.root / ".dvc" / "cache"
         return (place if place.is_absolute() else self.root / ".dvc" / place) / "files" / "md5"
 
     def object(self, md5: str) -> Path:
-        """Where an object is, if the cache has it."""
+        """The path of an object, if the cache has it."""
         return self.folder / md5[:2] / md5[2:]
 
     def listing(self, md5: str) -> dict[str, str] | None:
-        """Relative path to md5 of the files of a folder; None where the list is not at hand or damaged."""
+        """Relative path to md5 of the files of a folder; None if the list is missing or damaged."""
         path = self.object(md5)
         try:
             content = path.read_bytes()
@@ -68,7 +68,7 @@ class Cache:
             return None
 
     def state(self, md5: str) -> str:
-        """Whether an object is there with the bytes that its name says."""
+        """Whether an object is there and its bytes match its name."""
         try:
             with open(self.object(md5), "rb") as file:
                 found = hashlib.file_digest(file, _md5).hexdigest()
@@ -77,11 +77,11 @@ class Cache:
         return WHOLE if found == md5.removesuffix(".dir") else DAMAGED
 
     def outputs(self, path: str, history: bool = True) -> Iterator[Entry]:
-        """What any ``dvc.lock`` says of the output ``path``: now, then in commits from the newest on, each md5 once."""
+        """All entries for the output ``path``: of the working tree, then of commits, newest first; each md5 once."""
         return (entry for entry in self.all_outputs(history) if entry.path == path)
 
     def all_outputs(self, history: bool = True) -> Iterator[Entry]:
-        """Of all homes; what the working tree names is not told again of a commit (see ``commits_with``)."""
+        """The same for all homes; an md5 of the working tree is not repeated for a commit (see ``commits_with``)."""
         seen = set()
         for lock in self._locks(history):
             for entry in lock.entries:
@@ -90,13 +90,13 @@ class Cache:
                     yield entry
 
     def commits_with(self, path: str, md5: str) -> Iterator[Entry]:
-        """The entries of commits whose ``dvc.lock`` names this very output, from the newest on."""
+        """The entries of the commits whose ``dvc.lock`` names exactly this output, newest first."""
         for lock in self._locks():
             if lock.commit is not None and md5 in lock.text:
                 yield from (entry for entry in lock.entries if (entry.path, entry.md5) == (path, md5))
 
     def _locks(self, history: bool = True) -> Iterator[_Lock]:
-        """Of the working tree, then commit by commit; read when they are first asked for, and once."""
+        """Lock files of the working tree, then commit by commit; each is read once, on first use."""
         for commit in (None, *self._commits) if history else (None,):
             if commit not in self._read:
                 self._read[commit] = list(self._now() if commit is None else self._at(commit))
@@ -124,7 +124,7 @@ class Cache:
 
 @dataclass(frozen=True)
 class _Lock:
-    """The text of one ``dvc.lock``, parsed when it is asked for."""
+    """The text of one ``dvc.lock``, parsed on first use."""
 
     home: str
     commit: str | None
@@ -139,7 +139,7 @@ class _Lock:
 
 
 def locked_outputs(text: str, home: str = "") -> list[Entry]:
-    """The outputs that the text of a home's ``dvc.lock`` names; none where it is not one."""
+    """The outputs named by the text of a home's ``dvc.lock``; none if it cannot be parsed."""
     return _Lock(home, None, text).entries
 
 

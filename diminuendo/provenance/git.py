@@ -1,4 +1,4 @@
-"""Git, asked and never told to change anything."""
+"""Questions to git; nothing here changes a repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Output of a git command; empty where it fails or there is no git."""
+    """The output of a git command; empty if it fails or there is no git."""
     command = ["git", "-C", os.fspath(root), *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

@@ -1,4 +1,4 @@
-"""From the digest of code to the commit that has it."""
+"""From a digest of code to the commit that has this code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from diminuendo.artifact.code import PACKAGES, code_digest
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
-MOST_COMMITS = 2000  # looked through, from the newest on
+MOST_COMMITS = 2000  # that are searched, newest first
 
 
 def commit_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> str | None:
@@ -25,7 +25,7 @@ def commit_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> 
 
 
 def commits_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> Iterator[str]:
-    """All commits whose sources have these digests and that differ in raw data or parameters, as ``commit_with``."""
+    """The commits whose sources have these digests, one for each combination of raw data and parameters."""
     if not code:
         return
     every = git(root, "rev-list", "--all", "--date-order", f"--max-count={MOST_COMMITS}").split()
@@ -41,7 +41,7 @@ def commits_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) ->
 
 
 def _inputs(root: Path, commit: str) -> tuple[str, ...]:
-    """What git has of the parameters and the raw data of all families at a commit."""
+    """The git objects of the parameters and raw data of all families at a commit."""
     names = []
     for home in homes_at(root, commit):
         names.append(home.parameters)
@@ -51,7 +51,7 @@ def _inputs(root: Path, commit: str) -> tuple[str, ...]:
 
 
 def parameters_at(root: Path, commit: str | None, name: str = PARAMS) -> dict[str, Any]:
-    """A parameter file as it was at a commit, or is in the working tree; empty where there is none that can be read."""
+    """A parameter file at a commit, or in the working tree; empty if there is none that can be read."""
     import yaml
 
     try:
@@ -63,7 +63,7 @@ def parameters_at(root: Path, commit: str | None, name: str = PARAMS) -> dict[st
 
 
 def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Parameter to folder of the raw data, as the content of a parameter file says."""
+    """Parameter name to folder of the raw data, from the content of a parameter file."""
     data = parameters.get("data")
     if not isinstance(data, Mapping):
         return {}
@@ -71,7 +71,7 @@ def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]:
-    """The stages whose code at ``commit`` has not the digest that is given."""
+    """The stages whose code at ``commit`` does not have the given digest."""
     sources = _sources(root, commit)
     found = _code_digests(root, sources, tuple(sorted(code))) if sources else {}
     return [stage for stage, digest in code.items() if found.get(stage) != digest]
@@ -79,7 +79,7 @@ def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]
 
 @cache
 def _sources(root: Path, commit: str) -> tuple[str, ...]:
-    """The git trees of our packages at a commit: equal trees have equal digests, whatever else was committed."""
+    """The git trees of our packages at a commit; commits with equal trees have equal code."""
     names = (f"{commit}:{package}" for package in PACKAGES)
     found = [git(root, "rev-parse", "--verify", "--quiet", name).strip() for name in names]
     return tuple(found) if all(found) else ()

@@ -1,4 +1,4 @@
-"""Where families live in a checkout: the main one in its root, others in ``families/<name>``."""
+"""Where the families of a checkout are: the main one in its root, others in ``families/<name>``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _PARAMETER_FILE = re.compile(r"[\w./-]*\bparams/[\w.-]+\.ya?ml\b")
 
 @dataclass(frozen=True)
 class Home:
-    """A pipeline with results of its own.
+    """A pipeline with its own results.
 
     Attributes:
-        place: its folder, seen from the project; empty for the main family.
-        parameters: its parameter file, seen from the project. The paths in it are seen from the project too.
+        place: its folder, relative to the project; empty for the main family.
+        parameters: its parameter file, relative to the project, as are the paths in it.
     """
 
     place: str
@@ -30,7 +30,7 @@ class Home:
 
     @property
     def lock(self) -> str:
-        """Its ``dvc.lock``, seen from the project."""
+        """Its ``dvc.lock``, relative to the project."""
         return posixpath.join(self.place, LOCK)
 
 
@@ -51,13 +51,13 @@ def homes(project: Path) -> list[Home]:
 
 
 def homes_at(project: Path, commit: str) -> list[Home]:
-    """The families that a commit knows, the main one first."""
+    """The families of a commit, the main one first."""
     files = git(project, "ls-tree", "-r", "--name-only", "--full-tree", commit, f"{FAMILIES}/").splitlines()
     return [MAIN, *_side(files, lambda name: git(project, "show", f"{commit}:{name}") or None)]
 
 
 def within(place: str, path: str) -> str:
-    """A path of a home's ``dvc.lock`` seen from that home, whether it is written from there or from the project."""
+    """A path of a home's ``dvc.lock``, relative to that home, even if it is written relative to the project."""
     path = posixpath.normpath(path)
     for prefix in (f"{place}/", f"../../{place}/") if place else ():
         if path.startswith(prefix):
@@ -73,6 +73,6 @@ def _side(files: Iterable[str], text: Callable[[str], str | None]) -> Iterator[H
 
 
 def _parameter_file(name: str, pipeline: str) -> str:
-    """The file that a line of its ``dvc.yaml`` names, seen from the project; else the one of the family's name."""
+    """The file that its ``dvc.yaml`` names, relative to the project; else the one with the family's name."""
     found = _PARAMETER_FILE.search(pipeline)
     return re.sub(r"^(\.{1,2}/)+", "", found.group()) if found else f"params/{name}.yaml"

@@ -1,4 +1,4 @@
-"""The ancestry as a picture: a Mermaid graph, and a page that needs nothing else."""
+"""The ancestry as a picture: a Mermaid graph, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ td:last-child { overflow-wrap: anywhere; }
 
 
 def mermaid(model: Model) -> str:
-    """A flowchart (https://mermaid.js.org) from the raw data to the model; arrows point at what was made."""
+    """A flowchart (https://mermaid.js.org) from the raw data to the model; arrows point to what was made."""
     lines = ["flowchart LR"]
     arrows = []
     for corpus in model.corpora():
@@ -60,14 +60,14 @@ def mermaid(model: Model) -> str:
 
 
 def page(tree: Branch, notes: tuple[str, ...] = ()) -> str:
-    """The tree as HTML, folded and unfolded without a script."""
+    """The tree as HTML that folds without scripts."""
     from jinja2 import Environment
 
     return Environment(autoescape=True).from_string(_PAGE).render(tree=tree, notes=notes)
 
 
 def write_pictures(model: Model, folder: Path) -> list[Path]:
-    """``ancestry.mmd`` and ``ancestry.html`` of what the file itself tells, for the run that makes it."""
+    """``ancestry.mmd`` and ``ancestry.html`` from the record in the file, for the run that makes it."""
     graph, html = folder / "ancestry.mmd", folder / "ancestry.html"
     write_text(graph, mermaid(model))
     write_text(html, page(branches_of(Trace(model, {}, {}, frozenset(), ()))))

@@ -1,4 +1,4 @@
-"""What of an ancestry is at hand: in the project's folders, in DVC's cache, in MLflow, in git."""
+"""Finds copies of an ancestry's files: in the project's folders, in DVC's cache, in MLflow, in git."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stored:
 
 
 class Places:
-    """Looks digests up. Nothing is made, fetched or loaded; what is not there is None, and ``notes`` say why.
+    """Looks up digests. Nothing is made, fetched or loaded; what is missing is None, and ``notes`` say why.
 
     Args:
         project: a repository of diminuendo, or None where there is none.
@@ -74,7 +74,7 @@ class Places:
         return self.records[digest][0] if digest in self.records else None
 
     def members(self, name: str) -> list[Path]:
-        """The models of this name: the main family's, or else those of all others; ``x/NAME`` is of ``families/x``."""
+        """The models of this name: that of the main family, or else of all others; ``x/NAME`` is in ``families/x``."""
         family, _, member = name.rpartition("/")
         place = f"{FAMILIES}/{family}" if family else None
         found = {
@@ -87,7 +87,7 @@ class Places:
 
     @cached_property
     def _corpora(self) -> dict[str, Home]:
-        """Digest of a prepared corpus in the project to the home that it stands in."""
+        """Digest of a prepared corpus in the project to its home."""
         found = {_json(self.folder_of(home) / CORPUS / CORPUS_RECORD).get("digest"): home for home in self.homes[::-1]}
         return {digest: home for digest, home in found.items() if digest}
 
@@ -99,14 +99,14 @@ class Places:
         return self.folder_of(home) / CORPUS if home else None
 
     def stored_model(self, name: str, digest: str) -> Stored | None:
-        """The model in DVC's cache, by ``dvc.lock`` as it is or as it was in any commit."""
+        """The model in DVC's cache, found by the ``dvc.lock`` of the working tree or of any commit."""
         return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, self.has_digest(digest)), None)
 
     def stored_corpus(self, digest: str) -> Stored | None:
         return next(self.stored_corpora(digest), None)
 
     def stored_corpora(self, digest: str) -> Iterator[Stored]:
-        """Every entry for a corpus of this digest: prepared anew by other code it may have other files."""
+        """Every entry for a corpus of this digest; prepared by other code it may have other files."""
         return self._stored(CORPUS, CORPUS_RECORD, self.is_corpus(digest))
 
     def commits_with(self, stored: Stored | None) -> Iterator[str]:
@@ -125,7 +125,7 @@ class Places:
                     yield self.cache.object(md5)
 
     def digest_of(self, path: Path) -> str:
-        """SHA-256 of a file, taken once."""
+        """SHA-256 of a file, computed once."""
         if path not in self._digests:
             self._digests[path] = sha256_of(path)
         return self._digests[path]
@@ -141,7 +141,7 @@ class Places:
         return self.cache.outputs(path) if self.cache is not None else iter(())
 
     def unreadable_record(self, path: str, name: str = lineage.RECORD) -> Path | None:
-        """A folder of the project whose record does not match its own digest: of what it is cannot be told."""
+        """A folder of the project whose record does not match its own digest, so that its model is unknown."""
         for home in self.homes:
             folder = self.folder_of(home) / path
             if not folder.is_dir():
@@ -153,7 +153,7 @@ class Places:
         return None
 
     def unreadable_files(self) -> Iterator[Path]:
-        """Those of DVC's files in the project that are no YAML."""
+        """The DVC files in the project that are not YAML."""
         import yaml
 
         locks = [self.project / home.lock for home in self.homes]
@@ -165,7 +165,7 @@ class Places:
                 yield path
 
     def file_of(self, model: Model) -> Path | None:
-        """Any whole copy of a model's file."""
+        """Any intact copy of a model's file."""
         candidates = [model.path] if model.path else []
         candidates += [folder / lineage.MODEL] if (folder := self.model_folder(model.digest)) else []
         if stored := self.stored_model(model.name, model.digest):
@@ -174,11 +174,11 @@ class Places:
         return next((path for path in candidates if path.is_file() and sha256_of(path) == model.digest), None)
 
     def logged_files(self, digest: str) -> list[Path]:
-        """Where MLflow says that the models of this digest are; files that cannot be had are named all the same."""
+        """Where MLflow keeps models of this digest; files that cannot be fetched are included."""
         return [path for _, path in self.store.logged_models(digest)]
 
     def locked(self, folder: Path) -> Entry | None:
-        """What the working tree says of an output in this folder, whether or not its objects are in the cache."""
+        """The working tree's entry for an output in this folder, whether or not its objects are in the cache."""
         return next((entry for entry in self.locked_now() if self.place_of(entry) == folder), None)
 
     def locked_now(self) -> list[Entry]:
@@ -186,11 +186,11 @@ class Places:
         return list(self.cache.all_outputs(history=False)) if self.cache else []
 
     def place_of(self, entry: Entry) -> Path:
-        """Where an output stands, or would stand, in the working tree."""
+        """Where an output is, or would be, in the working tree."""
         return self.project / entry.home / entry.path
 
     def raw_files(self, corpus: str, digest: str | None) -> dict[str, Any] | None:
-        """The list of the raw files of a corpus, from its folder or from the cache; None if it is not at hand."""
+        """The list of the raw files of a corpus, from its folder or from the cache; None if it is in neither."""
         candidates = [folder / lineage.RAW] if (folder := self.corpus_folder(corpus)) else []
         if (stored := self.stored_corpus(corpus)) and lineage.RAW in stored.files:
             candidates.append(self.cache.object(stored.files[lineage.RAW]))
@@ -200,7 +200,7 @@ class Places:
         return None
 
     def shown(self, path: Path | None) -> str | None:
-        """A path as a user of the project writes it."""
+        """A path as a user of the project would write it."""
         return None if path is None else path.relative_to(self.project).as_posix()
 
     def _stored(self, path: str, key: str, is_it: Callable[[Path], bool]) -> Iterator[Stored]:
@@ -213,7 +213,7 @@ class Places:
 
     @property
     def available(self) -> frozenset[str]:
-        """Which of ``mlflow`` and ``dvc`` can be asked."""
+        """Which of ``mlflow`` and ``dvc`` are available."""
         there = {"mlflow": self.store.is_there, "dvc": self.project is not None}
         return frozenset(name for name, is_there in there.items() if is_there)
 

@@ -1,8 +1,8 @@
-"""Where the raw data of a corpus are, and whether they are still what it was made from.
+"""Where the raw data of a corpus are, and whether they have changed since.
 
-A record names the raw files by digest and not by place: the same data elsewhere are the same data. The place is what
-``dvc.lock``, MLflow's run of the corpus or a parameter file says; each of them is only a claim, and is checked against
-the list of digests where that is at hand.
+A record names raw files by digest, not by location: the same data elsewhere are the same data. The location comes from
+``dvc.lock``, from MLflow's run of the corpus or from a parameter file. Each of them is only a claim, and is checked
+against the list of digests if that can be found.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from diminuendo.provenance.store import Run
 
 SOURCE, COLLECTED = "data.path", "data.collected"
 OPTIONS = {SOURCE: "--data", COLLECTED: "--collected"}
-# Who has the data: the commit, DVC by a .dvc file of the commit, a folder of this machine; or there are none.
+# What has the data: the commit, DVC (by a .dvc file of the commit), a folder on this machine, or nothing.
 GIT, DVC, FOLDER, NOTHING = "git", "dvc", "folder", "nothing"
 MANIFESTS = ("train.jsonl", "dev.jsonl", "test.jsonl", "unlabelled.jsonl")
 
 
 @dataclass(frozen=True)
 class RawData:
-    """The folder that a parameter is to name.
+    """The folder that a parameter should name.
 
     Attributes:
         value: as a clone of the project can say it; an absolute path where ``kind`` is ``FOLDER``.
-        by: who says that the data are there.
+        by: where this location comes from.
         changed: the files of the list that have another digest now; empty where they are as they were, or where that
             cannot be told (``is_checked`` is False).
     """
@@ -52,14 +52,14 @@ class RawData:
 def locate(
     places: Places, corpus: Corpus, commit: str, run: Run | None = None, given: Mapping[str, Path] | None = None
 ) -> dict[str, RawData]:
-    """Parameter to the raw data that a clone at ``commit`` is to read, those first that are as they were.
+    """Parameter name to the raw data that a clone at ``commit`` should read; unchanged data come first.
 
     Args:
         run: MLflow's run that made the corpus.
-        given: folders that the user names; nothing else is looked at for these parameters.
+        given: folders that the user names; for these parameters nothing else is searched.
 
     Raises:
-        UserError: they are not at hand, or a folder that the user names has others.
+        UserError: they cannot be found, or a folder that the user names has other data.
     """
     listed = places.raw_files(corpus.digest, corpus.raw)
     found = {}
@@ -76,7 +76,7 @@ def locate(
 def claims(
     places: Places, corpus: Corpus, parameter: str, commit: str, run: Run | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Folder, and who says that the raw data of a corpus are there; each folder once, the best witness first."""
+    """Folders that may have the raw data of a corpus, and who claims it; each folder once, most reliable first."""
     seen = set()
     for value, by in _all_claims(places, corpus, parameter, commit, run):
         if value and value not in seen:
@@ -85,7 +85,7 @@ def claims(
 
 
 def current_folders(places: Places, corpus: str, parameter: str) -> list[Path]:
-    """Where the raw data of a corpus that stands in the working tree are said to be."""
+    """The folders that are named for the raw data of a corpus in the working tree."""
     home = places.corpus_home(corpus)
     if home is None:
         return []

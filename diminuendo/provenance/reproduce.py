@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 WORK = Path(".work/reproduce")
 MOST_CLONES = 5  # commits whose corpus is tried
-MOST_COMMITS = 50  # for which the raw data are looked for
+MOST_COMMITS = 50  # commits for which the raw data are searched
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One model, then and now.
+    """One model, as it was and as it was built again.
 
     Attributes:
-        first: what of its ancestry differed first, where it is not the same (``corpus``, or a model's name).
-        difference: how far apart the files are; None where they are the same or the first is not at hand.
+        first: the first ancestor that differs (``corpus``, or a model's name), if the model does.
+        difference: how far apart the files are; None if they are equal or the original cannot be found.
     """
 
     model: Model
@@ -83,15 +83,15 @@ def reproduce(
     say: Callable[[str], None] = print,
     given: Mapping[str, Path] | None = None,
 ) -> list[Outcome]:
-    """Build models again, those of one commit in one clone.
+    """Build models again; those of one commit share a clone.
 
     Args:
-        folder: where clones are made; a run that was interrupted goes on there. ``.work/reproduce`` by default.
+        folder: where clones are made, and interrupted runs continue; ``.work/reproduce`` by default.
         keep: leave the clones where they are.
         given: parameter (``data.path``, ``data.collected``) to the folder that has the raw data.
 
     Raises:
-        UserError: no commit has the code, the raw data are not at hand, or the build failed.
+        UserError: no commit has the code, the raw data cannot be found, or the build failed.
     """
     if places.project is None:
         raise UserError("no project here or above; give a clone of the repository with --project")
@@ -112,7 +112,7 @@ def reproduce(
 
 
 def together(models: list[Model]) -> list[list[Model]]:
-    """Groups that can be built in one clone: of one corpus, with no name for two different models."""
+    """Groups that can be built in one clone: of one corpus, and no two models with the same name."""
     groups: list[tuple[set[str], dict[str, str], list[Model]]] = []
     for model in models:
         corpora = {corpus.digest for corpus in model.corpora()}
@@ -135,10 +135,10 @@ def with_raw_data(
     given: Mapping[str, Path] | None,
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, dict[str, RawData]]]:
-    """The commits for which the raw data are at hand; first those for which they are as they were.
+    """The commits whose raw data can be found; those with unchanged data come first.
 
     Raises:
-        UserError: there is none; before anything is cloned or installed.
+        UserError: there is none. Nothing was cloned or installed yet.
     """
     changed, trouble = [], None
     any_whole = False
@@ -171,10 +171,10 @@ def _clone_of(
     folder: Path,
     say: Callable[[str], None],
 ) -> tuple[CleanClone, Path]:
-    """A clone with the corpus that the models were made from, and the folder that is all of it.
+    """A clone with the corpus of the models, and the folder that holds the clone.
 
-    Several commits may have the code and differ in the data; the first whose corpus comes out the same is taken. If
-    there is none, the first commit: the models will differ, and by how much is measured.
+    Several commits may have the code and differ in the data. The first one that gives the same corpus is used. If there
+    is none, it is the first commit: the models will then differ, and the difference is measured.
     """
     chain = list({m.digest: m for model in models for m in model.chain()}.values())
     corpora = list({c.digest: c for model in models for c in model.corpora()}.values())

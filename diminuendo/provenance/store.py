@@ -1,4 +1,4 @@
-"""MLflow's side of an ancestry: which run made a digest, and where its models are. A store is asked, never made."""
+"""Ancestry in MLflow: which run made a digest, and where its models are. No store is ever created here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Run:
 
 
 class Store:
-    """The tracking store, if there is one; ``notes`` receives why it cannot be asked."""
+    """The tracking store, if there is one; ``notes`` receives the reason if it does not answer."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
@@ -41,7 +41,7 @@ class Store:
         return self._store is not None
 
     def runs(self, digests: list[str]) -> dict[str, Run]:
-        """Output digest to the newest run that made it; the store is asked, never made."""
+        """Output digest to the newest run that made it."""
         store = self._store
         if store is None:
             return {}
@@ -65,7 +65,7 @@ class Store:
         return found
 
     def logged_models(self, beginning: str) -> Iterator[tuple[str, Path]]:
-        """Digest and file of the models in MLflow whose digest begins so, every copy; remote ones are fetched."""
+        """Digest and file of every copy of the models in MLflow with this prefix; remote files are fetched."""
         if self._store is None:
             return
         from mlflow.artifacts import download_artifacts
@@ -96,6 +96,6 @@ class Store:
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
-        except Exception as error:  # whatever is wrong with a store, the file alone still tells its descent
+        except Exception as error:  # without the store, the file still states its ancestry
             self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
             return None

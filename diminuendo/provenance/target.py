@@ -1,4 +1,4 @@
-"""What a user may call a model: a file, a folder, a digest or its beginning, a name in the registry, a member."""
+"""How a user may name a model: by file, folder, digest or its beginning, name in the registry, or member."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def model_of(target: str, places: Places) -> Model:
     """The model that ``target`` names, with its ancestry.
 
     Raises:
-        UserError: there is no such thing at hand; the message says where it was looked for.
+        UserError: it cannot be found; the message says where it was searched.
     """
     path = Path(target)
     if path.is_dir() and (path / lineage.MODEL).is_file():
@@ -56,7 +56,7 @@ def _by_digest(digest: str, target: str, places: Places) -> Model:
 
 
 def _known(beginning: str, places: Places) -> dict[str, Model]:
-    """Models of the project and their ancestors; else what the cache or MLflow has."""
+    """Models of the project and their ancestors; else those in the cache or in MLflow."""
     found: dict[str, Model] = {}
     for digest, (folder, record) in places.records.items():
         for model in descent_of(record, digest, folder / lineage.MODEL).chain():

@@ -1,4 +1,4 @@
-"""``diminuendo trace``: the whole ancestry of a model, down to the raw data, and what is known of it where."""
+"""``diminuendo trace``: the whole ancestry of a model, down to the raw data, and where its files and runs are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diminuendo.provenance.store import Run
 
 @dataclass(frozen=True)
 class Found:
-    """What the places say of one digest; None where they say nothing."""
+    """What was found for one digest; None where nothing was found."""
 
     folder: str | None
     run: Run | None
@@ -25,12 +25,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Trace:
-    """A model, and what is known of every digest in its ancestry.
+    """A model, and what was found for every digest in its ancestry.
 
     Attributes:
-        raw: digest of a corpus to the content of its ``sources.json``, where that is at hand.
-        looked_at: which of ``mlflow`` and ``dvc`` were there to be asked.
-        notes: what could not be looked at, and why.
+        raw: digest of a corpus to the content of its ``sources.json``, if that was found.
+        looked_at: which of ``mlflow`` and ``dvc`` were available.
+        notes: what could not be checked, and why.
     """
 
     model: Model
@@ -41,7 +41,7 @@ class Trace:
 
 
 def trace(model: Model, places: Places) -> Trace:
-    """Look up everything that the model descends from."""
+    """Look up the whole ancestry of the model."""
     chain, corpora = model.chain(), model.corpora()
     runs = places.store.runs([m.digest for m in chain] + [c.digest for c in corpora])
     found = {m.digest: _found_model(m, places, runs.get(m.digest)) for m in chain}
@@ -69,7 +69,7 @@ def _found_corpus(corpus: Corpus, places: Places, run: Run | None) -> Found:
 def _commit(places: Places, code: dict[str, str], run: Run | None, entry: Entry | None) -> str | None:
     """The commit whose ``dvc.lock`` names the result, or that the run noted, if it has this code; else one that has.
 
-    Where no commit has the code it is the run's word, unchecked.
+    If no commit has the code, it is the commit that the run noted, unchecked.
     """
     named = next((e.commit for e in places.cache.commits_with(entry.path, entry.md5)), None) if entry else None
     noted = [commit for commit in (named, run and run.commit) if commit]

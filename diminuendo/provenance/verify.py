@@ -1,7 +1,8 @@
-"""``diminuendo verify``: are a file and all that it descends from as they were?
+"""``diminuendo verify``: are a file and everything it was made from unchanged?
 
-Every copy at hand is hashed: the file, the folders of the project, the objects of DVC's cache, MLflow's artifacts, the
-raw data. Nothing is loaded: bytes are compared with the digests that the records state, and the records with theirs.
+Every copy that can be found is hashed: the file, the folders of the project, the objects of DVC's cache, MLflow's
+artifacts, the raw data. No model is loaded: bytes are compared with the digests in the records, and the records with
+their own digests.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ UNSEEN = "not at hand"
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one thing: ``what`` it is, ``where`` it was looked at."""
+    """The result for one copy: ``what`` it is, and ``where``."""
 
     status: str
     what: str
@@ -40,7 +41,7 @@ class Finding:
 
 
 def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
-    """A shipped file, and everything it descends from that is at hand; ``done``: digests that need no second look."""
+    """A shipped file, and every copy of its ancestry; digests in ``done`` were checked already."""
     what = f"file {path.name}"
     try:
         content = path.read_bytes()
@@ -67,7 +68,7 @@ def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Ite
 def verify_descent(model: Model, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
     """The models and corpora of a tree, the model itself among them."""
     done = set() if done is None else done
-    if not done:  # what DVC has cannot be found through them
+    if not done:  # DVC's copies cannot be found by way of these
         for path in places.unreadable_files():
             yield Finding(DAMAGED, "DVC's file", str(path), "not readable as YAML; `git checkout` it")
     for corpus in model.corpora():
@@ -81,7 +82,7 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
 
 
 def verify_project(places: Places) -> Iterator[Finding]:
-    """Every model of the project with all that it descends from, the evaluation and the reports."""
+    """Every model of the project with its ancestry, the evaluation and the reports."""
     done: set[str] = set()
     families = [places.folder_of(home) for home in places.homes]
     folders = [path for own in families for path in sorted((own / MODELS).glob("*")) if path.is_dir()]
@@ -108,7 +109,7 @@ def verify_project(places: Places) -> Iterator[Finding]:
 def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
     what = f"model {model.name} {model.digest[:12]}"
     seen = False
-    # By name too: a record that was damaged no longer says which digest it is of.
+    # By name too: a damaged record no longer says which digest it belongs to.
     folder = places.model_folder(model.digest) or places.unreadable_record(f"{MODELS}/{model.name}")
     if folder is not None:
         seen = True
@@ -173,7 +174,7 @@ def _prepared(folder: Path, corpus: Corpus, what: str) -> Iterator[Finding]:
 
 
 def _record(path: Path) -> dict[str, Any] | str:
-    """A record whose digest fits it, or what is wrong with it."""
+    """A record that matches its digest, or what is wrong with it."""
     try:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text)
@@ -202,12 +203,12 @@ def _files(folder: Path, files: dict[str, str], what: str, all_of_them: str) -> 
 def _cached(
     path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places, folder: Path | None
 ) -> Iterator[Finding]:
-    """An output in DVC's cache, which checks a damaged object out without a word.
+    """An output in DVC's cache, which checks out a damaged object without an error.
 
-    Objects too damaged to tell what they belonged to are reported if a ``dvc.lock`` names them for this output.
+    Objects too damaged to say what they belong to are reported if a ``dvc.lock`` names them for this output.
 
     Args:
-        folder: where the output stands in the working tree, if it does.
+        folder: where the output is in the working tree, if it is there.
     """
     for entry in places.outputs(path):
         of_family = f" of {entry.home}" if entry.home else ""
@@ -216,7 +217,7 @@ def _cached(
         is_here = entry.commit is None and folder in (None, places.place_of(entry))
         objects, files = places.cache, places.cache.listing(entry.md5)
         if files is None:
-            # A list that is gone, or is named wrongly by a damaged dvc.lock, though its output is in the project.
+            # The list is gone, or a damaged dvc.lock names it wrongly, though its output is in the project.
             if objects.object(entry.md5).exists() or (is_here and folder is not None):
                 state, where = objects.state(entry.md5), str(objects.object(entry.md5))
                 yield Finding(state, what, where, f"the list of files of {place}")
@@ -247,7 +248,7 @@ def _raw(content: dict[str, Any], what: str, places: Places, corpus: str) -> Ite
     for parameter, files in content["files"].items():
         place, looked = f"{parameter} ({len(files)} files)", False
         folders = raw_data.current_folders(places, corpus, parameter)
-        # Not one of them there: the folder is elsewhere now.
+        # None of them is there: the folder has moved.
         if folder := next((own for own in folders if any((own / name).exists() for name in files)), None):
             looked = True
             yield from _files(folder, files, label, f"{folder} ({len(files)} files)")

@@ -1,7 +1,7 @@
 """Which model is shipped: versions in the MLflow Model Registry, and the aliases that move between them.
 
-A version is one digest. ``challenger`` is on the version that passed the gate last and waits, ``champion`` on the one
-that is served. The champions so far stand in a tag of the registered model, so that a rollback knows where to.
+A version is one digest. ``challenger`` marks the version that passed the gate last, ``champion`` the one
+that is served. Earlier champions are kept in a tag of the registered model, for rollbacks.
 """
 
 from diminuendo.registry.address import fetch

@@ -18,7 +18,7 @@ EXPECTED = "expected NAME@ALIAS or NAME/VERSION, such as home@champion or home/3
 
 @dataclass(frozen=True)
 class Address:
-    """Exactly one of ``alias`` and ``version`` is there."""
+    """A name in the registry; exactly one of ``alias`` and ``version`` is set."""
 
     name: str
     alias: str | None
@@ -26,7 +26,7 @@ class Address:
 
 
 def is_address(text: str) -> bool:
-    """Whether the text has the form of an address; what it names need not exist."""
+    """Whether the text has the form of an address; the model need not exist."""
     return _ADDRESS.fullmatch(text) is not None
 
 
@@ -45,7 +45,7 @@ def find(text: str) -> Version:
     """The version that an address names.
 
     Raises:
-        UserError: the text is no address; there is no store, or it has no such model, alias or version.
+        UserError: the text is not an address, there is no store, or it has no such model, alias or version.
     """
     address = parse(text)
     with existing_store() as client:
@@ -70,7 +70,7 @@ def resolve(text: str) -> str:
 
 
 def fetch(text: str, out: Path) -> Version:
-    """Write the model that an address names to ``out``, once its bytes are those that were registered."""
+    """Write the model that an address names to ``out``, after its bytes were compared with the registered digest."""
     version = find(text)
     save_model(version.address, version.digest, out)
     return version

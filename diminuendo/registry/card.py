@@ -1,4 +1,4 @@
-"""The model card: what a person must know before using a model, all of it from the file and from what was measured.
+"""The model card: what to know before using a model, taken from the file and from measurements.
 
 After Mitchell et al. 2019, "Model Cards for Model Reporting".
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from diminuendo.gate.inputs import Model
 
 TEMPLATE = Path(__file__).with_name("card.md.j2")
-DESCRIPTION_CHARACTERS = 5000  # what MLflow's databases hold
+DESCRIPTION_CHARACTERS = 5000  # the limit of MLflow's databases
 CUT = "\n\n… The whole card is `model_card.md` among the artifacts of the model.\n"
 
 
@@ -26,8 +26,8 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
     """The card as Markdown.
 
     Args:
-        name: under which it is registered.
-        decision: of the gate about this file.
+        name: the name in the registry.
+        decision: the gate's decision about this file.
         forced: why it was registered although the gate refused it.
     """
     import jinja2
@@ -59,7 +59,7 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
 
 
 def description(card: str) -> str:
-    """The card, or as many of its paragraphs as MLflow can hold in the description of a version."""
+    """The card, or as many of its paragraphs as fit into the description of a version in MLflow."""
     if len(card) <= DESCRIPTION_CHARACTERS:
         return card
     room = DESCRIPTION_CHARACTERS - len(CUT)
@@ -94,7 +94,7 @@ def _corpus(lineage: dict[str, Any]) -> str:
 
 
 def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[str]:
-    """What the figures do not cover, each from something that was counted."""
+    """What the figures do not cover; each sentence rests on something that was counted."""
     shortest = min(test.shortest for test in decision.tests)
     longest = max(test.longest for test in decision.tests)
     speakers = [f"{test.speakers or 'an unknown number of'} speakers ({test.label})" for test in decision.tests]
@@ -149,7 +149,7 @@ def _chain(file: Model) -> list[str]:
 def _technique(record: dict[str, Any]) -> str:
     parameters = record.get("parameters", {})
     if "scheme" in parameters:
-        trained = parameters.get("quantization_aware", parameters.get("aware"))  # the latter in older records
+        trained = parameters.get("quantization_aware", parameters.get("aware"))  # the key in older records
         return f" ({parameters['scheme']}{', quantization-aware' if trained else ''})"
     kinds = ("structured", "magnitude", "low_rank", "remove_layers")
     found = [kind.replace("_", " ") for kind in kinds if parameters.get(kind)]
@@ -177,7 +177,7 @@ def _edits(test: Test, found: dict[str, Any]) -> str:
 
 
 def _counted(decision: Decision) -> str:
-    """What the gate counts as an error, and so what S/D/I are of."""
+    """What the gate counts as an error, and so the unit of S/D/I."""
     characters = [test.label for test in decision.tests if test.unit == CHARACTERS.name]
     words = [test.label for test in decision.tests if test.unit != CHARACTERS.name]
     if not characters:

@@ -13,7 +13,7 @@ from diminuendo.registry.version import NotWhole, save_model
 
 
 def fetch_logged(digest: str, folder: Path) -> Path | None:
-    """``folder/<digest>.onnx`` from MLflow; None where MLflow has no whole copy."""
+    """``folder/<digest>.onnx`` from MLflow; None if MLflow has no intact copy."""
     target = folder / f"{digest}.onnx"
     if target.is_file() and sha256_of(target) == digest:
         return target
@@ -29,19 +29,19 @@ def fetch_logged(digest: str, folder: Path) -> Path | None:
 
 
 def whole_model(client: Any, digest: str) -> Any | None:
-    """The newest MLflow model of this digest whose file has it, None where there is none."""
+    """The newest MLflow model whose file has this digest; None if there is none."""
     for model in _models_of(client, digest):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 save_model(f"models:/{model.model_id}", digest, Path(folder, "model.onnx"))
-            except NotWhole:  # its artifacts were removed or damaged; an older copy may be whole
+            except NotWhole:  # its artifacts were removed or damaged; an older copy may be intact
                 continue
         return model
     return None
 
 
 def log_now(path: Path, name: str, digest: str, tags: dict[str, str]) -> None:
-    """Bring a file that MLflow does not have there, as the output of a run of its own."""
+    """Log a file that MLflow does not have, as the output of its own run."""
     from diminuendo.tracking import stage_run
 
     with stage_run("register", name, {}, tags) as track:

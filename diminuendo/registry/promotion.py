@@ -1,9 +1,9 @@
 """The alias ``champion``: moved forward by a promotion, back by a rollback, and never absent in between.
 
-The alias alone says who is champion. Setting it is one atomic step, the last that matters of both commands: what a
-command that was killed wrote before it is overwritten by the next one. The champions so far stand in a tag of the
-registered model, oldest first. What follows the present champion there comes from a rollback, or from a promotion that
-was killed, and counts no more.
+The alias alone says who is champion. Setting it is one atomic step, and the last one of both commands: what a killed
+command wrote before that step is overwritten by the next command. Champions are kept in a tag of the registered model,
+oldest first. Entries after the present champion come from a rollback, or from a promotion that was killed, and are
+ignored.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ REMEMBERED = 500  # champions; a tag has a limit of 5000 characters in some data
 
 
 class Refused(UserError):
-    """The answer is no."""
+    """The version may not be promoted."""
 
 
 class ChampionChanged(Refused):
-    """The decision was about another champion than the one there is."""
+    """The decision was about another champion than the present one."""
 
 
 def promote(
@@ -49,14 +49,14 @@ def promote(
     reason: str = "",
     git_tag: str | None = None,
 ) -> Version:
-    """Make the version champion; if it is, only what a command that was killed left behind is done.
+    """Make the version champion; if it is champion already, only finish what a killed command left undone.
 
     Args:
-        judged_against: digest of the champion that the decision is about, None where there was none; by default
-            whoever is champion is replaced.
+        judged_against: digest of the champion that the decision is about, None if there was none; by default any
+            champion is replaced.
         force: promote it although it was withdrawn.
         reason: kept with the version.
-        git_tag: under which the run that made the model can be found; replaces what ``register`` was given.
+        git_tag: the git tag of the run that made the model; replaces the one given to ``register``.
 
     Returns:
         The version as it is now.
@@ -82,16 +82,16 @@ def promote(
             client.set_model_version_tag(now.name, now.version, GIT_TAG, git_tag)
         if current is None or current.version != now.version:
             _advance(client, now, current, force, reason)
-        if CHALLENGER in now.aliases:  # it waits no longer
+        if CHALLENGER in now.aliases:  # it is no longer waiting
             client.delete_registered_model_alias(now.name, CHALLENGER)
         return numbered(client, now.name, now.version)
 
 
 def still_holds(judged_against: str | None, candidate: str, champion: Version | None) -> bool:
-    """Whether a decision counts beside the champion there is: it is about that one, or was carried out already.
+    """Whether a decision is still valid: it is about the present champion, or was carried out already.
 
     Args:
-        judged_against: digest of the champion at the time, None where there was none.
+        judged_against: digest of the champion at that time, None if there was none.
         candidate: digest of the model that was judged.
     """
     current = champion.digest if champion else None
@@ -111,7 +111,7 @@ def _advance(client: Any, version: Version, current: Version | None, force: bool
     tags = {PROMOTED: _now(), REPLACES: number, **({FORCED if force else WHY: reason} if reason else {})}
     for key, value in tags.items():
         client.set_model_version_tag(version.name, version.version, key, value)
-    for key in (WITHDRAWN, REASON, WHY):  # of earlier times
+    for key in (WITHDRAWN, REASON, WHY):  # from an earlier promotion
         if key in version.tags.keys() - tags.keys():
             client.delete_model_version_tag(version.name, version.version, key)
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
@@ -152,7 +152,7 @@ def _history(client: Any, name: str, current: Version | None) -> list[str]:
     if current is None:
         return []
     line = client.get_registered_model(name).tags.get(HISTORY, "").split()
-    if current.version not in line:  # someone set the alias by hand
+    if current.version not in line:  # somebody set the alias by hand
         return [*line, current.version]
     last = len(line) - 1 - line[::-1].index(current.version)
     return line[: last + 1]

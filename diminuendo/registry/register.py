@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from diminuendo.parameters import Params
 
 CARD = "model_card.md"
-LOGGED = "models:/"  # then the id of a logged model: the source of our versions
+LOGGED = "models:/"  # followed by the id of a logged model: the source of our versions
 
 
 def register(
@@ -53,11 +53,11 @@ def register(
 ) -> Version:
     """Register the file under ``ship.model`` with the alias ``challenger``; the same file is the same version again.
 
-    The version points at the MLflow model that the pipeline logged for these bytes; where MLflow has no whole copy,
-    the file is logged now. A version that was withdrawn, or is champion, does not become challenger again.
+    The version points at the MLflow model that the pipeline logged for these bytes; if MLflow has no intact copy, the
+    file is logged now. A version that was withdrawn, or is champion, does not become challenger again.
 
     Args:
-        git_tag: under which the run that made the model can be found again.
+        git_tag: the git tag of the run that made the model.
         force: register it although the gate refused it; ``reason`` says why, and is kept.
 
     Raises:
@@ -90,7 +90,7 @@ def register(
         }
         _make_registered_model(client, name)
         known = all_versions(client, name, file.digest)
-        # One whose file was lost or damaged since stays as a record; its place is taken by a new one.
+        # A version whose file was lost or damaged stays as a record, and a new version replaces it.
         version = next((one for one in known if is_whole(one)), None)
         if version is None:
             version = numbered(client, name, _create(client, name, _logged(client, model, file), own))
@@ -105,7 +105,7 @@ def register(
 
 
 def _logged(client: Any, path: Path, file: Model) -> Any:
-    """The MLflow model that holds the file; logged now where MLflow has no whole copy."""
+    """The MLflow model that holds the file; logged now if MLflow has no intact copy."""
     kept = logged.whole_model(client, file.digest)
     if kept is None:
         logged.log_now(path, file.name, file.digest, {"input.corpus": str(file.lineage.get("corpus", ""))})
@@ -133,7 +133,7 @@ def _create(client: Any, name: str, kept: Any, tags: dict[str, str]) -> str:
         name,
         source=f"{LOGGED}{kept.model_id}",
         run_id=kept.source_run_id,
-        tags=tags,  # with the version in one step: a version without its digest would never be found again
+        tags=tags,  # in the same step as the version: without its digest a version would never be found again
         model_id=kept.model_id,
         await_creation_for=None,
     )

@@ -1,4 +1,4 @@
-"""The registry's side of the tracking store, and its failures in the user's words."""
+"""The tracking store as the registry uses it, with errors that a user understands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def existing_store() -> Iterator[MlflowClient | None]:
-    """A client of the store, None where there is none; no store is made.
+    """A client of the store, None if there is none; no store is created.
 
     Raises:
         UserError: the store does not answer, or refuses what the block asked of it.

@@ -15,7 +15,7 @@ from diminuendo.registry.store import existing_store, no_store
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 CLONES = ".work/reproduce"  # where `diminuendo reproduce --keep` leaves them
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow says the second of an alias that is not there
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow gives the second for a missing alias
 
 # Tags of a version.
 DIGEST, MEMBER, CORPUS, WER, CER, UNIT, BYTES = "digest", "member", "corpus", "wer", "cer", "unit", "bytes"
@@ -61,7 +61,7 @@ class Version:
 
     @property
     def error_rate(self) -> tuple[str, float] | None:
-        """``wer`` or ``cer``, whichever the gate judged by, and what it was; None where no tag says."""
+        """``wer`` or ``cer``, whichever the gate used, and its value; None if no tag has it."""
         name = CER if self.tags.get(UNIT) == "characters" else WER
         return (name, float(self.tags[name])) if name in self.tags else None
 
@@ -79,10 +79,10 @@ class Version:
         }
 
     def download(self, folder: Path) -> Path:
-        """``folder/<digest>.onnx``, its bytes checked; a whole copy that is there already is taken.
+        """``folder/<digest>.onnx``, with its bytes checked; an intact copy that is there already is used.
 
         Raises:
-            NotWhole: what the store keeps is not what was registered.
+            NotWhole: the file in the store is not the one that was registered.
             UserError: the store does not answer.
         """
         target = folder / f"{self.digest}.onnx"
@@ -96,7 +96,7 @@ def save_model(address: str, digest: str, target: Path) -> None:
     import tempfile
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target: what is large does not belong in /tmp, and the way to its place is a rename.
+    # Beside the target: large files do not belong in /tmp, and the last step is a rename.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
         path = _download(address, folder)
         found = sha256_of(path)
@@ -139,7 +139,7 @@ def _download(address: str, folder: str) -> Path:
 
 
 def champion(name: str) -> Version | None:
-    """The version that is served, None where nothing was promoted yet.
+    """The version that is served, None if nothing was promoted yet.
 
     Raises:
         UserError: there is a store and it does not answer.
@@ -149,19 +149,19 @@ def champion(name: str) -> Version | None:
 
 
 def versions(name: str) -> list[Version]:
-    """All versions, newest first; empty where the model, or the store, is not there."""
+    """All versions, newest first; empty if there is no such model or no store."""
     with existing_store() as client:
         return [] if client is None else all_versions(client, name)
 
 
 def aliased(client: Any, name: str, alias: str) -> Version | None:
-    """The version with this alias, None where there is none."""
+    """The version with this alias, None if there is none."""
     version = _aliases(client, name).get(alias)
     return None if version is None else numbered(client, name, version)
 
 
 def numbered(client: Any, name: str, version: str) -> Version | None:
-    """The version of this number, None where there is none."""
+    """The version of this number, None if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -186,7 +186,7 @@ def all_versions(client: Any, name: str, digest: str | None = None) -> list[Vers
 
 
 def _aliases(client: Any, name: str) -> dict[str, str]:
-    """Alias to number of version; a version that was found by search or number does not tell its own."""
+    """Alias to version number; MLflow omits the aliases of a version that was found by search or number."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -94,8 +94,8 @@ def test_parameters_are_checked_before_prefect_is_asked(tmp_path, prefect):
 SLOW_STAGE = """
 import subprocess, sys, time
 from pathlib import Path
-from stages.interruption import prompt_death
-with prompt_death():
+from stages.interruption import exit_on_signal
+with exit_on_signal():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path("pids").write_text(f"{__import__('os').getpid()} {child.pid}\\n")
     time.sleep(600)
