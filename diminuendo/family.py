@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diminuendo.config.names import FAMILIES, SOURCES
 from diminuendo.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")
-FAMILIES = Path("families")
-SOURCES = Path("params")  # the folder of the parameter files of further families
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 

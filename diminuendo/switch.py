@@ -76,7 +76,8 @@ def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
         try:
             section[path[-1]] = yaml.load(value) if value.strip() else None
         except YAMLError as error:
-            raise UserError(f"--set {change}: the value is not YAML: {error}") from error
+            reason = getattr(error, "problem", None) or error
+            raise UserError(f"--set {change}: the value is not YAML: {reason}") from error
     written = io.StringIO()
     yaml.dump(tree, written)
     shown = f"{source} with " + ", ".join(f"--set {change}" for change in changes)

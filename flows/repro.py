@@ -9,6 +9,7 @@ those that do not need each other side by side. The result is that of ``dvc repr
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -103,6 +104,17 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="run every stage, though nothing changed")
     parser.add_argument("--plan", action="store_true", help="say what would be run, and run nothing")
     arguments = parser.parse_args()
+    try:
+        _run(arguments)
+    except BrokenPipeError:  # of `make repro ARGS=--plan | head`: the reader of the pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
+        if arguments.plan:
+            return
+        print("error: nobody reads the output any more; run it again and it goes on where it was", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
     dvc_command.end_on_signals()
     jobs = arguments.jobs or default_jobs()

@@ -13,13 +13,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import only_one
+from flows import server
 from flows.close_dead_runs import POOL, close_dead_runs
 from flows.schedules import Watch
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 PORT = 4200
 RUN = "--run"
-STARTUP_SECONDS = 120.0
-SECONDS_TO_END = 15.0
 SECONDS_BETWEEN_LOOKS = 5.0
 MOST_DEATHS, SECONDS_OF_DEATHS = 3, 600.0  # of workers: more than so many within this time is no accident
 
@@ -43,7 +42,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="flows.serve", description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=PORT, help="port of the server on the loopback")
     port = parser.parse_args().port
-    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -58,12 +56,12 @@ def main() -> None:
 
 def _serve(port: int) -> None:
     home = Path(os.environ["PREFECT_HOME"])
-    home.mkdir(parents=True, exist_ok=True)
     children: list[subprocess.Popen] = []
     watch = Watch(POOL, home / "server.log", say)
     try:
-        children.append(_start(home / "server.log", "server", "start", "--host", "127.0.0.1", "--port", str(port)))
-        _wait_for(children[0], home / "server.log")
+        served = server.start(home / "server.log", port)
+        children.append(served.process)
+        served.wait()
         with _client(home) as client:
             _make_pool(client)
         _do("--no-prompt", "deploy", "--all")
@@ -75,7 +73,7 @@ def _serve(port: int) -> None:
         children.append(_start_worker(home))
         _keep(children, home, watch)
     finally:
-        _end(children)
+        server.end(reversed(children))  # the worker and its runs first, so that the server hears how they end
 
 
 def _keep(children: list[subprocess.Popen], home: Path, watch: Watch) -> None:
@@ -104,7 +102,8 @@ def _start_worker(home: Path) -> subprocess.Popen:
     """Start the pool's only worker. There is none now, so no run can be under way."""
     with _client(home) as client:
         close_dead_runs(client, POOL, say)
-    return _start(home / "worker.log", "worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
+    worker = ("worker", "start", "--pool", POOL, "--name", "local", "--limit", "1")
+    return server.start_module(home / "worker.log", "flows.serve", RUN, *worker)
 
 
 def _make_pool(client: SyncPrefectClient) -> None:
@@ -155,17 +154,6 @@ def _only_one(port: int) -> Iterator[None]:
         yield
 
 
-def _start(log: Path, *arguments: str) -> subprocess.Popen:
-    with open(log, "a") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.serve", RUN, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for us, who end them in their order
-        )
-
-
 def _do(*arguments: str) -> None:
     command = [sys.executable, "-m", "flows.serve", RUN, *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -184,15 +172,6 @@ def _prefect(arguments: list[str]) -> None:
     runpy.run_module("prefect", run_name="__main__")
 
 
-def _wait_for(server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while server.poll() is None and time.monotonic() < deadline:
-        if _answers(f"{os.environ['PREFECT_API_URL']}/health"):
-            return
-        time.sleep(0.2)
-    raise UserError(f"Prefect's server did not start; {log} says why:\n{log.read_text()[-2000:]}")
-
-
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2):
@@ -201,22 +180,6 @@ def _answers(url: str) -> bool:
         return True
     except OSError:
         return False
-
-
-def _end(children: list[subprocess.Popen]) -> None:
-    """The worker and its runs first, so that the server hears how they end."""
-    import psutil
-
-    for child in reversed(children):
-        with suppress(psutil.NoSuchProcess):
-            ours = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
-            for process in ours:
-                with suppress(psutil.NoSuchProcess):
-                    process.terminate()
-            for process in psutil.wait_procs(ours, SECONDS_TO_END)[1]:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-        child.wait()
 
 
 if __name__ == "__main__":

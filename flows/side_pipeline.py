@@ -41,7 +41,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: it is not there or is no mapping in YAML.
     """
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        with open(path, encoding="utf-8") as file:  # from a file: YAML's errors name it
+            found = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         if not isinstance(found, dict):
             raise TypeError(f"expected a mapping, found {type(found).__name__}")
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:

@@ -17,6 +17,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.code import code_digest, digest_of_modules, training_modules_of
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
@@ -99,9 +100,11 @@ class StageContext:
             found = json.loads(path.read_text(encoding="utf-8"))
             digest = found["digest"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: cannot be read ({error}); run `dvc repro prepare`") from None
+            raise UserError(f"{path}: cannot be read ({error}); run {repro(path, 'prepare')}") from None
         if digest != digest_of_json({key: value for key, value in found.items() if key != "digest"}):
-            raise UserError(f"{path}: does not match its own digest: edited or damaged; run `dvc repro -f prepare`")
+            raise UserError(
+                f"{path}: does not match its own digest: edited or damaged; run {repro(path, 'prepare', force=True)}"
+            )
         return found
 
     @property

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of, write_json
 
@@ -103,7 +104,8 @@ def verified_record(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: changed since it was written; {_remedy(folder)}")
     if whole["format"] != FORMAT:
         raise UserError(
-            f"{path}: format {whole['format']!r}, expected {FORMAT}; remove {folder} and run `dvc repro --force`"
+            f"{path}: format {whole['format']!r}, expected {FORMAT}; remove {folder} and run "
+            f"{repro(folder, force=True)}"
         )
     for name, expected in sorted(files.items()):
         verify_file(folder / name, expected, _remedy(folder))
@@ -127,4 +129,4 @@ def verify_file(path: Path, expected: str, remedy: str) -> None:
 
 def _remedy(folder: Path) -> str:
     # DVC checks a damaged cache object out without a word: removing the workspace's copy may not be enough.
-    return f"remove {folder} and run `dvc checkout`, or, if that brings it back, `dvc repro --force`"
+    return f"remove {folder} and run `dvc checkout`, or, if that brings it back, {repro(folder, force=True)}"

@@ -1,8 +1,12 @@
-"""What members of a family are called."""
+"""What members of a family are called, and the folders of further families."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 TEACHER = "teacher"
 MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+FAMILIES = Path("families")  # their homes
+SOURCES = Path("params")  # their parameter files

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of, write_json
 from diminuendo.data.text import Tokenizer, load_tokenizer
@@ -24,7 +25,6 @@ from diminuendo.data.text import Tokenizer, load_tokenizer
 SPLITS = ("train", "dev", "test")
 UNLABELLED = "unlabelled"  # audio without transcripts, which a teacher can teach from; a corpus may have none
 SHARD_SECONDS = 600.0
-_REMEDY = "run the prepare stage again (dvc repro prepare)"
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,13 @@ class PreparedCorpus:
             rest = {key: value for key, value in summary.items() if key != "digest"}
             files, digest = summary["files"], summary["digest"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_REMEDY}") from error
+            raise UserError(
+                f"{path}: not a prepared corpus ({type(error).__name__}: {error}); {_remedy(folder)}"
+            ) from error
         if digest_of_json(rest) != digest:
-            raise UserError(f"{path}: its content does not match its digest; it was edited or damaged: {_REMEDY}")
+            raise UserError(
+                f"{path}: its content does not match its digest; it was edited or damaged: {_remedy(folder)}"
+            )
         if verify:
             missing = [name for name in files if not (folder / name).is_file()]
             changed = [name for name in files if name not in missing and sha256_of(folder / name) != files[name]]
@@ -161,7 +165,7 @@ class PreparedCorpus:
                     *(f"{name} is missing" for name in missing),
                     *(f"{name} was changed" for name in changed),
                 ]
-                raise UserError(f"{folder}: {'; '.join(found)}; {_REMEDY}")
+                raise UserError(f"{folder}: {'; '.join(found)}; {_remedy(folder)}")
         return cls(folder, summary)
 
     def split(self, name: str) -> list[Utterance]:
@@ -208,3 +212,7 @@ class PreparedCorpus:
         with soundfile.SoundFile(self.folder / utterance.audio_filepath) as file:
             file.seek(round(utterance.offset * self.sample_rate))
             return file.read(round(utterance.duration * self.sample_rate), dtype="float32")
+
+
+def _remedy(folder: Path) -> str:
+    return f"run the prepare stage again ({repro(folder, 'prepare')})"

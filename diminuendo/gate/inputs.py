@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import is_damaged
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.family import current
@@ -63,7 +64,7 @@ def open_model(path: Path) -> Model:
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / lineage.MODEL}?")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such model file; `dvc repro` makes models/<name>/model.onnx")
+        raise UserError(f"{path}: there is no such model file; {repro(path)} makes models/<name>/model.onnx")
     if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file():
         digest = lineage.verified_record(path.parent)["files"][lineage.MODEL]
     elif is_damaged(path):
@@ -114,7 +115,7 @@ def find_teacher(candidate: Model, work: Path, fetch: Fetch) -> Model:
     looked = ", ".join(str(path) for path in places)
     raise UserError(
         f"{candidate.path}: its teacher {digest[:12]}… is not at hand (looked at {looked} and in MLflow); "
-        "`dvc repro` makes the family whole, or say where the teacher is: --teacher FILE"
+        f"{repro(candidate.path)} makes the family whole, or say where the teacher is: --teacher FILE"
     )
 
 

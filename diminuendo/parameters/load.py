@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import typing
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,18 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run from the repository's root") from error
     try:
+        text = io.StringIO(content.decode("utf-8"))
+        text.name = str(path)  # YAML's errors say it
         raw = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}: line {line}: the byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
+        ) from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     return parse_params(raw, source=str(path))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.config.names import TEACHER
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.parameters.schema import Params
 from diminuendo.report.coverage import Coverage, coverage_of
@@ -91,7 +92,9 @@ def build_report(
     metrics, timing = _read(evaluation / "metrics.json"), _read(evaluation / "timing.json")
     members = metrics["members"]
     if set(members) != set(params.members):
-        raise UserError(f"{evaluation}: of {sorted(members)}, expected {sorted(params.members)}; run `dvc repro`")
+        raise UserError(
+            f"{evaluation}: of {sorted(members)}, expected {sorted(params.members)}; run {repro(evaluation)}"
+        )
     one, every = str(min(timing["threads"])), str(max(timing["threads"]))
     teacher_bytes = members[TEACHER]["bytes"]
     rows = []
@@ -182,4 +185,4 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); run `dvc repro evaluate`") from error
+        raise UserError(f"{path}: cannot be read ({error}); run {repro(path, 'evaluate')}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.report import format as as_text
 
@@ -24,7 +25,7 @@ def read_leaderboard(folder: Path) -> str:
             rows = list(csv.DictReader(file))
         lines = [_cells(row) for row in rows]
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: no leaderboard to read ({error}); run `dvc repro` first") from error
+        raise UserError(f"{path}: no leaderboard to read ({error}); run {repro(path)} first") from error
     titles = ("member", "WER %, interval", "ΔWER, interval", "size", "smaller", "RTF", "faster", "memory", "digest")
     return "\n".join([_table([titles, *lines]), "", f"The whole table, with plots: {folder / 'leaderboard.html'}"])
 

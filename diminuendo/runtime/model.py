@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
+from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 
@@ -103,7 +104,7 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / 'model.onnx'}?")
     if not path.exists():
-        raise UserError(f"{path}: there is no such model file; `dvc repro` makes models/<name>/model.onnx")
+        raise UserError(f"{path}: there is no such model file; {repro(path)} makes models/<name>/model.onnx")
     if is_damaged(path):
         raise UserError(
             f"{path}: damaged: its content does not match the checksum that it carries; "

@@ -37,7 +37,8 @@ def read_yaml(path: Path) -> Any:
         UserError: the file cannot be read or is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:  # from a file: YAML's errors name it
+            return yaml.safe_load(file)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); data.path must be a folder with it") from error
     except yaml.YAMLError as error:

@@ -29,7 +29,7 @@ print("all", *(key for key in {names} if key not in os.environ))
 ENTRIES = (
     "diminuendo.cli", "diminuendo.tracking.sender", "diminuendo.tracking.ui", "stages.prepare", "benchmarks.peers",
     "flows.close_dead_runs", "flows.dvc_command", "flows.pipeline", "flows.repro", "flows.retrain", "flows.serve",
-    "flows.with_server",
+    "flows.server", "flows.with_server",
 )  # fmt: skip
 BELIEVED = """
 import diminuendo

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from diminuendo.core.locks import only_one
-from flows import with_server
+from flows import server, with_server
 
 
 def test_the_server_of_make_serve_is_used_where_it_runs(prefect, tmp_path, monkeypatch):
@@ -24,7 +24,7 @@ def test_a_run_that_fails_with_that_server_says_so(monkeypatch, capsys):
     """And one that fails beside a server that lives does not."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     for healthy in (False, True):
-        monkeypatch.setattr(with_server, "_is_healthy", lambda _, healthy=healthy: healthy)
+        monkeypatch.setattr(server, "is_healthy", lambda _, healthy=healthy: healthy)
         with pytest.raises(SystemExit), with_server._told_if_it_ends():
             sys.exit(70)
         assert ("make serve was ended" in capsys.readouterr().err) != healthy
@@ -33,9 +33,10 @@ def test_a_run_that_fails_with_that_server_says_so(monkeypatch, capsys):
 def test_a_server_of_ones_own_empties_no_log(tmp_path, monkeypatch):
     """Neither that of `make serve` nor that of another flow's server."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setattr(with_server.subprocess, "Popen", lambda *_, **options: options["stdout"].write("second\n"))
+    monkeypatch.setattr(server.subprocess, "Popen", lambda *_, **options: options["stdout"].write("second\n"))
     for name in ("server.log", with_server.LOG):
         (tmp_path / name).write_text("first\n")
-    _, log = with_server._start()
+    monkeypatch.setenv("PREFECT_API_URL", "as it was")  # put back at the end
+    log = server.start(tmp_path / with_server.LOG).log
     assert log.read_text() == "first\nsecond\n"
     assert (tmp_path / "server.log").read_text() == "first\n"

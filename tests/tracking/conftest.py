@@ -18,3 +18,27 @@ def place(tmp_path, monkeypatch, fresh_store):
     yield tmp_path
     lookup._store.cache_clear()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it where it is told an address
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """A sender that gives up in a test's time."""
+    from diminuendo.tracking import sender
+
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(sender, "LONGEST_PAUSE_AT_THE_END", 0.02)
+    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.5)
+
+
+@pytest.fixture
+def told(place, capsys, patient):
+    """What the terminal shows after a delivery: a function, since it is told once."""
+    from diminuendo.tracking.track import deliver
+
+    def lines():
+        capsys.readouterr()
+        deliver(0.0)
+        return capsys.readouterr().err
+
+    return lines

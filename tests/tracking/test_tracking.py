@@ -6,9 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from diminuendo import tracking
 from diminuendo.core.files import sha256_of
@@ -19,62 +17,7 @@ from diminuendo.tracking.track import deliver
 from diminuendo.tracking.views import EXPERIMENT_TAGS
 from flows.results import record_results
 from tests.factories.project import ROOT, environment
-
-
-def onnx_file(path, value=1.0):
-    """The smallest model with the inputs and outputs of a shipped one: 80 samples a frame, two tokens."""
-    nodes = [
-        helper.make_node("Unsqueeze", ["waveform", "one"], ["channel"]),
-        helper.make_node("Conv", ["channel", "kernel"], ["frames"], strides=[80]),
-        helper.make_node("Transpose", ["frames"], ["logits"], perm=[0, 2, 1]),
-        helper.make_node("LogSoftmax", ["logits"], ["log_probs"]),
-        helper.make_node("Div", ["waveform_lengths", "hop"], ["lengths"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [
-            helper.make_tensor_value_info("waveform", TensorProto.FLOAT, ["B", "N"]),
-            helper.make_tensor_value_info("waveform_lengths", TensorProto.INT64, ["B"]),
-        ],
-        [
-            helper.make_tensor_value_info("log_probs", TensorProto.FLOAT, ["B", "T", 2]),
-            helper.make_tensor_value_info("lengths", TensorProto.INT64, ["B"]),
-        ],
-        [
-            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
-            helper.make_tensor("hop", TensorProto.INT64, [1], [80]),
-            helper.make_tensor("kernel", TensorProto.FLOAT, [2, 1, 80], [value] * 160),
-        ],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
-    return sha256_of(path)
-
-
-def record_stage(name="student", parents=None, value=1.0, **extra):
-    """One stage as the room records it; returns the digest of its model."""
-    with tracking.stage_run("distill", name, {"training": {"epochs": 3}, "from": "teacher"}, parents or {}) as track:
-        for step in range(5):
-            track.metrics({"train/loss": 1 / (step + 1)}, step=step)
-        track.summary({"dev": {"wer": 0.25}, "note": "not a number"})
-        digest = onnx_file("model.onnx", value)
-        track.artifact("model.onnx", "files")
-        track.output(digest)
-        track.model("model.onnx", digest)
-        for digest_of, values in extra.items():
-            track.model_metrics(digest_of, values)
-    return digest
-
-
-def client():
-    from mlflow import MlflowClient
-
-    return MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
-
-
-def runs(condition=""):
-    experiment = client().get_experiment_by_name("diminuendo")
-    return client().search_runs([experiment.experiment_id], condition) if experiment else []
+from tests.factories.recording import client, record_stage, runs
 
 
 def test_a_stage_becomes_a_run_with_all_that_it_told(place):
