@@ -19,7 +19,7 @@ import torch
 from benchmarks.latency_model import session_of, thread_seconds
 from diminuendo.compression.pruning.config import StructuredConfig
 from diminuendo.compression.pruning.cost import latency_costs
-from diminuendo.compression.pruning.gradual import prune_in_rounds
+from diminuendo.compression.pruning.gradual import rounds_of
 from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.timing import spread
@@ -31,6 +31,7 @@ from diminuendo.models.model import parameter_count
 from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
 from diminuendo.training.recognise import dev_word_error_rate
+from diminuendo.training.schedule import Schedule, run
 from diminuendo.training.trainer import train
 
 LOSSES = LossConfig(ctc=1.0, kl=1.0)
@@ -59,17 +60,13 @@ class Bench:
 
     def prune(self, keys: dict) -> ConformerCTC:
         config = StructuredConfig(**keys)
+        training = self.training.model_copy(update={"epochs": self.round_epochs})
+        *between, last = rounds_of(
+            self.model, self.corpus, training, LOSSES, config, seed=self.seed, teacher=self.teacher
+        )
         with tempfile.TemporaryDirectory() as work:
-            return prune_in_rounds(
-                self.model,
-                self.corpus,
-                self.training.model_copy(update={"epochs": self.round_epochs}),
-                LOSSES,
-                config,
-                seed=self.seed,
-                work=Path(work),
-                teacher=self.teacher,
-            )[0]
+            schedule = Schedule(self.model, tuple(between), LOSSES, self.teacher)
+            return last.before(run(schedule, self.corpus, work=Path(work)).model)[0]
 
     def tuned(self, model: ConformerCTC) -> ConformerCTC:
         with tempfile.TemporaryDirectory() as work:

@@ -30,7 +30,7 @@ def _job_of(context: StageContext):
         name=context.name,
         settings=settings,
         training=params.training_of(context.name) if settings.trains else None,
-        frontend=params.frontend,
+        section=context.section,
         seed=params.seed,
         parent=context.parent,
         teacher=context.teacher,

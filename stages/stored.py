@@ -61,7 +61,7 @@ def earlier_training(context: StageContext, decided: dict[str, Any]) -> Earlier 
 def _outputs(context: StageContext) -> Iterator[Path]:
     if (context.output / lineage.RECORD).is_file():
         yield context.output
-    cache = Cache(Path())
+    cache = Cache(Path.cwd())
     path = context.output.relative_to(context.family.home).as_posix()
     home = "" if context.family.name is None else context.family.home.as_posix()
     for entry in cache.outputs(path, history=False):

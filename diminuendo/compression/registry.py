@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diminuendo.compression.description import Description
     from diminuendo.compression.member import Member
-    from diminuendo.compression.technique import Description, Technique, Writing
+from diminuendo.compression.technique import Technique, Writing
 
 # A literal: what a technique's stage depends on is found by reading it (``artifact.roots``), of other commits as well.
 TECHNIQUES = {

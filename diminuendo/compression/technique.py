@@ -4,18 +4,18 @@
 - ``technique.py``: :class:`Technique`: what is trained. A technique never calls the training loop.
 - ``writing.py``: :class:`Writing`: the files of a member. An edit there, or of a graph writer, trains nothing again, so
   ``technique.py`` does not import it. Most take both functions from :mod:`diminuendo.compression.writing`.
-- ``description.py``: ``DESCRIPTION``, a :class:`Description`: what report, model card and tracking say of it.
+- ``description.py``: ``DESCRIPTION``, a :class:`~diminuendo.compression.description.Description`: what report, model
+  card and tracking say of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 
@@ -41,7 +41,7 @@ class Job:
     Attributes:
         settings: its own section, the technique's ``Config``.
         training: the shared training settings with its own keys over them; None where nothing is trained.
-        frontend: of the family.
+        section: gives a section of ``params.yaml`` beside its own by name, if ``dvc.yaml`` declares it for the stage.
         parent: folder of the member named ``from``, checked.
         teacher: folder of the member that teaches it, see ``Member.taught_by``.
         work: folder for checkpoints and what took long to measure; there again after a kill.
@@ -52,7 +52,7 @@ class Job:
     name: str
     settings: Any
     training: TrainingConfig | None
-    frontend: FrontendConfig
+    section: Callable[[str], Any]
     seed: int
     parent: Path
     teacher: Path | None
@@ -93,25 +93,3 @@ class Writing(Protocol):
 
     def load(self, job: Job, folder: Path) -> SpeechModel:
         """The trained model from the files that :meth:`write` left, as it was given."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a reader is told of a technique.
-
-    Attributes:
-        making: the words before a member's name where its making is told: ``Pruning of``.
-        made: what its members are called in a legend: ``pruned``.
-        colour, marker: of their points in figures (``matplotlib``).
-        in_words: a member's settings in two or three words: ``prune to 50 %``.
-        in_record: the same from the parameters of a lineage record, of earlier versions too; may be empty.
-        acting: the parameters of a record that could shape the result.
-    """
-
-    making: str
-    made: str
-    colour: str
-    marker: str
-    in_words: Callable[[Any], str]
-    in_record: Callable[[Mapping[str, Any]], str] = lambda parameters: ""
-    acting: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda parameters: parameters

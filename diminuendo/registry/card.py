@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diminuendo.compression.registry import TECHNIQUES, description_of
 from diminuendo.data.text import SPACE
 from diminuendo.gate import wording
 from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
@@ -147,13 +148,10 @@ def _chain(file: Model) -> list[str]:
 
 
 def _technique(record: dict[str, Any]) -> str:
-    parameters = record.get("parameters", {})
-    if "scheme" in parameters:
-        trained = parameters.get("quantization_aware", parameters.get("aware"))  # the key in older records
-        return f" ({parameters['scheme']}{', quantization-aware' if trained else ''})"
-    kinds = ("structured", "magnitude", "low_rank", "remove_layers")
-    found = [kind.replace("_", " ") for kind in kinds if parameters.get(kind)]
-    return f" ({', '.join(found)})" if found else ""
+    """In brackets, what the stage's name does not say; nothing for the teacher and for stages of other versions."""
+    stage = record.get("stage")
+    words = description_of(stage).in_record(record.get("parameters", {})) if stage in TECHNIQUES else ""
+    return f" ({words})" if words else ""
 
 
 def _groups(decision: Decision) -> list[list[str]]:

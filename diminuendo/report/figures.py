@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from diminuendo.compression.registry import FAMILY_SECTIONS, description_of
 from diminuendo.config.names import TEACHER
 from diminuendo.report import format as as_text
 from diminuendo.report.labels import place_labels
@@ -22,12 +23,9 @@ from diminuendo.report.rows import Report, Row, pareto_front
 from diminuendo.report.tables import FIGURES, group_figure
 
 # Told apart by people with any colour vision, and in grey by their markers.
-STAGES = {
-    "train_teacher": ("teacher", "#222222", "*"),
-    "distill": ("distilled", "#0072b2", "o"),
-    "compress_architecture": ("architecture", "#d55e00", "s"),
-    "prune": ("pruned", "#009e73", "^"),
-    "quantize": ("quantized", "#cc79a7", "D"),
+STAGES = {"train_teacher": (TEACHER, "#222222", "*")} | {
+    section: (told.made, told.colour, told.marker)
+    for section, told in ((section, description_of(section)) for section in FAMILY_SECTIONS)
 }
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6f4e9c", "#8c6d46")
 GROUPS_SHOWN = 12  # values of one key in a figure; the table has them all

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from diminuendo.core.sizes import size as size
+
 NONE = "—"
 
 
@@ -20,13 +22,6 @@ def points(fraction: float) -> str:
 
 def points_interval(limits: tuple[float, float]) -> str:
     return f"[{100 * limits[0]:+.2f}, {100 * limits[1]:+.2f}]"
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units: 1 MB is 1,000,000 bytes."""
-    if count >= 1e6:
-        return f"{count / 1e6:.2f} MB"
-    return f"{count / 1e3:.1f} kB" if count >= 1e3 else f"{count:.0f} B"
 
 
 def round_size(count: float) -> str:

@@ -6,18 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from diminuendo.compression.registry import TECHNIQUES, description_of
+
 NOTE = "mlflow.note.content"  # MLflow shows it as the run's description
 READS_FAMILY = ("evaluate", "report")  # their inputs are all members, which MLflow lists as their models
 SHORT = 12
 
-_DONE = {
-    "train_teacher": "Training of",
-    "distill": "Distillation of",
-    "compress_architecture": "A smaller architecture:",
-    "prune": "Pruning of",
-    "quantize": "Quantization of",
-    "register": "A file brought to MLflow:",
-}
+_MAKING = {"train_teacher": "Training of", "register": "A file brought to MLflow:"}  # beside the techniques
 _WITHOUT_MODEL = {
     "prepare": "The corpus that all members are trained and tested on.",
     "evaluate": "Every member scored from its stored file; the figures stand on the members' own runs and models.",
@@ -31,10 +26,7 @@ def acting(stage: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     Losses without weight are left out, and what only a stage that trains would use where it does not train.
     """
-    found = dict(parameters)
-    if stage == "quantize" and not (found.get("quantization_aware") or found.get("aware")):
-        for key in ("training", "losses"):
-            found.pop(key, None)
+    found = dict(description_of(stage).acting(parameters) if stage in TECHNIQUES else parameters)
     losses = found.get("losses")
     if isinstance(losses, Mapping):
         kept = {name: weight for name, weight in losses.items() if weight}
@@ -54,7 +46,7 @@ def description(start: Mapping[str, Any], output: str | None = None) -> str:
         text = _WITHOUT_MODEL[stage]
     else:
         origin = f" from `{params['from']}`" if "from" in params else ""
-        text = f"{_DONE.get(stage, stage)} `{name}`{origin}."
+        text = f"{_making(stage)} `{name}`{origin}."
     rows = [("made", "corpus" if stage == "prepare" else name, output)] if output else []
     read = {key.removeprefix("input."): digest for key, digest in tags.items() if key.startswith("input.")}
     rows += [("read", source, digest) for source, digest in read.items() if stage not in READS_FAMILY]
@@ -63,6 +55,10 @@ def description(start: Mapping[str, Any], output: str | None = None) -> str:
     if output and stage not in _WITHOUT_MODEL:
         text += f"\n\n`diminuendo trace {output[:SHORT]}` prints its whole ancestry."
     return text
+
+
+def _making(stage: str) -> str:
+    return description_of(stage).making if stage in TECHNIQUES else _MAKING.get(stage, stage)
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from diminuendo.core.files import sha256_of
 from diminuendo.export.check import check_parity
 from diminuendo.export.write import export_model
 from diminuendo.models.store import load_model, save_model
-from stages import compress_architecture, prune
+from stages import member as stage
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
 
@@ -48,7 +48,7 @@ SECTIONS = {
     },
     "quantize": {},
 }
-STAGES = {"thin": compress_architecture, "slim": prune, "narrow": prune, "sparse": prune}
+STAGES = {"thin": "compress_architecture", "slim": "prune", "narrow": "prune", "sparse": "prune"}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,8 @@ def family(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             patch.setenv("DIMINUENDO_TRACKING", "off")
-            patch.setattr(sys, "argv", [STAGES[member].__name__, member])
-            STAGES[member].main()
+            patch.setattr(sys, "argv", ["member", STAGES[member], member])
+            stage.main()
         return folder / "models" / member
 
     for member in STAGES:

@@ -6,12 +6,13 @@ from pydantic import ValidationError
 
 from diminuendo.compression.pruning.config import StructuredConfig
 from diminuendo.compression.pruning.cost import latency_costs
-from diminuendo.compression.pruning.gradual import Later, joined, last_of, prune_in_rounds
+from diminuendo.compression.pruning.gradual import rounds_of
 from diminuendo.core.errors import UserError
 from diminuendo.core.sealed import read_sealed
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.model import parameter_count
 from diminuendo.training.checkpoint import CHECKPOINT
+from diminuendo.training.schedule import Schedule, run
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_layer, tiny_model, tiny_training
 
 LOSSES = LossConfig(ctc=1.0, kl=1.0)
@@ -35,11 +36,13 @@ def parent():
 
 
 def prune(work, tracker=None, seed=3, **keys):
+    """All rounds, and the training between them; not the member's own after the last."""
     config = StructuredConfig(**{"parameters": 0.5, "batches": 2, **keys})
-    training = tiny_training(epochs=4)
-    return prune_in_rounds(
-        parent(), ToneCorpus(), training, LOSSES, config, seed=seed, work=work, teacher=parent(), tracker=tracker
-    )
+    corpus, teacher, model = ToneCorpus(), parent(), parent()
+    *between, last = rounds_of(model, corpus, tiny_training(epochs=4), LOSSES, config, seed=seed, teacher=teacher)
+    trained = run(Schedule(model, tuple(between), LOSSES, teacher), corpus, work=work, tracker=tracker)
+    model, summary = last.before(trained.model)
+    return model, trained.history, summary
 
 
 def test_one_round_prunes_and_trains_nothing(tmp_path):
@@ -125,14 +128,15 @@ def test_shares_of_each_kind_need_no_budget(tmp_path):
     assert "target" not in summary
 
 
-def test_later_steps_go_on_after_the_earlier():
-    first = [{"step": 4, "epoch": 0.5, "loss": 1.0}, {"step": 8, "epoch": 1.0, "dev_wer": 0.5}]
-    second = [{"step": 10, "epoch": 1.25, "loss": 2.0}]
-    assert joined(first, second)[2] == {"step": 18, "epoch": 2.25, "loss": 2.0}
-    assert joined([], second) == second and last_of([]) == (0, 0.0)
-    recorder = Recorder()
-    Later(recorder, 8).metrics({}, step=10)
-    assert recorder.steps == [18]
+def test_the_members_own_training_comes_after_the_last_round_with_its_own_seed_and_length():
+    config = StructuredConfig(parameters=0.5, batches=2, rounds=3, round_epochs=2)
+    training = tiny_training(epochs=4)
+    *between, last = rounds_of(parent(), ToneCorpus(), training, LOSSES, config, seed=3)
+    assert [(phase.name, phase.seed, phase.training.epochs) for phase in between] == [
+        ("round 1", 4, 2),
+        ("round 2", 5, 2),
+    ]
+    assert (last.name, last.seed, last.training) == ("", 3, training)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from diminuendo.core.files import sha256_of
 from diminuendo.export.write import export_model
 from diminuendo.models.store import save_model
 from diminuendo.training.checkpoint import CHECKPOINT
-from stages import quantize
+from stages import member as stage
 from stages.context import WORK
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
@@ -53,7 +53,7 @@ import os, signal, sys
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.training.checkpoint import MovingAverage
-from stages import quantize
+from stages import member
 
 aware.KEPT_STEPS = int(sys.argv.pop())  # searches on either side of the kill
 place, at = sys.argv.pop().split(":")
@@ -67,7 +67,8 @@ def counted(*given):
     return whole(*given)
 
 setattr(kind, name, counted)
-quantize.main()
+sys.argv[1:] = ["quantize", *sys.argv[1:]]
+member.main()
 """
 
 
@@ -98,8 +99,8 @@ def run(project, monkeypatch):
     monkeypatch.setenv("DIMINUENDO_TRACKING", "off")
 
     def call(member: str) -> Path:
-        monkeypatch.setattr(sys, "argv", ["quantize", member])
-        quantize.main()
+        monkeypatch.setattr(sys, "argv", ["member", "quantize", member])
+        stage.main()
         return project / "models" / member
 
     return call
@@ -111,7 +112,7 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
     record = lineage.verified_record(folder)
     expected = {"model.onnx", "summary.json"}
     if MEMBERS[member].get("quantization_aware"):
-        expected |= {"config.json", "model.safetensors", "history.csv"}
+        expected |= {"config.json", "model.safetensors", "history.csv", "trained.safetensors"}
     if MEMBERS[member]["scheme"] == "mixed":
         expected.add("sensitivity.csv")
     assert set(record["files"]) == expected
@@ -161,7 +162,8 @@ def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(
 
 def test_post_training_quantization_does_not_wait_for_torch():
     code = (
-        "import sys, stages.quantize, diminuendo.compression.quantization.post_training, "
+        "import sys, stages.member, stages.making, diminuendo.compression.quantization.post_training, "
+        "diminuendo.compression.quantization.technique, diminuendo.compression.quantization.writing, "
         "diminuendo.compression.quantization.mixed, diminuendo.compression.quantization.figure, "
         "diminuendo.data.prepared;"
         "sys.exit('torch' in sys.modules)"
