@@ -34,6 +34,7 @@ def main() -> None:
             seed=params.seed,
             work=context.work,
             teacher=teacher,
+            layer_map=settings.teacher_layers,
             tracker=context.track,
             name=member,
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ACCURACY = "accuracy.json"
 HYPOTHESES = "hypotheses.jsonl"
 _PACKAGE = Path(__file__).resolve().parents[1]
-_CODE = ("runtime/*.py", "evaluation/accuracy.py", "evaluation/scoring.py", "data/prepared.py")
+_CODE = ("runtime/*.py", "evaluation/accuracy.py", "evaluation/scoring.py", "metrics/*.py", "data/prepared.py")
 
 
 def code_digest() -> str:

@@ -22,7 +22,8 @@ LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
 _FOLDERS = ("path", "collected")  # of ``data``: places, which no record holds
-_REPEATED = ("seed", "frontend", "training", "threads")  # what does not stand in a member's own section
+_OF_THE_MACHINE = ("threads", "device")  # that trained it; no parameter file says them
+_REPEATED = ("seed", "frontend", "training", *_OF_THE_MACHINE)  # what does not stand in a member's own section
 
 # Run with the clone's own code: what its stages would write down as their parameters, for each parameter file.
 _PARAMETERS = """
@@ -203,8 +204,8 @@ class CleanClone:
 
 
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Without the threads, which are the machine's and not the file's."""
-    return {key: value for key, value in parameters.items() if key != "threads"}
+    """Without what is the machine's and not the file's."""
+    return {key: value for key, value in parameters.items() if key not in _OF_THE_MACHINE}
 
 
 def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corpus]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import torch
 from diminuendo.core.errors import UserError
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.training.trainer import Hooks, learning_rate_at, optimiser_for, train, write_history
+from diminuendo.training.step import Hooks, learning_rate_at, optimiser_for
+from diminuendo.training.trainer import train, write_history
 from tests.factories.models import (
     NO_AUGMENTATION,
     ToneCorpus,
