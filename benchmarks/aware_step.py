@@ -25,28 +25,25 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.models.store import load_model
 from diminuendo.parameters.load import load_params
-from diminuendo.training.checkpoint import MovingAverage
-from diminuendo.training.trainer import Hooks, _step, optimiser_for
+from diminuendo.training.step import TrainingStep
 
 
 class Run:
     """One model in training."""
 
     def __init__(self, folder: Path, config, kept_steps: int | None, group_size: int | None):
-        self.model, self.kept_steps, self.config = load_model(folder).model, kept_steps, config
+        self.model, self.kept_steps = load_model(folder).model, kept_steps
         if kept_steps:
-            aware.put_on_grid(self.model, uniform(4, group_size, output=f"{self.model.structure().output}.weight"))
+            aware.put_on_grid(self.model, uniform(4, group_size))
         self.model.train()
-        self.objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
-        self.optimiser = optimiser_for(self.model, self.objective, config)
-        self.average = MovingAverage(self.model, config.ema_decay)
+        objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
+        self.make = TrainingStep(self.model, objective, config, total=1000, seed=0, device=torch.device("cpu"))
         self.seconds: list[float] = []
 
     def step(self, batch, index: int) -> None:
         aware.KEPT_STEPS = self.kept_steps or 1
         start = time.process_time()
-        parts = (self.model, self.objective, self.optimiser, self.average)
-        _step(*parts, batch, index, 1000, self.config, 0, Hooks(), torch.device("cpu"))
+        self.make(batch, index)
         self.seconds.append(time.process_time() - start)
 
 

@@ -90,7 +90,15 @@ def train_row(params, config: DistillConfig, training: TrainingConfig, corpus, t
     begin = time.monotonic()
     taught = teacher if config.losses.needs_teacher else None
     history = train(
-        student, corpus, training, config.losses, seed=params.seed, work=work, teacher=taught, name=out.name
+        student,
+        corpus,
+        training,
+        config.losses,
+        seed=params.seed,
+        work=work,
+        teacher=taught,
+        layer_map=config.teacher_layers,
+        name=out.name,
     )
     export_model(out / MODEL, student, name="student", tokens=corpus.tokens, lineage={})
     measure_accuracy(out / MODEL, corpus, out)

@@ -12,20 +12,23 @@ import torch
 from torch import nn
 
 from diminuendo.data.batches import BatchSource
-from diminuendo.losses.ctc import CTCLoss
+from diminuendo.losses.ctc import AgainstText, IntermediateText
 from diminuendo.models.conformer.module import Attention, ConformerCTC, Convolution, FeedForward
-from diminuendo.training import trainer
-from diminuendo.training.checkpoint import MovingAverage
+from diminuendo.training import step, trainer
+from diminuendo.training.average import MovingAverage
+from diminuendo.training.step import TrainingStep
 
 MODULES = {Attention: "forward: attention", Convolution: "forward: convolution", FeedForward: "forward: feed-forward"}
 CALLS = {
     "reading and augmenting audio (a thread of its own)": (BatchSource, "_batch"),
-    "masks": (trainer, "spec_augment"),
+    "masks": (step, "spec_augment"),
+    "forward: CTC": (AgainstText, "of"),
+    "forward: intermediate CTC": (IntermediateText, "of"),
     "backward": (torch.Tensor, "backward"),
     "clipping": (nn.utils, "clip_grad_norm_"),
     "optimiser": (torch.optim.AdamW, "step"),
-    "moving average": (MovingAverage, "update"),
-    "losses to the host": (torch.Tensor, "item"),
+    "moving average": (MovingAverage, "update_parameters"),
+    "losses to the host": (step.Readings, "read"),
     "checkpoint": (trainer, "save_checkpoint"),
 }
 
@@ -53,8 +56,7 @@ class Parts:
                 stack.callback(after.remove)
             for name, (owner, attribute) in CALLS.items():
                 stack.enter_context(patch.object(owner, attribute, self._timed(name, getattr(owner, attribute))))
-            stack.enter_context(patch.object(CTCLoss, "__call__", self._either_ctc(CTCLoss.__call__)))
-            stack.enter_context(patch.object(trainer, "_step", self._whole(trainer._step)))
+            stack.enter_context(patch.object(TrainingStep, "__call__", self._whole(TrainingStep.__call__)))
             yield
 
     def _add(self, name: str, seconds: float) -> None:
@@ -70,21 +72,10 @@ class Parts:
 
         return timed
 
-    def _either_ctc(self, call: Callable) -> Callable:
-        """Of the two calls in a step the first is the last layer's."""
-        timed = [self._timed(name, call) for name in ("forward: CTC", "forward: intermediate CTC")]
-
-        def either(*arguments):
-            self.ctc_calls += 1
-            return timed[self.ctc_calls > 1](*arguments)
-
-        return either
-
     def _whole(self, call: Callable) -> Callable:
         timed = self._timed("step", call)
 
         def step(*arguments):
-            self.ctc_calls = 0
             self.steps += 1
             return timed(*arguments)
 
@@ -93,7 +84,7 @@ class Parts:
     def lines(self) -> Iterator[str]:
         """A table of milliseconds a step; the rest of a step is what no part has."""
         own = {name: 1e3 * taken / max(1, self.steps) for name, taken in self.seconds.items() if name != "step"}
-        aside = {"checkpoint", *(name for name in own if name.endswith("own)"))}
+        aside = {"checkpoint", "losses to the host", *(name for name in own if name.endswith("own)"))}
         whole = 1e3 * self.seconds["step"] / max(1, self.steps)
         own["the rest of a step"] = whole - sum(taken for name, taken in own.items() if name not in aside)
         yield f"{'CPU time of a step':<52}{'ms':>8}{'share':>8}"

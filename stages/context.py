@@ -167,10 +167,19 @@ class StageContext:
     def parameters(self) -> dict[str, Any]:
         """What ``dvc.yaml`` says the stage uses of the parameters; the member's own keys stand at the top."""
         found = self._settings_alone()
-        return found | {"threads": self.threads} if "training" in found and self.makes_model else found
+        if not self.trains:
+            return found
+        from diminuendo.training.device import device_record
+
+        return found | {"threads": self.threads, "device": device_record(found["training"]["device"])}
+
+    @cached_property
+    def trains(self) -> bool:
+        """Whether the stage trains anything."""
+        return self.makes_model and "training" in self._settings_alone()
 
     def _settings_alone(self) -> dict[str, Any]:
-        """``parameters`` without the threads, which are not in the parameter file."""
+        """``parameters`` without the threads and the device, which are not in the parameter file."""
         dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
         own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
         found: dict[str, Any] = {}
@@ -255,7 +264,7 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
         with interruption.exit_on_signal():
             family = current()
             context = StageContext(stage, member, load_params(family.params), family)
-            if "threads" in context.parameters:  # before torch is loaded, which reads it then
+            if context.trains:  # before torch is loaded, which reads it then; `parameters` asks it for the device
                 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
                 # A thread that waits by spinning keeps the processor from the one that it waits for.
                 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

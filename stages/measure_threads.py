@@ -25,7 +25,7 @@ def main() -> None:
     from diminuendo.losses.objective import Objective
     from diminuendo.models.registry import build, record_of
     from diminuendo.parameters import load_params
-    from diminuendo.training.trainer import optimiser_for
+    from diminuendo.training.step import optimiser_for
 
     family = current()
     params = load_params(family.params)

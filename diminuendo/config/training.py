@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,9 @@ class TrainingConfig(Section):
     dev_every: PositiveInt  # epochs between evaluations on dev
     checkpoint_every: PositiveInt  # steps between saved states
     augmentation: AugmentationConfig
+    # The processor unless something else is said: the same bytes again are promised there and nowhere else, since the
+    # gradient of CTC has no deterministic kernel on a GPU. `auto` is CUDA where there is any.
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
     # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
     # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.

@@ -1,4 +1,4 @@
-"""Word and character errors, and how far they can be trusted.
+"""How far word and character errors can be trusted; what they are stands in ``metrics.error_rates``.
 
 Intervals are percentile bootstraps over utterances (Bisani & Ney 2004). Every system is resampled with the same draws,
 so that the difference of two systems is a paired one: what both find hard cancels.
@@ -6,35 +6,15 @@ so that the difference of two systems is a paired one: what both find hard cance
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from diminuendo.metrics.error_rates import ErrorCounts, align_words, count_errors, normalise, rate
+
+__all__ = ["Bootstrap", "ErrorCounts", "Interval", "align_words", "count_errors", "normalise", "rate"]
+
 DRAWS_AT_ONCE = 4_000_000  # indices held in memory while resampling: 32 MB
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorCounts:
-    """Edits that turn references into hypotheses; ``words`` and ``characters`` count the references."""
-
-    substitutions: int
-    deletions: int
-    insertions: int
-    words: int
-    character_substitutions: int
-    character_deletions: int
-    character_insertions: int
-    characters: int
-
-    @property
-    def word_errors(self) -> int:
-        return self.substitutions + self.deletions + self.insertions
-
-    @property
-    def character_errors(self) -> int:
-        return self.character_substitutions + self.character_deletions + self.character_insertions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,66 +23,6 @@ class Interval:
 
     low: float
     high: float
-
-
-def normalise(text: str) -> str:
-    """What is not a difference in what was said: Unicode composition, and how many spaces."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> list[ErrorCounts]:
-    """Counts of each utterance: words by ``align_words``, characters by jiwer; a reference may be empty."""
-    import jiwer
-
-    counts = []
-    for reference, hypothesis in zip(references, hypotheses, strict=True):
-        reference, hypothesis = normalise(reference), normalise(hypothesis)
-        words = reference.split()
-        if reference:
-            characters = jiwer.process_characters(reference, hypothesis)
-            edits = characters.substitutions, characters.deletions, characters.insertions
-        else:
-            edits = 0, 0, len(hypothesis)
-        counts.append(
-            ErrorCounts(
-                *align_words(words, hypothesis.split()),
-                len(words),
-                *edits,
-                characters=len(reference),
-            )
-        )
-    return counts
-
-
-def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
-    """Substitutions, deletions and insertions of the alignment that NIST ``sclite`` takes.
-
-    A substitution costs 4, a deletion or an insertion 3, and among equals a pair of words goes before an insertion,
-    an insertion before a deletion. The smallest number of edits, which is what other tools look for, leaves several
-    alignments to choose from: one deletion and one insertion around a right word, or two wrong words?
-    """
-    if reference == hypothesis:
-        return 0, 0, 0
-    row = [(3 * count, 0, 0, count) for count in range(len(hypothesis) + 1)]  # cost, edits; no reference words yet
-    for deleted, word in enumerate(reference, 1):
-        above, row = row, [(3 * deleted, 0, deleted, 0)]
-        for column, heard in enumerate(hypothesis):
-            best = above[column]
-            if word != heard:
-                best = (best[0] + 4, best[1] + 1, best[2], best[3])
-            left, up = row[column], above[column + 1]
-            if left[0] + 3 < best[0]:
-                best = (left[0] + 3, left[1], left[2], left[3] + 1)
-            if up[0] + 3 < best[0]:
-                best = (up[0] + 3, up[1], up[2] + 1, up[3])
-            row.append(best)
-    return row[-1][1:]
-
-
-def rate(errors: np.ndarray, lengths: np.ndarray) -> float:
-    """Errors per reference word (or character) over all utterances; 0 where nothing was said and nothing heard."""
-    total = int(lengths.sum())
-    return float(errors.sum() / total) if total else float(errors.sum() > 0)
 
 
 class Bootstrap:

@@ -166,6 +166,10 @@ class LogMel(nn.Module):
         self.register_buffer("second", table(second_basis(g)), persistent=False)
         self.register_buffer("filterbank", table(g.filterbank), persistent=False)
 
+    def frames(self, lengths: Tensor) -> Tensor:
+        """Valid frames in so many samples, ``[B] → [B]``, wherever ``lengths`` are."""
+        return self.geometry.frames(lengths)
+
     def power(self, waveform: Tensor) -> Tensor:
         """Power of the factored transform's outputs, ``[B, samples] → [B, K × C, T]``."""
         g = self.geometry
@@ -198,7 +202,7 @@ class LogMel(nn.Module):
             log-mel features ``[B, M, T]``, zero beyond each utterance's end, and valid frames ``[B]``.
         """
         log_mel = torch.log(self.filterbank @ self.power(waveform) + LOG_FLOOR)
-        frames = self.geometry.frames(lengths)
+        frames = self.frames(lengths)
         mask = (torch.arange(log_mel.shape[2], device=log_mel.device) < frames[:, None])[:, None, :].to(log_mel.dtype)
         count = frames[:, None, None].to(log_mel.dtype)
         centred = (log_mel - (log_mel * mask).sum(2, keepdim=True) / count) * mask

@@ -9,7 +9,16 @@ from diminuendo.config.training import AugmentationConfig
 
 
 def spec_augment(features_BMT: Tensor, frames: Tensor, config: AugmentationConfig, rng: np.random.Generator) -> Tensor:
-    """Mask stretches of time and of mel bands with zero, the features' mean (Park et al. 2019)."""
+    """Mask stretches of time and of mel bands with zero, the features' mean.
+
+    ``torchaudio.functional.mask_along_axis_iid`` would do the same with other draws: it takes them from PyTorch's
+    generator and over the padded batch, so that what an utterance loses would depend on its neighbours' lengths and on
+    the device. Here every bit of it comes from ``rng`` and the utterance's own frames.
+
+    Args:
+        features_BMT: ``[B, M, T]``, zero beyond each utterance's end.
+        frames: valid frames ``[B]``, on the host: they decide what is drawn.
+    """
     masked = features_BMT.clone()
     M = masked.shape[1]
     for b, T in enumerate(frames.tolist()):

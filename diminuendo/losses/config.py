@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from diminuendo.config.base import Positive, Section, Weight
+from diminuendo.losses.needs import NEEDS
+from diminuendo.models.knowledge import Knowledge
 
 
 class LossConfig(Section):
-    """Weights of the terms of the loss. With only ``ctc`` above zero no teacher is consulted."""
+    """Weights of the terms of the loss. With only ``ctc`` and ``intermediate`` above zero no teacher is consulted."""
 
     ctc: Weight = 1.0
     intermediate: Weight = 0.0  # CTC on the middle layer's output, through the same projection (Lee & Watanabe 2021)
@@ -16,5 +18,10 @@ class LossConfig(Section):
     sequence: Weight = 0.0  # CTC against the teacher's own transcription (Kim & Rush 2016)
 
     @property
+    def terms(self) -> dict[str, Knowledge]:
+        """The terms that count, in the order in which they are summed, and what each needs of a teacher."""
+        return {key: needs for key, needs in NEEDS.items() if getattr(self, key) > 0}
+
+    @property
     def needs_teacher(self) -> bool:
-        return self.kl > 0 or self.hidden > 0 or self.sequence > 0
+        return any(self.terms.values())

@@ -1,41 +1,46 @@
-"""Connectionist temporal classification (Graves et al. 2006): its loss, and against a teacher's own transcription.
-
-Shapes: ``B`` batch, ``T`` frames, ``V`` vocabulary; index 0 of the vocabulary is the blank.
-"""
+"""The terms of a model that learns from texts alone. What CTC itself is stands with the head that is trained by it."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
+
+from diminuendo.data.batches import Batch
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.needs import NEEDS
+from diminuendo.losses.term import Pair, StudentOutput, TeacherOutput
+from diminuendo.models.ctc import CTCHead
 
 
-class CTCLoss:
-    """Connectionist temporal classification (Graves et al. 2006), per target token."""
+class AgainstText:
+    """The head's own loss against what was said, where somebody wrote it down."""
 
-    def __call__(self, log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
-        if not len(target_lengths):  # nothing has a text
-            return log_probs.sum() * 0
-        total = F.ctc_loss(
-            log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=0, reduction="sum", zero_infinity=True
-        )
-        return total / target_lengths.sum().clamp(min=1)
+    key, paper = "ctc", "Graves et al. 2006"
+    needs = NEEDS[key]
+
+    def __init__(self, head: CTCHead):
+        self.head = head
+
+    @classmethod
+    def between(cls, pair: Pair, config: LossConfig) -> AgainstText:
+        return cls(pair.student.head)
+
+    def of(self, student: StudentOutput, batch: Batch, teacher: TeacherOutput | None) -> Tensor:
+        return self.against_text(student.log_probs, student.frames, batch)
+
+    def against_text(self, log_probs: Tensor, frames: Tensor, batch: Batch) -> Tensor:
+        """The loss of ``[B, T, V]``, of which ``frames`` ``[B]`` are valid; utterances without a text are left out."""
+        if len(batch.target_lengths) != len(frames):
+            known = batch.labelled
+            log_probs, frames = log_probs[known], frames[known]
+        return self.head.loss(log_probs, frames, batch.targets, batch.target_lengths)
 
 
-def greedy_targets(log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """The best path's tokens, concatenated, and their number per utterance ``[B]``."""
-    sequences = []
-    for row, length in zip(log_probs.argmax(dim=-1), lengths):
-        collapsed = torch.unique_consecutive(row[:length])
-        sequences.append(collapsed[collapsed != 0])
-    return torch.cat(sequences), torch.tensor([len(s) for s in sequences], device=log_probs.device)
+class IntermediateText(AgainstText):
+    """The same of the middle layer's output, through the same projection."""
 
+    key, paper = "intermediate", "Lee & Watanabe 2021"
+    needs = NEEDS[key]
 
-class SequenceTargets:
-    """CTC against the teacher's own transcription (Kim & Rush 2016; for CTC: Takashima et al. 2018)."""
-
-    def __init__(self):
-        self.ctc = CTCLoss()
-
-    def __call__(self, student: Tensor, lengths: Tensor, teacher: Tensor, teacher_lengths: Tensor) -> Tensor:
-        return self.ctc(student, lengths, *greedy_targets(teacher, teacher_lengths))
+    def of(self, student: StudentOutput, batch: Batch, teacher: TeacherOutput | None) -> Tensor:
+        middle = student.states[(len(student.states) - 1) // 2]
+        return self.against_text(self.head(middle), student.frames, batch)

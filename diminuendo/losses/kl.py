@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from diminuendo.data.batches import Batch
+from diminuendo.losses.alignment import align_peaks
+from diminuendo.losses.config import LossConfig
+from diminuendo.losses.needs import NEEDS
+from diminuendo.losses.term import Pair, StudentOutput, TeacherOutput
 from diminuendo.models.frames import frame_mask
 
 
 class FrameKL:
-    """Kullback-Leibler divergence from the teacher's frame posteriors (Hinton et al. 2015).
+    """Kullback-Leibler divergence from the teacher's frame posteriors.
 
     Both distributions are softened by ``temperature`` τ; the factor τ² keeps the gradient's size independent of it.
     """
 
+    key, paper = "kl", "Hinton et al. 2015"
+    needs = NEEDS[key]
+
     def __init__(self, temperature: float):
         self.temperature = temperature
 
+    @classmethod
+    def between(cls, pair: Pair, config: LossConfig) -> FrameKL:
+        return cls(config.temperature)
+
+    def of(self, student: StudentOutput, batch: Batch, teacher: TeacherOutput) -> Tensor:
+        T = student.log_probs.shape[1]
+        aligned = align_peaks(teacher.log_probs, teacher.frames, student.frames, T)
+        return self(student.log_probs, aligned, student.lengths)
+
     def __call__(self, student: Tensor, teacher: Tensor, lengths: Tensor) -> Tensor:
-        """Log-probabilities ``[B, T, V]`` of both, at one frame rate."""
+        """Log-probabilities ``[B, T, V]`` of both, at one frame rate, of which ``lengths`` ``[B]`` are valid."""
         soft_student = (student / self.temperature).log_softmax(dim=-1)
         soft_teacher = (teacher / self.temperature).log_softmax(dim=-1)
         divergence = (soft_teacher.exp() * (soft_teacher - soft_student)).sum(dim=-1)

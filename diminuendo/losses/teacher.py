@@ -7,7 +7,6 @@ first alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,18 +16,10 @@ from torch import Tensor
 
 from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
 from diminuendo.data.batches import Batch
+from diminuendo.losses.term import TeacherOutput
 from diminuendo.models.model import SpeechModel
 
 ASKED_AGAIN = "the teacher is asked again"
-
-
-@dataclass(frozen=True)
-class TeacherOutput:
-    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``."""
-
-    log_probs: Tensor
-    lengths: Tensor
-    states: dict[int, Tensor]
 
 
 class Teaching:
@@ -59,9 +50,10 @@ class Teaching:
             stored = {name: tensor.contiguous().cpu() for name, tensor in stored.items()}
             self.kept.mkdir(parents=True, exist_ok=True)
             write_sealed(path, save(stored))
-        here = {name: tensor.to(batch.waveform.device) for name, tensor in stored.items()}
-        states = {layer: here[f"states.{layer}"].float() for layer in self.layers}
-        return TeacherOutput(here["log_probs"].float(), here["lengths"], states)
+        device = batch.waveform.device
+        states = {layer: stored[f"states.{layer}"].to(device).float() for layer in self.layers}
+        # The lengths stay on the host, where whoever brings the frames to another rate reads them.
+        return TeacherOutput(stored["log_probs"].to(device).float(), stored["lengths"], states)
 
     def _read(self, path: Path, B: int) -> dict[str, Tensor] | None:
         """What was said of ``B`` utterances; None if it is not there, damaged or of something else."""

@@ -11,11 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diminuendo.models.knowledge import Knowledge
+
 BLANK = 0
 
 
 def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """The loss per target token, a scalar.
+
+    PyTorch reads both lengths on the host: from a GPU they would be fetched, which waits for all that it was told.
 
     Args:
         log_probs: ``[B, T, V]``, with ``lengths`` ``[B]`` valid frames.
@@ -23,19 +27,22 @@ def ctc_loss(log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths
     """
     if not len(target_lengths):  # nothing has a text
         return log_probs.sum() * 0
-    total = F.ctc_loss(
-        log_probs.transpose(0, 1), targets, lengths, target_lengths, blank=BLANK, reduction="sum", zero_infinity=True
-    )
+    frames_first = log_probs.transpose(0, 1)
+    targets = targets.to(log_probs.device)
+    total = F.ctc_loss(frames_first, targets, lengths, target_lengths, blank=BLANK, reduction="sum", zero_infinity=True)
     return total / target_lengths.sum().clamp(min=1)
 
 
 def greedy_tokens(log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens of the best path through ``[B, T, V]``, concatenated, and their number per utterance ``[B]``."""
+    """Tokens of the best path through ``[B, T, V]``, concatenated, and their number per utterance ``[B]``.
+
+    Both are on the host, to which the paths come in one transfer: how many tokens they have decides the shapes.
+    """
     sequences = []
-    for row, length in zip(log_probs.argmax(dim=-1), lengths):
+    for row, length in zip(log_probs.argmax(dim=-1).cpu(), lengths.tolist()):
         collapsed = torch.unique_consecutive(row[:length])
         sequences.append(collapsed[collapsed != BLANK])
-    return torch.cat(sequences), torch.tensor([len(s) for s in sequences], device=log_probs.device)
+    return torch.cat(sequences), torch.tensor([len(s) for s in sequences])
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class CTCHead:
 
     projection: nn.Module  # the model's output layer
     outputs: tuple[str, str] = ("log_probs", "lengths")  # of its ONNX file
+    gives: Knowledge = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT
 
     def __call__(self, states_BTD: Tensor) -> Tensor:
         """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""

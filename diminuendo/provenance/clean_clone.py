@@ -23,7 +23,8 @@ LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
 _FOLDERS = ("path", "collected")  # keys of ``data``: locations, which no record holds
-_REPEATED = ("seed", "frontend", "training", "threads")  # what is outside a member's own section
+_OF_THE_MACHINE = ("threads", "device")  # that trained it; no parameter file says them
+_REPEATED = ("seed", "frontend", "training", *_OF_THE_MACHINE)  # what is outside a member's own section
 
 # Run with the clone's own code: prints the parameters that its stages would record, for each parameter file.
 _PARAMETERS = """
@@ -211,8 +212,8 @@ class CleanClone:
 
 
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Without the threads, which belong to the machine and not to the file."""
-    return {key: value for key, value in parameters.items() if key != "threads"}
+    """Without the keys that belong to the machine and not to the file."""
+    return {key: value for key, value in parameters.items() if key not in _OF_THE_MACHINE}
 
 
 def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corpus]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class Outcome:
     Attributes:
         first: the first ancestor that differs (``corpus``, or a model's name), if the model does.
         difference: how far apart the files are; None if they are equal or the original cannot be found.
+        not_promised: why other bytes may come out here, for each model of the ancestry where that is so.
     """
 
     model: Model
@@ -43,6 +44,7 @@ class Outcome:
     first: str | None = None
     difference: Difference | None = None
     made_with: tuple[tuple[str, str], ...] = ()
+    not_promised: tuple[str, ...] = ()
 
     @property
     def is_same(self) -> bool:
@@ -53,6 +55,7 @@ class Outcome:
         if self.is_same:
             return f"{name}  the same bytes again, from commit {self.commit[:12]}"
         lines = [f"{name}  differs: now {self.digest[:12]}, from commit {self.commit[:12]}"]
+        lines += [f"the same bytes are not promised: {reason}" for reason in self.not_promised]
         if self.first and self.first != self.model.name:
             lines.append(f"what differed first: {self.first}")
         lines.append(str(self.difference) if self.difference else "the file itself is not at hand to be compared with")
@@ -71,6 +74,7 @@ class Outcome:
             "differed_first": self.first,
             "difference": asdict(self.difference) if self.difference else None,
             "made_with": dict(self.made_with),
+            "not_promised": list(self.not_promised),
         }
 
 
@@ -99,16 +103,34 @@ def reproduce(
         raise UserError(f"no file at hand says how {', '.join(unknown)} was made")
     runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
+    promised = {model.digest: reasons_against(model) for model in models}
+    for reason in dict.fromkeys(reason for reasons in promised.values() for reason in reasons):
+        say(f"note: the same bytes are not promised: {reason}")
     for own in together(models):
         commits = with_raw_data(commits_of(own, places, runs, say), own[0].corpus, places, runs, given, say)
         clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
         chain = {m.digest: m for model in own for m in model.chain()}
         for made in chain.values():
             clone.build(stage_of(made), made.record["parameters"].get("threads"))
-        outcomes += [_compare(model, clone.commit, clone.root, places, runs.get(model.digest)) for model in own]
+        for model in own:
+            found = _compare(model, clone.commit, clone.root, places, runs.get(model.digest))
+            outcomes.append(replace(found, not_promised=promised[model.digest]))
         if not keep:
             shutil.rmtree(place)
     return outcomes
+
+
+def reasons_against(model: Model) -> tuple[str, ...]:
+    """Why this machine may give other bytes, for each model of the ancestry where its record says so."""
+    recorded = {m.name: m.record["parameters"].get("device") for m in model.chain() if m.record}
+    recorded = {name: device for name, device in recorded.items() if device}
+    if not recorded:  # trained nowhere, or before the device was part of the record
+        return ()
+    from diminuendo.training.device import device_record, not_promised
+
+    here = device_record("cpu")
+    found = {name: not_promised(device, here) for name, device in recorded.items()}
+    return tuple(f"{name} was {reason}" for name, reason in found.items() if reason)
 
 
 def together(models: list[Model]) -> list[list[Model]]:

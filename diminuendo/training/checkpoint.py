@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from diminuendo.core.sealed import read_sealed, sealed_file, tell_unusable
 
@@ -17,26 +16,6 @@ CHECKPOINT = "training.pt"
 BEGINS_ANEW = "training begins anew"
 # What PyTorch raises for a state of other names, shapes or types than are asked for.
 MISFITS = (KeyError, ValueError, TypeError, AttributeError, RuntimeError, EOFError, pickle.UnpicklingError)
-
-
-class MovingAverage:
-    """Exponential moving average of a model's weights (Polyak & Juditsky 1992); buffers are taken as they are.
-
-    The decay grows from 0 towards its limit, so that the random start is soon forgotten.
-    """
-
-    def __init__(self, model: nn.Module, decay: float):
-        self.decay, self.model = decay, copy.deepcopy(model).eval()
-        self._ours = list(self.model.parameters())
-        for parameter in self._ours:
-            parameter.requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._ours, list(model.parameters()), 1 - decay)
-        for mine, other in zip(self.model.buffers(), model.buffers()):
-            mine.copy_(other)
 
 
 @dataclass
@@ -75,7 +54,7 @@ def load_checkpoint(folder: Path, **parts) -> Progress:
             if isinstance(part, torch.optim.Optimizer):
                 _check_moments(part)
         if progress.best is not None:
-            _check_best(progress.best, parts["average"].state_dict())
+            _check_best(progress.best, parts["model"].state_dict())
     except MISFITS as error:
         for name, part in parts.items():  # some may be filled, wholly or in part
             part.load_state_dict(fresh[name])

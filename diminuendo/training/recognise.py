@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
 from diminuendo.data.text import Tokenizer
-from diminuendo.losses.ctc import greedy_targets
+from diminuendo.metrics.error_rates import word_error_rate
 from diminuendo.models.model import SpeechModel
 
 
@@ -24,7 +24,7 @@ def transcribe_batches(
     references, hypotheses = [], []
     with parametrize.cached():  # weights on a grid are rounded once, not for every batch
         for batch in batches:
-            tokens, counts = greedy_targets(*model(batch.waveform.to(device), batch.lengths.to(device)))
+            tokens, counts = model.head.greedy(*model(batch.waveform.to(device), batch.lengths.to(device)))
             hypotheses += [tokenizer.decode(ids.tolist()) for ids in tokens.split(counts.tolist())]
             references += [tokenizer.decode(ids.tolist()) for ids in batch.targets.split(batch.target_lengths.tolist())]
     model.train(was_training)
@@ -32,8 +32,5 @@ def transcribe_batches(
 
 
 def dev_word_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer: Tokenizer) -> float:
-    """Word errors over reference words, with the best path."""
-    import jiwer
-
-    references, hypotheses = transcribe_batches(model, batches, tokenizer)
-    return jiwer.wer(references, hypotheses)
+    """Word errors over reference words, with the best path, counted as in the evaluation."""
+    return word_error_rate(*transcribe_batches(model, batches, tokenizer))

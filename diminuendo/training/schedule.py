@@ -15,7 +15,8 @@ from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.model import SpeechModel
-from diminuendo.training.trainer import Hooks, Tracker, train
+from diminuendo.training.step import Hooks
+from diminuendo.training.trainer import Tracker, train
 
 Rows = list[dict[str, Any]]
 
@@ -45,6 +46,7 @@ class Schedule:
 
     Attributes:
         teacher: what the terms of ``losses`` other than ``ctc`` follow.
+        layer_map: the teacher's layer, from 0, for every layer of the model; None: evenly spread.
         decided: figures for ``summary.json`` that were decided beforehand and that the training follows, beyond what
             parameters and inputs say: earlier weights are taken over only where these are the same.
         figures: other figures for ``summary.json`` that are known beforehand.
@@ -54,6 +56,7 @@ class Schedule:
     phases: tuple[Phase, ...]
     losses: LossConfig
     teacher: SpeechModel | None = None
+    layer_map: tuple[int, ...] | None = None
     decided: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -90,6 +93,7 @@ def run(
             seed=phase.seed,
             work=folder,
             teacher=schedule.teacher,
+            layer_map=schedule.layer_map,
             tracker=Later(tracker, last_of(history)[0]) if tracker else None,
             hooks=phase.hooks(model) if phase.hooks else Hooks(),
             keep=phase.keep,

@@ -1,12 +1,18 @@
+import dataclasses
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import collate
 from diminuendo.losses.config import LossConfig
-from diminuendo.losses.ctc import CTCLoss
 from diminuendo.losses.objective import Objective
+from diminuendo.models.ctc import ctc_loss
+from diminuendo.models.knowledge import Knowledge
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 
@@ -38,7 +44,7 @@ def test_terms_of_weight_0_are_not_computed_and_need_no_teacher():
 def test_ctc_is_against_the_text():
     student, spoken = tiny_model(), batch()
     log_probs, lengths = student(spoken.waveform, spoken.lengths)
-    expected = CTCLoss()(log_probs, lengths, torch.tensor([2, 3, 4]), torch.tensor([2, 1]))
+    expected = ctc_loss(log_probs, lengths, torch.tensor([2, 3, 4]), torch.tensor([2, 1]))
     assert judge(LossConfig(), student)[1]["ctc"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -68,13 +74,90 @@ def test_the_teacher_learns_nothing_and_is_not_in_the_state():
 
 
 def test_terms_without_a_teacher_are_refused():
-    with pytest.raises(UserError, match="need a teacher"):
-        Objective(LossConfig(kl=1.0), tiny_model(), None)
+    with pytest.raises(UserError, match="kl and hidden above 0, and there is no teacher"):
+        Objective(LossConfig(kl=1.0, hidden=1.0), tiny_model(), None)
 
 
 def test_a_teacher_of_other_tokens_is_refused():
     with pytest.raises(UserError, match="different vocabularies"):
         Objective(LossConfig(kl=1.0), tiny_model(), tiny_model(vocabulary=9))
+
+
+def test_states_of_a_teacher_of_other_tokens_can_be_followed():
+    _, terms = judge(LossConfig(hidden=1.0), tiny_model(), tiny_model(vocabulary=9))
+    assert terms["hidden"] > 0
+
+
+def test_a_teacher_that_has_no_states_to_show_is_refused(monkeypatch):
+    teacher = tiny_model(seed=1)
+    head = dataclasses.replace(teacher.head, gives=Knowledge.TEXT)
+    monkeypatch.setattr(type(teacher), "head", property(lambda _: head))
+    with pytest.raises(UserError, match="losses: hidden needs states of the teacher, which gives text; set hidden: 0"):
+        Objective(LossConfig(hidden=1.0), tiny_model(), teacher)
+
+
+def followed(student, teacher, **keys):
+    """The layers of the teacher that the hidden-state loss depends on, found by changing their states."""
+    spoken, config = batch(), LossConfig(ctc=0.0, hidden=1.0)
+    features, frames = student.frontend(spoken.waveform, spoken.lengths)
+    output = student.encode(features, frames)
+    objective = Objective(config, student, teacher, **keys)
+    whole = objective(output, features, frames, spoken)[0].item()
+    found, encode = [], teacher.encode
+    for layer in range(len(teacher.layers)):
+
+        def changed(*given, layer=layer):
+            log_probs, lengths, states = encode(*given)
+            states[layer] = states[layer].roll(1, dims=2)
+            return log_probs, lengths, states
+
+        teacher.encode = changed
+        if objective(output, features, frames, spoken)[0].item() != whole:
+            found.append(layer)
+        teacher.encode = encode
+    return found
+
+
+@pytest.mark.parametrize(("chosen", "layers"), [(None, [0, 2, 5]), ((0, 1, 2), [0, 1, 2]), ((4, 1, 1), [1, 4])])
+def test_a_layer_follows_the_layer_that_it_starts_from(chosen, layers):
+    student, teacher = tiny_model(3), tiny_model(6, seed=1)
+    assert followed(student, teacher, layer_map=chosen) == layers
+    initialise_from_teacher(student, teacher, chosen)
+    started = {
+        i
+        for i, layer in enumerate(teacher.layers)
+        for ours in student.layers
+        if torch.equal(ours.attention.query.weight, layer.attention.query.weight)
+    }
+    assert sorted(started) == layers
+
+
+def test_a_map_that_the_teacher_does_not_have_is_refused():
+    with pytest.raises(UserError, match=r"losses: teacher_layers: \[0, 4\].*from 0 to 3 for every layer"):
+        Objective(LossConfig(hidden=1.0), tiny_model(2), tiny_model(4), layer_map=[0, 4])
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from diminuendo.losses.config import LossConfig
+from diminuendo.training.trainer import train
+from tests.factories.models import ToneCorpus, tiny_model, tiny_training
+
+losses = LossConfig(ctc=1.0, intermediate=0.3)
+train(tiny_model(), ToneCorpus(), tiny_training(epochs=1), losses, seed=7, work=Path(sys.argv[1]))
+print(*sys.modules)
+"""
+
+
+def test_a_teacher_trains_without_anything_of_distillation(tmp_path):
+    done = subprocess.run([sys.executable, "-c", ALONE, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert {"diminuendo.losses.ctc", "diminuendo.losses.objective"} <= loaded
+    taught = ("kl", "hidden", "sequence", "teacher", "alignment")
+    assert not loaded & {f"diminuendo.losses.{name}" for name in taught}
+    assert not [name for name in loaded if name.startswith("diminuendo.compression")]
 
 
 def test_text_is_asked_for_where_there_is_one_and_the_teacher_everywhere():
@@ -87,10 +170,10 @@ def test_text_is_asked_for_where_there_is_one_and_the_teacher_everywhere():
     _, terms = Objective(config, student, teacher)(output, features, frames, half)
     _, both = Objective(config, student, teacher)(output, features, frames, spoken)
     log_probs, lengths, states = output
-    expected = CTCLoss()(log_probs[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
+    expected = ctc_loss(log_probs[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
     assert terms["ctc"].item() == pytest.approx(expected.item(), rel=1e-5)
     middle = student.out(states[0]).log_softmax(-1)
-    expected = CTCLoss()(middle[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
+    expected = ctc_loss(middle[1:], lengths[1:], torch.tensor([4]), torch.tensor([1]))
     assert terms["intermediate"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert terms["kl"].item() == both["kl"].item()
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from diminuendo.artifact import lineage
@@ -87,16 +88,46 @@ def test_a_corpus_that_was_edited_does_not_get_into_a_record(place, capsys):
     assert "corpus.json: does not match its own digest" in capsys.readouterr().err
 
 
-def test_a_training_notes_its_threads_and_what_trains_nothing_does_not(place, monkeypatch):
+def test_a_training_notes_its_threads_and_its_device_and_what_trains_nothing_does_not(place, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
     monkeypatch.setenv("MKL_NUM_THREADS", "7")
     with stage_context("distill", "student") as r:
         assert r.parameters["threads"] == 3
+        capability = torch.backends.cpu.get_cpu_capability()
+        device = {"type": "cpu", "precision": "float32", "capability": capability, "reproducible": True}
+        assert r.parameters["device"] == device == r.lineage()["parameters"]["device"]
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "3"
         fill(r)
     with stage_context("quantize", "student-int8") as r:
-        assert not {"threads", "training", "losses"} & set(r.parameters)
+        assert not {"threads", "device", "training", "losses"} & set(r.parameters)
         fill(r)
+
+
+BEFORE_TORCH = """
+import os, sys
+from stages.context import stage_context
+
+with stage_context("distill", "student") as r:
+    print(r.parameters["threads"], os.environ["OMP_NUM_THREADS"], sys.modules["torch"].get_num_threads())
+    (r.out / "model.onnx").write_bytes(b"onnx")
+"""
+
+
+def test_torch_is_loaded_after_the_number_of_threads_is_set(place):
+    """It reads the number once, and the record of the device asks torch."""
+    env = environment(PYTHONPATH=str(ROOT), DIMINUENDO_TRACKING="off")
+    env.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run([sys.executable, "-c", BEFORE_TORCH], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "1", "1"], done.stderr
+
+
+def test_a_gpu_that_is_not_there_ends_the_stage_before_it_begins(place, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    edit_params(lambda p: p["training"].update(device="cuda"))
+    with pytest.raises(SystemExit) as ended, stage_context("distill", "student"):
+        pytest.fail("it began")
+    assert ended.value.code == USER_ERROR
+    assert "error: distill@student: training.device: cuda, and PyTorch finds none here" in capsys.readouterr().err
 
 
 def test_a_report_is_not_made_of_a_damaged_evaluation(place, capsys):

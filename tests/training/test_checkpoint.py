@@ -10,7 +10,8 @@ import torch
 from diminuendo.core.sealed import SEAL_BYTES, read_sealed, sealed_file
 from diminuendo.losses.config import LossConfig
 from diminuendo.training.checkpoint import CHECKPOINT, Progress, load_checkpoint, save_checkpoint
-from diminuendo.training.trainer import Hooks, optimiser_for, train
+from diminuendo.training.step import Hooks, optimiser_for
+from diminuendo.training.trainer import train
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_model, tiny_training
 
 

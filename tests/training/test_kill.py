@@ -12,7 +12,7 @@ from tests.factories.models import ToneCorpus, digest_of_weights, tiny_model, ti
 TRAIN = """
 import os, signal, sys
 from pathlib import Path
-from diminuendo.config.training import LossConfig
+from diminuendo.losses.config import LossConfig
 from diminuendo.training.trainer import Hooks, train
 from tests.factories.models import ToneCorpus, tiny_model, tiny_training
 

@@ -8,7 +8,8 @@ import torch
 from diminuendo.core.errors import UserError
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.training.trainer import Hooks, learning_rate_at, optimiser_for, train
+from diminuendo.training.step import Hooks, learning_rate_at, optimiser_for
+from diminuendo.training.trainer import train
 from tests.factories.models import (
     NO_AUGMENTATION,
     ToneCorpus,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diminuendo.core.errors import UserError
+from diminuendo.models.layer_map import layer_map
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure, UnitGroup
 from diminuendo.models.surgery import (
@@ -26,13 +26,6 @@ from diminuendo.models.surgery import (
 )
 
 
-def layer_map(student_layers: int, teacher_layers: int) -> list[int]:
-    """Teacher layer for every student layer: evenly spread, the first from the first and the last from the last."""
-    if student_layers == 1:
-        return [teacher_layers - 1]
-    return [round(i * (teacher_layers - 1) / (student_layers - 1)) for i in range(student_layers)]
-
-
 @torch.no_grad()
 def initialise_from_teacher(
     student: SpeechModel, teacher: SpeechModel, layers: Sequence[int] | None = None
@@ -45,18 +38,13 @@ def initialise_from_teacher(
     another width: its rotation pairs other rows.
 
     Args:
-        layers: the teacher's layer, from 0, for every layer of the student; :func:`layer_map` if there are none.
+        layers: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
     Raises:
         UserError: not one for every layer of the student, or the teacher does not have them.
     """
     theirs, ours = teacher.structure(), student.structure()
     count, available = len(ours.layers), len(theirs.layers)
-    mapping = layer_map(count, available) if layers is None else list(layers)
-    if len(mapping) != count or max(mapping) >= available:
-        raise UserError(
-            f"teacher_layers: {mapping} for a student of {count} layers and a teacher of "
-            f"{available}; give one index from 0 to {available - 1} for every layer of the student"
-        )
+    mapping = layer_map(count, available, layers)
     whole = teacher.state_dict()
     source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in theirs.layers))}
     for index, taken in enumerate(mapping):

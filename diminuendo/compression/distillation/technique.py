@@ -19,4 +19,6 @@ def schedule(job: Job) -> Schedule:
     if settings.initialise == "teacher":
         filled = initialise_from_teacher(student, teacher, settings.teacher_layers)
     figures = {"initialised_tensors": len(filled), "tensors": len(student.state_dict())}
-    return Schedule(student, (Phase(job.training, job.seed),), settings.losses, teacher, figures=figures)
+    return Schedule(
+        student, (Phase(job.training, job.seed),), settings.losses, teacher, settings.teacher_layers, figures=figures
+    )

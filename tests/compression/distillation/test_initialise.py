@@ -1,17 +1,9 @@
 import pytest
 import torch
 
-from diminuendo.compression.distillation.initialise import initialise_from_teacher, layer_map
+from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.core.errors import UserError
 from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher", "layers"),
-    [(3, 6, [0, 2, 5]), (1, 4, [3]), (4, 4, [0, 1, 2, 3]), (2, 2, [0, 1]), (3, 2, [0, 0, 1])],
-)
-def test_layers_are_spread_from_the_first_to_the_last(student, teacher, layers):
-    assert layer_map(student, teacher) == layers
 
 
 def test_a_student_of_the_same_shape_becomes_its_teacher():

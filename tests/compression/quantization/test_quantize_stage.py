@@ -52,12 +52,12 @@ KILLED = """
 import os, signal, sys
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.sensitivity import Posteriors
-from diminuendo.training.checkpoint import MovingAverage
+from diminuendo.training.average import MovingAverage
 from stages import member
 
 aware.KEPT_STEPS = int(sys.argv.pop())  # searches on either side of the kill
 place, at = sys.argv.pop().split(":")
-kind, name = {"sweep": (Posteriors, "divergence"), "training": (MovingAverage, "update")}[place]
+kind, name = {"sweep": (Posteriors, "divergence"), "training": (MovingAverage, "update_parameters")}[place]
 calls, whole = [], getattr(kind, name)
 
 def counted(*given):

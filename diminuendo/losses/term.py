@@ -1,0 +1,81 @@
+"""What the terms of a loss have in common, and what they are given.
+
+Shapes: ``B`` batch, ``T`` frames, ``V`` vocabulary, ``D`` width of the student, ``W`` of the teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Protocol, Self
+
+from torch import Tensor
+
+from diminuendo.data.batches import Batch
+from diminuendo.losses.config import LossConfig
+from diminuendo.models.knowledge import Knowledge
+from diminuendo.models.model import SpeechModel
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+
+    log_probs: Tensor
+    lengths: Tensor
+    states: list[Tensor]
+
+    @cached_property
+    def frames(self) -> Tensor:
+        """``lengths`` on the host; fetched from a GPU once for all terms, since that waits for the forward pass."""
+        return self.lengths.cpu()
+
+
+@dataclass(frozen=True)
+class TeacherOutput:
+    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``."""
+
+    log_probs: Tensor
+    lengths: Tensor
+    states: dict[int, Tensor]
+
+    @cached_property
+    def frames(self) -> Tensor:
+        """``lengths`` on the host, fetched once."""
+        return self.lengths.cpu()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Who learns from whom.
+
+    Attributes:
+        teacher: None where no term needs one.
+        layers: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
+    """
+
+    student: SpeechModel
+    teacher: SpeechModel | None = None
+    layers: Sequence[int] | None = None
+
+
+class Term(Protocol):
+    """One term of a loss.
+
+    Attributes:
+        key: of its weight in ``losses``.
+        needs: what it must hear of a teacher, as ``losses.needs`` says.
+        paper: where it comes from.
+    """
+
+    key: ClassVar[str]
+    needs: ClassVar[Knowledge]
+    paper: ClassVar[str]
+
+    @classmethod
+    def between(cls, pair: Pair, config: LossConfig) -> Self:
+        """The term for these two models."""
+
+    def of(self, student: StudentOutput, batch: Batch, teacher: TeacherOutput | None) -> Tensor:
+        """Its value for a batch, a scalar. ``teacher`` is there if the term needs anything of it."""

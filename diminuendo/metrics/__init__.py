@@ -1,0 +1,1 @@
+"""What recognition is measured by. Nothing here imports torch."""

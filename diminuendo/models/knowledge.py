@@ -1,0 +1,27 @@
+"""What a model can tell a student that learns from it. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from enum import Flag, auto
+
+
+class Knowledge(Flag):
+    """What a head says of an utterance, beside the text (Gou et al. 2021 sort distillation by it).
+
+    A term of a loss needs some of it, a teacher's head gives some of it; a pair that does not match is refused before
+    anything runs.
+    """
+
+    NOTHING = 0
+    FRAME_POSTERIORS = auto()  # a distribution over tokens for every frame
+    STATES = auto()  # the output of every layer of the encoder
+    TOKENS = auto()  # its own transcription, in the tokens of its vocabulary
+    TEXT = auto()  # its own transcription, in letters alone
+
+    @property
+    def is_in_tokens(self) -> bool:
+        """Whether any of it means something only to a student that has the same tokens."""
+        return bool(self & (Knowledge.FRAME_POSTERIORS | Knowledge.TOKENS))
+
+    def __str__(self) -> str:
+        return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"

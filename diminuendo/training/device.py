@@ -1,0 +1,93 @@
+"""Where a training computes, and how far its bytes can be promised.
+
+Trainings are pure functions of their inputs on a processor: of one vector capability, with one number of threads, the
+same bytes come out. On a GPU they do not: CTC's gradient has no deterministic kernel there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from diminuendo.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISION = "float32"
+# What cuBLAS needs in order to add in one order: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+def choose_device(stated: str) -> torch.device:
+    """The device that ``training.device`` means here: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is any.
+
+    Raises:
+        UserError: ``cuda``, and PyTorch finds none.
+    """
+    import torch
+
+    if stated == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if stated == "cuda":
+        built = "this PyTorch is built without CUDA" if torch.version.cuda is None else "no GPU answers"
+        raise UserError(f"training.device: cuda, and PyTorch finds none here ({built}); set cpu or auto")
+    return torch.device("cpu")
+
+
+def device_record(stated: str) -> dict[str, Any]:
+    """What a record says of the device: ``type``, ``precision``, the processor's ``capability``, ``reproducible``.
+
+    It loads torch, so the number of threads must be set before.
+
+    Raises:
+        UserError: as :func:`choose_device`.
+    """
+    import torch
+
+    kind = choose_device(stated).type
+    record = {"type": kind, "precision": PRECISION, "capability": torch.backends.cpu.get_cpu_capability()}
+    return {**record, "reproducible": kind == "cpu"}
+
+
+def not_promised(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """Why a training of this ``device_record`` may give other bytes here, in words that follow "it was"; None: it
+    gives the same.
+
+    Args:
+        here: the record of this machine's processor, on which everything that is reproducible was trained.
+    """
+    if not recorded.get("reproducible"):
+        return f"trained on {recorded.get('type')}, where CTC's gradient is not deterministic"
+    for key, what in (("precision", "precision"), ("capability", "vector capability")):
+        if recorded.get(key) != here.get(key):
+            return f"trained with {what} {recorded.get(key)}, and here it is {here.get(key)}: sums round differently"
+    return None
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Deterministic kernels wherever PyTorch has them, full float32, on a GPU; a processor needs nothing of this.
+
+    What has none (CTC's gradient) is warned of by PyTorch and computed all the same.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    import torch
+
+    os.environ.setdefault(WORKSPACE, ":4096:8")  # before the first product there
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    flags = cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = False, True, False, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32 = flags

@@ -1,0 +1,74 @@
+import os
+
+import pytest
+import torch
+
+from diminuendo.core.errors import UserError
+from diminuendo.training.device import WORKSPACE, choose_device, deterministic, device_record, not_promised
+
+
+@pytest.mark.parametrize(
+    ("stated", "there", "device"),
+    [
+        ("cpu", True, "cpu"),
+        ("cpu", False, "cpu"),
+        ("auto", True, "cuda"),
+        ("auto", False, "cpu"),
+        ("cuda", True, "cuda"),
+    ],
+)
+def test_a_gpu_is_taken_only_where_it_is_asked_for(monkeypatch, stated, there, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert choose_device(stated).type == device
+
+
+def test_a_gpu_that_is_not_there_is_one_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"training\.device: cuda, and PyTorch finds none here .*set cpu or auto"):
+        device_record("cuda")
+
+
+def test_the_record_says_what_computed_and_whether_it_can_be_had_again(monkeypatch):
+    capability = torch.backends.cpu.get_cpu_capability()
+    here = {"type": "cpu", "precision": "float32", "capability": capability, "reproducible": True}
+    assert device_record("cpu") == here
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_record("auto") == {**here, "type": "cuda", "reproducible": False}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"type": "cuda", "reproducible": False}, "trained on cuda, where CTC's gradient is not deterministic"),
+        ({"capability": "AVX2"}, "trained with vector capability AVX2, and here it is AVX512"),
+        ({"precision": "bfloat16"}, "trained with precision bfloat16, and here it is float32"),
+    ],
+)
+def test_where_the_bytes_are_not_promised(change, said):
+    here = {"type": "cpu", "precision": "float32", "capability": "AVX512", "reproducible": True}
+    found = not_promised({**here, **change}, here)
+    assert found is None if said is None else said in found
+
+
+def switches():
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    return *deterministic, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32
+
+
+def test_a_gpu_computes_in_one_order_and_in_full_precision_while_it_trains(monkeypatch):
+    monkeypatch.delenv(WORKSPACE, raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    torch.backends.cuda.matmul.allow_tf32 = True  # which no monkeypatch can take back
+    before = switches()
+    try:
+        with pytest.raises(KeyboardInterrupt), deterministic(torch.device("cuda")):
+            assert switches() == (True, True, False, True, False, False)
+            assert os.environ[WORKSPACE] == ":4096:8"
+            raise KeyboardInterrupt
+        assert switches() == before
+        with deterministic(torch.device("cpu")):
+            assert switches() == before
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
