@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 
@@ -41,7 +40,8 @@ class Job:
     Attributes:
         settings: its own section, the technique's ``Config``.
         training: the shared training settings with its own keys over them; None where nothing is trained.
-        frontend: of the family.
+        shared: the sections that all members share, of those that ``dvc.yaml`` declares for the technique's stage, such
+            as ``frontend``: what is not declared there would change without the stage being run.
         parent: folder of the member named ``from``, checked.
         teacher: folder of the member that teaches it, see ``Member.taught_by``.
         work: folder for checkpoints and what took long to measure; there again after a kill.
@@ -52,7 +52,7 @@ class Job:
     name: str
     settings: Any
     training: TrainingConfig | None
-    frontend: FrontendConfig
+    shared: Mapping[str, Any]
     seed: int
     parent: Path
     teacher: Path | None
