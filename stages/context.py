@@ -86,12 +86,6 @@ class StageContext:
         """The member's own section, e.g. a ``DistillConfig``."""
         return self.params.members[self.name][1]
 
-    def section(self, name: str) -> Any:
-        """A section of the parameters that ``dvc.yaml`` declares for this stage: an edit of another would go unseen."""
-        if name not in (known := declared(self.stage, self.member).params):
-            raise LookupError(f"dvc.yaml declares {', '.join(known)} for {self.stage}; add {name} to its params")
-        return getattr(self.params, name)
-
     @cached_property
     def corpus(self) -> PreparedCorpus:
         """The prepared corpus, every file checked against its digest."""

@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 from stages.context import StageContext, stage_context
+from stages.declared import declared
 from stages.making import make
 
 
@@ -26,11 +27,12 @@ def _job_of(context: StageContext):
     from diminuendo.compression.technique import Job
 
     settings, params = context.settings, context.params
+    declared_sections = (key for key in declared(context.stage, context.name).params if "." not in key)
     return Job(
         name=context.name,
         settings=settings,
         training=params.training_of(context.name) if settings.trains else None,
-        section=context.section,
+        shared={key: getattr(params, key) for key in declared_sections},
         seed=params.seed,
         parent=context.parent,
         teacher=context.teacher,

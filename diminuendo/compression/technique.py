@@ -41,7 +41,8 @@ class Job:
     Attributes:
         settings: its own section, the technique's ``Config``.
         training: the shared training settings with its own keys over them; None where nothing is trained.
-        section: gives a section of ``params.yaml`` beside its own by name, if ``dvc.yaml`` declares it for the stage.
+        shared: the sections that all members share, of those that ``dvc.yaml`` declares for the technique's stage, such
+            as ``frontend``: what is not declared there would change without the stage being run.
         parent: folder of the member named ``from``, checked.
         teacher: folder of the member that teaches it, see ``Member.taught_by``.
         work: folder for checkpoints and what took long to measure; there again after a kill.
@@ -52,7 +53,7 @@ class Job:
     name: str
     settings: Any
     training: TrainingConfig | None
-    section: Callable[[str], Any]
+    shared: Mapping[str, Any]
     seed: int
     parent: Path
     teacher: Path | None

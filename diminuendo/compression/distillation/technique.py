@@ -14,7 +14,8 @@ def schedule(job: Job) -> Schedule:
     corpus, settings = job.corpus, job.settings
     teacher = job.parent_model()
     torch.manual_seed(job.seed)
-    student = build(record_of(settings.architecture, job.section("frontend"), corpus.sample_rate, len(corpus.tokens)))
+    record = record_of(settings.architecture, job.shared["frontend"], corpus.sample_rate, len(corpus.tokens))
+    student = build(record)
     filled = []
     if settings.initialise == "teacher":
         filled = initialise_from_teacher(student, teacher, settings.teacher_layers)
