@@ -25,4 +25,6 @@ def schedule(job: Job) -> Schedule | None:
         figures = {f"{key}_untrained" if key.startswith("kl") else key: value for key, value in found.items()}
     teacher, model = job.teacher_model(), job.parent_model()
     put_on_grid(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
-    return Schedule(model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided, figures)
+    return Schedule(
+        model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided=decided, figures=figures
+    )
