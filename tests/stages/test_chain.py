@@ -15,7 +15,10 @@ from diminuendo.core.files import sha256_of
 from diminuendo.export.check import check_parity
 from diminuendo.export.write import export_model
 from diminuendo.models.store import load_model, save_model
+from diminuendo.training import schedule
+from stages import context
 from stages import member as stage
+from stages.making import SAME
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
 
@@ -144,3 +147,19 @@ def test_the_curves_of_all_rounds_are_one(family):
     epochs = [float(row.split(",")[1]) for row in rows[1:]]
     assert steps == sorted(steps) and epochs == sorted(epochs)
     assert epochs[-1] == 3.0  # one between the rounds, then the member's own two
+
+
+@pytest.mark.parametrize("member", STAGES)
+def test_another_graph_writer_takes_the_weights_over_and_trains_nothing(family, member, monkeypatch, capsys):
+    models, make = family
+    before = {path.name: path.read_bytes() for path in (models / member).iterdir()}
+    monkeypatch.setattr(context, "code_digest", lambda stage: "of another graph writer")
+    monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
+    make(member)
+    after = {path.name: path.read_bytes() for path in (models / member).iterdir()}
+    assert SAME in capsys.readouterr().out
+    assert {name for name, content in after.items() if content != before[name]} == {"model.onnx", "lineage.json"}
+    assert lineage.verified_record(models / member)["code"] == "of another graph writer"
+    monkeypatch.undo()
+    make(member)  # for the tests that follow
+    assert {path.name: path.read_bytes() for path in (models / member).iterdir()} == before

@@ -14,14 +14,18 @@ import pytest
 import yaml
 
 from diminuendo.artifact import lineage
+from diminuendo.compression.quantization import mixed
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.core.files import sha256_of
 from diminuendo.export.write import export_model
 from diminuendo.models.store import save_model
+from diminuendo.training import schedule
 from diminuendo.training.checkpoint import CHECKPOINT
+from stages import context
 from stages import member as stage
 from stages.context import WORK
+from stages.making import SAME
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
 
@@ -50,6 +54,7 @@ MEMBERS = {
 
 KILLED = """
 import os, signal, sys
+from diminuendo.compression.quantization import mixed
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.training.average import MovingAverage
@@ -158,6 +163,36 @@ def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(
     run(member)
     assert {path.name: sha256_of(path) for path in folder.iterdir()} == expected
     assert len(measured) < 5 < all_measured, "the sweep was measured again"
+
+
+@pytest.mark.parametrize("member", ["aware", "mixed-aware"])
+def test_another_graph_writer_rounds_the_same_weights_again_and_trains_nothing(member, run, monkeypatch, capsys):
+    folder = run(member)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setattr(context, "code_digest", lambda stage: "0" * 64)  # as long as a real one: sizes stay
+    monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
+    capsys.readouterr()
+    run(member)
+    assert SAME in capsys.readouterr().out
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name, content in after.items() if content != before[name]} == {"model.onnx", "lineage.json"}
+
+
+def test_weights_trained_for_other_bits_are_not_taken_over(run, monkeypatch):
+    run("mixed-aware")
+    trained, choose, more = [], mixed.choose, schedule.run
+
+    def other_bits(*given, **keys):
+        choice, harms, found = choose(*given, **keys)
+        weight, bits = max(found["bits"].items(), key=lambda item: item[1])
+        fewer = max(harm.bits for harm in harms if harm.weight == weight and harm.bits < bits)
+        return choice, harms, found | {"bits": found["bits"] | {weight: fewer}}
+
+    monkeypatch.setattr(context, "code_digest", lambda stage: "1" * 64)
+    monkeypatch.setattr(mixed, "choose", other_bits)
+    monkeypatch.setattr(schedule, "run", lambda *given, **keys: trained.append(1) or more(*given, **keys))
+    run("mixed-aware")
+    assert trained
 
 
 def test_post_training_quantization_does_not_wait_for_torch():
