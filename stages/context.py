@@ -194,7 +194,12 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return code_digest(self.stage)
+        return code_digest(self.stage, without=self.unused_code)
+
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        """Modules of the stage that the member's settings do not use."""
+        return getattr(self.settings, "unused_code", ()) if self.makes_model else ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -222,6 +227,7 @@ class StageContext:
                 parents=self.parents,
                 ancestors=ancestors,
                 corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
+                without=self.unused_code,
             )
         return self._lineage
 

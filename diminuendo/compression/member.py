@@ -14,6 +14,11 @@ class Member(Section):
 
     parent: str = Field(alias="from")
 
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        """Modules, with all below them, that these settings do not use: an edit there does not concern the member."""
+        return ()
+
 
 class TrainedMember(Member):
     training: TrainingOverrides = TrainingOverrides()
