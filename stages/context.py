@@ -201,7 +201,12 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return code_digest(self.stage)
+        return code_digest(self.stage, without=self.unused_code)
+
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        """Modules of the stage that the member's settings do not use."""
+        return getattr(self.settings, "unused_code", ()) if self.makes_model else ()
 
     @cached_property
     def training(self) -> str | None:
@@ -212,7 +217,7 @@ class StageContext:
         if not self.makes_model or not self.settings.trains:
             return None
         weights = {name: _weights_of(self._records[name]["files"]) for name in self.parents}
-        code = digest_of_modules(training_modules_of(self.stage))
+        code = digest_of_modules(training_modules_of(self.stage, without=self.unused_code))
         return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
 
     @cached_property
@@ -242,6 +247,7 @@ class StageContext:
                 ancestors=ancestors,
                 corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
                 training=self.training,
+                without=self.unused_code,
             )
         return self._lineage
 

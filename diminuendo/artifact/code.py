@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -62,6 +63,14 @@ _FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 _PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.conformer.config")
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What a digest of code covers: a stage, without the modules that a member's settings do not use."""
+
+    stage: str
+    without: tuple[str, ...] = ()
+
+
 def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
     """Where ``modules_of`` begins: the stage's own module, its technique's doors, and the classes of its sections."""
     packages = _techniques(root)
@@ -76,14 +85,14 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
     return (f"stages.{stage}",)
 
 
-def modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
-    """The modules that can change the stage's result, for any member and any settings."""
-    return modules_reachable(roots_of(stage, root), root)
+def modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
+    """The modules that can change the stage's result, for any member and settings, or those that use what is left."""
+    return modules_reachable(roots_of(stage, root), root, without)
 
 
-def training_modules_of(stage: str, root: Path = SOURCE_ROOT) -> dict[str, Path]:
+def training_modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
     """The modules that can change the weights that the stage trains: all but what writes files from them."""
-    return modules_reachable(roots_of(stage, root), root, _writers(root))
+    return modules_reachable(roots_of(stage, root), root, (*_writers(root), *without))
 
 
 def _writers(root: Path) -> tuple[str, ...]:
@@ -131,9 +140,9 @@ def digest_of_modules(modules: dict[str, Path]) -> str:
     return digest_of_json({name: sha256_of(path) for name, path in modules.items()})
 
 
-def code_digest(stage: str, root: Path = SOURCE_ROOT) -> str:
+def code_digest(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> str:
     """SHA-256 over the modules that can change the stage's result."""
-    return digest_of_modules(modules_of(stage, root))
+    return digest_of_modules(modules_of(stage, root, without))
 
 
 def reachable_digest(roots: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> str:
@@ -141,9 +150,9 @@ def reachable_digest(roots: Iterable[str], root: Path = SOURCE_ROOT, without: It
     return digest_of_modules(modules_reachable(roots, root, without))
 
 
-def unexplained(stage: str, loaded: Iterable[str], root: Path = SOURCE_ROOT) -> list[str]:
-    """Those of the modules loaded by a run of the stage that are in no digest and on no list."""
-    known = modules_of(stage, root)
+def unexplained(stage: str, loaded: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> list[str]:
+    """Those of the modules loaded by a run of the stage that are not in its digest and on no list."""
+    known = modules_of(stage, root, without)
     ours = (name for name in sorted(set(loaded)) if (path := _source_of(name, root)) and not _only_says(path))
     return [name for name in ours if name not in known and reason_for(name) is None]
 

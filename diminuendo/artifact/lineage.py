@@ -8,9 +8,11 @@ all its ancestors and corpora: one file alone tells its whole descent.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.code import Scope
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of, write_json
@@ -22,6 +24,7 @@ RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that 
 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
+WITHOUT = "without"  # modules that ``code`` does not cover, as the settings do not use them; absent: none
 
 
 def record(
@@ -35,6 +38,7 @@ def record(
     ancestors: dict[str, Any] | None = None,
     corpora: dict[str, Any] | None = None,
     training: str | None = None,
+    without: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata.
 
@@ -43,6 +47,7 @@ def record(
         ancestors: digest to record (``OWN_KEYS``) of its parents, their parents, and so on; see ``ancestors_of``.
         corpora: digest to summary (``corpus_summary``) of its own corpus and its ancestors'.
         training: digest of all that trained weights depend on; None where nothing is trained.
+        without: modules of the stage that ``code`` does not cover.
     """
     return {
         "format": FORMAT,
@@ -55,7 +60,18 @@ def record(
         "ancestors": ancestors or {},
         "corpora": corpora or {},
         **({"training": training} if training else {}),
+        **({WITHOUT: list(without)} if without else {}),
     }
+
+
+def own_part(record: dict[str, Any]) -> dict[str, Any]:
+    """What a record says of the model itself, as it stands among the ancestors of a child."""
+    return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in (WITHOUT,) if key in record}
+
+
+def scope_of(record: dict[str, Any]) -> Scope:
+    """What the digest ``code`` of a record covers."""
+    return Scope(record["stage"], tuple(record.get(WITHOUT, ())))
 
 
 def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -63,7 +79,7 @@ def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[st
     ancestors: dict[str, Any] = {}
     corpora: dict[str, Any] = {}
     for whole in parents:
-        ancestors |= whole["ancestors"] | {whole["files"][MODEL]: {key: whole[key] for key in OWN_KEYS}}
+        ancestors |= whole["ancestors"] | {whole["files"][MODEL]: own_part(whole)}
         corpora |= whole["corpora"]
     return ancestors, corpora
 

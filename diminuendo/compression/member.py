@@ -35,6 +35,11 @@ class Member(Section):
     parent: str = Field(alias="from")
 
     @property
+    def unused_code(self) -> tuple[str, ...]:
+        """Modules, with all below them, that these settings do not use: an edit there does not concern the member."""
+        return ()
+
+    @property
     def trains(self) -> bool:
         """Whether weights are trained; where they are not, ``training`` and ``losses`` shape nothing."""
         return False

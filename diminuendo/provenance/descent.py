@@ -31,7 +31,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Model:
-    """A model and what it was made from. ``record`` holds ``lineage.OWN_KEYS``; None where only the digest is known."""
+    """A model and what it was made from. ``record``: its ``lineage.own_part``; None where only the digest is known."""
 
     digest: str
     name: str
@@ -100,7 +100,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def descent_of(record: dict[str, Any], digest: str, path: Path | None = None) -> Model:
     """The tree of a complete record (from an ONNX file or a ``lineage.json``)."""
-    known = {**record["ancestors"], digest: {key: record[key] for key in lineage.OWN_KEYS}}
+    known = {**record["ancestors"], digest: lineage.own_part(record)}
 
     def model(own: str, name: str, below: frozenset[str]) -> Model:
         found = known.get(own)

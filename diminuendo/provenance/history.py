@@ -12,19 +12,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diminuendo.artifact.code import PACKAGES, code_digest
+from diminuendo.artifact.code import PACKAGES, Scope, code_digest
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
 MOST_COMMITS = 2000  # that are searched, newest first
 
 
-def commit_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> str | None:
-    """The commit whose sources have these digests (stage to digest), ``first`` tried first, then the newest."""
+def commit_with(root: Path, code: dict[Scope, str], first: Iterable[str] = ()) -> str | None:
+    """The commit whose sources have these digests of code, ``first`` tried first, then the newest."""
     return next(commits_with(root, code, first), None)
 
 
-def commits_with(root: Path, code: dict[str, str], first: Iterable[str] = ()) -> Iterator[str]:
+def commits_with(root: Path, code: dict[Scope, str], first: Iterable[str] = ()) -> Iterator[str]:
     """The commits whose sources have these digests, one for each combination of raw data and parameters."""
     if not code:
         return
@@ -70,11 +70,11 @@ def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
 
 
-def differing_stages(root: Path, commit: str, code: dict[str, str]) -> list[str]:
+def differing_stages(root: Path, commit: str, code: dict[Scope, str]) -> list[str]:
     """The stages whose code at ``commit`` does not have the given digest."""
     sources = _sources(root, commit)
-    found = _code_digests(root, sources, tuple(sorted(code))) if sources else {}
-    return [stage for stage, digest in code.items() if found.get(stage) != digest]
+    found = _code_digests(root, sources, tuple(code)) if sources else {}
+    return list(dict.fromkeys(scope.stage for scope, digest in code.items() if found.get(scope) != digest))
 
 
 @cache
@@ -86,9 +86,9 @@ def _sources(root: Path, commit: str) -> tuple[str, ...]:
 
 
 @cache
-def _code_digests(root: Path, sources: tuple[str, ...], stages: tuple[str, ...]) -> dict[str, str]:
+def _code_digests(root: Path, sources: tuple[str, ...], scopes: tuple[Scope, ...]) -> dict[Scope, str]:
     with _unpacked(root, sources) as folder:
-        return {stage: code_digest(stage, folder) for stage in stages}
+        return {scope: code_digest(scope.stage, folder, scope.without) for scope in scopes}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import Scope
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.provenance.clean_clone import CleanClone
@@ -241,10 +242,10 @@ def commits_of(
         UserError: there is none in this repository.
     """
     target = models[0]
-    own = {model.stage: model.record["code"] for model in models}
-    code = {m.stage: m.record["code"] for model in models for m in model.chain()} | own
+    own = {lineage.scope_of(model.record): model.record["code"] for model in models}
+    code = {lineage.scope_of(m.record): m.record["code"] for model in models for m in model.chain()} | own
     made = runs.get(target.corpus.digest)
-    everything = {**code, **({"prepare": made.code} if made and made.code else {})}
+    everything = {**code, **({Scope("prepare"): made.code} if made and made.code else {})}
     stored = (places.stored_model(target.name, target.digest), places.stored_corpus(target.corpus.digest))
     noted = [commit for found in stored for commit in islice(places.commits_with(found), MOST_CLONES)]
     made_by = (runs.get(target.digest), runs.get(target.corpus.digest))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from diminuendo.artifact import lineage
+from diminuendo.artifact.code import Scope
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.history import commit_with
@@ -54,19 +56,19 @@ def _found_model(model: Model, places: Places, run: Run | None) -> Found:
     stored = places.stored_model(model.name, model.digest)
     folder = places.model_folder(model.digest)
     entry = stored.entry if stored else places.locked(folder) if folder else None
-    code = {model.stage: model.record["code"]} if model.record else {}
+    code = {lineage.scope_of(model.record): model.record["code"]} if model.record else {}
     return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 
 
 def _found_corpus(corpus: Corpus, places: Places, run: Run | None) -> Found:
     stored = places.stored_corpus(corpus.digest)
     folder = places.corpus_folder(corpus.digest)
-    code = {"prepare": run.code} if run and run.code else {}
+    code = {Scope("prepare"): run.code} if run and run.code else {}
     entry = stored.entry if stored else None
     return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 
 
-def _commit(places: Places, code: dict[str, str], run: Run | None, entry: Entry | None) -> str | None:
+def _commit(places: Places, code: dict[Scope, str], run: Run | None, entry: Entry | None) -> str | None:
     """The commit whose ``dvc.lock`` names the result, or that the run noted, if it has this code; else one that has.
 
     If no commit has the code, it is the commit that the run noted, unchecked.

@@ -4,6 +4,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from diminuendo.artifact import code
+from diminuendo.compression.quantization.config import QuantizeConfig
 
 
 def sources(root, files):
@@ -187,6 +188,26 @@ def test_training_does_not_reach_what_writes_files_or_compresses():
 
 def test_evaluation_reads_stored_weights_without_any_technique():
     assert [name for name in code.modules_of("evaluate") if name.startswith("diminuendo.compression")] == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "unused"),
+    [
+        ({"scheme": "int8_dynamic"}, {"mixed", "quantization_aware"}),
+        ({"scheme": "int8_weight", "quantization_aware": True}, {"mixed"}),
+        ({"scheme": "mixed", "budget": {"bits": 4}}, {"quantization_aware"}),
+        ({"scheme": "mixed", "budget": {"bits": 4}, "quantization_aware": True}, set()),
+    ],
+)
+def test_a_quantized_members_code_is_what_its_settings_use(settings, unused):
+    member = QuantizeConfig.model_validate({"from": "teacher", **settings})
+    names = code.modules_of("quantize", without=member.unused_code)
+    doubtful = {"mixed", "quantization_aware"}
+    assert {name for name in doubtful if f"diminuendo.compression.quantization.{name}" not in names} == unused
+    assert ("diminuendo.training.trainer" in names) == member.quantization_aware
+    for name in ("config", "post_training", "storage", "integer"):
+        assert f"diminuendo.compression.quantization.{name}" in names
+    assert code.code_digest("quantize", without=member.unused_code) == code.digest_of_modules(names)
 
 
 def test_lists_name_what_exists_and_say_why():

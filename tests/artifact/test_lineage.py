@@ -3,6 +3,7 @@ import json
 import pytest
 
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import Scope
 from diminuendo.core.errors import UserError
 
 
@@ -74,6 +75,15 @@ def test_a_record_repeats_all_that_it_descends_from_once():
     assert set(last["corpora"]) == {"c1", "c2"}
     assert last["ancestors"]["digest of student"] == {key: student[key] for key in lineage.OWN_KEYS}
     assert "ancestors" not in last["ancestors"]["digest of student"]
+
+
+def test_a_record_says_which_modules_its_code_leaves_out():
+    stated = lineage.record("quantize", "int8", {}, code="k", corpus="c", parents={}, without=("a.b",))
+    assert lineage.scope_of(stated) == Scope("quantize", ("a.b",))
+    parent = stated | {"files": {"model.onnx": "digest"}}
+    assert lineage.ancestors_of([parent])[0]["digest"]["without"] == ["a.b"]
+    everything = lineage.record("quantize", "int8", {}, code="k", corpus="c", parents={})
+    assert "without" not in everything and lineage.scope_of(everything) == Scope("quantize")
 
 
 def test_a_corpus_is_summarised_with_the_digest_of_its_raw_files():

@@ -16,7 +16,7 @@ def recording(folder: Path, pythonpath: str = "") -> dict[str, str]:
 
 
 def loaded_modules(folder: Path) -> dict[str, set[str]]:
-    """Stage to the names of all modules that a process below it loaded, or looked for.
+    """Address of a stage, such as ``prune@slim``, to the names of all modules that a process below it loaded.
 
     Left out are processes whose own module is on the list of code that cannot change a number, such as the sender of
     tracking, which a stage starts and does not wait for.
@@ -26,5 +26,5 @@ def loaded_modules(folder: Path) -> dict[str, set[str]]:
         for line in path.read_text().splitlines():
             stage, name, command = line.split("\t")
             if stage and not any(f"-m {left_out}" in command for left_out in LEFT_OUT):
-                found.setdefault(stage.partition("@")[0], set()).add(name)
+                found.setdefault(stage, set()).add(name)
     return found

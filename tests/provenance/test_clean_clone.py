@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from diminuendo.artifact.code import code_digest
+from diminuendo.artifact.code import Scope, code_digest
 from diminuendo.core.errors import UserError
 from diminuendo.provenance.clean_clone import THIS, CleanClone
 from diminuendo.provenance.descent import Corpus
@@ -89,7 +89,7 @@ def test_commits_of_one_code_and_other_data_are_told_apart(project):
         collect(root, text)
         run(root, "git", "commit", "-qm", "nothing new", "--allow-empty")
         found.append(run(root, "git", "rev-parse", "HEAD").stdout.strip())
-    code = {"train": code_digest("train", root)}
+    code = {Scope("train"): code_digest("train", root)}
     assert list(commits_with(root, code)) == found[::-1]
     assert list(commits_with(root, code, first=[found[0]])) == found
 

@@ -1,6 +1,6 @@
 import pytest
 
-from diminuendo.artifact.code import code_digest
+from diminuendo.artifact.code import Scope, code_digest
 from diminuendo.provenance.clean_clone import with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache
@@ -30,20 +30,28 @@ def repository(tmp_path_factory):
 
 def test_code_is_found_in_the_newest_commit_that_has_it(repository):
     root, digest, commits = repository
-    assert commit_with(root, {"train": digest}) == commits[1]
+    assert commit_with(root, {Scope("train"): digest}) == commits[1]
 
 
 def test_a_commit_that_a_run_noted_comes_first_if_it_has_the_code(repository):
     root, digest, commits = repository
-    assert commit_with(root, {"train": digest}, [commits[0]]) == commits[0]
-    assert commit_with(root, {"train": digest}, [commits[2]]) == commits[1]
-    assert differing_stages(root, commits[2], {"train": digest}) == ["train"]
+    assert commit_with(root, {Scope("train"): digest}, [commits[0]]) == commits[0]
+    assert commit_with(root, {Scope("train"): digest}, [commits[2]]) == commits[1]
+    assert differing_stages(root, commits[2], {Scope("train"): digest}) == ["train"]
+
+
+def test_the_code_of_a_member_is_what_its_settings_use(repository):
+    root, _, commits = repository
+    scope = Scope("train", ("diminuendo.model",))
+    code = {scope: code_digest("train", root, scope.without)}
+    assert commit_with(root, code, [commits[0]]) == commits[0]  # what was edited since is none of it
+    assert differing_stages(root, commits[2], code | {Scope("train"): "0" * 64}) == ["train"]
 
 
 def test_code_that_no_commit_has_is_not_found(repository, tmp_path):
     root, digest, _ = repository
-    assert commit_with(root, {"train": "0" * 64}) is None
-    assert commit_with(tmp_path, {"train": digest}) is None  # no repository
+    assert commit_with(root, {Scope("train"): "0" * 64}) is None
+    assert commit_with(tmp_path, {Scope("train"): digest}) is None  # no repository
 
 
 def test_outputs_are_found_in_the_lock_file_of_any_commit(repository):

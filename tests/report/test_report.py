@@ -137,7 +137,7 @@ def test_markdown_rows(written):
 
 
 def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
-    assert "runs" not in (written / "reports" / "leaderboard.md").read_text()
+    assert "Timed in" not in (written / "reports" / "leaderboard.md").read_text()
     evaluation = tmp_path / "evaluation"
     made_up(evaluation)
     timing = json.loads((evaluation / "timing.json").read_text())

@@ -49,6 +49,13 @@ class QuantizeConfig(TrainedMember):
     def trains(self) -> bool:
         return self.quantization_aware
 
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        mixed = () if self.scheme == "mixed" else ("mixed", "figure")
+        aware = () if self.quantization_aware else ("quantization_aware",)
+        training = () if self.quantization_aware else ("diminuendo.training",)
+        return (*(f"diminuendo.compression.quantization.{name}" for name in (*mixed, *aware)), *training)
+
     @model_validator(mode="after")
     def _aware_of_weights(self):
         if self.quantization_aware and self.scheme not in AWARE_SCHEMES:
