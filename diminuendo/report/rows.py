@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is shown. The teacher's row comes first, then the others from the largest file to the smallest."""
+    """Everything that is shown. The teacher's row is first, then the others from the largest file to the smallest."""
 
     rows: tuple[Row, ...]
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval
