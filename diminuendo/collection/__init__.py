@@ -1,4 +1,4 @@
-"""New recordings: batches that arrive, what of them can be used, and the collection that training reads.
+"""New recordings: batches that arrive, the records that can be used, and the collection that training reads.
 
-Imports stay cheap; nothing here knows of DVC, git or Prefect.
+Imports are cheap; nothing here depends on DVC, git or Prefect.
 """

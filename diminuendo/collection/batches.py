@@ -19,13 +19,13 @@ MANIFEST = "manifest.jsonl"
 REFUSED = "refused"
 RECORDS = "records"
 DECISION = "decision"
-# It becomes part of ids, of file names and of a line in a report.
+# It becomes part of ids, file names and reports.
 _NAME = re.compile(r"[\w][\w .+=@-]*")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch that has arrived. ``digest`` is the SHA-256 of its manifest, and tells it from others of its name."""
+    """A batch that has arrived. ``digest``, the SHA-256 of its manifest, tells it from others of the same name."""
 
     folder: Path
     digest: str
@@ -40,7 +40,7 @@ class Batch:
 
 
 def arrived(incoming: Path) -> list[Batch]:
-    """The batches of a folder by name; none where there is no folder yet.
+    """The batches of a folder by name; none if there is no folder yet.
 
     A batch has arrived when its ``manifest.jsonl`` is there. Names that begin with a dot are still being copied.
 
@@ -66,8 +66,8 @@ def unseen(batches: list[Batch], collected: dict[str, list[str]], quarantine: Pa
 
     Args:
         collected: name to digests of the batches that the collection has, see ``Collection.batches``.
-        quarantine: a batch that was refused lies there. Where incoming is a copy of what is elsewhere it comes back
-            with every update; once it is taken out of quarantine it counts as new.
+        quarantine: the folder of refused batches. If incoming is a copy of another place, a refused batch comes back
+            with every update; it counts as new once it is taken out of quarantine.
     """
 
     def refused(batch: Batch) -> bool:
@@ -78,15 +78,15 @@ def unseen(batches: list[Batch], collected: dict[str, list[str]], quarantine: Pa
 
 
 def refuse(batch: Batch, quarantine: Path, decision: dict[str, Any], page: str) -> Path:
-    """Move a whole batch to ``<quarantine>/<batch>/refused/`` and write beside it why.
+    """Move a whole batch to ``<quarantine>/<batch>/refused/`` and write the reason beside it.
 
-    Killed at any point, the batch is whole in one of the two places, and a second call ends the work.
+    If it is killed, the batch is complete in one of the two places, and a second call finishes the move.
 
     Args:
         decision: written as ``decision.json``; ``page``: the same to read, as ``decision.md``.
     """
     target = place_in(quarantine, batch, REFUSED)
-    if not target.exists():  # else it is this very batch
+    if not target.exists():  # otherwise it is this batch
         making = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         for stale in target.parent.glob(f".{target.name}.*.tmp"):
             shutil.rmtree(stale)
@@ -100,9 +100,9 @@ def refuse(batch: Batch, quarantine: Path, decision: dict[str, Any], page: str) 
 
 
 def place_in(quarantine: Path, batch: Batch, kind: str) -> Path:
-    """Folder for what is kept of a batch: one that has it already, or a name that is free.
+    """The folder for a batch: one that has it already, or a free name.
 
-    A folder without a manifest is somebody's as well: what was in it may have been moved back to the incoming folder.
+    A folder without a manifest is not free: its content may have been moved back to the incoming folder.
     """
     own = f"{kind}-{batch.digest[:8]}"
     names = chain((kind, own), (f"{own}-{number}" for number in count(2)))
@@ -111,7 +111,7 @@ def place_in(quarantine: Path, batch: Batch, kind: str) -> Path:
 
 
 def _digest_of(folder: Path) -> str | None:
-    """Digest of the manifest that came in: of the file, or as written down where the file holds a part of it."""
+    """Digest of the manifest as it arrived: of the file, or the noted one if the file holds only a part of it."""
     try:
         return json.loads((folder / "batch.json").read_text(encoding="utf-8"))["manifest"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Which records of a batch can be used: the checks of ``prepare``, and those that only a newcomer needs."""
+"""Which records of a batch can be used: the checks of ``prepare``, and those for new recordings only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Checked:
 
     @property
     def share_bad(self) -> float:
-        """Of all records; 1 where there are none."""
+        """Share of bad records among all; 1 if there are none."""
         bad = len(self.bad_lines)
         return bad / (bad + len(self.good)) if bad + len(self.good) else 1.0
 
@@ -50,7 +50,7 @@ class _Listed(Problems):
 
 
 def check_batch(batch: Batch, params: Params, known: Known, workers: int | None = None) -> Checked:
-    """Check every record; ``known`` learns what can be used.
+    """Check every record; those that can be used are added to ``known``.
 
     Raises:
         UserError: params.yaml has no section ``retrain``.

@@ -1,4 +1,4 @@
-"""Batches in, a larger collection out; what cannot be used goes to quarantine."""
+"""Adds batches to the collection; records that cannot be used go to quarantine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from diminuendo.parameters.schema import Params
 
 @dataclass
 class Outcome:
-    """What became of some batches.
+    """What was done with some batches.
 
     Attributes:
         added: for each batch that is used, what ``batches.json`` says of it.
-        set_aside: for each that is not, its name, its share of bad records and where it lies now.
+        set_aside: for each batch that is not used, its name, its share of bad records and where it is now.
         quarantined: batch name to the folder of its bad records.
     """
 
@@ -47,11 +47,11 @@ def collect(
     ``retrain.quarantine_limit`` of bad records is set aside whole.
 
     Args:
-        prepared: the corpus as it is without the batches; speakers stay in the splits they have there.
+        prepared: the corpus without the batches; speakers stay in the splits that they have there.
     """
     known, collection, outcome = read_known(params, prepared), Collection(folder), Outcome()
     for batch in batches:
-        learned = known.copy()  # what is learned from a batch that is not used must be forgotten
+        learned = known.copy()  # forget what was learned from a batch that is not used
         checked = check_batch(batch, params, learned)
         bad, total = len(checked.bad_lines), len(checked.bad_lines) + len(checked.good)
         if checked.share_bad > params.retrain.quarantine_limit or not checked.good:

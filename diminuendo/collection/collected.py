@@ -1,4 +1,4 @@
-"""The collection: what of all batches is used, in one folder that DVC gives a version.
+"""The collection: the used records of all batches, in one folder that is versioned by DVC.
 
 ``train.jsonl``, ``dev.jsonl``, ``test.jsonl`` are manifests (any may be missing); ``audio/`` holds each file once,
 named by its SHA-256; ``batches.json`` says which batches are in it.
@@ -41,7 +41,7 @@ class Collection:
         return found
 
     def add(self, checked: Checked, known: Known) -> dict[str, Any]:
-        """Add the good records of a batch: audio first, then the manifests, then the note that it is here.
+        """Add the good records of a batch: audio first, then the manifests, then the entry in ``batches.json``.
 
         Returns:
             What ``batches.json`` says of it: how many records went to which split, and how many to quarantine.

@@ -1,4 +1,4 @@
-"""What training has already: whose voice is in which split, which recordings, which characters."""
+"""What training has already: the split of each speaker, the recordings and the characters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def digest_of_samples(samples) -> str:
 
 
 def read_known(params: Params, prepared: Path) -> Known:
-    """All that the prepared corpus has, and what the manifests it was made from name besides.
+    """The content of the prepared corpus, and what else the manifests that it was made from name.
 
     Raises:
         UserError: the prepared corpus or a manifest is missing or damaged.
@@ -61,8 +61,8 @@ def read_known(params: Params, prepared: Path) -> Known:
         known.speakers |= {u.speaker: split for u in utterances if u.speaker is not None}
         if split == "train":
             known.characters |= {character for u in utterances for character in u.text}
-    # Whoever has no utterance left in the prepared corpus still belongs to a split.
-    problems = Problems()  # a source that is bad ends `prepare`, not this
+    # A speaker without an utterance in the prepared corpus still belongs to a split.
+    problems = Problems()  # `prepare` reports a bad source
     lowercase, collected = params.text.lowercase, Path(params.data.collected)
     named = [read_collected(collected, lowercase, problems)] if collected.is_dir() else []
     if params.data.source == "manifest":
@@ -79,10 +79,10 @@ def read_known(params: Params, prepared: Path) -> Known:
 
 
 def split_of(speaker: str | None, known: Known, dev: float, test: float, seed: int) -> str:
-    """The split a speaker belongs to; a new one is drawn by a hash of name and seed, so that it stays the same.
+    """The split of a speaker; for a new one it follows from a hash of name and seed, so it never changes.
 
     Args:
-        speaker: None is somebody who is heard this once, and goes to train.
+        speaker: None for a recording without a name, which goes to train.
         dev, test: shares of new speakers.
     """
     if speaker is None:

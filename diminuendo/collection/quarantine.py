@@ -1,7 +1,7 @@
-"""What cannot be used, with the reasons: ``<quarantine>/<batch>/records/``.
+"""Records that cannot be used, with the reasons: ``<quarantine>/<batch>/records/``.
 
-``manifest.jsonl`` holds the lines as they came and the audio lies where they say, so that the folder is a batch
-again once it has been corrected. ``problems.jsonl`` and ``report.md`` say what is wrong with each line.
+``manifest.jsonl`` holds the original lines and the audio is where they say, so the folder can be used as a batch once
+it is corrected. ``problems.jsonl`` and ``report.md`` say what is wrong with each line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diminuendo.core.files import fresh_folder, write_json, write_text
 
 
 def put_in_quarantine(checked: Checked, quarantine: Path) -> Path | None:
-    """Keep the bad records of a batch; returns their folder, or None where all are good."""
+    """Keep the bad records of a batch; returns their folder, or None if all are good."""
     if not checked.bad:
         return None
     target = place_in(quarantine, checked.batch, RECORDS)
@@ -60,4 +60,4 @@ def _copy_audio(raw: bytes, source: Path, target: Path) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
     except (ValueError, RecursionError, KeyError, TypeError, OSError):
-        return  # the line names no file: that is what is wrong with it
+        return  # the problem is that the line names no file

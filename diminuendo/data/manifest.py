@@ -23,7 +23,7 @@ _NAMES = ("speaker", "gender", "age_group", "accent")
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a manifest that is well formed; whether its audio is, is not known yet."""
+    """A well-formed line of a manifest; its audio is not checked yet."""
 
     file: str
     line: int
@@ -31,8 +31,8 @@ class Entry:
     path: Path
     offset: float | None  # None: the utterance is the whole file
     duration: float
-    text: str  # normalised; empty where it is unlabelled
-    keys: dict[str, Any]  # speaker, gender, … and what else the line has
+    text: str  # normalised; empty if it is unlabelled
+    keys: dict[str, Any]  # speaker, gender, … and any other keys of the line
 
     @property
     def speaker(self) -> str | None:
@@ -40,9 +40,9 @@ class Entry:
 
 
 def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> list[Entry]:
-    """The well-formed lines of a manifest; what is wrong with the others goes to ``problems``.
+    """The well-formed lines of a manifest; problems of the others go to ``problems``.
 
-    Of ``unlabelled`` no text is read.
+    For ``unlabelled`` no text is read.
 
     Raises:
         UserError: the file itself cannot be read.
@@ -196,7 +196,7 @@ def _kind(value: Any) -> str:
 def read_splits(
     folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems
 ) -> dict[str, list[Entry]]:
-    """Train, dev and test of a folder, and unlabelled if it has that.
+    """Train, dev and test of a folder, and unlabelled if it is there.
 
     Raises:
         UserError: the folder or one of the three files is missing, and dev cannot be split off either.
@@ -230,7 +230,7 @@ def read_splits(
 
 
 def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[str, list[Entry]]:
-    """Those of the four manifests that a folder has; ids without a name of their own are told from the source's.
+    """Those of the four manifests that are in a folder; generated ids differ from those of the source.
 
     Raises:
         UserError: there is no such folder.
@@ -288,7 +288,7 @@ def check_speakers(splits: dict[str, list[Entry]], problems: Problems) -> int:
     """Report every speaker who is in two splits; returns how many utterances name no speaker."""
     heard: dict[str, dict[str, list[Entry]]] = {}
     for split, entries in splits.items():
-        split = "train" if split == UNLABELLED else split  # learned from, both of them
+        split = "train" if split == UNLABELLED else split  # both are used for training
         for entry in entries:
             if entry.speaker is not None:
                 heard.setdefault(entry.speaker, {}).setdefault(split, []).append(entry)

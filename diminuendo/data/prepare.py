@@ -1,4 +1,4 @@
-"""From a source to a prepared corpus: speak or read it, check it, resample it, train the tokenizer, write it."""
+"""Prepares a corpus: synthesize or read it, check it, resample it, train the tokenizer, write it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def prepare(
     The same parameters and source give the same bytes, whatever the number of workers.
 
     Args:
-        synthesize: gives the utterances where ``data.source`` is ``synthetic``; see ``synthesis.source``.
-        workers: processes that speak, or threads that decode; one per core by default.
+        synthesize: gives the utterances if ``data.source`` is ``synthetic``; see ``synthesis.source``.
+        workers: processes that synthesize, or threads that decode; one per core by default.
         say: receives one line of text at a time for the user.
         report: where the whole list of problems goes if there are any.
 
@@ -75,7 +75,7 @@ def prepare(
 
 
 def corpus_parameters(settings: CorpusSettings) -> dict[str, Any]:
-    """What of the parameters shaped the corpus. Not where it came from: the same data elsewhere is the same data."""
+    """The parameters that shaped the corpus, without its location: the same data elsewhere is the same data."""
     data = _dumped(settings.data)
     kept = {key: value for key, value in data.items() if key not in ("path", "collected")}
     spoken = {"synthesis": _dumped(settings.synthesis)} if settings.data.source == "synthetic" else {}
@@ -91,7 +91,7 @@ def _add_synthetic(
     writers: dict[str, ShardWriter],
     utterances: Iterator[tuple[str, dict[str, Any], np.ndarray]],
 ) -> None:
-    """Only what is trained on is limited in length, as it is for recordings."""
+    """Add utterances; as for recordings, only those for training are limited in length."""
     data = settings.data
     for split, keys, samples in utterances:
         seconds = len(samples) / data.sample_rate

@@ -49,7 +49,7 @@ def read_recordings(
     folders = {SOURCE: Path(settings.data.path), COLLECTED: Path(settings.data.collected)}
     splits = _all_splits(settings, folders, problems)
     if not any(splits.values()) and not len(problems):
-        return  # everything was spoken, and nothing is collected yet
+        return  # everything is synthetic, and nothing is collected yet
     nameless = check_speakers(splits, problems)
     if nameless:
         say(
@@ -94,7 +94,7 @@ def read_recordings(
                     "audio in two splits",
                     f"{entry.path} is the same audio as {other.path} in {other_split} ({other.file}:{other.line})",
                 )
-            if not len(problems):  # otherwise nothing will be kept, and only the check goes on
+            if not len(problems):  # otherwise nothing will be kept, and only the checks continue
                 said = {} if split == UNLABELLED else {"text": entry.text}
                 writers[split].add({"id": entry.id, **said, **entry.keys}, loaded)
     problems.stop(report)
@@ -154,7 +154,7 @@ def load_recording(entry: Entry, sample_rate: int) -> np.ndarray | tuple[str, st
 
 
 def in_order(function: Callable[[_In], _Out], items: Iterable[_In], workers: int) -> Iterator[_Out]:
-    """``map`` by threads, a bounded number of items ahead. Threads suffice: decoding leaves Python's lock."""
+    """``map`` by threads, a bounded number of items ahead. Threads suffice: decoding releases Python's lock."""
     items = iter(items)
     with ThreadPoolExecutor(workers) as threads:
         ahead: list[Future] = [threads.submit(function, item) for item in islice(items, 8 * workers)]
@@ -206,7 +206,7 @@ def _within_limits(entries: list[Entry], settings: CorpusSettings) -> tuple[list
 
 
 def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
-    """Frames that CTC needs at least: one for each token, and a blank between two equal ones (Graves et al. 2006)."""
+    """The fewest frames that CTC needs: one for each token, and a blank between two equal ones (Graves et al. 2006)."""
     ids = tokenizer.encode(text)
     return len(ids) + sum(a == b for a, b in pairwise(ids))
 

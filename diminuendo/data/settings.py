@@ -1,4 +1,4 @@
-"""What shapes a prepared corpus, apart from where its recordings lie."""
+"""The settings of a prepared corpus."""
 
 from __future__ import annotations
 

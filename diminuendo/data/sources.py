@@ -1,4 +1,4 @@
-"""Which raw files a corpus was made from: the lower end of every lineage."""
+"""Which raw files a corpus was made from: the beginning of every lineage."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Sources:
     """
 
     def __init__(self) -> None:
-        self.made_by: str | None = None  # what spoke, where nothing was recorded
+        self.made_by: str | None = None  # the synthesizer, if there is one
         self._files: dict[str, dict[str, str]] = {}
 
     def add(self, parameter: str, folder: Path, path: Path) -> None:
-        """Take the digest of a file that ``folder`` holds, or names; once."""
+        """Compute the digest of a file in ``folder``, or named there, once."""
         known = self._files.setdefault(parameter, {})
         name = Path(os.path.relpath(path, folder)).as_posix()
         if name.startswith("../") and not path.is_relative_to(folder):
-            name = path.as_posix()  # from the folder of a clone, or by a link, the way there would be another
+            name = path.as_posix()  # a relative path would differ from a clone, or through a link
         if name not in known:
             known[name] = sha256_of(path)
 

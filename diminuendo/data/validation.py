@@ -1,4 +1,4 @@
-"""Everything that is wrong with the user's data, told at once."""
+"""All problems in the user's data, reported at once."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 
-SHOWN = 50  # problems in the message; the file that it names has them all
+SHOWN = 50  # problems in the message; the file named there has all of them
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing wrong at one line; line 0 is the file as a whole. ``kind`` is what problems are counted by."""
+    """One problem in one line; line 0 means the whole file. Problems are counted by ``kind``."""
 
     file: str
     line: int
@@ -40,7 +40,7 @@ class Problems:
     def stop(self, report: Path) -> None:
         """Raise UserError with the first problems and how many there are of each kind; write all to ``report``."""
         if not self._found:
-            report.unlink(missing_ok=True)  # that of an earlier run would be out of date
+            report.unlink(missing_ok=True)  # the report of an earlier run is out of date
             return
         found = list(self._found)
         lines = [str(problem) for problem in found]

@@ -1,7 +1,7 @@
 """Is new data like the data a model was trained on? Audio and text statistics, and a report of what has shifted.
 
-``statistics_of`` measures a corpus (its result is small enough to be kept with a model), ``compare`` sets two
-measurements side by side and warns of what differs by more than the limits and by more than chance.
+``statistics_of`` measures a corpus (its result is small enough to be kept with a model), ``compare`` compares two
+measurements and warns about features that differ by more than the limits and by more than chance.
 """
 
 from diminuendo.drift.compare import compare

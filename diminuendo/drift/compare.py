@@ -1,4 +1,4 @@
-"""Two corpora side by side."""
+"""Comparison of two corpora."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from diminuendo.drift.stability import Chance, inner_edges, one_hot, stability_i
 from diminuendo.drift.statistics import MEASURES, Statistics
 from diminuendo.drift.words import words_of
 
-# Of corpora that do not differ one in a hundred gets any warning at all.
+# Of equal corpora, about one in a hundred gets any warning.
 FALSE_WARNINGS = 0.01
 TEXT_FEATURES = {"characters": 60, "words": 50}  # the most frequent of the reference; all others are one bin
 QUANTILES = (0.1, 0.5, 0.9)
@@ -22,8 +22,9 @@ QUANTILES = (0.1, 0.5, 0.9)
 def compare(reference: Statistics, new: Statistics, limits: DriftConfig) -> Report:
     """What has shifted from ``reference`` to ``new``; equal inputs give equal reports.
 
-    A feature counts as shifted if its stability index is above the limit *and* above what ``Chance`` makes of a sample
-    of this size. Out-of-vocabulary words likewise: chance is how many words of a speaker no other one says.
+    A feature counts as shifted if its stability index is above the limit *and* above what ``Chance`` gives for a sample
+    of this size. The same holds for out-of-vocabulary words, where chance is the number of words that only one speaker
+    says.
     """
     chance = Chance(np.array(reference.speaker), np.array(new.speaker))
     level = 1 - FALSE_WARNINGS / (len(MEASURES) + len(TEXT_FEATURES) + 1)
@@ -81,7 +82,7 @@ def _characters(text: str) -> list[str]:
 
 
 def _counts(found: list[Counter], frequent: list[str]) -> np.ndarray:
-    """[utterances, frequent + 1]; the last column counts all that is not frequent."""
+    """[utterances, frequent + 1]; the last column counts all others."""
     counts = np.array([[*(counter[item] for item in frequent), counter.total()] for counter in found], dtype=float)
     counts[:, -1] -= counts[:, :-1].sum(axis=1)
     return counts

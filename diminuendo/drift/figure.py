@@ -1,4 +1,4 @@
-"""The figure of a drift report: one panel a feature, training in grey, new data in colour."""
+"""The figure of a drift report: one panel per feature, training in grey, new data in colour."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DPI = 110
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write a PNG; equal reports are equal bytes."""
+    """Write a PNG; equal reports give equal bytes."""
     figure, panels = plt.subplots(2, 4, figsize=(15, 7), layout="constrained")
     for axes, feature in zip(panels.flat, report.features):
         colour = SHIFTED if feature.shifted else NEW

@@ -16,8 +16,8 @@ STORED = 200
 class Feature:
     """One feature in both corpora.
 
-    ``index`` is the stability index, ``by_chance`` what it reaches without a shift. ``reference`` and ``new`` are the
-    10 %, 50 % and 90 % quantiles of what is measured; ``shares`` are those of a character or word among all, in both.
+    ``index`` is the stability index, ``by_chance`` its value by chance alone. ``reference`` and ``new`` are the 10 %,
+    50 % and 90 % quantiles of the measure; ``shares`` are the shares of each character or word, in both corpora.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Feature:
 
 @dataclass(frozen=True)
 class OutOfVocabulary:
-    """Words of the new corpus that the reference never has; ``rate`` is their share of all words that are said."""
+    """Words of the new corpus that are not in the reference; ``rate`` is their share of all words."""
 
     rate: float
     by_chance: float
     limit: float
     words: dict[str, int]
-    characters: str  # that the reference never has
+    characters: str  # that are not in the reference
 
     @property
     def shifted(self) -> bool:
@@ -78,7 +78,7 @@ class Report:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each feature that has shifted; none means that the new data is like the old."""
+        """A sentence for each feature that has shifted; empty if none has."""
         return tuple(part.sentence() for part in (*self.features, self.out_of_vocabulary) if part.shifted)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""What is measured of one recording."""
+"""Measures of one recording."""
 
 from __future__ import annotations
 
 import numpy as np
 
 FRAME_SECONDS = 0.025
-QUIETEST = 0.1  # share of frames that are taken for noise alone
+QUIETEST = 0.1  # share of frames that count as noise
 SNR_RANGE = (-10.0, 60.0)  # dB; digital silence between words would have no limit
 QUIETEST_LEVEL = -100.0  # dBFS
 CLIPPED = 0.999  # of full scale
@@ -13,16 +13,16 @@ POWER_SHARE = 0.99
 
 
 def level(samples: np.ndarray) -> float:
-    """Root mean square of float [N] in −1..1, in dB of full scale (a sine of full amplitude has −3)."""
+    """Root mean square of float [N] in −1..1, in dB of full scale (a sine at full scale has −3)."""
     return max(QUIETEST_LEVEL, _decibels(float(np.mean(np.square(samples, dtype=np.float64)))))
 
 
 def signal_to_noise(samples: np.ndarray, sample_rate: int) -> float:
     """Estimated SNR of speech in dB, from the energy of frames of 25 ms.
 
-    The mean power of the quietest tenth of the frames is the noise, what all frames have above it the speech: the
-    energy histogram that NIST's ``stnr`` reads as well, with one quantile in place of a fit to two peaks. Blind, so
-    that noise that comes and goes is taken for speech; docs/drift.md has the errors at known SNR.
+    The mean power of the quietest tenth of the frames is the noise; the rest of the mean power is the speech. NIST's
+    ``stnr`` uses the same energy histogram, but fits two peaks to it. Intermittent noise counts as speech;
+    docs/drift.md has the errors at known SNR.
     """
     length = max(1, round(FRAME_SECONDS * sample_rate))
     frames = samples[: len(samples) // length * length].reshape(-1, length)
@@ -35,7 +35,7 @@ def signal_to_noise(samples: np.ndarray, sample_rate: int) -> float:
 
 
 def bandwidth(samples: np.ndarray, sample_rate: int) -> float:
-    """The frequency in Hz below which 99 % of the power lies: tells apart telephones, codecs and microphones."""
+    """The frequency in Hz below which 99 % of the power lies; it tells telephones, codecs and microphones apart."""
     length = 2 ** round(np.log2(0.032 * sample_rate))
     if len(samples) < length:
         samples = np.pad(samples, (0, length - len(samples)))

@@ -1,4 +1,4 @@
-"""Where utterances come from: a prepared corpus, a manifest, or a folder of manifests."""
+"""Reads utterances from a prepared corpus, a manifest, or a folder of manifests."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def open_source(path: Path, lowercase: bool, splits: tuple[str, ...] | None) -> 
 
     Args:
         path: folder of a prepared corpus; a manifest; or a folder with ``manifest.jsonl`` or with manifests of splits.
-        lowercase: whether texts of manifests are put into lower case; those of a prepared corpus are ready.
-        splits: which of ``train``, ``dev`` and ``test``; None is all that are there.
+        lowercase: whether to convert texts of manifests to lower case; a prepared corpus is not changed.
+        splits: which of ``train``, ``dev`` and ``test``; None means all that exist.
 
     Raises:
-        UserError: nothing of that kind, or lines and recordings that cannot be used.
+        UserError: it is none of these, or has lines or recordings that cannot be used.
     """
     if (path / "corpus.json").is_file():
         return _prepared(path, splits)

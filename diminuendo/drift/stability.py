@@ -2,18 +2,18 @@
 
 ``PSI = Σ (pᵢ − qᵢ) ln(pᵢ / qᵢ)`` over the bins of a feature: the symmetric Kullback–Leibler divergence. Two samples of
 one population do not have PSI 0 but about ``(bins − 1)(1/n + 1/m)`` (Yurdakul & Naranjo 2020), more where utterances of
-one speaker resemble each other. So chance is not computed but drawn: pairs of samples of the reference, as large as
-the two that are compared, speakers drawn as a whole.
+one speaker resemble each other. So chance is not computed but sampled: pairs of samples of the reference, as large
+as the two that are compared, with whole speakers drawn.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Deciles of the reference, as is usual, and its outermost hundredths: a sample that lies beyond all that was seen
+# Deciles of the reference, as is usual, and its outermost hundredths: a sample outside of the reference's range
 # differs more than one that fills a single decile, as the utterances of one speaker may.
 EDGES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99)
-SMOOTHING = 0.5  # added to every count: an empty bin is no proof of impossibility
+SMOOTHING = 0.5  # added to every count: an empty bin does not prove that a value is impossible
 DRAWS = 2000
 ENOUGH_SPEAKERS = 10
 
@@ -29,7 +29,7 @@ def stability_index(reference: np.ndarray, new: np.ndarray) -> np.ndarray:
 
 
 def inner_edges(values: np.ndarray) -> np.ndarray:
-    """Upper limits [at most 11] of all bins but the last; equal ones, as of a feature that is mostly 0, are one."""
+    """Upper limits [at most 11] of all bins but the last; equal limits (of a feature that is mostly 0) are merged."""
     return np.unique(np.quantile(values, EDGES))
 
 
@@ -50,7 +50,7 @@ class Chance:
         rng = np.random.default_rng(seed)
         sizes = np.bincount(new_speakers).astype(np.float64)
         each = max(1, round(float((sizes**2).sum() / sizes.sum())))  # of the speaker of a randomly taken utterance
-        # Of a handful of speakers a bootstrap would often have only one or two, and whatever comes would seem likely.
+        # With few speakers a bootstrap often has only one or two of them, and then any new sample would seem likely.
         owners = speakers if speakers.max() + 1 >= ENOUGH_SPEAKERS else np.arange(len(speakers))
         self.reference = np.empty((draws, len(speakers)), dtype=np.float32)  # how often a draw has an utterance
         self.new = np.empty_like(self.reference)
@@ -75,7 +75,7 @@ def _few_speakers(speakers: np.ndarray, wanted: int, each: int, rng: np.random.G
     sizes = np.bincount(speakers)
     rank = np.empty(len(speakers), dtype=np.int64)  # of each utterance among those of its speaker, at random
     rank[order] = np.arange(len(speakers)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    drawn = rng.integers(len(sizes), size=wanted)  # each speaker has one utterance or more, so that these suffice
+    drawn = rng.integers(len(sizes), size=wanted)  # enough, since each speaker has at least one utterance
     reached = np.cumsum(np.minimum(sizes, each)[drawn])
     times = np.bincount(drawn[: np.searchsorted(reached, wanted) + 1], minlength=len(sizes))
     return times[speakers] * (rank < each)

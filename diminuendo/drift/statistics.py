@@ -1,4 +1,4 @@
-"""A corpus in figures, small enough to be kept with the model that was trained on it."""
+"""Statistics of a corpus, small enough to be kept with the model that was trained on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diminuendo.drift.words import words_of
 FORMAT = 1
 SAMPLED = 2000  # utterances whose audio is measured, evenly spread over the corpus; words are counted in all
 
-# Name to (what a person reads, unit), in the order of the report. Measured of each utterance.
+# Name to (label, unit) of what is measured for each utterance, in the order of the report.
 MEASURES = {
     "duration": ("duration", "s"),
     "level": ("level", "dBFS"),
@@ -30,16 +30,16 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of one corpus.
+    """Statistics of one corpus.
 
     Attributes:
         name: where it was read.
         digest: of the prepared corpus, if it is one.
-        utterances, seconds, speakers: of the whole corpus; speakers is 0 where none is named.
+        utterances, seconds, speakers: of the whole corpus; speakers is 0 if none is named.
         words: word to how often it occurs in the whole corpus.
         characters: every character that occurs, in code point order.
         measures: name (see ``MEASURES``) to one figure for each sampled utterance.
-        speaker: number of the speaker of each sampled utterance; without speakers each has a number of its own.
+        speaker: number of the speaker of each sampled utterance; without speakers each has its own number.
         texts: of the sampled utterances.
         unshared: how many words of each sampled utterance no other speaker says (no other utterance, if there is
             one speaker or none is named).
@@ -61,7 +61,7 @@ class Statistics:
         return {"format": FORMAT, **asdict(self)}
 
     def save(self, path: str | Path) -> None:
-        """Write JSON, about 150 bytes a sampled utterance and 15 a word of the vocabulary; it holds texts, no audio."""
+        """Write JSON, about 150 bytes per sampled utterance and 15 per word of the vocabulary; texts, but no audio."""
         write_json(path, self.as_dict())
 
     @classmethod
@@ -69,7 +69,7 @@ class Statistics:
         """Read what ``save`` wrote.
 
         Raises:
-            UserError: not such a file.
+            UserError: it is not such a file.
         """
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -85,7 +85,7 @@ class Statistics:
 
 
 def statistics_of(source: Path, lowercase: bool, *, splits: tuple[str, ...] | None = None) -> Statistics:
-    """Measure a corpus; see ``open_source`` for the arguments. Statistics that were saved (``.json``) are read."""
+    """Measure a corpus; see ``open_source`` for the arguments. Saved statistics (``.json``) are read."""
     if source.suffix == ".json":
         return Statistics.load(source)
     from diminuendo.core.cores import available_cores
@@ -95,14 +95,14 @@ def statistics_of(source: Path, lowercase: bool, *, splits: tuple[str, ...] | No
     named = len({u.speaker for u in utterances} - {None})
     owners = [index if u.speaker is None else u.speaker for index, u in enumerate(utterances)]
     counts: Counter[str] = Counter()
-    said_by: dict[str, Any] = {}  # None: by several
+    said_by: dict[str, Any] = {}  # None: several speakers
     for owner, utterance in zip(owners if named > 1 else range(len(utterances)), utterances):
         for word in (words := words_of(utterance.text)):
             if said_by.setdefault(word, owner) != owner:
                 said_by[word] = None
         counts.update(words)
     chosen = _spread(len(utterances), SAMPLED)
-    with ThreadPoolExecutor(available_cores()) as threads:  # decoding leaves Python's lock
+    with ThreadPoolExecutor(available_cores()) as threads:  # decoding releases Python's lock
         rows = list(threads.map(_measured, (utterances[index] for index in chosen)))
     numbers = {owner: number for number, owner in enumerate(dict.fromkeys(owners[index] for index in chosen))}
     return Statistics(
@@ -133,7 +133,7 @@ def _measured(utterance: Spoken) -> dict[str, float]:
         "clipping": 100 * signal.clipping(samples),
         "speaking_rate": len(utterance.text.replace(" ", "")) / seconds,
     }
-    return {name: float(f"{value:.5g}") for name, value in found.items()}  # five digits tell all there is to tell
+    return {name: float(f"{value:.5g}") for name, value in found.items()}  # five digits are enough
 
 
 def _spread(total: int, wanted: int) -> list[int]:

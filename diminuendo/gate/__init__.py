@@ -1,6 +1,6 @@
-"""Is this model good enough to ship? The limits stand in ``params.yaml`` (section ``gate``).
+"""Is this model good enough to ship? The limits are in ``params.yaml`` (section ``gate``).
 
-``run.gate`` measures what is not measured yet, judges (``judge.judge``, which touches no file) and records.
+``run.gate`` measures what is missing, judges (``judge.judge``, which reads no files) and records the decision.
 """
 
 from diminuendo.gate.decision import Decision, Rule

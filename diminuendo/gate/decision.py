@@ -1,4 +1,4 @@
-"""What the gate says: one line per rule, and the figures that it rests on."""
+"""The decision of the gate: one line per rule, and the figures behind it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from diminuendo.core.files import digest_of_json
 
 PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
 FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"
-MINIMUMS = ("utterances", "words", "characters", "speakers")  # rules that ask for as much, not for as little
+MINIMUMS = ("utterances", "words", "characters", "speakers")  # rules with a lower limit; all others have an upper one
 PASSED, REFUSED = "passed", "refused"
-# A difference of two rates that is the limit on paper may be a rounding error above it.
+# A difference of two rates that equals the limit on paper may be above it by a rounding error.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One limit and what was found.
+    """One limit and the figure that was found.
 
     Attributes:
         reference: what the candidate is compared with: ``file`` (with nothing), ``teacher`` or ``champion``;
@@ -47,7 +47,7 @@ class Rule:
 
     @property
     def within(self) -> bool:
-        """Whether the limit is kept; a figure that says nothing is refused even so."""
+        """Whether the limit is kept; a figure that says nothing may be refused even then."""
         if self.judged is None:
             return False
         return self.judged >= self.limit if self.name in MINIMUMS else self.judged <= self.limit + ROUNDING
@@ -55,7 +55,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A model that took part. ``version``: in the registry, where it comes from there."""
+    """A model that took part. ``version``: its number, if it comes from the registry."""
 
     name: str
     digest: str
@@ -74,7 +74,7 @@ class Test:
     utterances: int
     seconds: float
     words: int
-    speakers: int  # who are named
+    speakers: int  # that are named
     shortest: float  # seconds
     longest: float
     figures: dict[str, dict[str, Any]]
@@ -83,7 +83,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Decision:
-    """The answer of the gate. ``run`` is the MLflow run that records it, None where it is not in MLflow (yet)."""
+    """The decision of the gate. ``run`` is the MLflow run that records it, None if it is not in MLflow (yet)."""
 
     candidate: Party
     teacher: Party
@@ -111,11 +111,11 @@ class Decision:
 
     @property
     def digest(self) -> str:
-        """Of everything but the run; times are in it, so that two decisions are told apart."""
+        """SHA-256 of everything except the run; it includes times, so two decisions differ."""
         return digest_of_json(self.as_dict())
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; the same models, tests and policy give the same but for ``speed`` and what rests on it."""
+        """Plain values; the same models, tests and policy give the same, apart from ``speed`` and its rules."""
         plain = {key: value for key, value in asdict(self).items() if key != "run"}
         plain["rules"] = [{**rule, "interval": _pair(rule["interval"])} for rule in plain["rules"]]
         return {"decision": self.word, **plain, "tests": list(plain["tests"]), "notes": list(self.notes)}

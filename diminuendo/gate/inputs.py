@@ -35,12 +35,12 @@ class Registered(Protocol):
 
 @dataclass(frozen=True)
 class Model:
-    """A shipped file whose bytes are what its record, or its own checksum, says they are."""
+    """A shipped file whose bytes match its record or its own checksum."""
 
     path: Path
     digest: str
     name: str
-    lineage: dict[str, Any]  # as it stands in the file; see ``artifact.lineage.record``
+    lineage: dict[str, Any]  # as in the file; see ``artifact.lineage.record``
 
     @property
     def bytes(self) -> int:
@@ -48,7 +48,7 @@ class Model:
 
     @property
     def teachers(self) -> list[str]:
-        """Digests of the teachers that it descends from, as it says itself."""
+        """Digests of its teachers, from its own lineage."""
         if self.lineage.get("stage") == TEACHER_STAGE:
             return [self.digest]
         ancestors = self.lineage.get("ancestors", {})
@@ -56,7 +56,7 @@ class Model:
 
 
 def open_model(path: Path) -> Model:
-    """Check a ``model.onnx`` and read what it says of itself.
+    """Check a ``model.onnx`` and read its name and lineage.
 
     Raises:
         UserError: it is missing, damaged, or not one of ours.
@@ -97,7 +97,7 @@ def find_teacher(candidate: Model, work: Path, fetch: Fetch) -> Model:
         fetch: asked for a file that is not on this machine.
 
     Raises:
-        UserError: the candidate names none, or it is nowhere to be found.
+        UserError: the candidate names none, or it cannot be found.
     """
     if candidate.digest in candidate.teachers:
         return candidate

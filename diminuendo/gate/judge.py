@@ -1,4 +1,4 @@
-"""The policy alone: counts of errors in, one ``Rule`` per limit out. No file is read and nothing is measured here.
+"""The policy: from counts of errors to one ``Rule`` per limit. It reads no files and measures nothing.
 
 Shapes: ``U`` utterances of a test set. Counts are columns int64 [U] by the names of ``hypotheses.jsonl``.
 """
@@ -30,12 +30,12 @@ class Evidence:
     champion: Counts | None
     groups: Groups
     unit: Unit = WORDS
-    speakers: Sequence[str | None] = ()  # [U]; None where the manifest names nobody
+    speakers: Sequence[str | None] = ()  # [U]; None where the manifest has no name
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals are taken; see ``Bootstrap``."""
+    """How intervals are computed; see ``Bootstrap``."""
 
     samples: int
     confidence: float
@@ -133,7 +133,7 @@ def _worst_group(
     theirs: Counts,
     resampling: Resampling,
 ) -> Rule:
-    """The group whose interval reaches highest: it may be small and uncertain, and is a risk for that."""
+    """The group with the highest upper end of its interval: a small, uncertain group is a risk too."""
     unit, worst = found.unit, None
     mine, other, lengths = unit.errors(found.candidate), unit.errors(theirs), unit.lengths(found.candidate)
     for key, values in found.groups.items():
@@ -142,7 +142,7 @@ def _worst_group(
                 continue
             growth, interval = _difference(mine, other, lengths, indices, resampling)
             nothing = no_spread(growth, interval)
-            rank = bool(nothing), interval[1]  # an interval that says nothing is the worst there is
+            rank = bool(nothing), interval[1]  # an interval that says nothing counts as the worst
             if worst is None or rank > worst[0]:
                 about = f"{key} {value}, {len(indices)} utterances"
                 worst = rank, growth, interval, about, nothing and f"{about}: {nothing}"
@@ -167,7 +167,7 @@ def _worst_group(
 def _difference(
     mine: np.ndarray, other: np.ndarray, lengths: np.ndarray, indices: np.ndarray, resampling: Resampling
 ) -> tuple[float, tuple[float, float]]:
-    """Difference of two rates over some utterances, mine minus the other, and its paired interval."""
+    """Difference of two rates over some utterances, candidate minus the other, and its paired interval."""
     mine, other, lengths = mine[indices], other[indices], lengths[indices]
     bootstrap = resampling.of(len(indices))
     interval = bootstrap.interval(bootstrap.rates(mine, lengths) - bootstrap.rates(other, lengths))

@@ -22,11 +22,11 @@ def at_most(
     about: str = "",
     nothing: str = "",
 ) -> Rule:
-    """A figure that may not be above its limit.
+    """A rule for a figure that may not be above its limit.
 
     Args:
         judge_interval: the limit holds for the upper end of the interval, which is not below the figure.
-        nothing: why the figure, or its interval, says nothing; the rule is then not held, whatever the limit.
+        nothing: why the figure, or its interval, says nothing; the rule is then broken, whatever the limit.
     """
     if not all(map(math.isfinite, (figure, *(interval or ())))):
         return Rule(reference, test, name, float(limit), REFUSE, about=f"measured as {figure}: not a figure to judge")
@@ -36,6 +36,6 @@ def at_most(
 
 
 def at_least(reference: str, test: str, name: str, limit: int, found: int, remedy: str) -> Rule:
-    """A count that may not be below its limit; ``remedy`` is told where it is."""
+    """A rule for a count that may not be below its limit; ``remedy`` is given where it is."""
     rule = Rule(reference, test, name, float(limit), REFUSE, float(found), judged=float(found), about=remedy)
     return replace(rule, verdict=PASS, about="") if rule.within else rule

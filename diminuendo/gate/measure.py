@@ -1,7 +1,7 @@
-"""What the gate needs to know and nobody has measured yet. Every figure comes from the stored file, in a fresh process.
+"""Measures what the gate needs and is not known yet. Every figure comes from the stored file, in a fresh process.
 
-Hypotheses are kept in ``<work>/<model>-<corpus>/``, in the files of ``diminuendo.evaluation``; a result counts as long
-as the model, the corpus and the code that it depends on are the same, so a rerun takes what an earlier one finished.
+Hypotheses are kept in ``<work>/<model>-<corpus>/``, in the files of ``diminuendo.evaluation``; a result is used again
+as long as the model, the corpus and the code that it depends on are the same, so a rerun continues an earlier one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOT_STATED = "(not stated)"
 
 
 def open_tests(tests: Mapping[str, Path]) -> dict[str, PreparedCorpus]:
-    """Open every test set and check its files; one that is there under another label already is left out.
+    """Open every test set and check its files; one that is given twice is used once.
 
     Raises:
         UserError: none is given, one is damaged, or there is nothing to recognise in it.
@@ -61,9 +61,9 @@ def hypotheses(
     work: Path,
     say: Callable[[str], None],
 ) -> dict[tuple[str, str], Path]:
-    """Digests of model and corpus to the folder that holds the hypotheses; what is missing is decoded now.
+    """Digests of model and corpus to the folder that holds the hypotheses; missing ones are decoded now.
 
-    ``evaluation``: folder of the pipeline's own results, which are taken where they are current.
+    ``evaluation``: folder of the pipeline's own results, which are used if they are current.
     """
     code = accuracy.code_digest()
     wanted = {(model.digest, corpus.digest): (model, corpus) for model in models for corpus in corpora}
@@ -103,7 +103,7 @@ def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[s
 
 
 def evidence_of(corpus: PreparedCorpus, counts: list[Counts], unit: str, keys: tuple[str, ...]) -> Evidence:
-    """What was counted on a test set, with all that the rules need to know of its utterances.
+    """The counts on a test set, with everything that the rules need to know about its utterances.
 
     Args:
         counts: of the candidate, the teacher and, where there is one, the champion.
@@ -168,10 +168,10 @@ def _rates(counts: Counts, indices: np.ndarray, resampling: Resampling) -> dict[
 def speed(candidate: Model, other: Model, corpus: PreparedCorpus, config: EvaluateConfig) -> dict[str, Any]:
     """Time both models on one thread, taking turns; the figures of ``timing.speed_of`` for the candidate.
 
-    ``times_faster`` is the other's work over the candidate's.
+    ``times_faster`` is the time of the other over that of the candidate.
     """
     asked = Request(
-        # The one called teacher is what the others are compared with.
+        # Timing compares all models with the one called teacher.
         models={"teacher": str(other.path), "candidate": str(candidate.path)},
         corpus=str(corpus.folder),
         utterances=config.timing_utterances,

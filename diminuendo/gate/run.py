@@ -38,7 +38,7 @@ def gate(
 ) -> Decision:
     """Judge a model file by the policy of ``params.yaml``.
 
-    A rerun measures only what is missing (and times anew); the decision is a run of its own each time.
+    A rerun measures only what is missing, and speed again; each decision is its own MLflow run.
 
     Args:
         candidate: its ``model.onnx``.
@@ -48,8 +48,8 @@ def gate(
             are then listed without being judged.
         fetch: brings a teacher that is not on this machine; see ``registry.logged.fetch_logged``.
         teacher: by default the one that the candidate's lineage names.
-        evaluation: the pipeline's results, used where they are of the very same file, corpus and code.
-        work: folder of what was measured or downloaded.
+        evaluation: the pipeline's results, used if they belong to the same file, corpus and code.
+        work: folder for measurements and downloads.
 
     Raises:
         UserError: a file or test set is missing or damaged, or params.yaml has no section ``gate``.
@@ -90,7 +90,7 @@ def gate(
 
 
 def _check_growth(policy: GateConfig) -> None:
-    """A growth of 1 is a hundred points; YAML's ``true`` is read as that."""
+    """Refuse a growth of 1, which is a hundred points; YAML's ``true`` is read as 1."""
     for reference in ("teacher", "champion"):
         for name in ("wer", "group_wer", "deletions", "insertions"):
             if getattr(getattr(policy, reference), name) >= 1:
@@ -106,7 +106,7 @@ def _champion(champion: Registered | Path | None, candidate: Model, folder: Path
         return None, None
     if isinstance(champion, Path):
         return open_model(champion), None
-    if champion.digest == candidate.digest:  # a copy in the registry may be damaged, and is to be replaced by this one
+    if champion.digest == candidate.digest:  # a copy in the registry may be damaged; this file replaces it
         return candidate, champion.version
     return open_model(champion.download(folder)), champion.version
 
@@ -125,7 +125,7 @@ def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
 
 
 def _record(decision: Decision) -> str | None:
-    """Log the decision as a run of its own; returns the run's id once MLflow has it."""
+    """Log the decision as its own run; returns the run's id once MLflow has it."""
     from diminuendo.core.files import write_json, write_text
     from diminuendo.gate.table import markdown
     from diminuendo.tracking import stage_run
@@ -170,7 +170,7 @@ def find_run(decision: Decision) -> str | None:
             return None
         client, experiment = store
         runs = client.search_runs([experiment], f"tags.`{DIGEST_TAG}` = '{decision.digest}'", max_results=1)
-    except Exception as error:  # a decision stands, whatever is wrong with the store that it is to be recorded in
+    except Exception as error:  # a decision is valid even if the store fails
         print(f"tracking: the run of the gate is not known: {store_trouble(error)}", file=sys.stderr)
         return None
     return runs[0].info.run_id if runs else None

@@ -1,4 +1,4 @@
-"""What is judged of a candidate by itself: whether a test set can tell anything, and how often it errs there."""
+"""Rules about the candidate by itself: whether a test set is large enough, and its error rates there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COUNTED_IN_CHARACTERS = "counted in characters here: see gate.unit"
 
 
 def evidence(policy: GateConfig, label: str, counts: Counts, unit: Unit, speakers: Sequence[str | None]) -> list[Rule]:
-    """Whether a test set is large enough; utterances in which nothing is said are not counted."""
+    """Whether a test set is large enough; utterances without words are not counted."""
     lengths = unit.lengths(counts)
     found = {"utterances": int((lengths > 0).sum()), unit.name: int(lengths.sum())}
     rules = []
@@ -41,7 +41,7 @@ def _speakers(least: int, label: str, speakers: Sequence[str | None]) -> Rule:
 
 
 def error_rates(policy: GateConfig, label: str, counts: Counts, unit: Unit, bootstrap: Bootstrap) -> list[Rule]:
-    """The limits of WER and CER; the first says nothing where words are not written apart."""
+    """The limits of WER and CER; WER says nothing in scripts without spaces between words."""
     if unit is CHARACTERS:
         word = Rule(FILE, label, WORDS.rate, policy.wer, NOT_JUDGED, about=COUNTED_IN_CHARACTERS)
     else:
@@ -58,7 +58,7 @@ def _error_rate(limit: float, label: str, counts: Counts, unit: Unit, bootstrap:
 
 
 def _why_nothing(counts: Counts, unit: Unit, figure: float, interval: tuple[float, float]) -> str:
-    """Why the interval of an error rate says nothing of other utterances; empty where it does."""
+    """Why the interval of an error rate says nothing about other utterances; empty if it does."""
     lengths = unit.lengths(counts)
     if not lengths.sum():
         return f"the references have no {unit.name}"
@@ -70,10 +70,10 @@ def _why_nothing(counts: Counts, unit: Unit, figure: float, interval: tuple[floa
 
 
 def no_spread(figure: float, interval: tuple[float, float]) -> str:
-    """Errors, or growth of them, at the same rate in every resample.
+    """Why a rate, or an increase of it, that is the same in every resample says nothing; empty otherwise.
 
-    No error anywhere, or none more than the other model makes, is the one case where that is no surprise: utterances
-    differ, and a model that errs at one rate in all of them has not heard them. An improvement is nobody's risk.
+    Utterances differ, so a model with the same error rate on all of them has not recognised anything. No errors at all,
+    no increase, and an improvement are accepted.
     """
     constant = interval[1] - interval[0] <= ROUNDING
     return "the same in every resample: its interval says nothing" if constant and figure > ROUNDING else ""

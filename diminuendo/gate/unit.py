@@ -1,4 +1,4 @@
-"""What an error is counted in: words, or characters where words are not written apart.
+"""The unit of errors: words, or characters in scripts without spaces between words.
 
 In a script without spaces a sentence is one word: one wrong character is a word error rate of 100 %.
 """
@@ -14,19 +14,19 @@ import numpy as np
 Counts = Mapping[str, np.ndarray]
 EDITS = ("substitutions", "deletions", "insertions")
 
-# First words of the Unicode names of letters in scripts that put no space between words. Korean and Vietnamese do.
+# First words of the Unicode names of letters in scripts without spaces between words (Korean and Vietnamese have them).
 WITHOUT_SPACES = {
     "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "YI",
     "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "TAI", "BALINESE", "JAVANESE",
 }  # fmt: skip
-TAI = ("NEW TAI LUE ",)  # whose first word says nothing
+TAI = ("NEW TAI LUE ",)  # their names begin in another way
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """The columns of ``hypotheses.jsonl`` that count in words or in characters, each int64 [U]."""
 
-    name: str  # also the column of what the references have
+    name: str  # also the column with the counts of the references
     rate: str  # name of the error rate
     prefix: str  # of the columns of edits
 

@@ -1,4 +1,4 @@
-"""Which part of each quantized member is really in few bits, from the facts that its stage measured."""
+"""How much of each quantized member is really in few bits, as its stage measured it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class Coverage:
     """One quantized member; ``parameters`` and ``arithmetic`` are texts such as ``4 bit 93.1 %, 16 bit 6.9 %``.
 
-    ``arithmetic`` counts multiply-accumulates by the bits of their weight; ``integers`` is the share that is done in
-    integers, the rest is done in floating point after decoding.
+    ``arithmetic`` counts multiply-accumulates by the bits of their weight; ``integers`` is the share computed in
+    integers; the rest is computed in floating point after decoding.
     """
 
     member: str

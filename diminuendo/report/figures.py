@@ -22,7 +22,7 @@ from diminuendo.report.labels import place_labels
 from diminuendo.report.rows import Report, Row, pareto_front
 from diminuendo.report.tables import FIGURES, group_figure
 
-# Told apart by people with any colour vision, and in grey by their markers.
+# Distinguishable with any colour vision; in grey the markers tell them apart.
 STAGES = {"train_teacher": (TEACHER, "#222222", "*")} | {
     section: (told.made, told.colour, told.marker)
     for section, told in ((section, description_of(section)) for section in FAMILY_SECTIONS)
@@ -51,7 +51,7 @@ def draw_figures(report: Report, curves: list[dict[str, str]], folder: Path) -> 
     paths = {}
     for name, figure in figures.items():
         paths[titles[name]] = folder / f"{name}.png"
-        # Without the software's name and version equal figures are equal bytes.
+        # Without the software's name and version, equal figures have equal bytes.
         figure.savefig(paths[titles[name]], dpi=DPI, metadata={"Software": None})
         plt.close(figure)
     return paths
@@ -103,7 +103,7 @@ def _against_wer(report: Report, costs: list[tuple[float, tuple[float, float]]],
 
 
 def _stage_legend(axes: Axes, rows: tuple[Row, ...]) -> None:
-    """Below the axes, where it covers no point."""
+    """A legend below the axes, where it covers no point."""
     handles = []
     for stage, (name, colour, marker) in STAGES.items():
         if any(row.stage == stage for row in rows):
@@ -152,7 +152,7 @@ def _curves(rows: list[dict[str, str]]) -> Figure:
 
 
 def _groups(report: Report, key: str) -> Figure:
-    """Bars by value for the teacher and the smallest files of the Pareto front; many values: those it does worst on."""
+    """Bars by value for the teacher and the smallest files of the Pareto front; of many values, the worst are shown."""
     values = report.groups[key]
     front = [report.rows[i] for i in pareto_front([(row.bytes, row.wer) for row in report.rows])]
     members = [TEACHER, *(row.member for row in front if not row.is_teacher)][:MEMBERS_SHOWN]
@@ -185,7 +185,7 @@ def _groups(report: Report, key: str) -> Figure:
 
 
 def _distances(value: float, limits: tuple[float, float]) -> list[list[float]]:
-    """What ``errorbar`` wants: never negative, though the median of ratios may lie outside its interval."""
+    """Distances for ``errorbar``, never negative although the median of ratios may be outside its interval."""
     return [[max(0.0, value - limits[0])], [max(0.0, limits[1] - value)]]
 
 

@@ -1,4 +1,4 @@
-"""Names beside points, placed so that they cover neither each other nor a point nor an error bar."""
+"""Places labels beside points, so that they do not cover each other, a point or an error bar."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def place_labels(
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = (),
     size: float = 8,
 ) -> list[Bbox]:
-    """Write each text as near its point as there is room; returns the boxes taken, in pixels.
+    """Write each text as near to its point as possible; returns the boxes used, in pixels.
 
-    Limits and scales of ``axes`` must be final. A label for which there is no room at all goes where it covers least.
+    Limits and scales of ``axes`` must be final. A label without any free place goes where it covers least.
 
     Args:
         bars: (x low, x high), (y low, y high) of each point's error bars.
@@ -42,7 +42,7 @@ def place_labels(
         taken += _bar_boxes(axes, x_limits, y_limits, point)
     taken += [_thin(axes, (x[0], y[0]), (x[1], y[1])) for x, y in lines]
     boxes: list[Bbox] = []
-    # The most crowded first: they have the fewest places to go.
+    # The most crowded points first: they have the fewest free places.
     crowd = [sum(math.dist(one, other) < 80 * scale for other in centres) for one in centres]
     for index in sorted(range(len(points)), key=lambda i: (-crowd[i], i)):
         written = axes.text(0, 0, texts[index], fontsize=size)
@@ -91,7 +91,7 @@ def _thin(axes: Axes, begin: tuple[float, float], end: tuple[float, float]) -> B
 
 
 def _names_another(box: Bbox, centres, own: int) -> bool:
-    """Whether a reader would take the label for that of another point, which is nearer to it."""
+    """Whether the label is nearer to another point, so that a reader would take it for that one."""
 
     def distance(centre) -> float:
         x = max(box.x0 - centre[0], 0, centre[0] - box.x1)

@@ -1,4 +1,4 @@
-"""The leaderboard as one HTML file that needs nothing beside it."""
+"""The leaderboard as one self-contained HTML file."""
 
 from __future__ import annotations
 

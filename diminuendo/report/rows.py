@@ -57,7 +57,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is shown. The teacher's row is first, the others follow from the largest file to the smallest."""
+    """Everything that is shown. The teacher's row is first, then the others from the largest file to the smallest."""
 
     rows: tuple[Row, ...]
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval
@@ -87,7 +87,7 @@ def build_report(
         links: run id to the address of its page.
 
     Raises:
-        UserError: the evaluation is missing or is of another family than ``params``.
+        UserError: the evaluation is missing or belongs to another family than ``params``.
     """
     metrics, timing = _read(evaluation / "metrics.json"), _read(evaluation / "timing.json")
     members = metrics["members"]
@@ -153,7 +153,7 @@ def build_report(
 
 
 def pareto_front(points: list[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other point beats in one coordinate without losing in the other, by the first.
+    """Indices of the Pareto-optimal points, in the order of the first coordinate.
 
     Both coordinates are better when smaller; of equal points the first is kept.
     """

@@ -54,7 +54,7 @@ def _cells(row: dict[str, str]) -> tuple[str, ...]:
 
 def _table(lines: list[tuple[str, ...]]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    # A long member name is cut, so that the figures stay in one line.
+    # A long member name is cut, so that the figures stay on one line.
     widths[0] = min(widths[0], max(8, WIDTH - sum(widths[1:]) - 2 * (len(widths) - 1)))
     text = []
     for line in lines:

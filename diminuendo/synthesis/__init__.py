@@ -1,1 +1,1 @@
-"""A speech corpus made offline: sentences from a grammar, spoken by eSpeak NG, with noise and level changes."""
+"""A synthetic speech corpus: sentences from a grammar, synthesized by eSpeak NG, with noise and level changes."""

@@ -1,4 +1,4 @@
-"""What a synthetic corpus says, who says it and how it is recorded: all of it drawn from one seed."""
+"""Sentences, voices and recording conditions of a synthetic corpus, all drawn from one seed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from diminuendo.synthesis.noise import BABBLE_VOICES, COLORS, babble, colored_no
 from diminuendo.synthesis.pool import Request, SynthesisPool
 from diminuendo.synthesis.voices import SPLITS, Voice, load_voices
 
-_DRAWS = 2000  # of a sentence that is new before the grammar counts as exhausted
+_DRAWS = 2000  # attempts at a new sentence before the grammar counts as exhausted
 _RECENT = 32  # utterances that babble is made of
 PLACES = (*SPLITS, UNLABELLED)  # their numbers are part of the seeds
 _SHARES = {"test": 0.2, "dev": 0.1}  # of all sentences of the grammar; the rest is for train
@@ -40,7 +40,7 @@ class PlannedUtterance:
 def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[PlannedUtterance]]:
     """Every utterance of every split: no sentence twice in the corpus, no voice in two splits.
 
-    What is unlabelled has sentences of its own, from those that train may say, in the voices of train.
+    Unlabelled utterances have their own sentences, from train's share of the grammar, in the voices of train.
 
     Raises:
         UserError: bad ``grammar.yaml`` or ``voices.yaml``, or a grammar with too few sentences.
@@ -60,7 +60,7 @@ def plan(folder: Path, config: SynthesisConfig, seed: int) -> dict[str, list[Pla
 
 
 def split_of(sentence: str, seed: int) -> str:
-    """The only split that may say this sentence; short patterns are thus shared out like long ones."""
+    """The only split that may use this sentence; short patterns are divided in the same way as long ones."""
     place = int.from_bytes(hashlib.sha256(f"{seed}/{sentence}".encode()).digest()[:8]) / 2**64
     for split, share in _SHARES.items():
         if place < share:

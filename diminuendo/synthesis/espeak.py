@@ -21,7 +21,7 @@ def data_folder() -> Path:
 
 
 def variants() -> list[str]:
-    """Voice variants that this installation has, sorted; eSpeak NG itself ignores an unknown one without a word."""
+    """Voice variants of this installation, sorted; eSpeak NG itself ignores an unknown one without an error."""
     return sorted(path.name for path in (data_folder() / "voices" / "!v").iterdir())
 
 
@@ -48,8 +48,8 @@ def load_library() -> tuple[ctypes.CDLL, int]:
 def speak(library: ctypes.CDLL, text: str, voice: str, words_per_minute: int, pitch: int) -> bytes:
     """Native-endian 16-bit mono samples.
 
-    The library keeps state from one utterance to the next (flutter, echo, noise generators): the same request sounds
-    the same only as the first one after ``load_library``. Call this once in a process, or in forked children.
+    The library keeps state from one utterance to the next (flutter, echo, noise generators): the same request gives the
+    same samples only if it is the first one after ``load_library``. Call this once per process, or in forked children.
 
     Args:
         voice: accent and variant, such as ``en-us+f3``.

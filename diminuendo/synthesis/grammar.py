@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> Any:
 
 
 class Grammar:
-    """Patterns and slots, checked: every slot is there, and none needs itself."""
+    """Patterns and slots, checked: every slot exists, and none contains itself."""
 
     def __init__(self, sentences: list[str], slots: dict[str, list[str]], source: str = "grammar"):
         self._source = source
@@ -75,11 +75,11 @@ class Grammar:
         return " ".join(self._draw(self._start, rng))
 
     def count(self) -> int:
-        """Ways through the grammar; a few of them may lead to the same sentence."""
+        """Number of ways through the grammar; some may give the same sentence."""
         return self._count(self._start)
 
     def words(self) -> set[str]:
-        """Distinct words that the patterns and slots hold."""
+        """Distinct words in the patterns and slots."""
         found: set[str] = set()
         stack = [self._start, *self._slots.values()]
         while stack:

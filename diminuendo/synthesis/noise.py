@@ -8,7 +8,7 @@ import numpy as np
 
 COLORS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls with frequency to this exponent
 BABBLE_VOICES = 4
-_LOWEST_HZ = 30.0  # below, coloured noise would put all its power where no microphone hears
+_LOWEST_HZ = 30.0  # below, coloured noise would have most of its power where no microphone responds
 
 
 def colored_noise(rng: np.random.Generator, color: str, count: int, rate: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Worker processes that speak requests in order, started again when they die."""
+"""Worker processes that synthesize requests in order, restarted if they die."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from diminuendo.core.errors import UserError
 
-TIMEOUT_SECONDS = 20.0  # of one utterance; they take a few milliseconds
+TIMEOUT_SECONDS = 20.0  # per utterance, which takes a few milliseconds
 ATTEMPTS = 3
 _GRACE_SECONDS = 15.0  # beyond the child's own limit, and for a worker to start on a busy machine
 
@@ -135,7 +135,7 @@ class SynthesisPool:
         self._idle.put(worker)
 
     def speak(self, requests: Iterable[Request]) -> Iterator[np.ndarray]:
-        """int16 [N] for each request, in order; a few are spoken ahead of the one that is asked for.
+        """int16 [N] for each request, in order; a few are synthesized ahead of the consumer.
 
         Raises:
             UserError: a request failed ``ATTEMPTS`` times; nothing is ever left out.
@@ -156,7 +156,7 @@ class SynthesisPool:
             worker = self._idle.get()
             try:
                 samples = worker.ask(request)
-            except Exception as error:  # whatever it was: a worker that is not put back would be waited for without end
+            except Exception as error:  # any error: a worker that is not put back would be waited for without end
                 failures.append(str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}")
                 self._all.remove(worker)
                 try:

@@ -1,4 +1,4 @@
-"""The synthetic source of a corpus: what ``data.prepare`` asks for where ``data.source`` is ``synthetic``."""
+"""The synthetic source of a corpus, which ``data.prepare`` is given for ``data.source: synthetic``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def synthesize(
     """(split, keys of the manifest line, int16 [N] at ``data.sample_rate``) of every utterance, in order.
 
     Args:
-        sources: is told the digests of the grammar and the voices, and what spoke.
+        sources: receives the digests of the grammar and the voices, and the name of the synthesizer.
         workers: processes that speak.
 
     Raises:

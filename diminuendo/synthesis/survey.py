@@ -1,8 +1,9 @@
-"""Which voice variants are fit for a corpus: ``python -m diminuendo.synthesis.survey > voices.tsv``.
+"""Which voice variants are good enough for a corpus: ``python -m diminuendo.synthesis.survey > voices.tsv``.
 
 Every variant of eSpeak NG says the same words. A word counts as understood when, among all words said by a few plain
-voices, the nearest by dynamic time warping of cepstra (Sakoe & Chiba 1978) is the same word: a recogniser without
-training, poor but equal for all, so that a voice far below the others is one that listeners would not follow either.
+voices, the nearest by dynamic time warping of cepstra (Sakoe & Chiba 1978) is the same word. This recogniser
+needs no training; it is poor, but equally so for all, so a voice far below the others is hard to understand for people
+too.
 """
 
 from __future__ import annotations

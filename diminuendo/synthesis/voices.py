@@ -1,4 +1,4 @@
-"""Who speaks a synthetic corpus: accents and voice variants of eSpeak NG from ``voices.yaml``, apart for each split."""
+"""Speakers of a synthetic corpus: accents and voice variants of eSpeak NG from ``voices.yaml``, disjoint by split."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _speakers(raw: dict, split: str, seed: int, pitch: tuple[int, int]):
     accents = sorted(raw["accents"])
     order = [accents[i] for i in rng.permutation(len(accents))]
     each = raw["splits"][split]["accents_each"]
-    turn = 0  # the accents take turns over the variants, so that all are heard about equally often
+    turn = 0  # the accents take turns over the variants, so that all are about equally frequent
     for gender in GENDERS:
         for variant in raw["splits"][split]["variants"][gender]:
             for _ in range(each):

@@ -1,8 +1,8 @@
-"""A process that speaks: ``python -m diminuendo.synthesis.worker SAMPLE_RATE TIMEOUT_SECONDS``.
+"""A process that synthesizes speech: ``python -m diminuendo.synthesis.worker SAMPLE_RATE TIMEOUT_SECONDS``.
 
 It reads one JSON request per line and answers each with a line of JSON, followed by ``samples`` little-endian 16-bit
 samples when ``ok`` is true. Every request is spoken in a forked child of its own: eSpeak NG starts from the same state
-each time, so an answer depends on its request alone, and a crash or an endless loop ends the child, not the worker.
+each time, so an answer depends on its request only, and a crash or an endless loop ends the child, not the worker.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, sample_rate: int, timeout_secon
 
 
 def main() -> None:
-    # Unbuffered, so that a descriptor that is readable really has something that was not read yet.
+    # Unbuffered, so that a readable descriptor really has unread data.
     with open(0, "rb", buffering=0) as requests:
         serve(requests, sys.stdout.buffer, int(sys.argv[1]), float(sys.argv[2]))
 

@@ -1,7 +1,7 @@
-"""What happened, recorded in MLflow: a run per stage, and no stage that fails or slows down because of it.
+"""Records what happened in MLflow: one run per stage. No stage fails or slows down because of it.
 
-A stage appends what it wants recorded to a journal on disk (``journal``). Another process (``sender``) carries
-the journals to MLflow while the stage works; what it could not deliver is delivered by the next run.
+A stage appends its records to a journal on disk (``journal``). Another process (``sender``) sends the journals to
+MLflow while the stage works. What it cannot deliver is delivered by the next run.
 """
 
 from diminuendo.tracking.track import PIPELINE, Track, pipeline_run, stage_run

@@ -1,7 +1,7 @@
-"""MLflow's SQLite file: made and migrated aside, so that it is whole or not there, whatever ends the process.
+"""MLflow's SQLite file, made and migrated under another name: it is complete or absent, however the process ends.
 
-MLflow itself makes its tables in place, one after the other. A process killed then leaves a file that it refuses
-for ever ("table … already exists").
+MLflow itself makes its tables in place, one after the other. A process that is killed meanwhile leaves a file that
+MLflow refuses for ever ("table … already exists").
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file
 
-SIBLINGS = ("-journal", "-wal", "-shm")  # SQLite's own, and of the file that they stand beside alone
+SIBLINGS = ("-journal", "-wal", "-shm")  # files of SQLite beside the database, and only for it
 PATIENCE = 20.0  # s, for a lock of another process
-# What a user would miss. An unfinished database has none of it, nor any experiment but MLflow's first, "0".
+# Data of users. An unfinished database has none of it, and no experiment but MLflow's first, "0".
 _RECORDS = ("runs", "logged_models", "registered_models", "model_versions", "trace_info", "datasets")
 _IN_MIGRATION = "_alembic_tmp_"  # a migration that was interrupted may have left a table under this name
 
 
 def make_ready(path: Path, tell: Callable[[str], None]) -> None:
-    """Make the database, finish one that is older, or put aside one whose making was interrupted.
+    """Make the database, migrate an older one, or rename one that was left unfinished.
 
-    The caller holds the store's lock. ``tell`` is told what became of a file that was there.
+    The caller holds the store's lock. ``tell`` receives what was done with an existing file.
 
     Raises:
-        UserError: the file is no database of MLflow, or one that this MLflow cannot bring up to date.
+        UserError: the file is not a database of MLflow, or this MLflow cannot migrate it.
         OSError, sqlite3.OperationalError, sqlalchemy.exc.OperationalError: the disk is full, the file is locked.
     """
     _sweep(path)
     if not path.exists() or path.stat().st_size == 0:
-        _move(path, _aside(path, "unfinished"), SIBLINGS)  # of a file that is no more; SQLite would apply them
+        _move(path, _aside(path, "unfinished"), SIBLINGS)  # left from a removed file; SQLite would apply them
         _make(path)
         return
     tables, revision = _look(path)
@@ -61,12 +61,12 @@ def _make(path: Path) -> None:
 
 
 def _migrate(path: Path, tell: Callable[[str], None]) -> None:
-    """On a copy. The old file stays under another name: also what a server that still has it open writes there."""
+    """Migrate a copy. The old file stays under another name, with whatever a server still writes to it."""
     import sqlalchemy.exc
 
     kept = _aside(path, "before-migration")
     with _connected(path) as database:
-        database.execute("BEGIN IMMEDIATE")  # nobody writes to what is copied
+        database.execute("BEGIN IMMEDIATE")  # nobody writes to it while it is copied
         with atomic_file(path) as temporary:
             with _connected(path) as source, closing(sqlite3.connect(temporary)) as copy:
                 source.backup(copy)
@@ -80,7 +80,7 @@ def _migrate(path: Path, tell: Callable[[str], None]) -> None:
                 raise
             except Exception as error:  # Alembic and each of its migrations have errors of their own
                 raise _hopeless(path, error) from error
-            with open(temporary, "rb") as file:  # all that may fail comes before the old file gets its second name
+            with open(temporary, "rb") as file:  # everything that may fail comes before the renaming
                 os.fsync(file.fileno())
             _keep(path, kept)
         database.rollback()
@@ -101,7 +101,7 @@ def _upgrade(path: Path, fresh: bool) -> None:
 
     engine = sqlalchemy.create_engine(sqlalchemy.URL.create("sqlite", database=str(path)))
 
-    # The file is nobody's yet and written to the disk as a whole later: seconds less.
+    # Nobody uses the file yet, and it is synchronised as a whole later: this saves seconds.
     @sqlalchemy.event.listens_for(engine, "connect")
     def _quick(connection: Any, _: Any) -> None:
         connection.execute("PRAGMA journal_mode=MEMORY")
@@ -123,7 +123,7 @@ def _newest_revision() -> str:
 
 
 def _is_of_mlflow(tables: set[str], revision: str | None) -> bool:
-    """Whether MLflow made it, of this version or an older one, as far as it came."""
+    """Whether it was made by MLflow, this version or an older one, even if unfinished."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
     from mlflow.store.db import utils
@@ -145,7 +145,7 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _look(path: Path) -> tuple[set[str], str | None]:
-    """The tables, and the revision that the last whole migration left, None without one."""
+    """The tables, and the revision of the last complete migration, None if there is none."""
     try:
         with _connected(path) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -175,7 +175,7 @@ def _is_full(error: Exception) -> bool:
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """A second name for the file; its first one is about to be taken over, and must never be without a database."""
+    """Give the file a second name; its first name is replaced next, and must never be without a database."""
     try:
         os.link(path, kept)
     except OSError:  # a file system without links
@@ -197,6 +197,6 @@ def _aside(path: Path, why: str) -> Path:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what a killed process was making; the lock says that nobody makes anything now."""
+    """Remove files that a killed process left; under the lock nobody else is making any."""
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp*"):
         stale.unlink(missing_ok=True)

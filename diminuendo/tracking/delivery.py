@@ -1,4 +1,4 @@
-"""From journals to MLflow. It may be interrupted anywhere: what was delivered is not delivered twice."""
+"""Delivery of journals to MLflow. It may be interrupted anywhere; nothing is delivered twice."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from diminuendo.tracking.recorder import Recorder
 from diminuendo.tracking.refusal import Damaged, RunGone, Verdict, Waits, is_alive, is_refusal, look_around
 from diminuendo.tracking.store import open_client, reason_of
 
-# For this file alone: MLflow's pages hide tags of its own prefix.
+# Used only here: MLflow's pages hide tags with its own prefix.
 JOURNAL_TAG = "mlflow.diminuendo.journal"
 WORKSPACE_TAG = "mlflow.diminuendo.workspace"
 PROBE_TAG = "mlflow.diminuendo.probe"
 OF_PIPELINES = ("metrics", "summary", "artifact", "tags", "end")
-OF_FILES = ("artifact", "model")  # their place may be full or closed while the store takes all else
-TRIES = 3  # of a record that is neither taken nor refused, while the store takes others
+OF_FILES = ("artifact", "model")  # the artifact store may be full or closed while the tracking store works
+TRIES = 3  # for a record that is neither accepted nor refused while the store accepts others
 DELIVERED = ".delivered-"
 
 
 class Delivery:
-    """Carries journals to one MLflow store."""
+    """Delivers journals to one MLflow store."""
 
     def __init__(self) -> None:
         """
         Raises:
-            Exception: whatever the store that cannot be opened raises.
+            Exception: the store cannot be opened.
         """
         self.client, self.experiment = open_client(leave_note)
-        # A store that was lost and made anew has the same address, but no experiment of the same time.
+        # A store that was lost and made again has the same address, but another creation time of its experiment.
         self.store = f"{self.experiment}@{self.client.get_experiment(self.experiment).creation_time}"
         self.workspace = str(OUTBOX.resolve())
         self._tried: dict[tuple[str, int | None], int] = {}
@@ -48,17 +48,17 @@ class Delivery:
         self._reconcile()
 
     def carry(self, folder: Path) -> bool:
-        """Deliver what is new in the journal, and remove it once all is delivered.
+        """Deliver new events of the journal, and remove it once everything is delivered.
 
         Returns:
-            Whether all that is written is delivered; False of a pipeline that waits for its stages.
+            Whether everything written so far is delivered; False for a pipeline that waits for its stages.
 
         Raises:
             StoreAway, ExperimentGone: nothing can be delivered now.
-            Waits: the journal's next record, or a file of it, cannot be delivered now; others can.
-            Damaged: no run can be made of it, ever.
+            Waits: the journal's next record, or one of its files, cannot be delivered now; others can.
+            Damaged: it can never become a run.
         """
-        live = is_live(folder)  # looked at before reading, so that the last events are not missed
+        live = is_live(folder)  # checked before reading, so that the last events are not missed
         start, state = _start_of(folder), sent_state(folder)
         if state.get("dropped"):
             return live or _remove(folder)
@@ -100,7 +100,7 @@ class Delivery:
         return _remove(folder)
 
     def _send(self, folder: Path, start: dict[str, Any], state: dict[str, Any], batch: list[dict[str, Any]]) -> None:
-        """A batch is one event, or several of metrics. One that has to wait for its file alone is noted for later."""
+        """A batch is one event, or several metrics. An event that only waits for its file is noted for later."""
         kind, begin = batch[0]["event"], batch[0].get("begin")
         if kind == "damaged":
             leave_note(f"a line of the record of {start['name']} is damaged, and left out")
@@ -146,7 +146,7 @@ class Delivery:
             leave_note(f"{write.__name__} of {start['name']} left out: MLflow refused it: {reason_of(error)}")
 
     def _parent_run(self, parent: str | None) -> str | None:
-        """The run of the pipeline's journal; None where there is none, or the user deleted it."""
+        """The run of the pipeline's journal; None if there is none or the user deleted it."""
         if not parent or not (above := OUTBOX / parent).is_dir():
             return None
         # A pipeline's run is made for the first stage that really runs: most `make repro` run none.
@@ -163,7 +163,7 @@ class Delivery:
             return None
 
     def _run_for(self, folder: Path, start: dict[str, Any], state: dict[str, Any], parent: str | None) -> str:
-        """The MLflow run of a journal: made now, or by a sender that died before it could note the id."""
+        """The MLflow run of a journal: made now, or found if a sender died before it could note the id."""
         if "run" in state:
             return state["run"]
         judge = self._judge(folder, {}, "start", 0)
@@ -192,7 +192,7 @@ class Delivery:
         return self.client.create_run(self.experiment, start["time"], tags, run_name=text(start["name"], KEY_LENGTH))
 
     def _judge(self, folder: Path, state: dict[str, Any], kind: str, begin: int | None) -> Callable[[Exception], None]:
-        """Tells what a failure means; see ``Recorder``. The store is looked at once for each event."""
+        """Says what a failure means; see ``Recorder``. The store is checked once per event."""
         looked = False
 
         def judge(error: Exception) -> None:
@@ -222,7 +222,7 @@ class Delivery:
         return self.client.search_runs([self.experiment], condition, view, max_results=100)
 
     def _reconcile(self) -> None:
-        """End runs of this workspace that MLflow believes to be running though their journal is gone."""
+        """End runs of this workspace that MLflow shows as running although their journal is gone."""
         known = {folder.name for folder in journals()}
         quote = '"' if "'" in self.workspace else "'"
         ours = f"tags.`{WORKSPACE_TAG}` = {quote}{self.workspace}{quote}"
@@ -232,7 +232,7 @@ class Delivery:
                     end = _killed(int(time.time() * 1000))
                     self.client.set_tag(run.info.run_id, "error", end["error"])
                     self.client.set_terminated(run.info.run_id, end["status"], end_time=end["time"])
-        except Exception as error:  # nothing is lost by it, and the next sender does it again
+        except Exception as error:  # nothing is lost, and the next sender does it again
             say(f"runs that were left open are not looked for: {reason_of(error)}")
 
 
@@ -248,7 +248,7 @@ def _killed(time: int) -> dict[str, Any]:
 
 
 def _remove(folder: Path) -> bool:
-    """True. Renamed first: a half removed journal would be taken for one that is not delivered."""
+    """Remove it; returns True. It is renamed first: a half removed journal would look undelivered."""
     gone = folder.rename(folder.with_name(f"{DELIVERED}{folder.name}"))
     shutil.rmtree(gone, ignore_errors=True)
     return True
@@ -273,9 +273,9 @@ def _waits_for(folder: Path, pipeline: str) -> bool:
 
 
 def _batches(folder: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Events from ``offset`` (bytes) on, metrics in a row together, each batch with the offset behind it.
+    """Events from byte ``offset`` on, consecutive metrics together, each batch with the offset after it.
 
-    An event has its own offset as ``begin``; of a damaged line nothing else is known.
+    An event has its own offset as ``begin``; nothing else is known about a damaged line.
     """
     batch: list[dict[str, Any]] = []
     for begin, end, event in read_events(folder / EVENTS, offset):

@@ -26,7 +26,7 @@ EVENTS = "events.jsonl"
 SENT = "sent.json"
 TROUBLE = ".trouble.json"  # in the outbox: why the sender could not deliver
 
-# What each event has, for a reader that cannot trust a disk; ``start`` may name a parent, ``metrics`` a step.
+# Keys that each event must have, to detect damage; ``start`` may also name a parent, ``metrics`` a step.
 _CONTENT: dict[str, dict[str, type]] = {
     "start": {"name": str, "kind": str, "params": dict, "tags": dict},
     "metrics": {"values": dict},
@@ -40,9 +40,10 @@ _CONTENT: dict[str, dict[str, type]] = {
 
 
 class Journal:
-    """Append to a journal. Every event is on its way to the disk when the call returns (about 20 µs).
+    """Append to a journal. When the call returns (after about 20 µs) the event is with the operating system.
 
-    What cannot be written, as on a full disk, is counted: ``lost``, and ``trouble``, the first reason.
+    Events that cannot be written, on a full disk for instance, are counted in ``lost``; ``trouble`` is the first
+    reason.
     """
 
     def __init__(self, name: str, start: dict[str, Any], outbox: Path = OUTBOX) -> None:
@@ -52,12 +53,12 @@ class Journal:
             OSError: the journal cannot be made.
         """
         self.name, self.lost, self.trouble = name, 0, ""
-        # By name is by age: the run that made a model is delivered before one that reads it.
+        # Names sort by age: the run that made a model is delivered before one that reads it.
         seconds, fraction = divmod(time.time_ns(), 10**9)
         stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{fraction:09}"
         spoken = re.sub(r"[^\w.-]", "_", name)[:100]
         self.folder = outbox.resolve() / f"{stamp}-{spoken}-{uuid.uuid4().hex[:6]}"
-        # Locked and begun before it can be found: a journal without a writer is an orphan's.
+        # Locked and begun before it can be found: a journal without a writer counts as orphaned.
         making = outbox.resolve() / f".{self.folder.name}.tmp"
         try:
             (making / "files").mkdir(parents=True)
@@ -80,7 +81,7 @@ class Journal:
             self.lose(event, error)
 
     def keep(self, path: Path) -> str:
-        """Keep a file, or a folder of files, as it is now; returns its path within the journal.
+        """Copy a file, or a folder of files, as it is now; returns its path within the journal.
 
         Raises:
             OSError: it cannot be read or copied.
@@ -94,12 +95,12 @@ class Journal:
             else:
                 shutil.copy2(path, target)
         except OSError:
-            shutil.rmtree(place, ignore_errors=True)  # half a copy only fills the disk
+            shutil.rmtree(place, ignore_errors=True)  # an incomplete copy only fills the disk
             raise
         return str(target.relative_to(self.folder))
 
     def lose(self, what: str, error: OSError) -> None:
-        """Count what cannot be recorded: a stage does not fail because of its record."""
+        """Count an event that cannot be recorded: a stage does not fail because of its record."""
         self.lost += 1
         self.trouble = self.trouble or f"{what}: {error}"
 
@@ -114,7 +115,7 @@ class Journal:
             if self._events.write(line) != len(line):
                 raise OSError("only a part of the line could be written")
         except OSError:
-            self._events.truncate(whole)  # half a line would spoil the next
+            self._events.truncate(whole)  # an incomplete line would spoil the next
             raise
 
 
@@ -131,10 +132,10 @@ def journals(outbox: Path = OUTBOX) -> list[Path]:
 
 
 def sent_state(folder: Path) -> dict[str, Any]:
-    """How far the sender has come with a journal; empty where it has not begun, or its note is damaged.
+    """The sender's progress with a journal; empty if it has not begun, or its note is damaged.
 
     ``run``: id of the MLflow run; ``offset``: bytes of the events that are delivered; ``ended``: whether the run is;
-    ``later``: events that wait, since only their files cannot be delivered, each with its reason.
+    ``later``: events that wait only because their files cannot be delivered, each with its reason.
     """
     try:
         state = json.loads((folder / SENT).read_text(encoding="utf-8"))
@@ -144,12 +145,12 @@ def sent_state(folder: Path) -> dict[str, Any]:
 
 
 def on_their_way(outbox: Path = OUTBOX) -> list[Path]:
-    """Journals that are written to the end and not delivered, but for those that only wait for files to be taken."""
+    """Finished journals that are not delivered, except those that only wait for files."""
     return [folder for folder in journals(outbox) if not is_live(folder) and not lacks_only_files(folder)]
 
 
 def lacks_only_files(folder: Path) -> bool:
-    """Whether the run is in MLflow to its end, but for files that its store does not take now."""
+    """Whether the whole run is in MLflow, except for files that its store cannot take now."""
     state = sent_state(folder)
     return bool(state.get("ended") and state.get("later"))
 
@@ -157,7 +158,7 @@ def lacks_only_files(folder: Path) -> bool:
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[int, int, dict[str, Any] | None]]:
     """Events from ``offset`` on, each with the bytes at which its line begins and ends; None for a damaged line.
 
-    A last line that is not whole yet, or never will be because its writer was killed, is not read.
+    A last line that is incomplete (perhaps for ever, if its writer was killed) is not read.
     """
     with open(path, "rb") as file:
         file.seek(offset)

@@ -16,10 +16,10 @@ UI = "http://127.0.0.1:5000"  # where `make ui` listens
 
 
 def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str]:
-    """Output digest to MLflow run id, the newest run of each; a digest without one is left out.
+    """Output digest to MLflow run id, the newest run of each; a digest without a run is left out.
 
-    A result that DVC took from its cache has no run of its own: the run that made it then is the answer.
-    Waits up to ``patience`` seconds for runs on their way; empty, with a note, if the store does not answer.
+    A result from DVC's cache has no new run: the earlier run that made it is the answer. Waits up to ``patience``
+    seconds for runs that are being delivered; empty, with a note, if the store does not answer.
     """
     if os.environ.get(SWITCH) == "off":
         return {}
@@ -32,7 +32,7 @@ def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str
             runs = client.search_runs([experiment], condition, max_results=1, order_by=newest)
             if runs:
                 found[digest] = runs[0].info.run_id
-    except Exception as error:  # whatever is wrong with a store, a report without run ids is better than none
+    except Exception as error:  # a report without run ids is better than none
         print(f"tracking: run ids are left out: {store_trouble(error)}", file=sys.stderr)
     return found
 

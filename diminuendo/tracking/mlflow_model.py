@@ -32,9 +32,9 @@ SIGNATURE = ModelSignature(
 
 
 def write_mlflow_model(folder: Path, onnx_file: Path, logged: Any, run: str) -> None:
-    """Fill ``folder`` with what MLflow's own ONNX flavour reads.
+    """Fill ``folder`` with the files that MLflow's own ONNX flavour reads.
 
-    ``mlflow.onnx.log_model`` would write the file anew, and its digest, by which it is known, might change.
+    ``mlflow.onnx.log_model`` would write the file again, and its digest might change.
 
     ``logged``: the ``LoggedModel`` that the files are for.
     """

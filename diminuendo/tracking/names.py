@@ -1,11 +1,11 @@
-"""Names and texts that MLflow takes. It refuses a whole batch for one that it does not."""
+"""Names and texts that MLflow accepts. It refuses a whole batch for a single bad one."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-KEY_LENGTH = 250  # characters, as the lengths below
+KEY_LENGTH = 250  # characters, like the lengths below
 PARAM_LENGTH = 6000
 TAG_LENGTH = 8000
 _DIGEST = 8
@@ -14,10 +14,10 @@ _REFUSED_IN_MODELS = re.compile(r"""[/:.%"']""")
 
 
 def metric_name(*parts: str) -> str:
-    """``parts`` joined by ``/``, as a name that MLflow takes for a metric, a parameter or a tag.
+    """``parts`` joined by ``/``, as a name that MLflow accepts for a metric, a parameter or a tag.
 
-    A name that MLflow takes as it is stays as it is. In others ``_`` stands for what is refused, and a few digits
-    of the name's digest follow, so that two names never become one. A slash in one of several parts is replaced too.
+    A name that MLflow accepts is not changed. In others ``_`` replaces refused characters, and a few digits of the
+    name's digest are added, so that two names never become one. A slash in one of several parts is replaced too.
     """
     if len(parts) > 1:
         parts = tuple(part.replace("/", "\0") for part in parts)
@@ -32,13 +32,13 @@ def metric_name(*parts: str) -> str:
 
 
 def model_name(name: str) -> str:
-    """``name`` as MLflow takes it for a logged model: without dots, colons, slashes, quotes."""
+    """``name`` as MLflow accepts it for a logged model: without dots, colons, slashes, quotes."""
     taken = _REFUSED_IN_MODELS.sub("_", name)
     return name if taken == name and name else _told_apart(taken, name)
 
 
 def text(value: str, length: int) -> str:
-    """``value`` as every database stores it, cut to ``length`` characters."""
+    """``value`` in a form that every database stores, cut to ``length`` characters."""
     value = value.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")
     return value if len(value) <= length else value[: length - 1] + "…"
 

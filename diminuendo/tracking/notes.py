@@ -1,4 +1,4 @@
-"""What the sender has to tell the user: kept in the outbox until a process with a terminal says it, once."""
+"""Messages of the sender to the user, kept in the outbox until a process with a terminal prints them, once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOTES = ".notes.jsonl"  # in the outbox
 
 
 def leave_note(text: str) -> None:
-    """Say it in the sender's log, and leave it for whoever waits for the delivery."""
+    """Write a message to the sender's log, and keep it for the process that waits for the delivery."""
     say(text)
     try:
         with one_at_a_time(OUTBOX / NOTES), open(OUTBOX / NOTES, "a", encoding="utf-8") as file:
@@ -23,7 +23,7 @@ def leave_note(text: str) -> None:
 
 
 def tell_notes() -> None:
-    """Print to stderr what was left, and forget it."""
+    """Print the kept messages to stderr, and remove them."""
     path: Path = OUTBOX / NOTES
     if not path.exists():
         return
@@ -45,6 +45,6 @@ def _lines(content: str) -> list[str]:
     for line in content.splitlines():
         try:
             found.append(str(json.loads(line)))
-        except ValueError:  # a half line: the disk was full
+        except ValueError:  # an incomplete line: the disk was full
             continue
     return found

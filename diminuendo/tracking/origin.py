@@ -1,4 +1,4 @@
-"""Where a run's code and libraries came from: for people; nothing of it enters a result."""
+"""Where a run's code and libraries came from: information for people, which never enters a result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from diminuendo.core.cores import available_cores
 
 
 def source_state() -> dict[str, str]:
-    """Git commit, and whether tracked files differ from it (but for ``dvc.lock``: every stage rewrites it)."""
+    """The git commit, and whether tracked files differ from it (except ``dvc.lock``, which every stage rewrites)."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}

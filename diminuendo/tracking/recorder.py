@@ -1,4 +1,4 @@
-"""One run in MLflow, written from the events of its journal. Whatever MLflow refuses is left out alone, and told."""
+"""Writes one run to MLflow from the events of its journal. A value that MLflow refuses is left out and reported."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from diminuendo.tracking.readable import NOTE, description, shown_tags
 from diminuendo.tracking.refusal import Verdict, is_alive
 from diminuendo.tracking.store import reason_of
 
-BATCH = 900  # MLflow takes 1000 metrics at once
+BATCH = 900  # MLflow accepts 1000 metrics at once
 PARAMS = 100
 SHOWN = 3  # names in a sentence
 T = TypeVar("T")
 
 
 class Recorder:
-    """Writes to the run ``state["run"]``. A call may be repeated: nothing is there twice then.
+    """Writes to the run ``state["run"]``. A call may be repeated; nothing is recorded twice.
 
     Args:
-        judge: is given what a call raised. Returns if MLflow refuses just this record, raises otherwise.
-        tell: says a sentence to the user, once.
+        judge: receives the error of a call. It returns if MLflow refuses just this record, and raises otherwise.
+        tell: gives a sentence to the user, once.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Recorder:
 
     def summary(self, event: dict[str, Any]) -> None:
         self.metrics({**event, "step": None})
-        # As text, for the state is JSON, which has no NaN and no infinity.
+        # As text: the state is JSON, which has neither NaN nor infinity.
         self.state["summary"] = {
             **self.state.get("summary", {}),
             **{key: value if math.isfinite(value) else str(value) for key, value in event["values"].items()},
@@ -195,7 +195,7 @@ class Recorder:
         )
 
     def _cut(self, kind: str, values: dict[str, Any], length: int) -> dict[str, str]:
-        """Names and values as MLflow takes them; what is cut is told."""
+        """Names and values as MLflow accepts them; cuts are reported."""
         found = {metric_name(key): text(str(value), length) for key, value in values.items()}
         cut = [key for key, value in values.items() if len(str(value)) > length]
         if cut:
@@ -206,7 +206,7 @@ class Recorder:
         return found
 
     def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], None], kind: str) -> None:
-        """Write the items at once, and where MLflow refuses that, all those that it takes alone."""
+        """Write all items at once or, if MLflow refuses that, each of those that it accepts."""
         refused: list[tuple[T, Exception]] = []
         self._halve(items, write, refused)
         if not refused:

@@ -1,4 +1,4 @@
-"""What a failed call of MLflow means: the store is away, the run is gone, or this record alone is refused."""
+"""What a failed call of MLflow means: the store does not answer, the run is gone, or only this record is refused."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from mlflow.exceptions import MlflowException
 
 from diminuendo.tracking.store import reason_of
 
-_STATES = ("INVALID_STATE", "NOT_IMPLEMENTED")  # no 4xx, and no retry changes them
-_LATER = (401, 403, 408, 425, 429, 499)  # 4xx that may change: rights, time, load
+_STATES = ("INVALID_STATE", "NOT_IMPLEMENTED")  # not 4xx, but a retry does not help
+_LATER = (401, 403, 408, 425, 429, 499)  # 4xx that may change later: permissions, timeouts, load
 
 
 class Verdict(Exception):
-    """Why a delivery stops here, for now or for good."""
+    """Why a delivery stops, for now or for ever."""
 
 
 class StoreAway(Verdict):
-    """The store does not answer, or takes nothing: all that is recorded waits."""
+    """The store does not answer, or accepts nothing: all records wait."""
 
 
 class ExperimentGone(Verdict):
-    """The experiment was deleted: the store is to be opened anew, which restores or makes it."""
+    """The experiment was deleted: opening the store again restores it or makes a new one."""
 
 
 class RunGone(Verdict):
@@ -33,15 +33,15 @@ class RunGone(Verdict):
 
 
 class Waits(Verdict):
-    """The store takes other records but not this one, and it may do so later."""
+    """The store accepts other records but not this one, and may accept it later."""
 
 
 class Damaged(Verdict):
-    """A journal of which no run can be made."""
+    """A journal that cannot become a run."""
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether MLflow says that it will never take what it was given."""
+    """Whether MLflow refuses this request for good."""
     if isinstance(error, MlflowException):
         status = error.get_http_status_code()
         return error.error_code in _STATES or (400 <= status < 500 and status not in _LATER)
@@ -50,14 +50,14 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def look_around(client: Any, experiment: str, run: str | None, tag: tuple[str, str]) -> None:
-    """After a failed call: return if the store is well, so that the fault is the record's own.
+    """After a failed call: return if the store works, so that the record itself is at fault.
 
     Args:
-        run: the run that was written to; None where none is made yet.
-        tag: one that the run has, or the experiment may have; written to see whether the store takes anything.
+        run: the run that was written to; None if none is made yet.
+        tag: a tag of the run or the experiment, written to see whether the store accepts anything.
 
     Raises:
-        StoreAway, ExperimentGone, RunGone: it is the fault of none of the record.
+        StoreAway, ExperimentGone, RunGone: the record is not at fault.
     """
     if not _is_active(_found(client.get_experiment, experiment)):
         raise ExperimentGone
@@ -81,7 +81,7 @@ def is_alive(client: Any, run: str) -> bool:
 
 
 def _found(get: Any, identity: str) -> Any:
-    """What has this id, None where there is nothing; both kinds of answer come from a store that is well."""
+    """The object with this id, None if there is none; either answer shows that the store works."""
     try:
         return get(identity)
     except MlflowException as error:

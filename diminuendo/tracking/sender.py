@@ -1,7 +1,7 @@
-"""The process that carries journals to MLflow, started by whoever writes one.
+"""The process that sends journals to MLflow, started by the processes that write them.
 
-One at a time per outbox. It lives while a journal is being written or is not delivered, retries while the server
-is away, and gives up, leaving the journals where they are, once nobody writes any more.
+There is one per outbox. It runs while a journal is being written or is not delivered, and retries while the server does
+not answer. Once nobody writes any more it gives up and leaves the journals where they are.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def main() -> None:
             if other is not None:
                 return
             delivered = serve()
-        # A journal may have come between the last look and the release of the lock: look once more.
+        # A journal may have arrived between the last check and the release of the lock: check once more.
         if not delivered:
             return
 
 
 def serve() -> bool:
-    """Deliver until nothing is left (True) or it is hopeless (False)."""
+    """Deliver until nothing is left (True) or there is no hope of success (False)."""
     os.nice(5)  # the stage that is being recorded comes first
     last_success, pause, delivery, held, told = time.monotonic(), PAUSE_SECONDS, None, _Held(), None
     while waiting := journals():
@@ -54,7 +54,7 @@ def serve() -> bool:
             if _carry(delivery, waiting, held, longest):
                 last_success = time.monotonic()
             trouble, pause = held.reason(), PAUSE_SECONDS
-        except Exception as error:  # the store is away, or is to be opened anew
+        except Exception as error:  # the store does not answer, or must be opened again
             delivery, trouble = None, store_trouble(error)
             pause = min(2 * pause, longest)
         hopeless = bool(trouble) and not live and time.monotonic() - last_success > PATIENCE_SECONDS
@@ -69,10 +69,10 @@ def serve() -> bool:
 
 
 def _carry(delivery: Delivery, waiting: list[Path], held: _Held, longest: float) -> bool:
-    """Carry each journal that is not held up; whether any was carried as far as it goes now.
+    """Deliver each journal that is not held up; returns whether any was delivered as far as possible.
 
     Raises:
-        StoreAway, ExperimentGone: nothing can be carried now.
+        StoreAway, ExperimentGone: nothing can be delivered now.
     """
     from diminuendo.tracking.refusal import Damaged, ExperimentGone, StoreAway, Waits
 
@@ -94,7 +94,7 @@ def _carry(delivery: Delivery, waiting: list[Path], held: _Held, longest: float)
 
 
 class _Held:
-    """Journals that could not be carried, each with its own pause."""
+    """Journals that could not be delivered, each with its own pause."""
 
     def __init__(self) -> None:
         self._why: dict[Path, _Why] = {}
@@ -103,7 +103,7 @@ class _Held:
         return folder in self._why and time.monotonic() < self._why[folder].until
 
     def hold(self, folder: Path, reason: str, longest: float) -> bool:
-        """Hold it up longer than the last time, at most ``longest`` (s); whether it came further since then."""
+        """Wait longer than the last time, at most ``longest`` seconds; returns whether it has progressed since."""
         before, offset = self._why.get(folder), sent_state(folder).get("offset", 0)
         pause = min(2 * before.pause, longest) if before else PAUSE_SECONDS
         self._why[folder] = _Why(time.monotonic() + pause, pause, reason, offset)
@@ -113,7 +113,7 @@ class _Held:
         self._why.pop(folder, None)
 
     def reason(self) -> str | None:
-        """Why journals that are still there are held up; None where none is."""
+        """Why journals are held up; None if none is."""
         self._why = {folder: why for folder, why in self._why.items() if folder.exists()}
         return "; ".join(f"{folder.name}: {why.reason}" for folder, why in self._why.items()) or None
 
@@ -122,13 +122,13 @@ class _Why(NamedTuple):
     until: float  # of the monotonic clock
     pause: float  # s
     reason: str
-    offset: int  # how far it had come
+    offset: int  # its progress
 
 
 def _may_be_live(folder: Path) -> bool:
     try:
         return is_live(folder)
-    except OSError:  # no rights; it is told of when it is carried
+    except OSError:  # no permission; reported when it is delivered
         return False
 
 
@@ -147,7 +147,7 @@ def _log(trouble: str | None, gave_up: bool) -> None:
 
 
 def _note_trouble(trouble: str | None, gave_up: bool) -> None:
-    """For those who wait."""
+    """Note it for processes that wait."""
     try:
         if trouble is None:
             (OUTBOX / TROUBLE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which MLflow store is used, and opening it."""
+"""Which MLflow store is used, and how it is opened."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tracking_uri() -> str:
 
 
 def store_trouble(error: Exception) -> str:
-    """One line about a store that failed, without the password that its address may hold."""
+    """One line about a failed store, without the password that may be in its address."""
     return _without_password(f"{tracking_uri()}: {reason_of(error)}")
 
 
@@ -39,7 +39,7 @@ def reason_of(error: Exception) -> str:
 def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
     """A client and the id of the experiment, both made on first use.
 
-    ``tell`` is told what had to be done to a store that was there: finished, migrated, an experiment restored.
+    ``tell`` receives what was done to an existing store: finished, migrated, an experiment restored.
     """
     uri, name = tracking_uri(), experiment_name()
     with one_at_a_time(uri, tell):
@@ -62,15 +62,15 @@ def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
     try:
         for key in EXPERIMENT_TAGS if KIND not in experiment.tags else ():
             client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
-    except MlflowException as error:  # how pages look is no reason not to record
+    except MlflowException as error:  # a failure of the page layout must not prevent recording
         tell(f"the experiment {name} goes without its views: {reason_of(error)}")
     return client, experiment.experiment_id
 
 
 def open_existing() -> tuple[MlflowClient, str | None] | None:
-    """A client of a store that is there already and the id of its experiment; nothing is made.
+    """A client of an existing store and the id of its experiment; nothing is created.
 
-    None where there is no store; the experiment is None where the store has none.
+    None if there is no store; the experiment is None if the store has none.
     """
     uri = tracking_uri()
     database = sqlite_file(uri)
@@ -92,7 +92,7 @@ def _client(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     pool = "MLFLOW_SQLALCHEMYSTORE_"
     if sqlite_file(uri) and not any(f"{pool}{setting}" in os.environ for setting in ("POOL_SIZE", "MAX_OVERFLOW")):
-        # A connection that is kept would write on to a file that was removed or replaced since.
+        # A connection that stays open would write to a file that was removed or replaced meanwhile.
         os.environ.setdefault(f"{pool}POOLCLASS", "NullPool")
     import mlflow
 
@@ -103,7 +103,7 @@ def _client(uri: str) -> MlflowClient:
 
 @contextmanager
 def one_at_a_time(uri: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """A SQLite store is whole inside the block, and other processes wait that would open it too.
+    """A SQLite store is complete inside the block, and other processes wait before they open it.
 
     Raises:
         UserError, OSError and errors of SQLite: see ``database.make_ready``.

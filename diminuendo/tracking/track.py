@@ -40,18 +40,18 @@ class Track:
         self._inside_pipeline = inside_pipeline
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Points of curves; without ``step``, single figures."""
+        """Points of curves or, without ``step``, single figures."""
         self._add("metrics", values={name: float(value) for name, value in values.items()}, step=step)
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Final figures, as metrics of the run and of the model that the stage makes.
 
-        Nested keys are joined by ``/``; what is not a number is left out.
+        Nested keys are joined by ``/``; values that are not numbers are left out.
         """
         self._add("summary", values=_numbers(values))
 
     def model_metrics(self, digest: str, values: Mapping[str, float]) -> None:
-        """Figures measured now of a model that an earlier stage made, named by its digest."""
+        """Figures of a model that an earlier stage made, named by its digest."""
         self._add("model_metrics", digest=digest, values=_numbers(values))
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
@@ -62,11 +62,11 @@ class Track:
         self._add("tags", values={name: str(value) for name, value in values.items()})
 
     def describe(self, markdown: str) -> None:
-        """What the run's page says first."""
+        """The description on the run's page."""
         self.tags({NOTE: markdown})
 
     def output(self, digest: str) -> None:
-        """Digest of the stage's result: the key by which its run is found again."""
+        """The digest of the stage's result, by which the run is found again."""
         self._add("tags", values={"output": digest})
 
     def model(self, path: str | Path, digest: str) -> None:
@@ -74,7 +74,7 @@ class Track:
         self._add_file("model", Path(path), digest=digest)
 
     def wait(self, seconds: float = 30.0, inside_pipeline: bool = False) -> None:
-        """Wait until the run is delivered, or say why it was not. Inside a pipeline the pipeline waits, unless told."""
+        """Wait until the run is delivered, or say why not. In a pipeline the pipeline waits, unless asked otherwise."""
         if self._journal is not None and (inside_pipeline or not self._inside_pipeline):
             deliver(seconds, only=self._journal.folder)
 
@@ -115,7 +115,7 @@ def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mappin
 
 @contextmanager
 def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
-    """The run that stages below nest in; MLflow sees it only once a stage has really run."""
+    """The parent run of the stages; it reaches MLflow only when a stage has really run."""
     if os.environ.get(SWITCH) == "off":
         yield Track()
         return
@@ -129,7 +129,7 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
         with _ended(journal):
             yield Track(journal)
     except BaseException:
-        seconds = min(seconds, SECONDS_AFTER_FAILURE)  # whoever ends a run does not wait to be told about records
+        seconds = min(seconds, SECONDS_AFTER_FAILURE)  # somebody who interrupts a run does not wait for records
         raise
     finally:
         del os.environ[PIPELINE]
@@ -155,7 +155,7 @@ def _ended(journal: Journal) -> Iterator[None]:
 def _journal(name: str, start: dict[str, Any]) -> Journal | None:
     try:
         return Journal(name, start)
-    except OSError as error:  # a full disk: a stage that can still write its result is not to fail here
+    except OSError as error:  # a full disk: a stage that can still write its result must not fail here
         say(f"{name} is not recorded in MLflow: its journal cannot be made: {error}")
         return None
 
@@ -169,7 +169,7 @@ def last_trouble() -> dict[str, Any] | None:
 
 
 def start_sender() -> subprocess.Popen | None:
-    """Start the process that carries journals to MLflow; it ends at once if there is one already."""
+    """Start the process that sends journals to MLflow; it ends at once if one is running already."""
     try:
         OUTBOX.mkdir(parents=True, exist_ok=True)
         with open(OUTBOX / LOG, "a") as log:
@@ -178,15 +178,15 @@ def start_sender() -> subprocess.Popen | None:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a stage that is killed with its group is to be recorded as killed
+                start_new_session=True,  # it must survive to record a stage that is killed with its group
             )
-    except OSError as error:  # no room, no process left: the next run sends what waits
+    except OSError as error:  # no memory or no processes left: the next run sends it
         say(f"the sender cannot be started: {error}")
         return None
 
 
 def deliver(seconds: float, only: Path | None = None) -> None:
-    """Wait for the outbox, or one journal of it, to be delivered; say on stderr what was not, and why."""
+    """Wait until the outbox, or one journal, is delivered; report on stderr what was not, and why."""
 
     def pending() -> list[Path]:
         return [folder for folder in on_their_way() if only is None or folder.name == only.name]
@@ -209,7 +209,7 @@ def deliver(seconds: float, only: Path | None = None) -> None:
 
 
 def _wait(pending: Callable[[], list[Path]], seconds: float) -> tuple[list[Path], str]:
-    """Wait for what is pending; what is left, and why."""
+    """Wait for pending journals; returns those that are left, and why."""
     begin = time.time()
     sender = start_sender()
     while (left := pending()) and (waited := time.time() - begin) < seconds:
@@ -229,6 +229,6 @@ def _numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         if isinstance(value, Mapping):
             found |= _numbers(value, f"{prefix}{key}/")
         elif isinstance(value, (int, float)):
-            # In a column of MLflow's tables 0.09974569087312800 is nothing but its beginning; files have all digits.
+            # A column of MLflow's tables shows only the first digits of 0.09974569087312800; files have all of them.
             found[f"{prefix}{key}"] = float(value) if float(value).is_integer() else float(f"{value:.4g}")
     return found

@@ -1,4 +1,4 @@
-"""``make ui``: MLflow over the store that the runs are in; it finds a whole database, and cannot leave half a one.
+"""``make ui``: MLflow with the store of the runs. The database is complete before MLflow opens it.
 
 ``python -m diminuendo.tracking.ui [--port N]``
 """

@@ -1,4 +1,4 @@
-"""How the experiment looks to who opens it: its kind, a description, and two views with columns that can be compared.
+"""How the experiment looks in MLflow: its kind, a description, and two views with comparable columns.
 
 A view of MLflow's runs page is a tag of the experiment, so that everybody finds it under *Views*.
 """
@@ -51,6 +51,6 @@ EXPERIMENT_TAGS = {
             *(f"metrics.`{name}`" for name in ("shipped/times_smaller", "shipped/times_faster")),
         ],
     ),
-    # Otherwise the pages open as those of an agent. The last one: with it an experiment counts as prepared.
+    # Otherwise the page opens as that of an agent. Set last: an experiment with this tag counts as prepared.
     KIND: "custom_model_development",
 }
