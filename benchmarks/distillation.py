@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +79,20 @@ def settings_of(params, member: str, change: dict) -> tuple[DistillConfig, Train
     return config, TrainingConfig(**{**params.training.model_dump(), **own})
 
 
-def train_row(params, config: DistillConfig, training: TrainingConfig, corpus, teacher: SpeechModel, out: Path) -> dict:
-    """Train one student and score its stored file; returns dev WER and seconds."""
+def train_row(
+    params,
+    config: DistillConfig,
+    training: TrainingConfig,
+    corpus,
+    teacher: SpeechModel,
+    out: Path,
+    layer_map: Sequence[int] | None = None,
+) -> dict:
+    """Train one student and score its stored file; returns dev WER and seconds.
+
+    Args:
+        layer_map: the teacher's layers that the student's follow, if not those that they start from.
+    """
     torch.manual_seed(params.seed)
     record = record_of(config.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
     student = build(record)
@@ -97,7 +110,7 @@ def train_row(params, config: DistillConfig, training: TrainingConfig, corpus, t
         seed=params.seed,
         work=work,
         teacher=taught,
-        layer_map=config.teacher_layers,
+        layer_map=layer_map or config.teacher_layers,
         name=out.name,
     )
     export_model(out / MODEL, student, name="student", tokens=corpus.tokens, lineage={})

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from benchmarks import distillation
+from benchmarks import distillation, layer_pairing
 from diminuendo.export.write import export_model
 from diminuendo.models.store import save_model
 from tests.factories.audio import dummy_prepared, manifest_params
@@ -59,6 +59,18 @@ def test_rows_are_trained_once_and_compared_with_the_first(project, monkeypatch,
     distillation.main()
     assert capsys.readouterr().out.splitlines() == lines
     assert [row.stat().st_mtime_ns for row in rows] == times and len(rows) == 3
+
+
+def test_both_ways_to_pair_layers_are_trained_with_the_same_seeds(project, monkeypatch, capsys):
+    """The only layer of this student follows the last in both, so that they come to the same."""
+    monkeypatch.setattr(sys, "argv", ["layer_pairing", "student", "--seeds", "1", "--epochs", "1"])
+    layer_pairing.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert "as before [0]" in lines[0] and "as it starts [0]" in lines[0]
+    seed, before, now = (cell.strip() for cell in lines[2].strip("|").split("|"))
+    assert seed == "20260" and before == now and len(before.split(", ")) == 2
+    assert lines[3] == "test WER, now less before: +0.00 [+0.00, +0.00]"
+    assert layer_pairing.earlier_map(3, 6) == [1, 3, 5] and layer_pairing.earlier_map(2, 4) == [1, 3]
 
 
 def test_an_unknown_member_is_one_message(project, monkeypatch, capsys):

@@ -12,12 +12,14 @@ from click.testing import CliRunner
 from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
 from diminuendo.provenance.clean_clone import THIS, CleanClone
+from diminuendo.provenance.descent import Model
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.raw_data import FOLDER, GIT, locate
-from diminuendo.provenance.reproduce import commits_of
+from diminuendo.provenance.reproduce import Outcome, commits_of, reasons_against
 from diminuendo.provenance.store import Run
 from diminuendo.provenance.target import model_of
 from diminuendo.provenance.trace import trace
+from diminuendo.training.device import device_record
 from tests.factories.project import run
 from tests.factories.switched import PARAMS, commit_results, make_switched_project
 
@@ -223,3 +225,27 @@ def test_the_whole_project_is_all_of_its_families(families, tmp_path):
     shutil.move(home / "data/prepared", tmp_path)
     status, said = command("verify")
     assert status == 1 and "missing     families/voices/data/prepared" in said
+
+
+def trained(name, *parents, **device):
+    parameters = {"device": {**device_record("cpu"), **device}} if device else {}
+    return Model(f"digest of {name}", name, {"stage": "distill", "parameters": parameters}, parents)
+
+
+def test_what_was_trained_elsewhere_is_not_promised_here_and_neither_is_what_comes_of_it():
+    teacher = trained("teacher", type="cuda", reproducible=False)
+    student = trained("student", teacher, capability="of another processor")
+    (first, second) = reasons_against(student)
+    assert first == "teacher was trained on cuda, where CTC's gradient is not deterministic"
+    assert "student was trained with vector capability of another processor, and here it is" in second
+    assert reasons_against(trained("alone", trained("old"), type="cpu")) == ()
+    assert reasons_against(trained("old")) == ()  # the device was not in the record yet
+
+
+def test_a_difference_that_was_to_be_expected_is_told_as_such():
+    model = trained("student", capability="of another processor")
+    outcome = Outcome(model, "c" * 40, "another digest", not_promised=reasons_against(model))
+    assert "the same bytes are not promised: student was trained with vector capability" in str(outcome)
+    assert outcome.as_dict()["not_promised"] == list(reasons_against(model))
+    again = Outcome(model, "c" * 40, model.digest, not_promised=reasons_against(model))
+    assert "the same bytes again" in str(again) and "not promised" not in str(again)

@@ -103,22 +103,29 @@ def test_a_training_notes_its_threads_and_its_device_and_what_trains_nothing_doe
         fill(r)
 
 
-BEFORE_TORCH = """
+WATCHED = """
 import os, sys
 from stages.context import stage_context
 
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(os.environ.get("OMP_NUM_THREADS"), os.environ.get("OMP_WAIT_POLICY"))
+
+sys.meta_path.insert(0, Watch())
 with stage_context("distill", "student") as r:
-    print(r.parameters["threads"], os.environ["OMP_NUM_THREADS"], sys.modules["torch"].get_num_threads())
+    print(r.parameters["device"]["type"])
     (r.out / "model.onnx").write_bytes(b"onnx")
 """
 
 
-def test_torch_is_loaded_after_the_number_of_threads_is_set(place):
-    """It reads the number once, and the record of the device asks torch."""
+def test_torch_is_loaded_after_its_threads_are_set(place):
+    """The library that makes them reads both once; the record of the device asks torch."""
     env = environment(PYTHONPATH=str(ROOT), DIMINUENDO_TRACKING="off")
-    env.pop("OMP_NUM_THREADS", None)
-    done = subprocess.run([sys.executable, "-c", BEFORE_TORCH], env=env, capture_output=True, text=True, timeout=120)
-    assert done.stdout.split() == ["1", "1", "1"], done.stderr
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        env.pop(name, None)
+    done = subprocess.run([sys.executable, "-c", WATCHED], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "PASSIVE", "cpu"], done.stderr
 
 
 def test_a_gpu_that_is_not_there_ends_the_stage_before_it_begins(place, capsys, monkeypatch):
