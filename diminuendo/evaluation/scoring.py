@@ -1,7 +1,7 @@
-"""Word and character errors, and how far they can be trusted.
+"""Word and character errors, and their confidence intervals.
 
 Intervals are percentile bootstraps over utterances (Bisani & Ney 2004). Every system is resampled with the same draws,
-so that the difference of two systems is a paired one: what both find hard cancels.
+so the difference of two systems is paired: utterances that are hard for both cancel out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Interval:
 
 
 def normalise(text: str) -> str:
-    """What is not a difference in what was said: Unicode composition, and how many spaces."""
+    """Remove differences that are not in the words: Unicode composition, and the number of spaces."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -75,11 +75,11 @@ def count_errors(references: Sequence[str], hypotheses: Sequence[str]) -> list[E
 
 
 def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[int, int, int]:
-    """Substitutions, deletions and insertions of the alignment that NIST ``sclite`` takes.
+    """Substitutions, deletions and insertions of the alignment that NIST ``sclite`` chooses.
 
-    A substitution costs 4, a deletion or an insertion 3, and among equals a pair of words goes before an insertion,
-    an insertion before a deletion. The smallest number of edits, which is what other tools look for, leaves several
-    alignments to choose from: one deletion and one insertion around a right word, or two wrong words?
+    A substitution costs 4, a deletion or an insertion 3, and among equal costs a pair of words is preferred to an
+    insertion, and an insertion to a deletion. Other tools minimise the number of edits, which leaves several
+    alignments: one deletion and one insertion around a correct word, or two wrong words.
     """
     if reference == hypothesis:
         return 0, 0, 0
@@ -100,7 +100,7 @@ def align_words(reference: Sequence[str], hypothesis: Sequence[str]) -> tuple[in
 
 
 def rate(errors: np.ndarray, lengths: np.ndarray) -> float:
-    """Errors per reference word (or character) over all utterances; 0 where nothing was said and nothing heard."""
+    """Errors per reference word (or character) over all utterances; 0 if both texts are empty."""
     total = int(lengths.sum())
     return float(errors.sum() / total) if total else float(errors.sum() > 0)
 
@@ -109,8 +109,8 @@ class Bootstrap:
     """Intervals over the same resamplings of ``utterances``.
 
     Args:
-        utterances: how many there are.
-        samples: resamplings, each of as many utterances, with replacement.
+        utterances: their number.
+        samples: number of resamplings, each of as many utterances, with replacement.
         confidence: such as 0.95.
     """
 
