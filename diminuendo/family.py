@@ -1,9 +1,9 @@
-"""Several families in one checkout: each has a parameter file, and a home for its outputs and its lock.
+"""Several families in one checkout: each has a parameter file, and a folder for its outputs and its lock.
 
-``params.yaml`` is the checkout's own family; its home is the repository's root. ``params/x.yaml`` is a further one,
-with ``families/x/`` as its home: ``dvc.yaml`` (the root's with other paths, see ``flows.side_pipeline``), ``dvc.lock``,
-``data``, ``models``, ``evaluation`` and ``reports``. Paths are relative to the repository's root, where every process
-works.
+``params.yaml`` is the checkout's own family; its folder is the repository's root. ``params/x.yaml`` is a further one,
+with ``families/x/`` as its folder: ``dvc.yaml`` (the root's with other paths, see ``flows.side_pipeline``),
+``dvc.lock``, ``data``, ``models``, ``evaluation`` and ``reports``. Paths are relative to the repository's root, where
+every process works.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 @dataclass(frozen=True)
 class Family:
-    """A parameter file and where its family lives."""
+    """A parameter file and the folder of its family."""
 
     params: Path
 
@@ -46,7 +46,7 @@ class Family:
 
     @property
     def index(self) -> Path:
-        """What the raw files hold, see ``stages.index``."""
+        """The index of the raw files; see ``stages.index``."""
         return self.home / "data" / "index.json"
 
     @property
@@ -63,7 +63,7 @@ class Family:
 
     @property
     def pipeline(self) -> Path:
-        """Its ``dvc.yaml``; ``dvc.lock`` stands beside it."""
+        """Its ``dvc.yaml``; ``dvc.lock`` is beside it."""
         return self.home / "dvc.yaml"
 
 
@@ -85,8 +85,9 @@ def family_of(params: str | Path) -> Family:
 def current() -> Family:
     """The family that this process works on: what ``DIMINUENDO_PARAMS`` names, or the checkout's own.
 
-    A stage of the root's ``dvc.yaml`` works on the checkout's own, whatever the shell that called DVC has exported;
-    those of further families say so in their commands, which take DVC's variable away (see ``flows.side_pipeline``).
+    A stage of the root's ``dvc.yaml`` works on the checkout's own family, whatever the shell that called DVC has
+    exported. Stages of further families name theirs in their commands, which unset DVC's variable (see
+    ``flows.side_pipeline``).
     """
     if os.environ.get("DVC_STAGE"):
         return Family(OWN)
@@ -94,15 +95,15 @@ def current() -> Family:
 
 
 def check_surroundings(data: DataConfig, family: Family) -> None:
-    """The folders of data that the parameters name are there.
+    """Check that the folders of data exist.
 
     Raises:
-        UserError: one is not.
+        UserError: one does not.
     """
     problems = []
     for key in ("path", "collected"):
         folder = Path(getattr(data, key))
-        if not folder.is_dir() and not folder.with_name(f"{folder.name}.dvc").is_file():  # DVC can bring that one
+        if not folder.is_dir() and not folder.with_name(f"{folder.name}.dvc").is_file():  # DVC can fetch that one
             problems.append(
                 f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
                 f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"

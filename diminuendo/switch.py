@@ -1,4 +1,4 @@
-"""Put a parameter file in place of another, such as ``params.yaml``, without losing what stood there."""
+"""Replace a parameter file, such as ``params.yaml``, without losing its content."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from diminuendo.core.files import write_text
 from diminuendo.family import SOURCES
 from diminuendo.parameters.load import load_params, parse_params
 
-KEPT = Path(".work/params")  # in the checkout: a copy of every text that was put in place, by its digest
+KEPT = Path(".work/params")  # in the checkout: a copy of every text that was written, by its digest
 
 
 def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force: bool = False) -> None:
     """Check ``source`` with ``changes`` (``key.path=value``), then write it to ``target`` atomically.
 
-    Comments and order stay as they are in ``source``. What is written is kept in ``.work/params`` too: so it is known
-    again when it is replaced, and is not lost then.
+    Comments and order stay as they are in ``source``. A copy is kept in ``.work/params``, so that it is recognised, and
+    not lost, when it is replaced.
 
     Raises:
-        UserError: the parameters are not valid, or ``target`` holds something that no commit holds and that was not
-            written here.
+        UserError: the parameters are not valid, or ``target`` has content that is in no commit and was not written
+            here.
     """
     load_params(source)
     text = source.read_text(encoding="utf-8")
@@ -36,13 +36,13 @@ def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force:
             f"{target}: holds changes of your own that are not committed and would be lost; "
             "commit it, copy it away, or give --force"
         )
-    if not _is_kept(target, content):  # first: between the two writes nothing may look like the user's own
+    if not _is_kept(target, content):  # first: after a kill nothing may look like the user's own
         write_text(_kept(target, content), text)
     write_text(target, text)
 
 
 def _is_safe(target: Path, found: bytes, content: bytes) -> bool:
-    """Whether nothing is lost when ``content`` takes the place of what was ``found``."""
+    """Whether nothing is lost if ``content`` replaces what was ``found``."""
     return found == content or _is_kept(target, found) or _committed(target, found)
 
 
@@ -86,9 +86,9 @@ def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
 
 
 def _committed(path: Path, content: bytes) -> bool:
-    """Whether a file of any commit has these very bytes, under whatever name."""
+    """Whether any commit has a file with exactly these bytes."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    # Most often the last commit has it, which is quicker to tell than all of them.
+    # Usually it is in the last commit, which is faster to check than all of them.
     last = ("ls-tree", "-r", "--full-tree", "HEAD")  # lines of mode, kind, object, path
     if blob in _git(path, *last).split():
         return True

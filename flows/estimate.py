@@ -1,7 +1,7 @@
-"""About how long a stage will take: what it took the last time, or else what its parameters suggest.
+"""About how long a stage will take: its last duration, or an estimate from its parameters.
 
-The suggestion counts operations of training and of decoding, at the rate that a core of an AMD EPYC was measured to
-have. Another machine differs by a factor, which ``flows.progress`` learns from the stages that ended.
+The estimate counts operations of training and of decoding, at the rate measured on a core of an AMD EPYC. Other
+machines differ by a factor, which ``flows.progress`` learns from finished stages.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from flows.graph import short
 
 PAST = Path(".work/durations.json")
 
-# Measured; seconds where nothing else is said.
-START = 4.0  # of a stage's process: DVC, the imports, the check of what it reads
+# Measured; in seconds unless noted.
+START = 4.0  # of a stage's process: DVC, imports, checks of the inputs
 SPOKEN_UTTERANCE = 0.008
 READ_SECOND = 0.004  # a second of a recording, decoded and resampled
-SECONDS_OF_A_COMMAND = 2.6  # of synthetic speech, until it is spoken
+SECONDS_OF_A_COMMAND = 2.6  # assumed length of synthetic utterances, before they are made
 OPERATIONS_A_SECOND = 45e9  # of a training, on one thread
 BESIDES = 0.0008  # a second of audio in training, apart from the encoder: features, augmentation, the loss
 DECODED_SECOND = 0.006
@@ -80,7 +80,7 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
 
 
 def parameters_of(params: Params, name: str) -> float:
-    """About how many parameters a member has while it is trained."""
+    """The approximate number of parameters of a member while it is trained."""
     _, settings = params.members[name]
     architecture = getattr(settings, "architecture", None)
     if architecture is not None:
@@ -103,7 +103,7 @@ def _frame_seconds(params: Params, name: str) -> float:
 
 
 def _audio(params: Params, family: Family) -> dict[str, float]:
-    """Seconds of audio by split: those of the prepared corpus, or what the source lets expect."""
+    """Seconds of audio by split, from the prepared corpus, or estimated from the source."""
     try:
         splits = json.loads((family.corpus / "corpus.json").read_text(encoding="utf-8"))["splits"]
         return {split: facts["seconds"] for split, facts in splits.items()}
@@ -132,7 +132,7 @@ def _is_duration(value: Any) -> bool:
 
 
 class Past:
-    """What stages took the last time, kept in ``.work/durations.json``; for the same parameters of that stage alone."""
+    """The last durations of stages, by the parameters of the stage, kept in ``.work/durations.json``."""
 
     def __init__(self, params: Params, path: Path = PAST) -> None:
         self.path = path
@@ -149,7 +149,7 @@ class Past:
         return self._known.get(self._key(address))
 
     def note(self, address: str, seconds: float) -> None:
-        with self._lock, suppress(OSError):  # a run does not fail by what it knows about time
+        with self._lock, suppress(OSError):  # a run must not fail because of an estimate
             self._known[self._key(address)] = round(seconds, 1)
             write_json(self.path, self._known)
 

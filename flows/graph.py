@@ -1,4 +1,4 @@
-"""DVC's own graph of the stages, and what of it is out of date."""
+"""DVC's own graph of the stages, and which of them are out of date."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Graph:
 
     Attributes:
         upstream: stage name to the names of the stages whose outputs it reads; its order is the order to run in.
-        changed: stages that are out of date already, before any other has run. One that DVC runs each time counts
-            only if what it makes differs.
+        changed: stages that are out of date already, before any other has run. A stage that DVC always runs counts only
+            if its output differs.
     """
 
     upstream: dict[str, tuple[str, ...]]
     changed: frozenset[str]
 
     def up_to(self, names: Sequence[str]) -> Graph:
-        """The stages of these names and all that they read.
+        """The stages of these names and everything that they read.
 
         Raises:
             diminuendo.core.errors.UserError: there is no stage of such a name.
@@ -39,13 +39,13 @@ class Graph:
                 known = ", ".join(short(address) for address in self.upstream)
                 raise UserError(f"{name}: no stage is called so; there are: {known}")
             found.update(own)
-        for address in reversed(self.upstream):  # whoever reads a stage's output comes after it
+        for address in reversed(self.upstream):  # readers of a stage's output come after it
             if address in found:
                 found.update(self.upstream[address])
         return Graph({one: needs for one, needs in self.upstream.items() if one in found}, self.changed & found)
 
     def to_run(self) -> list[str]:
-        """Those that are out of date, and those that read what they make, in DVC's order."""
+        """Stages that are out of date, and those that depend on them, in DVC's order."""
         found: set[str] = set()
         for name, needs in self.upstream.items():
             if name in self.changed or not found.isdisjoint(needs):
@@ -53,7 +53,7 @@ class Graph:
         return [name for name in self.upstream if name in found]
 
     def ready(self, done: set[str], started: set[str]) -> list[str]:
-        """Stages not started whose upstream is done, first come first."""
+        """Stages that are not started and whose upstream is done, in order."""
         return [name for name, needs in self.upstream.items() if name not in started and done.issuperset(needs)]
 
 
@@ -93,16 +93,16 @@ def read_graph(family: Family | None = None) -> Graph:
 
 
 def _descendants(graph, stage) -> set:
-    """What a stage reads, directly or not: in DVC's graph arrows point at what is read."""
+    """What a stage reads, directly or not: in DVC's graph arrows point to what is read."""
     from networkx import descendants
 
     return descendants(graph, stage)
 
 
 def _make(stage) -> bool:
-    """Let a stage that runs each time make its output, without DVC: its status then says what that changes.
+    """Run a stage that always runs, without DVC: its status then shows what changed.
 
-    If it fails it counts as changed, and fails again where its message is shown.
+    If it fails it counts as changed, and fails again where its message is visible.
     """
     return not subprocess.run(
         stage.cmd, shell=True, cwd=stage.wdir, env=environment(), stdin=subprocess.DEVNULL, capture_output=True
@@ -116,7 +116,7 @@ def _names(stages) -> tuple[str, ...]:
 def order_lock_file(graph: Graph, before: list[str], family: Family | None = None) -> None:
     """Put the entries of the family's ``dvc.lock`` in the order that ``dvc repro`` would have written them in.
 
-    DVC appends an entry when its stage is done first; side by side, that order is chance.
+    DVC appends an entry when its stage ends; with stages side by side, that order is random.
 
     Args:
         before: the names in the file before the run, see ``locked_names``; those of no stage come first, as they were.

@@ -1,4 +1,4 @@
-"""Mend what ``flows/verification.py`` found damaged, so that ``dvc repro`` ends with what was made and nothing else."""
+"""Mend what ``flows/verification.py`` found damaged, so that all files are those that the stages made."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ READ_ONLY = 0o444  # as DVC leaves the objects of its cache
 def run_verified(run: Callable[[], int], verify: Callable[[bool], list[Report]], say: Say = tell) -> int:
     """Run the pipeline, verify, mend and run again; returns the exit status.
 
-    What is damaged is looked for after a failure too, since a stage refuses damaged input.
+    It verifies after a failure too, because a stage refuses damaged input.
 
     Args:
         run: brings the pipeline up to date and returns its exit status.
-        verify: gets whether that was 0, and returns the reports of the families.
-        say: gets a sentence for each file that is damaged, and how much was verified.
+        verify: receives whether that was 0, and returns the reports of the families.
+        say: receives a sentence for each damaged file, and how much was verified.
     """
     for attempt in range(ATTEMPTS):
         status = run()
@@ -56,17 +56,17 @@ def describe(report: Report, say: Say = tell) -> None:
 
 
 def heal(report: Report) -> list[str]:
-    """Put whole copies in place of damaged files; remove outputs of which there is none, for DVC to make them again.
+    """Replace damaged files by intact copies; remove outputs without one, so that DVC makes them again.
 
-    DVC adds no object to its cache that is there, and checks it out over what a stage has just made: damaged objects
-    of a damaged output are replaced by a whole copy or removed as well. A whole one is never removed.
+    DVC does not replace an object in its cache, and checks it out over the new output of a stage. So damaged objects of
+    a damaged output are replaced by an intact copy, or removed as well. An intact object is never removed.
 
     Returns:
         The outputs that were removed, as ``dvc.lock`` writes them.
     """
     damaged = [output for output in report.outputs if output.damages]
     removed = [output for output in damaged if output.damages[0].remake]
-    for output in damaged:  # before anything is removed: a file of one output may be the whole copy of another's
+    for output in damaged:  # before anything is removed: a file of one output may be the intact copy for another
         for damage in output.damages if output not in removed else ():
             _put(damage.source, damage.path)
         _mend_objects(output, report)
@@ -95,7 +95,7 @@ def _mend_objects(output: Output, report: Report) -> None:
 
 
 def _put(source: Path | bytes, path: Path) -> None:
-    with atomic_file(path) as temporary:  # a new file: where objects are linked into the workspace, not into the link
+    with atomic_file(path) as temporary:  # a new file: writing through a link would change the object in the cache
         if isinstance(source, bytes):
             temporary.write_bytes(source)
         else:

@@ -1,4 +1,4 @@
-"""What a run is about to do, and doing it until every file is what was made."""
+"""Plans a run, and runs until every file is verified."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flows.verification import Report, verify
 
 @dataclass(frozen=True)
 class Plan:
-    """``locked``: the names in the family's ``dvc.lock`` before the run; ``whole``: all of its stages are meant."""
+    """``locked``: the names in the family's ``dvc.lock`` before the run; ``whole``: it covers all stages."""
 
     family: Family
     params: Params
@@ -52,7 +52,7 @@ def homes() -> list[Path]:
 
 
 def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None], stages: Sequence[str] = ()) -> Plan:
-    """Plan and work, verify what came out, mend what is damaged and work again; returns the last plan.
+    """Plan and run, verify the outputs, mend damaged files and run again; returns the last plan.
 
     Args:
         work: brings the family of a plan up to date; is also told whether it is called for the first time.
@@ -78,7 +78,7 @@ def run_to_the_end(work: Callable[[Plan, bool], None], say: Callable[[str], None
         return len(failures)
 
     def verified(is_done: bool) -> list[Report]:
-        whole = is_done and plans[-1].whole  # of a part of the pipeline DVC says nothing about the rest
+        whole = is_done and plans[-1].whole  # after a partial run DVC says nothing about the rest
         return [verify(plans[-1].family.home, plans[-1].params.members, complete=whole, settled=whole)]
 
     status = run_verified(run, verified, say)

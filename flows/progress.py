@@ -1,4 +1,4 @@
-"""What a run says while it runs: which stage of how many, what each prints, and about how long is left."""
+"""Progress of a run: the current stages, their output, and about how much time is left."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flows.graph import Graph, short
 from flows.schedule import longest_ahead
 from flows.stage import UNCHANGED
 
-DOUBT_SECONDS = 60.0  # as much as estimates are believed before anything has ended: a short stage says little
+DOUBT_SECONDS = 60.0  # weight of the estimates before anything has ended: one short stage says little
 # A bar of tqdm: `student:  56%|█████▋    | 869/1540 [01:20<00:54, …`
 BAR = re.compile(r"\|\s*(\d+)/(\d+) \[[\d:]+<([\d:]+)")
 
 
 def in_words(seconds: float) -> str:
-    """A duration as people say it: ``40 s``, ``7 min``, ``1 h 20 min``."""
+    """A duration in words: ``40 s``, ``7 min``, ``1 h 20 min``."""
     if seconds < 90:
         return f"{max(1, round(seconds)):d} s"
     minutes = round(seconds / 60)
@@ -26,7 +26,7 @@ def in_words(seconds: float) -> str:
 
 
 class Progress:
-    """Counts stages and foretells the end of a run. Its methods may be called from any thread.
+    """Counts stages and estimates the end of a run. Its methods may be called from any thread.
 
     Args:
         expected: address of every stage that is to run, to the seconds that it should take.
@@ -40,7 +40,7 @@ class Progress:
         self.graph, self.expected, self.jobs, self.say = graph, dict(expected), jobs, say
         self._lock = threading.Lock()
         self._began: dict[str, float] = {}
-        self._left_by_bar: dict[str, tuple[float, float]] = {}  # when a stage's bar was seen, and what it said was left
+        self._left_by_bar: dict[str, tuple[float, float]] = {}  # when its bar was seen, and the time left there
         self._ended: dict[str, float] = {}
         self._number: dict[str, int] = {}
         self._factor = 1.0
@@ -54,14 +54,14 @@ class Progress:
             self.say(f"{self._place(stage)} {short(stage)} begins; {self._left()}")
 
     def hears(self, stage: str, line: str) -> None:
-        """A line of a stage; a bar's as it is now."""
+        """Note a line of a stage; of a progress bar, its present state."""
         with self._lock:
             if bar := BAR.search(line):
                 self._left_by_bar[stage] = (time.monotonic(), _seconds(bar[3]))
             self.say(f"  {short(stage):<{self._width}} │ {line}")
 
     def ends(self, stage: str, outcome: str) -> float:
-        """Returns how long it took."""
+        """Note the end of a stage; returns its duration."""
         with self._lock:
             took = time.monotonic() - self._began[stage]
             if outcome != UNCHANGED and stage in self.expected:
@@ -76,7 +76,7 @@ class Progress:
             return took
 
     def left(self) -> float:
-        """Seconds until the last stage ends, about."""
+        """The approximate number of seconds until the last stage ends."""
         now = time.monotonic()
         end_of: dict[str, float] = {}
         free = [0.0] * self.jobs
@@ -89,7 +89,7 @@ class Progress:
                 heapq.heapreplace(free, end_of[stage])
             else:
                 waiting.append(stage)
-        while waiting:  # as `run_stages` does: what could begin first, and of that what most waits for
+        while waiting:  # as in `run_stages`: of the stages that can begin, the one with the longest chain after it
             ready = {
                 s: max([0.0, *(end_of[n] for n in self.graph.upstream[s])]) for s in waiting if self._may(s, end_of)
             }

@@ -30,7 +30,7 @@ from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
-STOPPED = 130  # exit status, as of any command that Ctrl-C ends
+STOPPED = 130  # exit status after Ctrl-C
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
 WHERE_TO_LOOK = """
@@ -84,11 +84,11 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool) -> None:
         try:
             run_stages(plan.graph, jobs, submit, lambda name: futures[name].result() != UNCHANGED, expected)
         finally:
-            dvc_command.end_all()  # else the threads below would wait for what nobody waits for any more
+            dvc_command.end_all()  # else the threads below would wait for work that is no longer needed
 
 
 def announcement(plan: Plan, seconds: float, jobs: int, count: int) -> str:
-    """What a run says before it starts; ``count``: of stages to run."""
+    """The announcement of a run; ``count``: number of stages to run."""
     total = len(plan.graph.upstream)
     if not count:
         return f"{plan.family.params}: all {total} stages are up to date"

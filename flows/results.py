@@ -1,4 +1,4 @@
-"""What a pipeline's own run in MLflow says: the family in a table, and the figures of what is shipped."""
+"""The pipeline's own run in MLflow: the family in a table, and the figures of the shipped member."""
 
 from __future__ import annotations
 

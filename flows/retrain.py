@@ -1,7 +1,7 @@
 """Scheduled retraining: new batches in, the pipeline, the gate, and a new champion or the old one.
 
 ``python -m flows.with_server flows.retrain [--only-if-new]``, or without the first where a Prefect API is configured.
-docs/retraining.md tells what happens to data and models; ``prefect.yaml`` says when.
+docs/retraining.md describes what happens to data and models; ``prefect.yaml`` has the times.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ FAILED, TRY_AGAIN, STOPPED = 70, 75, 130  # exit statuses; 1 is the gate's, 2 th
 
 @flow(name="retraining")
 def retraining(only_if_new: bool = False, jobs: int | None = None) -> State:
-    """Train again with what has arrived, and ship the result if the gate lets it pass.
+    """Train again with new batches, and ship the result if it passes the gate.
 
     Args:
-        only_if_new: end at once where no new batch has arrived.
+        only_if_new: end at once if no new batch has arrived.
         jobs: stages that run side by side, see the flow of the pipeline.
     """
     root, params = Path.cwd(), checked_params()
@@ -100,14 +100,14 @@ def _within(run: Run, only_if_new: bool, jobs: int | None) -> State:
 
 
 def _judge(run: Run) -> bool:
-    """Ask the gate and remember what it says; False where the champion is the very model."""
+    """Run the gate and note its decision; False if the champion is the same model."""
     if (verdict := judge_candidate(run)) is not None:
         run.memory.note(decision=verdict.as_dict(), gate_run=verdict.run)
     return verdict is not None
 
 
 def _carry_out(run: Run) -> State:
-    """Do what the gate said. It is asked again if a person has changed the champion since."""
+    """Carry out the decision. The gate runs again if somebody has changed the champion since."""
     from diminuendo.registry import ChampionChanged
 
     while True:
@@ -126,8 +126,8 @@ def _carry_out(run: Run) -> State:
 
 
 def _begin(run: Run, only_if_new: bool) -> bool:
-    """Put the worktree in order and see what has arrived; whether there is anything to do."""
-    if run.memory.facts:  # killed, or failed, before or beside the point from which it could go on
+    """Prepare the worktree and find new batches; returns whether there is anything to do."""
+    if run.memory.facts:  # killed, or failed, before there was anything to resume
         run.workspace.reset()
     merged = bring_up_to_date(run)
     run.reload()
@@ -172,16 +172,16 @@ def close_orphans() -> None:
 
 @task(cache_policy=NO_CACHE)
 def bring_up_to_date(run: Run) -> bool:
-    """Merge what the checkout has committed since."""
+    """Merge new commits of the checkout."""
     return run.workspace.merge_main()
 
 
 @task(cache_policy=NO_CACHE)
 def collect_batches(run: Run) -> Outcome:
-    """Check every record, add the good ones as a new version of the collection, set the others apart."""
+    """Check every record, add the good ones as a new version of the collection, quarantine the others."""
     if not run.batches:
         return Outcome()
-    # As it is without the batches: who is in which split, which recordings are known.
+    # Without the batches: the splits of known speakers, and the known recordings.
     run.workspace.dvc("repro", "--quiet", "prepare")
     logger, folder = get_run_logger(), run.workspace.folder
     outcome = collect(run.batches, run.params, folder / COLLECTED, run.quarantine, folder / PREPARED, logger.info)
@@ -193,13 +193,13 @@ def collect_batches(run: Run) -> Outcome:
 
 @task(cache_policy=NO_CACHE, name="judge")
 def judge_candidate(run: Run) -> Decision | None:
-    """Drift and the gate, against the champion; None where the champion is the very model."""
+    """Drift and the gate, against the champion; None if the champion is the same model."""
     return judge(run, get_run_logger())
 
 
 @task(cache_policy=NO_CACHE)
 def promote(run: Run, verdict: Decision) -> str:
-    """Commit, register, promote, and only then let the branch advance: the champion always has a commit."""
+    """Commit, register, promote, and only then advance the branch: the champion always has a commit."""
     from diminuendo import registry
 
     if "promoted" not in run.memory:
@@ -214,8 +214,8 @@ def promote(run: Run, verdict: Decision) -> str:
 
 @task(cache_policy=NO_CACHE)
 def keep(run: Run, verdict: Decision, reason: str) -> str:
-    """The champion stays. The commit is kept under a tag, the batches go to quarantine, the worktree goes back."""
-    if "kept" not in run.memory:  # else the worktree may have gone back already, and is not what was refused
+    """The champion stays. The commit is kept under a tag, the batches go to quarantine, the worktree is reset."""
+    if "kept" not in run.memory:  # else the worktree may have been reset already, and no longer has the refused state
         run.workspace.commit(_message(run, "refused"), f"{run.tag}-refused", run.incoming_files)
         run.memory.note(kept=reason)
     for batch in run.batches:
@@ -231,7 +231,7 @@ def _message(run: Run, word: str) -> str:
 
 
 def _finish(run: Run, name: str, message: str, verdict: Decision | None) -> State:
-    """Publish the page, record it in MLflow, tell people, and forget the run."""
+    """Publish the page, record it in MLflow, notify people, and remove the state of the run."""
     memory, logger = run.memory, get_run_logger()
     text = page.page_of(run, name, message, verdict)
     create_markdown_artifact(text, key="retraining", description=f"{name}: {message}")
@@ -263,7 +263,7 @@ def record(run: Run, name: str, text: str) -> None:
 def _tell_of_failure(run: Run, error: BaseException) -> None:
     memory = run.memory
     if not isinstance(error, Exception) or memory.facts.get("failure") == str(error):
-        return  # whoever ended it knows; and the same failure every ten minutes is told once
+        return  # an interruption needs no message, and a repeated failure is reported once
     if (run.workspace.folder / ".git").exists():
         memory.note(failure=str(error))
     subject, body = "Retraining: failed", f"{error}\nThe champion is still served; the next run goes on from here."

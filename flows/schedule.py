@@ -1,4 +1,4 @@
-"""Which stage runs when: each as soon as what it reads is done, so many side by side."""
+"""Schedules stages: each begins when its inputs are done, a limited number side by side."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BYTES_A_JOB = 2 * 10**9  # memory that a training of a few million parameters ma
 
 
 def default_jobs() -> int:
-    """Stages side by side: one a core, or one a GPU where there are any, and no more than the memory is for.
+    """Stages side by side: one per core, or one per GPU if there are any, limited by memory.
 
-    A training uses one thread: two side by side are done earlier than one after the other with two threads.
+    Training uses one thread: two trainings side by side finish earlier than one after the other with two threads.
     """
     import psutil
 
@@ -42,14 +42,15 @@ def run_stages(
     outcome: Callable[[str], bool],
     expected: Mapping[str, float] | None = None,
 ) -> None:
-    """Run every stage of the graph, at most ``jobs`` at a time; of those that could begin, the one that most waits for.
+    """Run every stage of the graph, at most ``jobs`` at a time.
 
-    After a failure no stage is started any more; those that run are waited for, and the failure is raised.
+    Of the stages that can begin, the one with the longest chain after it begins first. After a failure no more stages
+    start; running ones are waited for, and the failure is raised.
 
     Args:
         submit: begins a stage. It is given the stage's name, whether it is fresh (DVC says that it is up to date, and
             nothing that it reads was made anew), and what to call with the name when it has ended.
-        outcome: whether a stage that has ended was made anew; raises why it failed.
+        outcome: whether an ended stage was made again; raises the reason if it failed.
         expected: seconds that a stage should take; without them DVC's order is kept.
     """
     ahead = longest_ahead(graph, expected or {})
@@ -77,7 +78,7 @@ def run_stages(
 def longest_ahead(graph: Graph, expected: Mapping[str, float]) -> dict[str, float]:
     """Seconds of the longest chain of stages from each one to the end, itself included."""
     ahead = {name: expected.get(name, 0.0) for name in graph.upstream}
-    for name in reversed(graph.upstream):  # whoever reads a stage's output comes after it
+    for name in reversed(graph.upstream):  # readers of a stage's output come after it
         for need in graph.upstream[name]:
             ahead[need] = max(ahead[need], expected.get(need, 0.0) + ahead[name])
     return ahead

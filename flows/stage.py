@@ -1,4 +1,4 @@
-"""One stage of DVC's graph brought up to date, and what can become of it."""
+"""Brings one stage of DVC's graph up to date."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flows import dvc_command
 
 UNCHANGED, FROM_CACHE, MADE = "unchanged", "taken from DVC's cache", "made anew"
-# What DVC says for the person who called it by hand; the stage's own words are passed on.
+# DVC's messages for people who call it by hand; the stage's own output is passed on.
 NOT_FOR_OUR_USER = (
     "> ",
     "Updating lock file",
@@ -28,10 +28,10 @@ class StageFailed(RuntimeError):
 
     def __init__(self, stage: str, status: int, tail: list[str]) -> None:
         text = "\n".join(tail)
-        # A user's mistake stays one. Anything else (memory, a disk, a network, a lock) may be gone the next time,
-        # and a training goes on from its checkpoint.
+        # A user's mistake does not go away. Anything else (memory, a disk, a network, a lock) may work the next time,
+        # and a training continues from its checkpoint.
         self.transient = USER_ERROR not in text
-        # Behind a progress bar the message does not begin a line.
+        # After a progress bar the message does not begin a line.
         told = (line[line.index("error: ") :] for line in tail if "error: " in line)
         reason = next(told, tail[-1] if tail else "no output")
         super().__init__(f"{stage} failed with exit status {status}: {reason}")
@@ -43,7 +43,7 @@ def bring_up_to_date(stage: str, on_line: Callable[[str], None], force: bool = F
     Args:
         stage: its address, such as ``distill@student`` or ``families/x/dvc.yaml:prepare``.
         on_line: receives what the stage prints, line by line.
-        force: run it though nothing changed.
+        force: run it even if nothing changed.
 
     Raises:
         StageFailed: it ended with an error.

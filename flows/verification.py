@@ -1,7 +1,7 @@
-"""Are the files that the leaderboard stands on those that were made?
+"""Checks that the files behind the leaderboard are those that the stages made.
 
-DVC believes a file whose size, time and inode are as before, and checks a damaged object of its cache out without a
-word. Here every byte is read: each file is compared with the digest that ``dvc.lock`` names and with the one in the
+DVC trusts a file whose size, time and inode are as before, and checks out a damaged object of its cache without an
+error. Here every byte is read: each file is compared with the digest that ``dvc.lock`` names and with the one in the
 record beside it (``lineage.json``, ``corpus.json``), which the stage wrote itself. ``flows/healing.py`` mends.
 """
 
@@ -29,7 +29,7 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Digests:
-    """Of bytes that were read both are known; of bytes that are expected one or both may not be."""
+    """MD5 and SHA-256 of a file. After reading both are known; of an expected file one or both may be missing."""
 
     md5: str | None = None
     sha256: str | None = None
@@ -40,15 +40,15 @@ class Digests:
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that is not what was made.
+    """One file that differs from what was made.
 
     Attributes:
         entry: the output of DVC that it belongs to.
         path: the file in the workspace, or DVC's list of the files of a folder, which is an object of its cache.
         state: ``damaged`` or ``missing``.
         cached: state of its object in DVC's cache.
-        source: a whole copy: a file, or the very bytes; None where there is none.
-        remake: whether the output has to be made again, because a file of it has no whole copy.
+        source: an intact copy, as a file or as bytes; None if there is none.
+        remake: whether the output must be made again, because one of its files has no intact copy.
     """
 
     entry: Entry
@@ -75,9 +75,9 @@ class Output:
     """An output of DVC as it should be and as it is. A name is relative to the folder, or empty for a single file.
 
     Attributes:
-        listing: name to md5 as ``dvc.lock`` names them; empty where that cannot be told.
-        expected: name to what is expected of the file.
-        found: name to what was read; None for a file that cannot be.
+        listing: name to md5 by ``dvc.lock``; empty if it is unknown.
+        expected: name to the expected digests of the file.
+        found: name to the digests that were read; None for an unreadable file.
     """
 
     entry: Entry
@@ -96,7 +96,7 @@ class Report:
     """What ``verify`` found.
 
     Attributes:
-        copies: md5 to a file in the workspace that is whole.
+        copies: md5 to an intact file in the workspace.
         files, bytes: how much was read, in ``seconds``.
     """
 
@@ -122,10 +122,10 @@ def verify(
 
     Args:
         home: folder of the family's ``dvc.lock``.
-        members: names of the family; other folders below ``models`` are not looked at. All are if None.
-        complete: whether an output that is not there at all is missing, or not asked for.
-        settled: whether DVC has just said that all is up to date. Otherwise what ``dvc.lock`` names may be of an
-            earlier run, and files are compared with the record beside them alone.
+        members: names of the family; other folders below ``models`` are ignored. None means all.
+        complete: whether an absent output counts as missing, and not as unrequested.
+        settled: whether DVC has just said that everything is up to date. Otherwise ``dvc.lock`` may be of an earlier
+            run, and files are compared only with the record beside them.
 
     Raises:
         UserError: ``home`` is not in a DVC repository.
@@ -152,7 +152,7 @@ def verify(
 
 
 def share_copies(reports: list[Report]) -> None:
-    """Let a whole file of any family take the place of a damaged one; what has none anywhere is to be made again."""
+    """Use an intact file of any family for a damaged one; without one, the output must be made again."""
     copies = {md5: path for report in reports for md5, path in report.copies.items()}
     for report in reports:
         report.copies = copies
@@ -163,7 +163,7 @@ def share_copies(reports: list[Report]) -> None:
 
 
 def digests_of(path: Path) -> Digests | None:
-    """MD5 and SHA-256 of a file, read once; None where it cannot be read."""
+    """MD5 and SHA-256 of a file, read once; None if it cannot be read."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -176,7 +176,7 @@ def digests_of(path: Path) -> Digests | None:
 
 
 def _entries(home: Path, members: Collection[str] | None) -> Iterator[Entry]:
-    """Outputs of ``dvc.lock`` whose stage is in ``dvc.yaml`` still: DVC keeps the entries of stages that are gone."""
+    """Outputs in ``dvc.lock`` whose stage is still in ``dvc.yaml``: DVC keeps entries of removed stages."""
     import yaml
 
     try:
@@ -213,7 +213,7 @@ def _output(home: Path, entry: Entry, cache: Cache, settled: bool, pool: ThreadP
 
 
 def _names(folder: Path) -> list[str]:
-    """The files that DVC sees, see ``.dvcignore``."""
+    """The files that DVC sees; see ``.dvcignore``."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     return sorted(path.as_posix() for path in paths if path.suffix != ".tmp" and "__pycache__" not in path.parts)
 
@@ -221,9 +221,9 @@ def _names(folder: Path) -> list[str]:
 def _without_list(
     entry: Entry, path: Path, found: dict[str, Digests | None], cache: Cache
 ) -> tuple[dict[str, str], Damage]:
-    """The list of a folder whose object is damaged or gone: what is here, if that is what ``dvc.lock`` names."""
+    """The list of a folder whose object is damaged or gone: that of the present files, if it matches ``dvc.lock``."""
     listed = {name: digests.md5 for name, digests in found.items() if digests and digests.md5}
-    # As DVC writes it, dvc_data/hashfile/tree.py; whether it does is seen at once.
+    # In DVC's format (dvc_data/hashfile/tree.py); the md5 shows at once if it is right.
     content = json.dumps([{"md5": md5, "relpath": name} for name, md5 in sorted(listed.items())]).encode()
     state = cache.state(entry.md5)
     if hashlib.md5(content, usedforsecurity=False).hexdigest() == entry.md5.removesuffix(".dir"):
@@ -232,7 +232,7 @@ def _without_list(
 
 
 def _record(folder: Path, found: dict[str, Digests | None]) -> tuple[str | None, dict[str, str]]:
-    """The name of the record in a folder, and file to SHA-256 as it says; none where it does not fit its own digest."""
+    """The name of the record in a folder, and file to SHA-256 as it says; none if it does not match its own digest."""
     name = next((name for name in (lineage.RECORD, CORPUS_RECORD) if name in found), None)
     if name is None:
         return None, {}
@@ -249,7 +249,7 @@ def _record(folder: Path, found: dict[str, Digests | None]) -> tuple[str | None,
 def _damage(entry: Entry, path: Path, here: Digests | None, expected: Digests, md5: str | None, cache: Cache) -> Damage:
     copy = digests_of(cache.object(md5)) if md5 else None
     cached = MISSING if copy is None else DAMAGED
-    # The very bytes that are called damaged here are no better there, whatever DVC calls them.
+    # The same damaged bytes are not an intact copy, whatever name DVC gives them.
     if copy is not None and copy != here and copy.md5 == md5 and expected.fit(copy):
         cached = WHOLE
     state = MISSING if here is None and not os.path.lexists(path) else DAMAGED

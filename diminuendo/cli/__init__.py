@@ -1,4 +1,4 @@
-"""The command line. Every command imports what it needs when it runs, so that ``--help`` is there at once."""
+"""The command line. Every command imports what it needs when it runs, so that ``--help`` is fast."""
 
 from diminuendo.cli.main import main
 

@@ -1,4 +1,4 @@
-"""How commands end when something is wrong with what they were given."""
+"""How commands end if their input is wrong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from diminuendo.core.errors import UserError
 
-USER_ERROR = 2  # exit status; 1 is left to commands that answer no
+USER_ERROR = 2  # exit status; 1 means that a command answers no
 
 
 @contextmanager
@@ -21,6 +21,6 @@ def plain_errors(status: int = USER_ERROR) -> Iterator[None]:
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         raise SystemExit(status) from None
-    except BrokenPipeError:  # the reader of a pipe has seen enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()
         raise SystemExit(1) from None

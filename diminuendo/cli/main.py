@@ -69,8 +69,8 @@ def use(params_file: str, changes: tuple[str, ...], name: str | None, force: boo
 
     `diminuendo use params/fsdd.yaml --as digits --set data.path=FOLDER`
 
-    What a `use` wrote the next one replaces; edits of your own that no commit has are only replaced with --force. All
-    that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock.
+    A later `use` replaces what an earlier one wrote; your own uncommitted edits are only replaced with --force.
+    Everything that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock.
     """
     with plain_errors(status=1):
         from pathlib import Path
@@ -80,7 +80,7 @@ def use(params_file: str, changes: tuple[str, ...], name: str | None, force: boo
 
         target = family_of(PARAMS if name is None else SOURCES / f"{name}.yaml").params
         if name and not any(change.startswith("ship.model=") for change in changes):
-            changes += (f"ship.model={name}",)  # two families must not be one model of the registry
+            changes += (f"ship.model={name}",)  # two families must not share a model in the registry
         put_in_place(Path(params_file), target, changes, force)
         click.echo(f"{target} is written: {params_file}" + "".join(f", {change}" for change in changes))
         click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")

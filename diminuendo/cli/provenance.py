@@ -1,4 +1,4 @@
-"""Commands that say where a file came from: ``trace``, ``verify`` and ``reproduce``."""
+"""Commands about where a file came from: ``trace``, ``verify`` and ``reproduce``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
     """Print the whole ancestry of MODEL, down to the raw data.
 
     MODEL is an .onnx file, a digest or its beginning, a member's name, or a name in the registry such as
-    home@champion. A file tells its descent itself; runs, commits and DVC entries are added where they are at hand.
+    home@champion. The ancestry is in the file itself; runs, commits and DVC entries are added if they can be found.
     """
     with plain_errors():
         import json
@@ -62,10 +62,10 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
 @_JSON
 @_PROJECT
 def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
-    """Check that MODELS and all that they descend from are as they were; without MODELS, the whole project.
+    """Check that MODELS and everything they were made from are unchanged; without MODELS, the whole project.
 
-    Files are hashed, never loaded. The exit status is 1 if anything is damaged or missing. What is not at hand (an
-    ancestor of a file that was copied elsewhere) is named, and is no error.
+    Files are hashed, never loaded. The exit status is 1 if anything is damaged or missing. An ancestor that cannot be
+    found (of a file that was copied elsewhere) is named, and is not an error.
     """
     with plain_errors():
         import json
@@ -126,11 +126,11 @@ def reproduce(
 ) -> None:
     """Build MODELS again in a clean clone at their commit, and compare the bytes.
 
-    The raw data are looked for where dvc.lock, MLflow's run of the corpus and the parameter files say, and checked
-    against the digests that the corpus keeps of them; if they are nowhere, that is said before anything is built.
+    The raw data are searched in the places named by dvc.lock, MLflow's run of the corpus and the parameter files, and
+    checked against the digests that the corpus keeps of them. If they cannot be found, nothing is built.
 
-    The exit status is 1 if they differ; then it says how far apart their outputs, words and error rates are.
-    Interrupted, the same command goes on where it was.
+    The exit status is 1 if the bytes differ; then outputs, transcripts and error rates are compared. After an
+    interruption the same command continues where it stopped.
     """
     with plain_errors():
         import json

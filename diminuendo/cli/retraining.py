@@ -23,10 +23,10 @@ def add_to(group: click.Group) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.option("--out", type=click.Path(), help="Also write drift.json, drift.md and drift.png to this folder.")
 def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> None:
-    """Say how NEW data differs from what a model was trained on.
+    """Show how NEW data differs from what a model was trained on.
 
     NEW is a manifest, a folder of manifests or a prepared corpus. Limits are those of `drift` in params.yaml. Shifted
-    data is no error: the exit status is 0.
+    data is not an error: the exit status is 0.
     """
     with plain_errors():
         import json
@@ -55,8 +55,8 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
 def retrain(only_if_new: bool, jobs: int | None) -> None:
     """Train again with the batches that have arrived, and ship the result if the gate lets it pass.
 
-    Works in a git worktree of its own (`retrain.workspace`). The exit status is 1 if the gate refused the new model,
-    2 if something in your hands is wrong, 70 if a stage failed, 75 if another retraining is running, 130 if it was
+    It works in its own git worktree (`retrain.workspace`). The exit status is 1 if the gate refused the new model,
+    2 for a mistake that you can correct, 70 if a stage failed, 75 if another retraining is running, 130 if it was
     interrupted.
     """
     import os

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from diminuendo.registry import Version
 
 NONE = "none"
-NO = 1  # exit status of an answer that is no
+NO = 1  # exit status if the answer is no
 
 _model = click.argument("model", required=False, metavar="[MEMBER|FILE]")
 _tests = click.option(
@@ -90,7 +90,7 @@ def promote(
 
         file, current = open_model(path), registry.champion(params.ship.model)
         if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
-            registry.promote(current, git_tag=git_tag)  # and tidy up what a command that was killed left
+            registry.promote(current, git_tag=git_tag)  # and finish what a killed command left undone
             click.echo(f"{file.name} is the champion already: {current.address}")
             return
         decision = _judge(params, path, tests, teacher, current)

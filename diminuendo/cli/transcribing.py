@@ -1,4 +1,4 @@
-"""Commands that hear: ``transcribe``, and ``language-model`` for what it may expect to hear."""
+"""The commands ``transcribe`` and ``language-model``."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def transcribe(
     language_model: str | None,
     **weights: float | None,
 ) -> None:
-    """Write what is said in audio FILES of any length, with MODEL (a models/<name>/model.onnx).
+    """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
 
     With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final;
-    flac and mp3 work as files only. Ctrl-C ends the audio, and the words that are left are written.
+    flac and mp3 work as files only. After Ctrl-C the remaining words are written.
     """
     failed = False
     with plain_errors(status=1):
@@ -130,7 +130,7 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
         try:
             for block in blocks:
                 write(stream.push(block))
-        except KeyboardInterrupt:  # how one ends a microphone; what was said is still to be written
+        except KeyboardInterrupt:  # the usual way to stop a microphone; the remaining words must still be written
             pass
         write(stream.finish())
         if not stream.seconds:

@@ -1,8 +1,8 @@
 """How many processors this process may use: its affinity, and the CPU quota of its control groups.
 
-A container with a quota of two CPUs on a machine of sixty-four still sees sixty-four; as many threads would spend their
-time waiting for each other. Files: https://docs.kernel.org/admin-guide/cgroup-v2.html (``cpu.max``), and
-``cpu.cfs_quota_us`` and ``cpu.cfs_period_us`` of version 1.
+A container with a quota of two CPUs on a machine of sixty-four still sees sixty-four; as many threads would mostly wait
+for each other. Files: https://docs.kernel.org/admin-guide/cgroup-v2.html (``cpu.max``), and ``cpu.cfs_quota_us`` and
+``cpu.cfs_period_us`` of version 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def available_physical_cores() -> int:
 
 
 def _quotas(cgroups: Path | None = None, own: Path | None = None) -> Iterator[float]:
-    """CPUs' worth of time that each control group above this process allows, where it sets a limit."""
+    """CPUs that each control group above this process allows, if it sets a limit."""
     cgroups, own = cgroups or CGROUPS, own or OWN_GROUPS
     try:
         lines = own.read_text().splitlines()
@@ -43,7 +43,7 @@ def _quotas(cgroups: Path | None = None, own: Path | None = None) -> Iterator[fl
             continue
         root = cgroups if not controllers else cgroups / "cpu"
         group = root / path.lstrip("/")
-        # Within a container the path may be the host's, of which only the root is mounted.
+        # In a container the path may be the host's, where only the root is mounted.
         for folder in dict.fromkeys([group, *group.parents, root]):
             if (folder == root or root in folder.parents) and (quota := _quota(folder)) is not None:
                 yield quota

@@ -1,4 +1,4 @@
-"""Digests, and writes that are either whole or not there at all."""
+"""Digests, and atomic writes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _beside(path: Path) -> Path:
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Write to the path that is yielded; it takes the place of ``path`` when the block ends without error."""
+    """Write to the path that is yielded; it replaces ``path`` if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:  # the rename must not overtake the data when power fails
+        with open(temporary, "rb") as file:  # on the disk before the rename, in case of a power failure
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
@@ -51,7 +51,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def fresh_folder(path: str | Path) -> Iterator[Path]:
-    """Fill the folder that is yielded; it takes the place of ``path`` when the block ends without error.
+    """Fill the folder that is yielded; it replaces ``path`` if the block ends without an error.
 
     Temporary folders that a killed process left beside ``path`` are removed first.
     """

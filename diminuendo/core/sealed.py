@@ -1,8 +1,8 @@
-"""Files that an interrupted run goes on from, with a SHA-256 of their content at their end.
+"""Files for resuming an interrupted run, with a SHA-256 of their content at the end.
 
-A run trusts such a file with its result: one flipped bit of it would be another model under a valid seal. What does
-not match its digest, because it was damaged, cut short or written by something else, is told and left out; the run
-does again what the file was to save it. One file holds content and digest, so that no kill can part them.
+A run's result depends on such a file: one flipped bit would give another model. A file that does not match its digest,
+because it was damaged, truncated or written by something else, is reported and ignored, and its work is done again.
+Content and digest are in one file, so a kill cannot separate them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 @contextmanager
 def sealed_file(path: str | Path) -> Iterator[Path]:
-    """Write to the path that is yielded; sealed, it takes the place of ``path`` when the block ends without error."""
+    """Write to the path that is yielded; it is sealed and replaces ``path`` if the block ends without an error."""
     with atomic_file(path) as temporary:
         yield temporary
         with open(temporary, "r+b") as file:
@@ -40,10 +40,10 @@ def write_sealed(path: str | Path, content: bytes) -> None:
 
 
 def read_sealed(path: str | Path, otherwise: str) -> memoryview | None:
-    """The content of a sealed file; None if there is none, or if it is not what was written, which is told.
+    """The content of a sealed file; None if there is none, or if it is damaged, which is reported.
 
     Args:
-        otherwise: what happens without it, the end of a sentence: "training begins anew".
+        otherwise: what happens without it, as the end of a sentence: "training begins anew".
     """
     try:
         stored = memoryview(Path(path).read_bytes())
@@ -60,5 +60,5 @@ def read_sealed(path: str | Path, otherwise: str) -> memoryview | None:
 
 
 def tell_unusable(path: str | Path, reason: str, otherwise: str) -> None:
-    """One sentence about a kept file that is left out."""
+    """Print a sentence about a kept file that is ignored."""
     print(f"note: {path} {reason}; it is not used, and {otherwise}", file=sys.stderr, flush=True)

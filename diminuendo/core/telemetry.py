@@ -1,7 +1,7 @@
-"""What the tools below would report to their makers is off in every process of ours.
+"""Switches off the telemetry of our tools in every process of this project.
 
-Each reads its own variable, most of them once, when it is imported; so this is imported with the package itself. What
-the user set stands: ``MLFLOW_DISABLE_TELEMETRY=false DO_NOT_TRACK=false`` lets MLflow report.
+Each tool reads its own variable, most of them once, on import, so this module is imported with the package itself.
+Variables that the user has set are kept: ``MLFLOW_DISABLE_TELEMETRY=false DO_NOT_TRACK=false`` lets MLflow report.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",  # this very word: "1" is enough for Prefect's client, and MLflow does not know it
+    "DO_NOT_TRACK": "true",  # exactly this word: "1" is enough for Prefect's client, but MLflow does not accept it
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "DVC_NO_ANALYTICS": "1",

@@ -9,7 +9,7 @@ from diminuendo.core.errors import UserError
 
 
 def require(module: str) -> ModuleType:
-    """The module; raises ``UserError`` that names the command if the extra is not installed."""
+    """The module; raises a ``UserError`` with the command to install it if the extra is missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -3,11 +3,12 @@
 Four transducers are composed, H ∘ T ∘ det(L ∘ G):
 
 - G, the language model: words, with back-off arcs marked ``#0`` so that the graph can be determinized;
-- L, the lexicon: the characters of every word, words apart by ``▁``;
+- L, the lexicon: the characters of every word, with ``▁`` between words;
 - T, the tokens: each token to its characters, so that any spelling of a word by units of any tokenizer is allowed;
 - H, the topology of CTC (Graves et al. 2006): repeats merge, blanks vanish, and two equal tokens need a blank between.
 
-Costs are natural logarithms, negated. Labels are counted from 1, for 0 is OpenFst's epsilon: token ``t`` is ``t + 1``.
+Costs are negative natural logarithms. Labels are counted from 1, because 0 is OpenFst's epsilon: token ``t`` is ``t +
+1``.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def decoding_graph(tokens: Sequence[str], language_model: Path, lm_weight: float
         word_score: added for each word.
 
     Raises:
-        UserError: the file is missing or no ARPA file, or the model can spell none of its words.
+        UserError: the file is missing or not an ARPA file, or the model can spell none of its words.
     """
     fst = require("kaldifst")
     spellings = {token: text.replace(" ", SPACE) for token, text in enumerate(tokens) if token != BLANK}
@@ -70,7 +71,7 @@ def _read_arpa(path: Path) -> tuple[str, dict[str, int]]:
     """The language model as OpenFst's text, and the labels of its words."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such language model; `diminuendo language-model` makes one")
-    # The parser aborts in words of its own; an ARPA file can be told by its first lines.
+    # The parser's own errors do not help a user; an ARPA file can be recognised by its first lines.
     with open(path, encoding="utf-8", errors="replace") as file:
         if not any(line.strip() == "\\data\\" for _, line in zip(range(100), file)):
             advice = "; unpack it first" if path.suffix == ".gz" else ""
@@ -78,7 +79,7 @@ def _read_arpa(path: Path) -> tuple[str, dict[str, int]]:
     require("kaldilm")
     with tempfile.TemporaryDirectory() as folder:
         symbols = Path(folder) / "words.txt"
-        # A process of its own: the parser writes what it does to standard error, and a damaged file may abort it.
+        # In its own process: the parser writes to standard error, and a damaged file may abort it.
         command = [sys.executable, "-m", "kaldilm", "--disambig-symbol", BACK_OFF, "--write-symbol-table", str(symbols)]
         done = subprocess.run([*command, str(path.resolve())], capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode or not symbols.exists():
@@ -88,7 +89,7 @@ def _read_arpa(path: Path) -> tuple[str, dict[str, int]]:
             listed = symbols.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise UserError(f"{path}: its words are not UTF-8; convert it") from error
-        # A word may hold what Python takes for white space or for the end of a line, such as a no-break space.
+        # A word may contain characters that Python takes for white space or line ends, such as a no-break space.
         labels = [line.rsplit("\t", 1) for line in listed.split("\n") if line]
     text = done.stdout
     return text, {word: int(label) for word, label in labels}
@@ -131,7 +132,7 @@ def _lexicon(
         cost = lm_weight * math.log(max(1, len(letters)))
         begin, inside = lexicon.add_state(), lexicon.add_state()
         lexicon.set_final(inside, 0.0)
-        # A mark of its own, for what it spells may also be a word and the graph could not be determinized.
+        # Its own mark: its spelling may also be a word, and then the graph could not be determinized.
         lexicon.add_arc(0, fst.StdArc(marks[1], unknown, 0.0, begin))
         for letter in letters:
             lexicon.add_arc(begin, fst.StdArc(letter, EPSILON, cost, inside))
@@ -166,7 +167,7 @@ def _topology(fst: Any, size: int) -> Any:
 
 
 def _states(fst: Any, count: int) -> Any:
-    """So many states, all of them final; the first is the start."""
+    """A number of states, all of them final; the first is the start."""
     made = fst.StdVectorFst()
     for _ in range(count):
         made.set_final(made.add_state(), 0.0)

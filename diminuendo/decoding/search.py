@@ -1,7 +1,7 @@
 """Beam search through the decoding graph, by the decoder of Kaldi (Povey et al. 2011) as a library.
 
-What comes out is the best path, one token for each frame, as greedy decoding gives: the words, their times and their
-confidence are read off it in the same way.
+The result is the best path, with one token for each frame like that of greedy decoding: words, times and confidence are
+read from it in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from diminuendo.decoding.extra import require
 from diminuendo.decoding.graph import decoding_graph
 from diminuendo.runtime.windows import Decode, Heard
 
-LOWEST = -1000.0  # log-posterior: one of −inf in every token that the graph allows would leave no path at all
+LOWEST = -1000.0  # log-posterior: if all tokens that the graph allows had −inf, no path would be left
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BeamSearch:
         language_model: an ARPA file of words.
         lm_weight: factor of its natural-log probabilities.
         word_score: natural-log score of each word; above 0 favours many short words, below 0 few long ones.
-        beam: paths that are worse than the best by more than this (natural log) are given up.
+        beam: paths that are worse than the best by more than this (natural log) are dropped.
         max_active: paths kept at most.
     """
 
@@ -62,7 +62,7 @@ class BeamSearch:
         def decode(log_probs: np.ndarray) -> Heard:
             if not len(log_probs):
                 return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-            # Made here, for it only points to the graph, which must outlive it: the closure holds the graph.
+            # Made here because it only points to the graph: the closure keeps the graph alive.
             decoder = kaldi_decoder.FasterDecoder(graph, options)
             finite = np.maximum(log_probs, LOWEST, dtype=np.float32)
             decoder.decode(kaldi_decoder.DecodableCtc(np.ascontiguousarray(finite)))

@@ -17,7 +17,7 @@ RESERVED = ("<s>", "</s>")  # begin and end of a sentence, which no word may be
 
 
 def train_language_model(texts: Iterable[str], order: int, out: Path) -> None:
-    """Write an ARPA file of the texts, one sentence each, words apart by spaces.
+    """Write an ARPA file of the texts, one sentence each, with spaces between words.
 
     Args:
         order: words of the longest n-gram, 2 to 5.
@@ -38,9 +38,9 @@ def train_language_model(texts: Iterable[str], order: int, out: Path) -> None:
     names = {word: str(index) for index, word in enumerate(words)}
     with tempfile.TemporaryDirectory() as folder, atomic_file(out) as temporary:
         text, numbers = Path(folder) / "text", Path(folder) / "numbers.arpa"
-        # Numbers for words: kaldingram reads bytes, and takes the last one of "à" for white space.
+        # Numbers instead of words: kaldingram reads bytes, and takes the last one of "à" for white space.
         text.write_text("".join(" ".join(names[word] for word in sentence) + "\n" for sentence in sentences))
-        # A process of its own, for it draws progress bars and its counts are gone when it ends.
+        # In its own process, because it draws progress bars and frees its counts only when it ends.
         command = [sys.executable, "-m", "kaldingram.train", "--ngram-order", str(order), "--text", str(text)]
         done = subprocess.run([*command, "--lm", str(numbers)], capture_output=True, text=True)
         if done.returncode:
@@ -51,7 +51,7 @@ def train_language_model(texts: Iterable[str], order: int, out: Path) -> None:
 
 
 def _named(lines: list[str], words: list[str], order: int) -> Iterator[str]:
-    """The lines of an ARPA file with words for their numbers."""
+    """The lines of an ARPA file with words instead of their numbers."""
     for line in lines:
         score, *rest = line.split("\t")
         if not rest:

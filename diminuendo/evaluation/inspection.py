@@ -1,4 +1,4 @@
-"""What a shipped file holds: bytes, parameters, zeros."""
+"""Reads what a shipped file holds: bytes, parameters, zeros."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOT_TRAINED = (FRONTEND, CONSTANT, SHORT_CONSTANT)  # tables that every member 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """``parameters``: trained values, as the file says; ``sparsity``: share of zeros among its weight matrices."""
+    """``parameters``: number of trained values, as stated in the file; ``sparsity``: share of zeros in the weights."""
 
     bytes: int
     parameters: int
@@ -40,8 +40,8 @@ class FileFacts:
 def inspect_model(path: Path) -> FileFacts:
     """Read a ``model.onnx`` without running it.
 
-    A weight is an initializer of two or more dimensions: biases, gains and scales are left out, for they are never
-    pruned. In a quantized weight the zeros are the codes that stand for zero.
+    A weight is an initializer of two or more dimensions; biases, gains and scales are never pruned and are left out. In
+    a quantized weight, zeros are the codes that mean zero.
     """
     model = onnx.load(str(path))
     weights = zeros = stored = 0
@@ -55,7 +55,7 @@ def inspect_model(path: Path) -> FileFacts:
 
 
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every stored weight with what means zero in it (of a shape that compares with it)."""
+    """Every stored weight, and the value that means zero in it (in a shape that broadcasts)."""
     banks = stored_codes(model)
     yield from ((codes, np.zeros((), codes.dtype)) for codes in banks.values())
     graph = model.graph

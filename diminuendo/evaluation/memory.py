@@ -1,8 +1,8 @@
-"""Memory of one model in a process of its own: ``python -m diminuendo.evaluation.memory MODEL CORPUS OUT``.
+"""Memory of one model, in its own process: ``python -m diminuendo.evaluation.memory MODEL CORPUS OUT``.
 
 The figure is how far the process' peak resident memory rises above what it had before the model was opened, with ONNX
-Runtime, NumPy and the audio in memory already: the model's own cost, load and recognition of the longest utterance
-with one thread included.
+Runtime, NumPy and the audio in memory already: the cost of the model itself, including loading it and recognising the
+longest utterance with one thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from diminuendo.evaluation.process import measuring
 
 
 def _forget_peak() -> bool:
-    """Bring the peak down to what is resident now; False where the system cannot (it is not Linux)."""
+    """Reset the peak to the present resident memory; False if the system cannot (it is not Linux)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
         return True
@@ -34,7 +34,7 @@ def _peak_bytes() -> int:
 
 
 def measure_memory(model: Path, corpus_folder: Path) -> int:
-    """Bytes by which the peak rises; meaningful only in a fresh process."""
+    """The rise of the peak in bytes; meaningful only in a fresh process."""
     from diminuendo.data.prepared import PreparedCorpus
     from diminuendo.runtime.recognizer import Recognizer
 

@@ -1,4 +1,4 @@
-"""Fresh processes for measurements, none of which outlives the one that asked for it."""
+"""Fresh processes for measurements, which never outlive their parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from diminuendo.core.errors import UserError
 
 USER_ERROR = 2  # status of a process that ends with a message for the user
-PARENT = "DIMINUENDO_MEASURED_BY"  # process id of whoever waits for the result
+PARENT = "DIMINUENDO_MEASURED_BY"  # process id of the parent that waits for the result
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -21,8 +21,8 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
     """Run ``python -m module``, one thread per linear algebra call, and wait.
 
     Raises:
-        UserError: it reported bad input, in these words.
-        RuntimeError: it died of anything else; the message is what it wrote to standard error.
+        UserError: it reported bad input; the message is its own.
+        RuntimeError: it failed in another way; the message is its standard error.
     """
     environment = {**os.environ, PARENT: str(os.getpid()), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", module, *arguments]
@@ -36,7 +36,7 @@ def run_module(module: str, arguments: Sequence[str]) -> None:
 
 @contextmanager
 def measuring() -> Iterator[None]:
-    """What surrounds a measuring process: it follows its parent, and tells it of bad input without a traceback."""
+    """Context of a measuring process: it ends with its parent, and reports bad input without a traceback."""
     follow_parent()
     try:
         yield
@@ -46,9 +46,9 @@ def measuring() -> Iterator[None]:
 
 
 def follow_parent() -> None:
-    """Die when the parent does, even if it is killed (Linux; elsewhere the parent's own clean-up must do)."""
+    """End when the parent ends, even if it is killed (on Linux; elsewhere the parent must clean up)."""
     if (parent := os.environ.get(PARENT)) is None or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it died before this line
+    if os.getppid() != int(parent):  # it ended before this line
         raise SystemExit(1)

@@ -1,7 +1,7 @@
-"""How far word and character errors can be trusted; what they are stands in ``metrics.error_rates``.
+"""Confidence intervals of word and character errors; the errors are counted by ``metrics.error_rates``.
 
 Intervals are percentile bootstraps over utterances (Bisani & Ney 2004). Every system is resampled with the same draws,
-so that the difference of two systems is a paired one: what both find hard cancels.
+so the difference of two systems is paired: utterances that are hard for both cancel out.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Bootstrap:
     """Intervals over the same resamplings of ``utterances``.
 
     Args:
-        utterances: how many there are.
-        samples: resamplings, each of as many utterances, with replacement.
+        utterances: their number.
+        samples: number of resamplings, each of as many utterances, with replacement.
         confidence: such as 0.95.
     """
 

@@ -1,7 +1,7 @@
-"""The log-mel frontend of :mod:`diminuendo.frontend` as ONNX nodes, value for value.
+"""The log-mel frontend of :mod:`diminuendo.features.log_mel` as ONNX nodes with the same values.
 
 Bases and filters are computed in the graph from ranges and corner frequencies: runtimes fold them once, when the
-session opens, and the file does not carry them.
+session opens, so they take no bytes in the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _first_basis(g: Graph, f: FrontendGeometry) -> str:
     hann = g.op("Sub", g.constant(0.5), g.op("Mul", hann, g.constant(0.5)))
     hann = g.op("Transpose", g.op("Reshape", hann, g.ints(f.rows, f.columns, 1)), perm=[1, 2, 0])
     k = g.op("Reshape", _range(g, f.half_rows), g.ints(-1, 1))
-    # Reduced modulo one turn while still whole numbers: cosines of large angles lose digits.
+    # Reduced modulo one turn as integers: cosines of large angles lose digits.
     turns = g.op("Mod", g.op("Mul", k, _range(g, f.rows)), g.constant(float(f.rows)), fmod=1)
     angle = g.op("Mul", turns, g.constant(2 * math.pi / f.rows))
     return g.op("Mul", g.op("Concat", g.op("Cos", angle), g.op("Neg", g.op("Sin", angle)), axis=0), hann)
@@ -58,14 +58,14 @@ def _filterbank(g: Graph, f: FrontendGeometry) -> str:
 def _windows(g: Graph, f: FrontendGeometry, waveform: str, hops: str) -> str:
     """``[B, samples] → [R, C, B × H]``: sample (r, c) of the windows that begin with each of H hops.
 
-    The last windows reach over the end into the next utterance, or into zeros; their values are never used.
+    The last windows reach into the next utterance, or into zeros; they are never used.
     """
     missing = g.op("Sub", g.op("Mul", hops, g.ints(f.hop)), g.op("Shape", waveform, start=1))  # negative: too many
     x = g.op("Pad", waveform, g.op("Concat", g.ints(0), missing, axis=0), "", g.ints(1))
-    # Of hops, not of windows: these would move samples several times.
+    # Transposes hops, not windows, which would move each sample several times.
     x = g.op("Transpose", g.op("Reshape", x, g.ints(-1, f.hop)), perm=[1, 0])
     pieces = [x if f.window >= f.hop else g.op("Slice", x, g.ints(0), g.ints(f.window), g.ints(0))]
-    for hop in range(1, f.hops):  # a pad below 0 cuts: each window's samples from its second hop on, and so forth
+    for hop in range(1, f.hops):  # a negative pad cuts: the samples of each window from its second hop on, and so on
         pieces.append(g.op("Pad", x, g.ints(0, -hop, min(f.hop, f.window - hop * f.hop) - f.hop, hop)))
     x = g.op("Concat", *pieces, axis=0) if len(pieces) > 1 else pieces[0]
     return g.op("Reshape", x, g.ints(f.rows, f.columns, -1))
@@ -74,8 +74,8 @@ def _windows(g: Graph, f: FrontendGeometry, waveform: str, hops: str) -> str:
 def _log_mel(g: Graph, f: FrontendGeometry, waveform: str, T: str) -> str:
     """``[B, samples] → [B, M, T]``.
 
-    Each product has its batch in the middle of its second factor, and is given a transpose that puts it first: ONNX
-    Runtime takes these transposes into the products, which read the rows where they lie.
+    The second factor of each product has its batch axis in the middle, and a transpose moves it to the front. ONNX
+    Runtime fuses these transposes into the products, which read the rows in place.
     """
     C, K = f.columns, f.half_rows
 
@@ -101,13 +101,13 @@ def add_frontend(g: Graph, f: FrontendGeometry, waveform: str, lengths: str, str
         for valid frames and 0.0 for padding.
     """
     with g.scope(SCOPE):
-        # Frames by the last sample of their windows: they are told from padding without counting them.
+        # Frames are identified by the last sample of their windows: no counting is needed to find the padding.
         samples = g.op("Squeeze", g.op("Max", g.op("Shape", waveform, start=1), g.ints(f.window)))
         last = g.op("Range", g.constant(f.window - 1, np.int64), samples, g.constant(f.hop, np.int64))
         lengths = g.op("Max", lengths, g.ints(f.window))
         mask = g.op("Cast", g.op("Less", last, g.op("Unsqueeze", lengths, g.ints(1, 2))), to=FLOAT)
         log_mel = _log_mel(g, f, waveform, g.op("Shape", last))
-        # Means over valid frames are products with a column of weights: one pass, where masking takes two.
+        # Means over valid frames are products with a column of weights: one pass instead of two with masking.
         weights = g.op("Reshape", g.op("LpNormalization", mask, axis=-1, p=1), g.ints(0, -1, 1))
         centred = g.op("Sub", log_mel, g.op("MatMul", log_mel, weights))
         variance = g.op("ReduceMean", g.op("MatMul", g.op("Mul", centred, centred), weights), g.ints(1))

@@ -1,4 +1,4 @@
-"""Reading what ONNX Runtime's profiler wrote: per executed operator its time, its products and its traffic."""
+"""Reads the file of ONNX Runtime's profiler: time, products and memory traffic of each executed operator."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CONVOLUTION = ("Conv", "FusedConv", "ConvInteger", "QLinearConv")
 
 @dataclass(frozen=True)
 class Node:
-    """An executed operator: ``seconds`` is typical of the runs, the counts are those of one run."""
+    """An executed operator: ``seconds`` is a typical value over the runs, counts are those of one run."""
 
     name: str
     operator: str
@@ -39,17 +39,18 @@ class Node:
 
 
 def multiply_accumulates(operator: str, inputs: list[tuple[int, ...]], output: tuple[int, ...]) -> int:
-    """Of one call, from the shapes that it was called with; 0 for what is no product.
+    """Multiply-accumulates of one call, from the shapes of its inputs; 0 if it is not a product.
 
     Args:
-        inputs: of all tensors, weights among them; a convolution's may be padded to whole blocks of channels.
+        inputs: shapes of all inputs, weights included; those of a convolution may be padded to whole blocks of
+            channels.
     """
     if operator in _CONVOLUTION:
         weight = inputs[3] if operator == "QLinearConv" else inputs[1]
         return prod(output) * prod(weight[1:])
     if operator in _ATTENTION:  # every query with every key, and every value with the weight of each
         return 2 * prod(inputs[0]) * inputs[1][1]
-    if operator in _MATRIX:  # in whichever order the first factor is stored
+    if operator in _MATRIX:  # in either order of the first factor
         return prod(inputs[0]) * output[-1]
     return 0
 
@@ -65,7 +66,7 @@ def read_events(path: Path) -> dict[str, list[dict]]:
     calls: dict[str, list[dict]] = defaultdict(list)
     for event in json.loads(path.read_text(encoding="utf-8")):
         if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX):
-            # Several nodes may have no name of their own.
+            # Several nodes may have no name.
             calls[f"{event['name'].removesuffix(_SUFFIX)}#{event['args']['node_index']}"].append(event)
     return calls
 
@@ -75,7 +76,7 @@ def nodes(timed: dict[str, list[dict]], shaped: dict[str, list[dict]], skip: int
 
     Args:
         timed: events of the runs that are measured; the first ``skip`` of each node are left out.
-        shaped: events of a session that keeps its weights as they are: packed ones are not among an event's shapes.
+        shaped: events of a session that does not pack its weights, since packed weights are missing from the shapes.
     """
     found = []
     for key, calls in timed.items():

@@ -1,4 +1,4 @@
-"""What this machine can do at best: multiplications and memory, measured with the runtime that the models use."""
+"""The limits of this machine for products and memory, measured with the runtime that the models use."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from onnx import TensorProto, helper
 
 from diminuendo.runtime.model import session_options
 
-WIDTH = 384  # of the two matrices: they stay in a cache, and a product is over before another process takes the core
-FLOATS = 6 << 20  # 24 MiB read and as much written: more than a core's caches hold
+WIDTH = 384  # size of the two matrices: small enough for a cache, and for a product to end before another process runs
+FLOATS = 6 << 20  # 24 MiB read and 24 MiB written: more than a core's caches hold
 
 
 class Limit:
-    """One operator in a session of its own; ``work`` is what one run of it does, ``best`` its fastest, in seconds."""
+    """One operator in its own session; ``work`` is the amount in one run, ``best`` the fastest run in seconds."""
 
     def __init__(self, operator: str, shapes: list[tuple[int, ...]], work: float, threads: int):
         names = [f"x{index}" for index in range(len(shapes))]
@@ -26,7 +26,7 @@ class Limit:
         self._session = onnxruntime.InferenceSession(
             model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
         )
-        # Inputs and output stay where they are: what is measured is the operator, not the allocation.
+        # Inputs and output are bound in place: the operator is measured, not the allocation.
         self._binding = self._session.io_binding()
         for name, shape in zip(names, shapes):
             self._binding.bind_cpu_input(name, np.full(shape, 0.5, np.float32))
@@ -51,5 +51,5 @@ def arithmetic(threads: int) -> Limit:
 
 
 def memory(threads: int) -> Limit:
-    """Bytes read and written by a pass over an array that no cache holds."""
+    """Bytes read and written by a pass over an array that is larger than the caches."""
     return Limit("Neg", [(FLOATS,)], 2 * 4 * FLOATS, threads)

@@ -1,7 +1,7 @@
 """Profile a shipped file: where its time goes, and how far it is from the limits of the machine.
 
-The profiler slows a small model down, so that its times are only shares: they are scaled to the time of a session
-without it. Both sessions and the two limits take turns, so that what disturbs the machine disturbs them alike.
+The profiler slows down a small model, so its times are used as shares only: they are scaled to the time of a session
+without it. Both sessions and the two limits take turns, so that other work on the machine affects them equally.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Profile:
-    """One run of a file over so much audio, in seconds, multiply-accumulates and bytes."""
+    """One run of a file over some audio, in seconds, multiply-accumulates and bytes."""
 
     path: str
     audio_seconds: float
@@ -62,12 +62,12 @@ class Profile:
 
     @property
     def arithmetic_share(self) -> float:
-        """What part of the time the multiplications alone would take at the machine's peak."""
+        """The share of the time that the products alone would take at the machine's peak."""
         return self.multiply_accumulates / self.peak_multiply_accumulates_per_second / self.seconds
 
     @property
     def memory_share(self) -> float:
-        """What part of the time the bytes alone would take if none of them were in a cache."""
+        """The share of the time that memory traffic alone would take without caches."""
         return self.bytes_moved / self.peak_bytes_per_second / self.seconds
 
 
@@ -75,11 +75,11 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     """Measure ``runs`` runs over ``seconds`` of noise.
 
     Raises:
-        UserError: no file of ours, or a length of audio that makes no sense.
+        UserError: it is not one of our files, or the length of audio makes no sense.
     """
     if not SHORTEST <= seconds <= LONGEST:
         raise UserError(f"--seconds: {seconds:g}, expected {SHORTEST:g} to {LONGEST:g} seconds of audio")
-    sample_rate = AcousticModel(path, threads).sample_rate  # it says what is wrong with a file that is none of ours
+    sample_rate = AcousticModel(path, threads).sample_rate  # it says what is wrong with a file that is not one of ours
     model = onnx.load(path)
     mark_modules(model)
     content = model.SerializeToString()
@@ -104,7 +104,7 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
         for turn in range(runs + WARM):
             for name, one in (("plain", plain), ("timed", timed)):
                 taken[name].append(_seconds(lambda one=one: one.run(None, feeds)))
-            if turn % LIMITS_EVERY == 0:  # seldom: they empty the caches
+            if turn % LIMITS_EVERY == 0:  # seldom, because they evict the caches
                 for _ in range(LIMITS_EVERY // 4):
                     peak.run()
                     bandwidth.run()
@@ -140,7 +140,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _grouped(executed: list[Node], total: float, key: Callable[[Node], str]) -> tuple[Operator, ...]:
-    """Nodes by a key, the slowest group first; their times add up to ``total``."""
+    """Nodes grouped by a key, the slowest group first; their times add up to ``total``."""
     groups: dict[str, list[Node]] = defaultdict(list)
     for node in executed:
         groups[key(node)].append(node)

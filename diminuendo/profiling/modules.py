@@ -1,8 +1,8 @@
 """Which module of the model every node of a shipped file belongs to.
 
-A node belongs to the module of its weight, and one without to the module whose values it takes. What comes before the
-first weight is the frontend. Quantized files hold many weights in one tensor, without their names: what uses them is
-the encoder.
+A node with a weight belongs to the module of that weight, and a node without to the module whose output it reads.
+Everything before the first weight is the frontend. Quantized files hold many weights in one tensor without their names;
+there, all nodes with weights count as the encoder.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import onnx
 from diminuendo.artifact.banks import KEPT
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
-LAYOUT = "changes of layout"  # nodes of ONNX Runtime's own making
+LAYOUT = "changes of layout"  # nodes that ONNX Runtime added
 _MARK = re.compile("@([^@]*)@")
 _WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of a numbered layer, or the first name
 
 
 def module_of_weight(name: str) -> str | None:
-    """``layers.0.attention`` of ``layers.0.attention.query.weight``; None for what is no weight."""
+    """``layers.0.attention`` of ``layers.0.attention.query.weight``; None if it is not a weight."""
     if KEPT.fullmatch(name):
         return ENCODER
     found = _WEIGHT.match(name)
@@ -28,9 +28,9 @@ def module_of_weight(name: str) -> str | None:
 
 
 def mark_modules(model: onnx.ModelProto) -> None:
-    """Name every node after its module, in place; :func:`module_of_node` reads the name that is left of it."""
+    """Name every node after its module, in place; :func:`module_of_node` reads that name after optimisation."""
     weights = {tensor.name: module_of_weight(tensor.name) for tensor in model.graph.initializer}
-    # Of every value: its module, and whether it holds sound rather than counts of it or what is known beforehand.
+    # For every value: its module, and whether it depends on the samples and not only on their number.
     made: dict[str, tuple[str | None, bool]] = {name: (module, False) for name, module in weights.items()}
     made |= {value.name: (None, value.name == "waveform") for value in model.graph.input}
     for index, node in enumerate(model.graph.node):

@@ -1,4 +1,4 @@
-"""A profile for a terminal, in plain words, and as JSON."""
+"""A profile as a table for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tabulate import tabulate
 
 from diminuendo.profiling.measure import Operator, Profile
 
-ROWS = 14  # operators beyond these are one line
+ROWS = 14  # further operators are summed in one line
 
 
 def as_dict(profile: Profile) -> dict:
-    """Everything that the table says, in seconds, multiply-accumulates and bytes."""
+    """Everything in the table, in seconds, multiply-accumulates and bytes."""
     return {
         **asdict(profile),
         "calls": profile.calls,

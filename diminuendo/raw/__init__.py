@@ -1,1 +1,1 @@
-"""The raw files that a corpus is made from, as a dependency of the pipeline. Imports little: it runs at each repro."""
+"""The raw files of a corpus, as a dependency of the pipeline. It runs at each repro, so it imports little."""

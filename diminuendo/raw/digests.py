@@ -1,4 +1,4 @@
-"""SHA-256 of files, remembered by what ``stat`` says of them, so that an unchanged file is not read again."""
+"""SHA-256 of files, kept with the result of ``stat``, so that an unchanged file is not read again."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from typing import Any
 
 from diminuendo.core.files import write_text
 
-# What stands in the place of a digest where there is none. `prepare` says what is wrong with such a file.
+# Instead of a digest where there is none. `prepare` reports what is wrong with such a file.
 MISSING, NOT_A_FILE, UNREADABLE = "missing", "not a file", "unreadable"
 
-# A file that was changed less than this before it was read may be changed again within the same tick of its file
-# system's clock (two seconds at most), and `stat` would not tell.
+# A file that was changed shortly before it was read may change again within the same tick of its file system's clock
+# (two seconds at most), and `stat` would not show it.
 SETTLED_NANOSECONDS = 3_000_000_000
 
 _CHUNK_BYTES = 1 << 20
 
 
 class Digests:
-    """A context that gives digests of files and keeps them in a JSON file when it ends.
+    """A context that gives digests of files, and stores them in a JSON file when it ends.
 
-    A file counts as unchanged while inode, size, time of modification and time of change are the same. The last
-    cannot be set: a rewrite that puts the time of modification back is noticed all the same.
+    A file counts as unchanged while inode, size, time of modification and time of change are the same. The last cannot
+    be set by a program: a rewrite that restores the time of modification is noticed too.
 
     Args:
-        kept: the JSON file; one that is missing or damaged only costs time.
+        kept: the JSON file; if it is missing or damaged, files are read again.
     """
 
     def __init__(self, kept: Path) -> None:
         self._kept = kept
         self._before = _read_kept(kept)
-        self._now: dict[str, list[Any]] = {}  # path to what `_mark` says, and the digest
+        self._now: dict[str, list[Any]] = {}  # path to the result of `_mark`, and the digest
         self.read = 0  # files whose bytes were read
 
     def of(self, path: str | Path) -> str:
@@ -80,14 +80,14 @@ class Digests:
         return self
 
     def __exit__(self, kind: object, _error: object, _trace: object) -> None:
-        """Remember the digests of the files that were asked for; all others too, if that was interrupted."""
+        """Keep the digests of the files that were requested; after an interruption, all others too."""
         now = self._now if kind is None else self._before | self._now
         if now != self._before:
             write_text(self._kept, json.dumps(now, separators=(",", ":")))
 
 
 def read_regular(path: Path) -> bytes | None:
-    """The bytes of a regular file, or None where there is none that can be read. Never waits."""
+    """The bytes of a regular file, or None if it cannot be read. Never waits."""
     try:
         if _mark(os.stat(path)) is None:
             return None
@@ -106,7 +106,7 @@ def _chunks(file: int) -> Iterator[bytes]:
 
 
 def _mark(found: os.stat_result) -> list[int] | None:
-    """What changes when a file does; None unless it is a regular one."""
+    """Facts that change when a file does; None unless it is a regular file."""
     if not stat.S_ISREG(found.st_mode):
         return None
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]

@@ -1,7 +1,7 @@
-"""The index of raw files: every file that ``prepare`` reads, wherever it lies, with its digest.
+"""The index of raw files: every file that ``prepare`` reads, wherever it is, with its digest.
 
-DVC's own listing of a folder does not see all of them: it follows no symbolic link to a folder, leaves out what
-``.dvcignore`` names, ends where the folder does, and takes a file for unchanged while its time of modification is.
+DVC's own listing of a folder misses some of them: it does not follow symbolic links to folders, leaves out what
+``.dvcignore`` names, ends where the folder does, and takes a file for unchanged if its time of modification is.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ SPOKEN = ("grammar.yaml", "voices.yaml")  # what a synthetic source is made from
 class Index:
     """``files``: ``{"data.path": {"train.jsonl": sha256, "clips/0001.flac": sha256}, "data.collected": {}}``.
 
-    They are named as the manifests name them, so that the same data elsewhere is the same data. Where a file has no
-    digest, the reason stands in its place (``MISSING`` and its like).
+    Files have the names that the manifests give them, so the same data elsewhere is the same data. If a file has no
+    digest, the reason takes its place (``MISSING`` for instance).
     """
 
     files: dict[str, dict[str, str]]
-    read: int  # files that had to be read; of the others the digest was known
+    read: int  # files that had to be read; the digests of the others were known
 
     def __len__(self) -> int:
         return sum(map(len, self.files.values()))
 
     def text(self) -> str:
-        """As it is stored. ASCII alone: a manifest may name what UTF-8 cannot hold."""
+        """The stored text, in ASCII only: a manifest may contain names that UTF-8 cannot encode."""
         return json.dumps(self.files, indent=1, sort_keys=True) + "\n"
 
 
 def build_index(data: dict[str, Any], kept: Path) -> Index:
-    """The index of the files as they are now. Nothing is checked: that is for ``prepare``.
+    """The index of the present files. Nothing is checked here; ``prepare`` does that.
 
     Args:
-        data: the section ``data`` of ``params.yaml``, as it stands there.
+        data: the section ``data`` of ``params.yaml``, unchecked.
         kept: folder of the digests from the last time, a file for each source.
     """
     files, read = {}, 0
@@ -56,14 +56,14 @@ def build_index(data: dict[str, Any], kept: Path) -> Index:
                 for manifest in MANIFESTS:
                     names |= dict.fromkeys(named_audio(read_regular(folder / manifest) or b""))
             found = {name: digests.of(folder / name) for name in names}
-        # A manifest that is not there is none of the source's; audio that is not there is a mistake, or comes later.
+        # A missing manifest is no part of the source; missing audio is a mistake, or comes later.
         files[parameter] = {k: v for k, v in found.items() if not (v == MISSING and k in MANIFESTS)}
         read += digests.read
     return Index(files, read)
 
 
 def named_audio(manifest: bytes) -> Iterator[str]:
-    """``audio_filepath`` of every line that has one; a malformed line is passed over, for ``prepare`` to report."""
+    """``audio_filepath`` of every line that has one; a malformed line is skipped here, and reported by ``prepare``."""
     for raw in manifest.split(b"\n"):
         try:
             line = json.loads(raw.decode("utf-8-sig"))

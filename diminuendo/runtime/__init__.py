@@ -1,4 +1,4 @@
-"""Recognition with a shipped ``model.onnx``: NumPy, ONNX Runtime and soundfile, nothing else."""
+"""Recognition with a shipped ``model.onnx``. It needs only NumPy, ONNX Runtime and soundfile."""
 
 from diminuendo.runtime.ctc import Word
 from diminuendo.runtime.recognizer import Recognizer, Transcript

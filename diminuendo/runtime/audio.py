@@ -12,7 +12,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.data.resample import Resampler
 
 BLOCK_SECONDS = 10.0
-PIPE_SECONDS = 0.1  # of a pipe: what is read at once has to arrive first
+PIPE_SECONDS = 0.1  # for a pipe: a block must arrive before it can be read
 
 
 def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
@@ -40,14 +40,14 @@ def read_blocks(path: str | Path, sample_rate: int) -> Iterator[np.ndarray]:
 
 
 def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterator[np.ndarray]]:
-    """Sample rate and mono blocks float32 [n] of a wav that comes through a pipe; each block is there when it is heard.
+    """Sample rate and mono blocks float32 [n] of a wav from a pipe; each block is given as soon as it arrives.
 
     Args:
-        descriptor: of the file or pipe.
-        raw_rate: Hz, if there is no header but 16-bit little-endian samples of one channel.
+        descriptor: the file descriptor of a file or pipe.
+        raw_rate: Hz, for 16-bit little-endian samples of one channel without a header.
 
     Raises:
-        UserError: what comes is not audio, breaks off, or holds samples that are not finite.
+        UserError: the input is not audio, is truncated, or has samples that are not finite.
     """
     raw = {"samplerate": raw_rate, "channels": 1, "format": "RAW", "subtype": "PCM_16", "endian": "LITTLE"}
     try:
@@ -60,16 +60,16 @@ def read_pipe(descriptor: int, raw_rate: int | None = None) -> tuple[int, Iterat
 
 
 def checked(samples: np.ndarray) -> np.ndarray:
-    """A waveform float [n] of a caller, as contiguous float32 [n].
+    """A caller's waveform float [n] as contiguous float32 [n].
 
     Raises:
-        UserError: it is no array of floating-point numbers, has more than one dimension, or a sample is not finite.
+        UserError: it is not an array of floating-point numbers, has more than one dimension, or a sample is not finite.
     """
     if not isinstance(samples, np.ndarray) or not np.issubdtype(samples.dtype, np.floating) or samples.ndim != 1:
         is_array = isinstance(samples, np.ndarray)
         found = f"an array {list(samples.shape)} of {samples.dtype}" if is_array else f"a {type(samples).__name__}"
         raise UserError(f"waveform: {found}, expected one channel: a NumPy array [n] of floats, −1 to 1")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is found below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, and are found below
         samples = np.ascontiguousarray(samples, dtype=np.float32)
     if not np.isfinite(samples).all():
         at = int(np.flatnonzero(~np.isfinite(samples))[0])
@@ -78,7 +78,7 @@ def checked(samples: np.ndarray) -> np.ndarray:
 
 
 def _mono(file: soundfile.SoundFile, name: str, seconds: float) -> Iterator[np.ndarray]:
-    """Blocks float32 [n] of so many seconds, channels averaged, at the rate of the file, which is closed at its end."""
+    """Blocks float32 [n] of the given length, channels averaged, at the file's rate; the file is closed at its end."""
     position = 0
     with file:
         while True:

@@ -1,7 +1,8 @@
 """Several utterances in one run of the model.
 
 Windows of many recordings are collected, sorted by length, padded to the longest of their batch, and run together.
-Dynamically quantized models take their ranges over the whole batch: with them a hypothesis depends on its neighbours.
+Dynamically quantized models take their ranges over the whole batch: with them a hypothesis depends on the other
+recordings of its batch.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 from diminuendo.core.errors import UserError
 from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
-POOL = 8  # batches that are collected before they are sorted: more pad less, and hold more audio in memory
+POOL = 8  # batches collected before sorting: more of them need less padding but more memory
 
 
 @dataclass
 class Recording:
-    """A recording on its way; ``heard`` are the frames that are final."""
+    """A recording that is being decoded; ``heard`` are its final frames."""
 
     cutter: Cutter
     joiner: Joiner
@@ -35,8 +36,8 @@ class Batcher:
 
     Args:
         start: makes the cutter and the joiner of a recording.
-        hear: float32 [n] waveforms to what is heard in each of them.
-        limit: samples of a batch, padding included; a longer window goes alone.
+        hear: float32 [n] waveforms to the path of each of them.
+        limit: samples of a batch, padding included; a longer window is a batch by itself.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Batcher:
 def batches(lengths: Sequence[int], limit: int) -> list[list[int]]:
     """Indices in groups of similar length; of each, the longest times their number is at most ``limit``.
 
-    What is longer than ``limit`` is a group of its own.
+    Anything longer than ``limit`` is its own group.
     """
     groups: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):

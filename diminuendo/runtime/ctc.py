@@ -1,10 +1,10 @@
 """Greedy CTC decoding (Graves et al. 2006) with the time and the confidence of every word.
 
-Times are where CTC emitted: a word begins with the first frame of its first token and ends with the last frame of
-its last token. CTC emits late and briefly, so that words look shorter than they were spoken.
+Times are those of CTC: a word begins with the first frame of its first token and ends with the last frame of
+its last token. CTC emits late and briefly, so words look shorter than they were.
 
 The confidence of a token is its largest posterior among the frames in which it was the likeliest. The confidence of
-a word is the product over its tokens: CTC holds frames to be independent, and one wrong letter makes the word wrong.
+a word is the product over its tokens: CTC treats frames as independent, and one wrong letter makes the word wrong.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Word:
 
 
 def within(word: Word, seconds: float) -> Word:
-    """A frame may reach past the end of the recording; a word must not."""
+    """Limit words to the recording: its last frame may reach past the end."""
     end = round(seconds, 4)
     return dataclasses.replace(word, start=min(word.start, end), end=min(word.end, end))
 
 
 def decode_text(path: np.ndarray, tokens: Sequence[str]) -> str:
     """The text of a greedy path int [T]: repeats merged, blanks dropped, words joined by one space."""
-    # Not NumPy: after a run of the model its code is out of the caches, and five calls cost more than this loop.
+    # Not NumPy: after a run of the model its code is no longer cached, and five calls cost more than this loop.
     emitted, last = [], BLANK
     for token in path.tolist():
         if token != last and token != BLANK:
@@ -62,13 +62,13 @@ def decode_words(path: np.ndarray, log_probs: np.ndarray, tokens: Sequence[str],
 
 
 class WordReader:
-    """``decode_words`` of a path that comes in pieces; where they end makes no difference."""
+    """``decode_words`` of a path in pieces; the result does not depend on where they end."""
 
     def __init__(self, tokens: Sequence[str], frame_seconds: float) -> None:
         self._tokens, self._frame_seconds = tokens, frame_seconds
         self._frames = 0  # read so far
-        self._token, self._begin, self._peak = BLANK, 0, 0.0  # of the run of equal tokens that has not ended
-        self._letters, self._start, self._end, self._score = "", 0.0, 0.0, 0.0  # of the word that has not ended
+        self._token, self._begin, self._peak = BLANK, 0, 0.0  # of the unfinished run of equal tokens
+        self._letters, self._start, self._end, self._score = "", 0.0, 0.0, 0.0  # of the unfinished word
 
     def push(self, path: np.ndarray, log_probs: np.ndarray) -> list[Word]:
         """The words that end in the next frames, int [T] and float [T]."""

@@ -18,13 +18,13 @@ from diminuendo.core.errors import UserError
 
 FORMAT = "1"
 BLANK = 0
-THREADS_PER_CORE = 4  # at most: thousands take memory, then the process
+THREADS_PER_CORE = 4  # at most; thousands would use up the memory
 INPUTS = ("waveform", "waveform_lengths")
 OUTPUTS = ("log_probs", "lengths")
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """How sessions are opened; raises ``UserError`` for more threads than a machine like this one can be meant for."""
+    """Options of all sessions; raises ``UserError`` for more threads than make sense on this machine."""
     cores = available_cores()
     if threads > THREADS_PER_CORE * cores:
         raise UserError(
@@ -34,7 +34,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    # A worker that spins between two runs would take its core from whatever comes next.
+    # A worker that spins between two runs would keep its core from other work.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
 
@@ -46,10 +46,10 @@ class AcousticModel:
 
     Args:
         path: the ``model.onnx``.
-        threads: of one run; 0 is every core that the process may use.
+        threads: of one run; 0 means every core that the process may use.
 
     Raises:
-        UserError: the file is missing, is not ONNX, or does not say that it is one of ours.
+        UserError: the file is missing, is not ONNX, or lacks our metadata.
     """
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:

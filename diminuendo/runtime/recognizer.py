@@ -1,6 +1,6 @@
-"""Recordings of any length to words.
+"""Recognises words in recordings of any length.
 
-A recording longer than one window is decoded in overlapping windows (``windows.py``), alone, among others in batches
+A recording longer than one window is decoded in overlapping windows (``windows.py``): by itself, in a batch with others
 (``batch.py``), or while it arrives (``stream.py``).
 """
 
@@ -29,10 +29,10 @@ from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
 WINDOW_SECONDS = 20.0  # what is decoded at once; also the longest recording that is decoded in one piece
 CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
 BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
-SHORTEST_WINDOW = 8  # frames: a join needs some that are not at an edge
-SHORTEST_SECONDS = 0.25  # less than this is padded with silence: a frontend needs some samples to stand on
-PROBE_STEP = 499  # samples: where somebody speaks, a few of them show that it is no silence
-SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: nobody speaks there, and a model could only imagine words
+SHORTEST_WINDOW = 8  # frames: a join needs some away from the edges
+SHORTEST_SECONDS = 0.25  # shorter audio is padded with silence: a frontend needs some samples
+PROBE_STEP = 499  # samples: in speech, a few of them are enough to show that it is not silence
+SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: silence, in which a model could only invent words
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Transcript:
 
 
 class Search(Protocol):
-    """A way to decode."""
+    """A decoding method."""
 
     def open(self, tokens: Sequence[str]) -> Decode:
         """A function from log-posteriors float32 [T, V] to tokens int32 [T] and their log-posteriors float32 [T]."""
@@ -60,12 +60,12 @@ class Search(Protocol):
 class Recognizer:
     """Transcribes audio with a shipped model.
 
-    Memory does not grow with the recording but for the words and 8 bytes per output frame (0.7 MB an hour at 40 ms).
+    Memory grows with the recording only by the words and 8 bytes per output frame (0.7 MB per hour at 40 ms).
 
     Args:
         model: path of a ``model.onnx``.
-        threads: 0 is every core that the process may use.
-        window_seconds, context_seconds: the window, and how much of it on either side is only context.
+        threads: 0 means every core that the process may use.
+        window_seconds, context_seconds: the length of a window, and how much on either side is only context.
         search: how to decode, such as ``diminuendo.decoding.BeamSearch``; by default the likeliest token of each frame.
 
     Raises:
@@ -110,8 +110,8 @@ class Recognizer:
     ) -> Iterator[Transcript | UserError]:
         """Transcribe many recordings, several in each run of the model; results come in the order given.
 
-        Padding is masked by the model: the words are those of one by one, but for models whose quantization takes its
-        ranges from the whole batch (dynamic int8), and for ties that rounding decides.
+        Padding is masked by the model. The words are the same as one by one, except for models whose quantization takes
+        its ranges from the whole batch (dynamic int8), and for ties that rounding decides.
 
         Args:
             recordings: audio files, or waveforms float [N] in −1 to 1 at the model's sample rate.
@@ -133,11 +133,11 @@ class Recognizer:
     def stream(self, sample_rate: int | None = None) -> Stream:
         """A stream of audio at ``sample_rate`` Hz (by default the model's); its words are those of ``transcribe``.
 
-        A word comes a window after it was said, if not sooner, once the next word has begun: give the recognizer a
-        smaller window for sooner words.
+        A word is given at most one window after it was spoken, once the next word has begun. A smaller window gives
+        words sooner.
 
         Raises:
-            UserError: the rate is none.
+            UserError: the rate is not a sample rate.
         """
         if sample_rate is None:
             sample_rate = self.model.sample_rate
@@ -154,7 +154,7 @@ class Recognizer:
         """The likeliest token of every frame, int [T], of float32 [N] at the model's sample rate."""
         if len(waveform) > self._longest:
             return self._decode([waveform], best_path)[0]
-        # A small model hears a command in less than a millisecond, and what surrounds the session would be felt.
+        # A small model recognises a command in less than a millisecond, so overhead around the session matters.
         if is_silent(waveform):
             return self._path(waveform, best_path)[0]
         return self.model.log_probs_of(self._long_enough(waveform)).argmax(axis=-1)
@@ -184,7 +184,7 @@ class Recognizer:
     def _decode_batches(
         self, recordings: Iterable[Iterable[np.ndarray]], decode: Decode, batch_seconds: float
     ) -> Iterator[tuple[np.ndarray | UserError, np.ndarray | None, float]]:
-        """``_decode`` of each recording, in order; or the error in place of the tokens."""
+        """``_decode`` of each recording, in order, or the error instead of the tokens."""
         if not 0 < batch_seconds < math.inf:
             raise UserError(f"batch_seconds: {batch_seconds:g}, expected more than 0 and finite")
         limit = int(batch_seconds * self.model.sample_rate)
@@ -226,7 +226,7 @@ class Recognizer:
 
 
 def is_silent(samples: np.ndarray) -> bool:
-    """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is no number is no silence."""
+    """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is not a number is not silence."""
     if max(samples[::PROBE_STEP].tolist(), default=0.0) >= SILENCE_PEAK:
         return False
     return bool(samples.max(initial=-1.0) < SILENCE_PEAK and samples.min(initial=1.0) > -SILENCE_PEAK)

@@ -1,4 +1,4 @@
-"""Words of audio that is still arriving."""
+"""Recognition of audio while it arrives."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from diminuendo.runtime.windows import Cutter, Heard, Joiner
 
 
 class Stream:
-    """Audio in pieces of any length in, words out once nothing can change them; ``Recognizer.stream`` makes one.
+    """Takes audio in pieces of any length and gives words once they are final; made by ``Recognizer.stream``.
 
-    The words are those of the whole recording, wherever the pieces end. A word is final once the model has heard what
-    follows it, a window later if not sooner, and the next word has begun. Memory holds one window.
+    The words are those of the whole recording, wherever the pieces end. A word is final once the audio that follows it
+    is decoded, at most a window later, and the next word has begun. Memory holds one window.
 
     Args:
-        cutter, joiner: of this recording.
-        hear: a window float32 [n] to what is heard in it.
-        reader: puts tokens together.
+        cutter, joiner: for this recording.
+        hear: a window float32 [n] to its path.
+        reader: joins tokens to words.
         resampler: from the rate of what is pushed to the model's.
     """
 
@@ -40,7 +40,7 @@ class Stream:
 
     @property
     def seconds(self) -> float:
-        """Of audio so far."""
+        """Seconds of audio so far."""
         return self._cutter.received / self._resampler.new_rate
 
     def push(self, samples: np.ndarray) -> list[Word]:
@@ -55,7 +55,7 @@ class Stream:
         return self._take(self._resampler.push(samples))
 
     def finish(self) -> list[Word]:
-        """The words that are left; the stream takes no more audio."""
+        """The remaining words; the stream takes no more audio."""
         if self._finished:
             return []
         words = self._take(self._resampler.finish())

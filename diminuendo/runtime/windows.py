@@ -1,9 +1,9 @@
-"""A recording in overlapping windows, and what was heard in them as one path.
+"""Cuts a recording into overlapping windows, and joins their paths to one.
 
-Windows lie on the model's own frame grid. Of each window the middle is kept: two neighbours are joined inside their
-overlap, away from both edges, at the middle of the longest stretch that both heard between the same kind of frames:
-between two words if there is any, else within blanks. Between words none is cut in two, even if the two windows place a
-token some frames apart.
+Windows lie on the model's own frame grid. The middle of each window is kept. Two neighbours are joined inside
+their overlap, away from both edges, at the middle of the longest stretch that lies between words in both paths, or else
+the longest stretch that is blank in both. A join between words cuts no word, even if the two windows place a token some
+frames apart.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Window:
 
 
 class Cutter:
-    """Cuts what arrives in pieces of any length into windows; where the pieces end makes no difference.
+    """Cuts audio in pieces of any length into windows; the result does not depend on where the pieces end.
 
-    No window begins that would hold nothing but the end of the one before it, and only the last may be shorter.
+    No window holds only the end of the one before it, and only the last one may be shorter.
 
     Args:
         size: frames of a window.
@@ -46,7 +46,7 @@ class Cutter:
         self.received = 0  # samples
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
-        """The windows of all of a recording, as soon as its blocks complete them."""
+        """All windows of a recording, each as soon as its blocks complete it."""
         for block in blocks:
             yield from self.push(block)
         yield from self.finish()
@@ -73,7 +73,7 @@ class Cutter:
 
 
 class Joiner:
-    """Joins what was heard in one window after the other.
+    """Joins the paths of consecutive windows.
 
     Args:
         step: frames from the beginning of one window to that of the next.
@@ -84,10 +84,10 @@ class Joiner:
     def __init__(self, step: int, overlap: int, tokens: Sequence[str]) -> None:
         self._step, self._overlap = step, overlap
         self._tokens = [token.replace(" ", SPACE) for token in tokens]
-        self._shared: Heard | None = None  # of the newest window, what the next one hears, too
+        self._shared: Heard | None = None  # the part of the newest window that overlaps the next
 
     def add(self, heard: Heard) -> Heard:
-        """The next window in; out come the frames that no later window can change."""
+        """Add the next window; returns the frames that no later window can change."""
         path, scores = (part[: self._step] for part in heard)
         if self._shared is not None:
             before, after = self._shared[0], heard[0][: self._overlap]
@@ -100,13 +100,13 @@ class Joiner:
             cut = frames // 2 if cut is None else cut
             path = np.concatenate([before[:cut], path[cut:]])
             scores = np.concatenate([self._shared[1][:cut], scores[cut:]])
-            if apart and SPACE in self._tokens:  # each window may have put it on the side that is dropped
+            if apart and SPACE in self._tokens:  # each window may have placed it on the side that is dropped
                 path[cut] = self._tokens.index(SPACE)
         self._shared = (heard[0][self._step :], heard[1][self._step :])
         return path, scores
 
     def finish(self) -> Heard:
-        """What is left after the last window."""
+        """The rest, after the last window."""
         return self._shared or (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
 
 

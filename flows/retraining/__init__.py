@@ -1,1 +1,1 @@
-"""What the flow of retraining is made of: its git worktree, its memory between runs, its words to people."""
+"""The parts of the retraining flow: its git worktree, its memory between runs, its reports."""

@@ -1,4 +1,4 @@
-"""The data of the champion: what it was trained on, and the test set that it is to be beaten on."""
+"""The data of the champion: its training data, and the test set for the comparison."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ KEPT = Path(".work/champion")
 
 
 def corpus_of(version: Version, workspace: Workspace) -> Path:
-    """The prepared corpus of a champion, by its digest: still at hand, or as DVC had it at the champion's commit.
+    """The prepared corpus of a champion, by its digest: still there, or restored by DVC from the champion's commit.
 
-    Every file of it is checked; what is damaged is passed by, and replaced where it is ours.
+    Every file is checked; a damaged corpus is skipped, and replaced if it is our own copy.
 
     Raises:
-        UserError: nothing has it.
+        UserError: it cannot be found.
     """
     kept = workspace.folder / KEPT / version.corpus
     for folder in (workspace.folder / PREPARED, kept):
         if trouble_with(folder, version.corpus) is None:
             return folder
-    shutil.rmtree(workspace.folder / KEPT, ignore_errors=True)  # that of the champion before, or a damaged one
+    shutil.rmtree(workspace.folder / KEPT, ignore_errors=True)  # that of an earlier champion, or a damaged one
     kept.parent.mkdir(parents=True)
-    making = kept.with_name("making.tmp")  # a killed copy must not be taken for a whole one
+    making = kept.with_name("making.tmp")  # an interrupted copy must not look complete
     found = []
     for origin, bring in _sources(version, workspace, making):
         shutil.rmtree(making, ignore_errors=True)

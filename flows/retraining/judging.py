@@ -1,4 +1,4 @@
-"""The new model against the champion: drift of the data, and the gate on both test sets."""
+"""Compares the new model with the champion: drift of the data, and the gate on both test sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
 
 
 def judge(run: Run, logger: Logger) -> Decision | None:
-    """Drift and the gate, against the champion; None where the champion is the very model."""
+    """Drift and the gate, against the champion; None if the champion is the same model."""
     from diminuendo import registry
     from diminuendo.core.files import sha256_of
     from diminuendo.gate import gate
@@ -64,12 +64,12 @@ def report_drift(run: Run, reference: Path, logger: Logger) -> None:
 
 
 def champion_then(verdict: Decision) -> str | None:
-    """Digest of the champion that a decision is about; None where there was none."""
+    """Digest of the champion that a decision is about; None if there was none."""
     return verdict.champion.digest if verdict.champion else None
 
 
 def outdated(run: Run, verdict: Decision) -> bool:
-    """Whether another model than the two that were compared is champion by now."""
+    """Whether a third model has become champion since."""
     from diminuendo import registry
 
     champion = registry.champion(run.params.ship.model)
@@ -77,7 +77,7 @@ def outdated(run: Run, verdict: Decision) -> bool:
 
 
 def why_not(run: Run, verdict: Decision) -> str | None:
-    """Why the new model is not to be promoted: the gate, or a person who took this very model back. None if it is."""
+    """Why the new model is not promoted: the gate, or an earlier withdrawal of the same model. None if it is."""
     from diminuendo import registry
 
     if not verdict.passed:

@@ -1,4 +1,4 @@
-"""What a run remembers while it lasts, so that the next one goes on where it was killed."""
+"""The state of a run on disk, so that the next run continues where it was killed."""
 
 from __future__ import annotations
 

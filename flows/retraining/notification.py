@@ -1,4 +1,4 @@
-"""Tell people how a run ended. What cannot be told is logged: a message must not undo the run."""
+"""Notifies people how a run ended. A failed notification is logged: it must not fail the run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def notify(
     """
     targets: list[tuple[str, Callable[[], None]]] = [(name, _block(name, subject, body)) for name in blocks]
     if url := os.environ.get(WEBHOOK):
-        # Who knows the address may write: only its host is shown.
+        # The address is a secret: only its host is shown.
         targets.append((f"webhook at {urlsplit(url).hostname}", _webhook(url, subject, body, facts)))
     for name, send in targets:
         for attempt in range(ATTEMPTS):

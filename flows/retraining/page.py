@@ -1,4 +1,4 @@
-"""A run of retraining in words: the Prefect artifact, the message, the decision beside a refused batch."""
+"""Reports of a retraining run: the Prefect artifact, the message, the decision beside a refused batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.retraining.run import PROMOTED, REFUSED, Run
 
 
 def batches_page(outcome: dict[str, Any]) -> str:
-    """What became of the batches, as Markdown."""
+    """What was done with the batches, as Markdown."""
     if not outcome["added"] and not outcome["set_aside"]:
         return "No new batch.\n"
     rows = []

@@ -1,7 +1,7 @@
-"""The git worktree that retraining works in, so that nobody's checkout is touched.
+"""The git worktree of retraining, so that no checkout is touched.
 
-It has a branch of its own, ``retraining``, whose every commit is a run that was promoted, or a merge of what the
-checkout has committed since. DVC's cache and MLflow's store are the checkout's.
+It has its own branch, ``retraining``. Each commit there is a promoted run, or a merge of new commits of
+the checkout. DVC's cache and MLflow's store are the checkout's.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Workspace:
         return git(self.folder, "cat-file", "-e", f"HEAD:{path}", check=False) is not None
 
     def restore_collection(self) -> None:
-        """Bring ``data/collected`` to what its ``.dvc`` file says; away with it where there is none."""
+        """Restore ``data/collected`` from its ``.dvc`` file; remove it if there is none."""
         if not (self.folder / COLLECTED_DVC).exists():
             shutil.rmtree(self.folder / COLLECTED, ignore_errors=True)
         elif self.dvc("checkout", "--quiet", "--force", str(COLLECTED_DVC), check=False):
@@ -93,8 +93,8 @@ class Workspace:
     def merge_main(self) -> bool:
         """Merge the checkout's last commit; returns whether there was anything to merge.
 
-        ``dvc.lock`` is never merged line by line: the dependencies of one side beside the outputs of the other would
-        be a lie. The branch's own is kept, and ``dvc repro`` brings it up to date. Of ``params.yaml`` the checkout's
+        ``dvc.lock`` is never merged line by line: that would mix the dependencies of one side with the outputs of the
+        other. The branch's own is kept, and ``dvc repro`` brings it up to date. Of ``params.yaml`` the checkout's
         is taken, and the collection named in it.
 
         Raises:
@@ -155,7 +155,7 @@ class Workspace:
         return commit
 
     def advance(self, commit: str) -> None:
-        """Let the branch stand at ``commit``."""
+        """Move the branch to ``commit``."""
         git(self.folder, "reset", "--hard", "--quiet", commit)
 
     # DVC
@@ -196,7 +196,7 @@ class Workspace:
         return self.folder / incoming, (name,) if imported else ()
 
     def add_collection(self) -> None:
-        """Give the collection its new version, and let ``params.yaml`` name it."""
+        """Add the collection to DVC as a new version, and name it in ``params.yaml``."""
         self.dvc("add", "--quiet", str(COLLECTED))
         self._name_collection()
 
