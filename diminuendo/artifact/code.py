@@ -63,6 +63,13 @@ _FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 _PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.conformer.config")
 
 
+# What no run of a stage loads, though its imports lead there: the family's teacher learns from text alone, which the
+# parameters are checked for, and the terms of a loss are imported when they are asked for.
+_NEVER_LOADED = {
+    "train_teacher": tuple(f"diminuendo.losses.{name}" for name in ("alignment", "hidden", "kl", "sequence", "teacher"))
+}
+
+
 @dataclass(frozen=True)
 class Scope:
     """What a digest of code covers: a stage, without the modules that a member's settings do not use."""
@@ -87,12 +94,12 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
 
 def modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
     """The modules that can change the stage's result, for any member and settings, or those that use what is left."""
-    return modules_reachable(roots_of(stage, root), root, without)
+    return modules_reachable(roots_of(stage, root), root, (*_NEVER_LOADED.get(stage, ()), *without))
 
 
 def training_modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
     """The modules that can change the weights that the stage trains: all but what writes files from them."""
-    return modules_reachable(roots_of(stage, root), root, (*_writers(root), *without))
+    return modules_of(stage, root, (*_writers(root), *without))
 
 
 def _writers(root: Path) -> tuple[str, ...]:
