@@ -13,6 +13,7 @@ from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
+from diminuendo.losses.needs import Side, impossible
 
 
 class Family(Protocol):
@@ -55,6 +56,13 @@ class Member(Section):
         Raises:
             ValueError: it is not; the message names the key.
         """
+        if not self.trains:
+            return
+        taught_by = self.taught_by
+        teacher = _side_of(params, taught_by) if taught_by else None
+        chosen = getattr(self, "teacher_layers", None)
+        if problem := impossible(self.losses.terms, _side_of(params, path.rpartition(".")[2]), teacher, chosen):
+            raise ValueError(f"{path}.losses: {problem}")
 
 
 class TrainedMember(Member):
@@ -68,3 +76,12 @@ class TrainedMember(Member):
     @property
     def taught_by(self) -> str | None:
         return TEACHER if self.trains and self.losses.needs_teacher else None
+
+
+def _side_of(params: Family, name: str) -> Side:
+    """What the parameters alone tell of a member as a student or a teacher."""
+    settings = params.members[name][1]
+    layers = getattr(getattr(settings, "architecture", None), "layers", None)  # of others some may be removed
+    while (architecture := getattr(settings, "architecture", None)) is None:
+        settings = params.members[settings.parent][1]
+    return Side(gives=architecture.gives, layers=layers)

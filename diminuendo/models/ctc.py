@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diminuendo.models.knowledge import Knowledge
+from diminuendo.models.knowledge import CTC_GIVES, Knowledge
 
 BLANK = 0
 
@@ -51,7 +51,7 @@ class CTCHead:
 
     projection: nn.Module  # the model's output layer
     outputs: tuple[str, str] = ("log_probs", "lengths")  # of its ONNX file
-    gives: Knowledge = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT
+    gives: Knowledge = CTC_GIVES
 
     def __call__(self, states_BTD: Tensor) -> Tensor:
         """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""

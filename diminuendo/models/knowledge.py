@@ -25,3 +25,6 @@ class Knowledge(Flag):
 
     def __str__(self) -> str:
         return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"
+
+
+CTC_GIVES = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT

@@ -6,7 +6,7 @@ importance and removes units; a plain fine-tuning is one phase.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Phase:
         before: what is done to the model first; returns the model to train and figures for ``summary.json``.
         hooks: what the technique adds to the loop, for the model that is trained.
         keep: which weights are left, see ``training.trainer.train``.
+        layer_map: the teacher's layer for every layer that is left, by the figures of ``before``; None: as scheduled.
         name: of a phase before the last, such as ``round 1``; its checkpoints have a folder of that name.
     """
 
@@ -37,6 +38,7 @@ class Phase:
     before: Callable[[SpeechModel], tuple[SpeechModel, dict[str, Any]]] | None = None
     hooks: Callable[[SpeechModel], Hooks] | None = None
     keep: str = "best"
+    layer_map: Callable[[dict[str, Any]], Sequence[int] | None] | None = None
     name: str = ""
 
 
@@ -80,9 +82,11 @@ def run(
     """
     model, history, summary = schedule.model, [], schedule.decided | schedule.figures
     for phase in schedule.phases:
+        figures: dict[str, Any] = {}
         if phase.before is not None:
             model, figures = phase.before(model)
             summary |= figures
+        layer_map = phase.layer_map(figures) if phase.layer_map else schedule.layer_map
         folder = work / phase.name.replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
         rows = train(
@@ -93,7 +97,7 @@ def run(
             seed=phase.seed,
             work=folder,
             teacher=schedule.teacher,
-            layer_map=schedule.layer_map,
+            layer_map=layer_map,
             tracker=Later(tracker, last_of(history)[0]) if tracker else None,
             hooks=phase.hooks(model) if phase.hooks else Hooks(),
             keep=phase.keep,

@@ -83,3 +83,19 @@ def test_later_steps_go_on_after_the_earlier():
     recorder = Recorder()
     Later(recorder, 8).metrics({}, step=10)
     assert recorder.steps == [18]
+
+
+def test_what_a_phase_leaves_of_the_layers_follows_the_layers_that_it_was(tmp_path, monkeypatch):
+    seen = []
+
+    def train(model, *_, layer_map, **__):
+        seen.append(layer_map)
+        return [{"step": 1, "epoch": 1.0}]
+
+    monkeypatch.setattr("diminuendo.training.schedule.train", train)
+    phases = (
+        Phase(ONE, 1, name="first"),
+        Phase(ONE, 1, before=lambda model: (model, {"kept": [0, 2]}), layer_map=lambda figures: figures["kept"]),
+    )
+    run(Schedule(tiny_model(), phases, LOSSES, layer_map=(1, 3)), ToneCorpus(), work=tmp_path)
+    assert seen == [(1, 3), [0, 2]]

@@ -21,5 +21,9 @@ def schedule(job: Job) -> Schedule:
             model, figures["low_rank"] = factorise(model, job.corpus, job.settings.low_rank, **measured)
         return model, figures
 
-    phase = Phase(job.training, job.seed, before=compress)
+    def kept_layers(figures: dict[str, Any]) -> list[int] | None:
+        """What is left of the teacher's own layers follows the layers that it was."""
+        return figures["remove_layers"]["kept"] if "remove_layers" in figures and job.parent == job.teacher else None
+
+    phase = Phase(job.training, job.seed, before=compress, layer_map=kept_layers)
     return Schedule(job.parent_model(), (phase,), job.settings.losses, job.teacher_model())

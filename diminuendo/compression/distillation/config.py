@@ -29,6 +29,7 @@ class DistillConfig(TrainedMember):
                 f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
                 f"layers, so give indices from 0 to {layers - 1}"
             )
+        super().check_in(params, path)
         own = params.frontend.with_overrides(self.architecture.frontend)
         own.check_band(params.data.sample_rate, f"{path}.architecture.frontend")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import Fraction, PositiveInt, Section
 from diminuendo.config.frontend import FrontendConfig, FrontendOverrides
+from diminuendo.models.knowledge import CTC_GIVES, Knowledge
 
 
 class ArchitectureConfig(Section):
     """A uniform Conformer; what pruning leaves of it is described layer by layer in its own record."""
+
+    gives: ClassVar[Knowledge] = CTC_GIVES  # to a student
 
     kind: Literal["conformer"] = "conformer"
     layers: PositiveInt
