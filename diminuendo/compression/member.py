@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
 
 from diminuendo.config.base import Section
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 
-if TYPE_CHECKING:
-    from diminuendo.parameters.schema import Params
+
+class Family(Protocol):
+    """What a member may ask of all parameters (``diminuendo.parameters.Params``)."""
+
+    data: Any  # DataConfig: an import would make every member depend on it
+    frontend: FrontendConfig
+
+    @property
+    def members(self) -> Mapping[str, tuple[str, Any]]:
+        """Name to (stage, settings), the teacher first."""
 
 
 class Member(Section):
@@ -33,8 +43,8 @@ class Member(Section):
         """The member that its losses follow."""
         return None
 
-    def check_in(self, params: Params, path: str) -> None:
-        """What must be true between this member and the rest of ``params``; ``path`` is its dotted key.
+    def check_in(self, family: Family, path: str) -> None:
+        """What must be true between this member and its family; ``path`` is its dotted key.
 
         Raises:
             ValueError: it is not; the message names the key.

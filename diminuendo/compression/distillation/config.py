@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from diminuendo.compression.member import TrainedMember
+from diminuendo.compression.member import Family, TrainedMember
 from diminuendo.models.conformer.config import ArchitectureConfig
-
-if TYPE_CHECKING:
-    from diminuendo.parameters.schema import Params
 
 
 class DistillConfig(TrainedMember):
@@ -24,16 +21,16 @@ class DistillConfig(TrainedMember):
     def taught_by(self) -> str | None:
         return self.parent if self.losses.needs_teacher else None
 
-    def check_in(self, params: Params, path: str) -> None:
-        parent = params.members[self.parent][1]
+    def check_in(self, family: Family, path: str) -> None:
+        parent = family.members[self.parent][1]
         layers = getattr(getattr(parent, "architecture", None), "layers", None)
         if self.teacher_layers and layers and max(self.teacher_layers) >= layers:
             raise ValueError(
                 f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
                 f"layers, so give indices from 0 to {layers - 1}"
             )
-        own = params.frontend.with_overrides(self.architecture.frontend)
-        own.check_band(params.data.sample_rate, f"{path}.architecture.frontend")
+        own = family.frontend.with_overrides(self.architecture.frontend)
+        own.check_band(family.data.sample_rate, f"{path}.architecture.frontend")
 
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
