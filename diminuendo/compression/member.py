@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Protocol
 from pydantic import Field
 
 from diminuendo.config.base import Section
-from diminuendo.config.corpus import DataConfig
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.training import TrainingOverrides
@@ -17,14 +16,14 @@ from diminuendo.losses.needs import Side, impossible
 
 
 class Family(Protocol):
-    """As much of ``params.yaml`` as a member must agree with; see ``diminuendo.parameters.Params``."""
+    """What a member may ask of all parameters (``diminuendo.parameters.Params``)."""
 
+    data: Any  # DataConfig: an import would make every member depend on it
     frontend: FrontendConfig
-    data: DataConfig
 
     @property
     def members(self) -> Mapping[str, tuple[str, Any]]:
-        """Name to (stage, settings) of the whole family."""
+        """Name to (stage, settings), the teacher first."""
 
 
 class Member(Section):
@@ -50,8 +49,8 @@ class Member(Section):
         """The member that its losses follow."""
         return None
 
-    def check_in(self, params: Family, path: str) -> None:
-        """What must be true between this member and the rest of ``params``; ``path`` is its dotted key.
+    def check_in(self, family: Family, path: str) -> None:
+        """What must be true between this member and its family; ``path`` is its dotted key.
 
         Raises:
             ValueError: it is not; the message names the key.
@@ -59,9 +58,9 @@ class Member(Section):
         if not self.trains:
             return
         taught_by = self.taught_by
-        teacher = _side_of(params, taught_by) if taught_by else None
+        teacher = _side_of(family, taught_by) if taught_by else None
         chosen = getattr(self, "teacher_layers", None)
-        if problem := impossible(self.losses.terms, _side_of(params, path.rpartition(".")[2]), teacher, chosen):
+        if problem := impossible(self.losses.terms, _side_of(family, path.rpartition(".")[2]), teacher, chosen):
             raise ValueError(f"{path}.losses: {problem}")
 
 
@@ -78,10 +77,10 @@ class TrainedMember(Member):
         return TEACHER if self.trains and self.losses.needs_teacher else None
 
 
-def _side_of(params: Family, name: str) -> Side:
+def _side_of(family: Family, name: str) -> Side:
     """What the parameters alone tell of a member as a student or a teacher."""
-    settings = params.members[name][1]
+    settings = family.members[name][1]
     layers = getattr(getattr(settings, "architecture", None), "layers", None)  # of others some may be removed
     while (architecture := getattr(settings, "architecture", None)) is None:
-        settings = params.members[settings.parent][1]
+        settings = family.members[settings.parent][1]
     return Side(gives=architecture.gives, layers=layers)

@@ -11,6 +11,7 @@ from diminuendo.provenance.dvc_cache import Cache
 from diminuendo.provenance.history import commits_with
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.raw_data import locate
+from stages.stored import ANEW
 from tests.factories.project import run
 
 
@@ -92,6 +93,11 @@ def test_commits_of_one_code_and_other_data_are_told_apart(project):
     code = {Scope("train"): code_digest("train", root)}
     assert list(commits_with(root, code)) == found[::-1]
     assert list(commits_with(root, code, first=[found[0]])) == found
+
+
+def test_a_clone_takes_no_weights_over_from_an_earlier_run(project, tmp_path):
+    root, commits = project
+    assert clone_of(root, commits[0], tmp_path / "again").surroundings()[ANEW]
 
 
 def test_a_clone_that_was_interrupted_goes_on(project, tmp_path):

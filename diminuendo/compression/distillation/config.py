@@ -21,17 +21,17 @@ class DistillConfig(TrainedMember):
     def taught_by(self) -> str | None:
         return self.parent if self.losses.needs_teacher else None
 
-    def check_in(self, params: Family, path: str) -> None:
-        parent = params.members[self.parent][1]
+    def check_in(self, family: Family, path: str) -> None:
+        parent = family.members[self.parent][1]
         layers = getattr(getattr(parent, "architecture", None), "layers", None)
         if self.teacher_layers and layers and max(self.teacher_layers) >= layers:
             raise ValueError(
                 f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
                 f"layers, so give indices from 0 to {layers - 1}"
             )
-        super().check_in(params, path)
-        own = params.frontend.with_overrides(self.architecture.frontend)
-        own.check_band(params.data.sample_rate, f"{path}.architecture.frontend")
+        super().check_in(family, path)
+        own = family.frontend.with_overrides(self.architecture.frontend)
+        own.check_band(family.data.sample_rate, f"{path}.architecture.frontend")
 
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
