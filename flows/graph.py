@@ -30,7 +30,7 @@ class Graph:
         """The stages of these names and everything that they read.
 
         Raises:
-            diminuendo.errors.UserError: there is no stage of such a name.
+            diminuendo.core.errors.UserError: there is no stage of such a name.
         """
         found: set[str] = set()
         for name in names:
@@ -66,7 +66,7 @@ def read_graph(family: Family | None = None) -> Graph:
     """Read the graph and the status of a family's stages, and of what they read, from DVC (about a second).
 
     Raises:
-        diminuendo.errors.UserError: ``dvc.yaml`` or ``params.yaml`` is not what DVC accepts.
+        diminuendo.core.errors.UserError: ``dvc.yaml`` or ``params.yaml`` is not what DVC accepts.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

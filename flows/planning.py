@@ -34,7 +34,7 @@ def plan_run(stages: Sequence[str] = ()) -> Plan:
         stages: names, such as ``distill@student``, beyond which nothing is run; all if there are none.
 
     Raises:
-        diminuendo.errors.UserError: the parameters, or a pipeline, are not valid.
+        diminuendo.core.errors.UserError: the parameters, or a pipeline, are not valid.
     """
     family = current()
     params = load_params(family.params)

@@ -17,8 +17,8 @@ OFF = {"DIMINUENDO_TRACKING": "off"}
 STAGE = """
 import shutil, sys
 from pathlib import Path
-from diminuendo.files import fresh_folder, digest_of_json, sha256_of, write_json
-from diminuendo.lineage import write_record
+from diminuendo.core.files import fresh_folder, digest_of_json, sha256_of, write_json
+from diminuendo.artifact.lineage import write_record
 TABLE = "member,wer,bytes,times_smaller,real_time_factor,times_faster,digest\\n" + "a,1,2,3,4,5,6\\n" * 100
 name, path = sys.argv[1], Path(sys.argv[2])
 with open("runs", "a") as runs:
