@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _section_data(path: Path) -> dict[str, Any]:
-    """Read without the checks of ``diminuendo.config``, whose import takes longer than all the rest."""
+    """Read without the checks of ``diminuendo.parameters``, whose import takes longer than everything else."""
     import yaml
 
     try:

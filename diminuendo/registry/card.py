@@ -107,7 +107,7 @@ def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[s
     if summary.get("source") == "synthetic":
         facts.append("Its corpus is synthetic speech: how it does on people was not measured.")
     if metadata["sample_rate"] < 16000:
-        facts.append(f"It hears nothing above {metadata['sample_rate'] // 2} Hz.")
+        facts.append(f"It uses no frequencies above {metadata['sample_rate'] // 2} Hz.")
     least = decision.policy["min_group_utterances"]
     small = sorted(
         {

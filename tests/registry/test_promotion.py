@@ -75,7 +75,7 @@ def test_the_card_says_what_a_person_must_know(shop):
         "synthetic speech: how it does on people was not measured",
         "1.5 to 4.0 s; on none that is shorter or longer",
         "fewer than 4 test utterances were not judged: accent valley 0 (0), accent valley 1 (1)",
-        "It hears nothing above 4000 Hz",
+        "It uses no frequencies above 4000 Hz",
         "| prepared | accent valley 8 | 8 | WER | 50.00 |",
         "Passed: 9 limits judged.",
     ):
