@@ -186,6 +186,16 @@ def test_training_does_not_reach_what_writes_files_or_compresses():
     assert [name for name in found if name.startswith(wrong) or "onnx" in name] == []
 
 
+@pytest.mark.parametrize("stage", TRAININGS[:-1])
+def test_what_only_writes_files_is_no_code_of_a_training(stage):
+    whole, training = code.modules_of(stage), code.training_modules_of(stage)
+    assert {"diminuendo.training.trainer", "diminuendo.data.text", "diminuendo.models.conformer.module"} <= set(
+        training
+    )
+    writers = {"diminuendo.models.conformer.onnx_writer", "diminuendo.export.graph", "diminuendo.export.check"}
+    assert writers <= set(whole) - set(training)
+
+
 def test_evaluation_reads_stored_weights_without_any_technique():
     assert [name for name in code.modules_of("evaluate") if name.startswith("diminuendo.compression")] == []
 
