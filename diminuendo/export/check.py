@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 
 # A log-probability of float32 arithmetic in another order; trained models differ by 1e-5 to 1e-4.
@@ -48,13 +49,13 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
     if expected.shape != found.shape or valid != found_lengths.tolist():
         raise UserError(
             f"{folder}: {MODEL} gives shape {found.shape} and lengths {found_lengths.tolist()}, its weights "
-            f"{tuple(expected.shape)} and {valid}; build it again with `dvc repro --force`"
+            f"{tuple(expected.shape)} and {valid}; build it again with {repro(folder, force=True)}"
         )
     pairs = zip(expected.numpy(), found, valid)
     difference = max(float(np.abs(ours[:T] - theirs[:T]).max()) for ours, theirs, T in pairs)
     if not difference <= tolerance:  # also true of NaN
         raise UserError(
             f"{folder}: {MODEL} and the stored weights differ by {difference:.2g} in a log-probability, at most "
-            f"{tolerance:g} is expected; build it again with `dvc repro --force`"
+            f"{tolerance:g} is expected; build it again with {repro(folder, force=True)}"
         )
     return difference

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, write_json
 from diminuendo.models.model import SpeechModel
@@ -58,9 +59,10 @@ def load_model(folder: str | Path) -> StoredModel:
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename or folder / WEIGHTS}: not there; {folder} is not a trained model "
-            "(`dvc repro` or `dvc checkout` makes it)"
+            f"({repro(folder)} or `dvc checkout` makes it)"
         ) from error
     except (ValidationError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
         raise UserError(
-            f"{folder}: the architecture record and the weights do not load: {error}; build it again with `dvc repro`"
+            f"{folder}: the architecture record and the weights do not load: {error}; "
+            f"build it again with {repro(folder)}"
         ) from error
