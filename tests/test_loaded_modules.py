@@ -51,7 +51,8 @@ def test_a_module_that_is_taken_out_of_the_digest_is_missed(loaded):
 
 def test_every_reason_is_needed(loaded):
     """A list that outlives what it names hides the next module of that name."""
-    not_run = ("diminuendo.cli", "stages.dependencies", "stages.measure_threads")
+    drawn = "diminuendo.compression.quantization.figure"  # for members that the pipeline of a minute has none of
+    not_run = ("diminuendo.cli", "stages.dependencies", "stages.measure_threads", drawn)
     reasons = {code.reason_for(name) for names in loaded.values() for name in names}
     listed = {**code.LEFT_OUT, **code.LOADED_ALONG}
     assert [key for key, reason in listed.items() if key not in not_run and reason not in reasons] == []

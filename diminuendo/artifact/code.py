@@ -34,6 +34,7 @@ LEFT_OUT = {
     "diminuendo.parameters": "checks params.yaml and looks sections up: a record holds the values that came out, and "
     "the class of a section, with its defaults, is in the digest of the stages that declare the section in dvc.yaml",
     "diminuendo.compression.registry": "names of packages; the package of a stage's own technique is in its digest",
+    "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
     "diminuendo.core.errors": "the exception that ends a stage",
     "diminuendo.core.telemetry": "switches off what other tools report to their makers",
     "diminuendo.family": "where the files of a family are; what is in them is checked by digest",
