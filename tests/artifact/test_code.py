@@ -192,7 +192,7 @@ def test_what_only_writes_files_is_no_code_of_a_training(stage):
     assert {"diminuendo.training.trainer", "diminuendo.data.text", "diminuendo.models.conformer.module"} <= set(
         training
     )
-    writers = {"diminuendo.models.conformer.onnx_writer", "diminuendo.export.graph", "diminuendo.export.check"}
+    writers = {"diminuendo.models.conformer.onnx_writer", "diminuendo.onnx_graph.builder", "diminuendo.export.check"}
     assert writers <= set(whole) - set(training)
 
 
