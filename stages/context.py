@@ -201,7 +201,12 @@ class StageContext:
 
     @cached_property
     def code(self) -> str:
-        return code_digest(self.stage, without=self.unused_code)
+        return code_digest(self.stage, without=self.unused_code, kinds=self.kinds or None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of the models that the stage builds."""
+        return self.params.kinds_of(self.name) if self.makes_model else ()
 
     @property
     def unused_code(self) -> tuple[str, ...]:
@@ -217,7 +222,7 @@ class StageContext:
         if not self.makes_model or not self.settings.trains:
             return None
         weights = {name: _weights_of(self._records[name]["files"]) for name in self.parents}
-        code = digest_of_modules(training_modules_of(self.stage, without=self.unused_code))
+        code = digest_of_modules(training_modules_of(self.stage, without=self.unused_code, kinds=self.kinds or None))
         return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
 
     @cached_property
@@ -248,6 +253,7 @@ class StageContext:
                 corpora=corpora | {self.corpus_digest: lineage.corpus_summary(self._corpus_record)},
                 training=self.training,
                 without=self.unused_code,
+                kinds=self.kinds,
             )
         return self._lineage
 

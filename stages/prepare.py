@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def corpus_settings(params: Params) -> CorpusSettings:
     """What of the parameters ``prepare`` reads."""
-    frame_seconds = params.frontend.hop_seconds * params.teacher.architecture.subsampling
+    frame_seconds = params.teacher.architecture.frame_seconds(params.frontend)
     return CorpusSettings(params.seed, params.data, params.text, params.synthesis, frame_seconds)
 
 

@@ -23,17 +23,20 @@ PACKAGES = ("diminuendo", "stages")
 REGISTRY = "diminuendo/compression/registry.py"
 MEMBER_STAGE = "member"  # runs the stage of a technique that has no module of its own in stages
 TECHNIQUES = "TECHNIQUES"  # in the registry: section of the parameters to package
+FAMILY_TABLE = "diminuendo/models/families.py"
+FAMILIES = "FAMILIES"  # in the table: kind of a model's record to package
 
 # Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
 LEFT_OUT = {
     "diminuendo.tracking": "records what happened; a stage reads nothing back from it",
-    "diminuendo.provenance": "reads finished records and draws them",
+    "diminuendo.provenance": "reads finished records, draws them, and fetches what is checked by digest",
     "diminuendo.cli": "commands; no stage runs one",
     "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
     "diminuendo.artifact.code": "finds the code that is written down",
     "diminuendo.parameters": "checks params.yaml and looks sections up: a record holds the values that came out, and "
     "the class of a section, with its defaults, is in the digest of the stages that declare the section in dvc.yaml",
     "diminuendo.compression.registry": "names of packages; the package of a stage's own technique is in its digest",
+    "diminuendo.models.families": "names of packages; those of a member's own kind and its teacher's are in its digest",
     "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
     "diminuendo.core.errors": "the exception that ends a stage",
     "diminuendo.core.telemetry": "switches off what other tools report to their makers",
@@ -61,7 +64,7 @@ LOADED_ALONG = {
 _FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 
 # Sections of the parameters whose values a stage uses without importing the classes, where their defaults stand.
-_PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.conformer.config")
+_PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.architecture")
 
 
 # What no run of a stage loads, though its imports lead there: the family's teacher learns from text alone, which the
@@ -73,18 +76,32 @@ _NEVER_LOADED = {
 
 @dataclass(frozen=True)
 class Scope:
-    """What a digest of code covers: a stage, without the modules that a member's settings do not use."""
+    """What a digest of code covers.
+
+    Attributes:
+        without: modules that a member's settings do not use.
+        kinds: of the models that the stage builds, see ``models.families``; None: all that there are.
+    """
 
     stage: str
     without: tuple[str, ...] = ()
+    kinds: tuple[str, ...] | None = None
 
 
-def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
-    """Where ``modules_of`` begins: the stage's own module, its technique's doors, and the classes of its sections."""
-    packages = _techniques(root)
+def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Where ``modules_of`` begins: the stage's own module, its technique's, its models', and the classes of sections.
+
+    Args:
+        kinds: of the models that the stage builds; None: all that there are.
+    """
+    packages, families = _literal(root, REGISTRY, TECHNIQUES), _literal(root, FAMILY_TABLE, FAMILIES)
+    built = [families[kind] for kind in (families if kinds is None else kinds)]
+    models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
+    if stage == "train_teacher":
+        return (f"stages.{stage}", *models)
     if stage in packages:
         own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
-        return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")))
+        return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")), *models)
     if stage == "prepare":
         return (f"stages.{stage}", *_PREPARED_BY)
     if stage == "report":  # describes every technique from its settings
@@ -93,25 +110,29 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
     return (f"stages.{stage}",)
 
 
-def modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
-    """The modules that can change the stage's result, for any member and settings, or those that use what is left."""
-    return modules_reachable(roots_of(stage, root), root, (*_NEVER_LOADED.get(stage, ()), *without))
+def modules_of(
+    stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = (), kinds: Iterable[str] | None = None
+) -> dict[str, Path]:
+    """The modules that can change the stage's result: of any member, or of those of a ``Scope``."""
+    return modules_reachable(roots_of(stage, root, kinds), root, (*_NEVER_LOADED.get(stage, ()), *without))
 
 
-def training_modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> dict[str, Path]:
+def training_modules_of(
+    stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = (), kinds: Iterable[str] | None = None
+) -> dict[str, Path]:
     """The modules that can change the weights that the stage trains: all but what writes files from them."""
-    return modules_of(stage, root, (*_writers(root), *without))
+    return modules_of(stage, root, (*_writers(root), *without), kinds)
 
 
 def _writers(root: Path) -> tuple[str, ...]:
     """Modules that work on a trained model and have no part in training it."""
-    families = (path.parent.name for path in root.glob("diminuendo/models/*/onnx_writer.py"))
-    doors = (f"{package}.writing" for package in _techniques(root).values())
+    families = _literal(root, FAMILY_TABLE, FAMILIES).values()
+    doors = (f"{package}.writing" for package in _literal(root, REGISTRY, TECHNIQUES).values())
     return (
         "diminuendo.export",
         "diminuendo.compression.writing",
         *doors,
-        *(f"diminuendo.models.{family}.onnx_writer" for family in families),
+        *(f"{family}.onnx_writer" for family in families),
     )
 
 
@@ -148,9 +169,11 @@ def digest_of_modules(modules: dict[str, Path]) -> str:
     return digest_of_json({name: sha256_of(path) for name, path in modules.items()})
 
 
-def code_digest(stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> str:
+def code_digest(
+    stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = (), kinds: Iterable[str] | None = None
+) -> str:
     """SHA-256 over the modules that can change the stage's result."""
-    return digest_of_modules(modules_of(stage, root, without))
+    return digest_of_modules(modules_of(stage, root, without, kinds))
 
 
 def reachable_digest(roots: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> str:
@@ -177,15 +200,15 @@ def _is_below(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def _techniques(root: Path) -> dict[str, str]:
-    """Section to package, read from the registry's source: ``root`` may be of another commit than what runs."""
+def _literal(root: Path, file: str, name: str) -> dict[str, str]:
+    """A table, read from the source that holds it: ``root`` may be of another commit than what runs."""
     try:
-        tree = _parsed((root / REGISTRY).read_bytes())
+        tree = _parsed((root / file).read_bytes())
     except FileNotFoundError:
         return {}
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == TECHNIQUES for target in targets):
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
             return ast.literal_eval(node.value)
     return {}
 
@@ -250,7 +273,7 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes below ``node`` except the bodies of ``if TYPE_CHECKING:``, which never run."""
     for child in ast.iter_child_nodes(node):
         yield child
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             for other in child.orelse:
                 yield other
                 yield from _executed(other)

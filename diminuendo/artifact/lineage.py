@@ -25,6 +25,7 @@ RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 WITHOUT = "without"  # modules that ``code`` does not cover, as the settings do not use them; absent: none
+KINDS = "kinds"  # of the models that were built; absent: ``code`` covers all that there were
 
 
 def record(
@@ -39,6 +40,7 @@ def record(
     corpora: dict[str, Any] | None = None,
     training: str | None = None,
     without: Iterable[str] = (),
+    kinds: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata.
 
@@ -48,6 +50,7 @@ def record(
         corpora: digest to summary (``corpus_summary``) of its own corpus and its ancestors'.
         training: digest of all that trained weights depend on; None where nothing is trained.
         without: modules of the stage that ``code`` does not cover.
+        kinds: of the models that the stage builds.
     """
     return {
         "format": FORMAT,
@@ -61,17 +64,19 @@ def record(
         "corpora": corpora or {},
         **({"training": training} if training else {}),
         **({WITHOUT: list(without)} if without else {}),
+        **({KINDS: list(kinds)} if kinds else {}),
     }
 
 
 def own_part(record: dict[str, Any]) -> dict[str, Any]:
     """What a record says of the model itself, as it stands among the ancestors of a child."""
-    return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in (WITHOUT,) if key in record}
+    return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in (WITHOUT, KINDS) if key in record}
 
 
 def scope_of(record: dict[str, Any]) -> Scope:
     """What the digest ``code`` of a record covers."""
-    return Scope(record["stage"], tuple(record.get(WITHOUT, ())))
+    kinds = record.get(KINDS)
+    return Scope(record["stage"], tuple(record.get(WITHOUT, ())), None if kinds is None else tuple(kinds))
 
 
 def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -43,7 +43,7 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
     with torch.inference_mode():
         expected, expected_lengths = model(torch.from_numpy(waveform), torch.from_numpy(lengths))
     session = onnxruntime.InferenceSession(folder / MODEL, providers=["CPUExecutionProvider"])
-    found, found_lengths = session.run(None, {"waveform": waveform, "waveform_lengths": lengths})
+    found, found_lengths = session.run(list(model.head.outputs), {"waveform": waveform, "waveform_lengths": lengths})
 
     valid = expected_lengths.tolist()
     if expected.shape != found.shape or valid != found_lengths.tolist():

@@ -8,7 +8,7 @@ from diminuendo.data.batches import Batch
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import NEEDS
 from diminuendo.losses.term import Pair, StudentOutput, TeacherOutput
-from diminuendo.models.ctc import CTCHead
+from diminuendo.models.head import Head
 
 
 class AgainstText:
@@ -17,7 +17,7 @@ class AgainstText:
     key, paper = "ctc", "Graves et al. 2006"
     needs = NEEDS[key]
 
-    def __init__(self, head: CTCHead):
+    def __init__(self, head: Head):
         self.head = head
 
     @classmethod

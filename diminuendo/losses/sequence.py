@@ -8,7 +8,7 @@ from diminuendo.data.batches import Batch
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import NEEDS
 from diminuendo.losses.term import Pair, StudentOutput, TeacherOutput
-from diminuendo.models.ctc import CTCHead
+from diminuendo.models.head import Head
 
 
 class SequenceTargets:
@@ -17,7 +17,7 @@ class SequenceTargets:
     key, paper = "sequence", "Kim & Rush 2016; for CTC: Takashima et al. 2018"
     needs = NEEDS[key]
 
-    def __init__(self, student: CTCHead, teacher: CTCHead):
+    def __init__(self, student: Head, teacher: Head):
         self.student, self.teacher = student, teacher
 
     @classmethod

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from diminuendo.models.ctc import CTCHead
+from diminuendo.models.head import Head
 from diminuendo.models.record import ModelRecord
 from diminuendo.models.structure import Structure
 
@@ -22,7 +22,7 @@ class SpeechModel(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def head(self) -> CTCHead:
+    def head(self) -> Head:
         """What turns the last states into tokens, and how it learns to."""
 
     @abstractmethod

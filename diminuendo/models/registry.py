@@ -1,35 +1,25 @@
-"""The families of models, by the ``kind`` that their records say.
-
-A new family is one line here and one in :mod:`diminuendo.export.registry`; nothing else names it.
-"""
+"""Models of any family, from their records or from ``params.yaml``; the table is :mod:`diminuendo.models.families`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from diminuendo.config.base import Section
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.core.errors import UserError
+from diminuendo.models.families import FAMILIES
 from diminuendo.models.family import ModelFamily
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.record import ModelRecord
-
-
-def _conformer() -> ModelFamily:
-    from diminuendo.models.conformer.family import FAMILY
-
-    return FAMILY
-
-
-FAMILIES: dict[str, Callable[[], ModelFamily]] = {"conformer": _conformer}
 
 
 def model_family(kind: str) -> ModelFamily:
     """Raises ``UserError`` for a kind that is not known."""
     if kind not in FAMILIES:
         raise UserError(f"models of kind {kind!r} are not known; there are: {', '.join(sorted(FAMILIES))}")
-    return FAMILIES[kind]()
+    return import_module(f"{FAMILIES[kind]}.family").FAMILY
 
 
 def record_from(stored: Mapping[str, Any]) -> ModelRecord:

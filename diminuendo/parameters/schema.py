@@ -82,6 +82,19 @@ class Params(_Family):
             chain.insert(0, parent)
         return chain
 
+    def kinds_of(self, name: str) -> tuple[str, ...]:
+        """The kinds of the models that are built to make a member: its own and its teacher's; none if none is."""
+        settings = self.members[name][1]
+        if not settings.trains:
+            return ()
+        built = [name, *([settings.taught_by] if settings.taught_by else [])]
+        return tuple(sorted({self._architecture_of(other).kind for other in built}))
+
+    def _architecture_of(self, name: str) -> ArchitectureConfig:
+        """Its own, or that of the nearest ancestor that has one."""
+        found = (getattr(self.members[member][1], "architecture", None) for member in reversed(self.chain_of(name)))
+        return next(architecture for architecture in found if architecture is not None)
+
     def training_of(self, name: str) -> TrainingConfig:
         """The shared training settings with this member's own keys over them."""
         return self.training.with_overrides(self.members[name][1].training)

@@ -88,7 +88,7 @@ def _sources(root: Path, commit: str) -> tuple[str, ...]:
 @cache
 def _code_digests(root: Path, sources: tuple[str, ...], scopes: tuple[Scope, ...]) -> dict[Scope, str]:
     with _unpacked(root, sources) as folder:
-        return {scope: code_digest(scope.stage, folder, scope.without) for scope in scopes}
+        return {scope: code_digest(scope.stage, folder, scope.without, scope.kinds) for scope in scopes}
 
 
 @contextmanager

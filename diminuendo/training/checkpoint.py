@@ -55,6 +55,8 @@ def load_checkpoint(folder: Path, **parts) -> Progress:
                 _check_moments(part)
         if progress.best is not None:
             _check_best(progress.best, parts["model"].state_dict())
+    except torch.OutOfMemoryError:
+        raise  # the checkpoint is not to blame
     except MISFITS as error:
         for name, part in parts.items():  # some may be filled, wholly or in part
             part.load_state_dict(fresh[name])

@@ -233,3 +233,24 @@ def test_lists_name_what_exists_and_say_why():
 def _modules_below(package):
     for path in (code.SOURCE_ROOT / package).rglob("*.py"):
         yield ".".join(path.relative_to(code.SOURCE_ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_a_further_family_leaves_the_code_of_others_as_it_is(copied):
+    table = copied / code.FAMILY_TABLE
+    source = table.read_text()
+    package = copied / "diminuendo/models/other"
+    before = {stage: code.code_digest(stage, copied, kinds=("conformer",)) for stage in TRAININGS}
+    everything = code.code_digest("prune", copied)
+    package.mkdir()
+    for name in ("__init__", "family", "onnx_writer"):
+        (package / f"{name}.py").write_text("value = 1\n")
+    table.write_text(source.replace("{\n", '{\n    "other": "diminuendo.models.other",\n', 1))
+    try:
+        assert {stage: code.code_digest(stage, copied, kinds=("conformer",)) for stage in TRAININGS} == before
+        assert code.code_digest("prune", copied) != everything
+        of_both = code.modules_of("prune", copied, kinds=("conformer", "other"))
+        assert "diminuendo.models.other.family" in of_both
+        assert "diminuendo.models.other.onnx_writer" not in code.training_modules_of("prune", copied)
+    finally:
+        table.write_text(source)
+        shutil.rmtree(package)

@@ -49,7 +49,8 @@ def choose(structure: Structure, scores: Scores, config: StructuredConfig) -> di
         everything = torch.cat([scores[key] for key in keys])
         order = torch.argsort(everything, stable=True)
         alive = torch.ones(len(everything), dtype=torch.bool)
-        alive[order[: int(getattr(config, kind) * len(everything) + 1e-9)]] = False
+        share = getattr(config, kind, 0.0)  # of units for which the parameters have no share, all stay
+        alive[order[: int(share * len(everything) + 1e-9)]] = False
         for key, mask in zip(keys, alive.split([len(scores[key]) for key in keys])):
             kept[key] = mask.nonzero().flatten()
     return kept

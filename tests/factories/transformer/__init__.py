@@ -4,22 +4,11 @@ Its names are unlike a Conformer's on purpose. Nothing outside of this package k
 protocol of a model and on its structure.
 """
 
-from diminuendo.export import registry as writers
-from diminuendo.models import registry
-from diminuendo.models.family import ModelFamily
+from diminuendo.models.families import FAMILIES
 from tests.factories.transformer.module import TransformerCTC
 from tests.factories.transformer.record import BlockRecord, TransformerRecord
 
 KIND = "transformer-of-the-tests"
-
-
-def _writer():
-    from tests.factories.transformer.onnx_writer import build_onnx
-
-    return build_onnx
-
-
-registry.FAMILIES[KIND] = lambda: ModelFamily(KIND, TransformerRecord, TransformerCTC, record_of=None)
-writers.WRITERS[KIND] = _writer
+FAMILIES[KIND] = __name__
 
 __all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerRecord"]
