@@ -30,7 +30,7 @@ def place(tmp_path, monkeypatch):
     Path("data/prepared/corpus.json").write_text(json.dumps({"digest": digest_of_json({})}))
     leave("teacher", lineage.record("train_teacher", "teacher", {}, code="c", corpus=digest_of_json({}), parents={}))
     with monkeypatch.context() as patch:
-        patch.setattr(context_module, "code_digest", lambda stage: "of an earlier graph writer")
+        patch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
         leave("student", student().lineage())
     return tmp_path
 
@@ -109,7 +109,7 @@ def test_another_shipped_file_of_a_parent_changes_no_weight(place):
 
 
 def test_a_run_that_is_forced_trains(place, monkeypatch):
-    monkeypatch.setattr(context_module, "code_digest", lambda stage: "of an earlier graph writer")
+    monkeypatch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
     assert earlier_training(student(), {}) is None
 
 
@@ -131,5 +131,5 @@ def test_what_shapes_the_weights_is_trained_anew(place, monkeypatch, what):
     elif what == "threads":
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
     else:
-        monkeypatch.setattr(context_module, "training_modules_of", lambda stage: {})
+        monkeypatch.setattr(context_module, "training_modules_of", lambda stage, **_: {})
     assert earlier_training(student(), {}) is None
