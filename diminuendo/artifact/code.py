@@ -27,7 +27,7 @@ TECHNIQUES = "TECHNIQUES"  # in the registry: section of the parameters to packa
 # Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
 LEFT_OUT = {
     "diminuendo.tracking": "records what happened; a stage reads nothing back from it",
-    "diminuendo.provenance": "reads finished records and draws them",
+    "diminuendo.provenance": "reads finished records and DVC's cache, and draws them; what a stage takes from there is checked by digest",
     "diminuendo.cli": "commands; no stage runs one",
     "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
     "diminuendo.artifact.code": "finds the code that is written down",
@@ -41,7 +41,9 @@ LEFT_OUT = {
     "stages.context": "opens inputs by digest and puts the output in place; what it hands over stands in the record",
     "stages.declared": "reads in dvc.yaml which parameters the record names",
     "stages.dependencies": "writes dvc.yaml; no stage runs it",
+    "stages.finish": "writes the record of a finished output and tells MLflow",
     "stages.interruption": "ends processes; a stage that was ended leaves no output",
+    "stages.settings": "looks the parameters up that the record holds",
     "stages.threads": "finds how many threads a training takes; the record holds the number",
     "stages.measure_threads": "times the first steps for stages.threads and keeps nothing else of them",
 }
