@@ -14,9 +14,7 @@ if TYPE_CHECKING:  # a stage that trains nothing must not wait seconds for torch
     from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Schedule, Trained
 
-SAME = (
-    "training: the same as that of the stored model; only its files are written anew (DIMINUENDO_TRAIN_ANEW=1 trains)"
-)
+SAME = "training: the same as that of the stored model; its files are written anew (DIMINUENDO_TRAIN_ANEW=1 trains)"
 
 
 def make(

@@ -1,6 +1,7 @@
 """``python -m stages.measure_threads 1 2``: seconds of a step of the teacher's training, for each number of threads.
 
-Called by ``stages.threads``. Nothing is measured where ``training.device`` means a GPU. Numbers of threads take turns, so that other work on the machine slows all of them alike.
+Called by ``stages.threads``. Numbers of threads take turns, so that other work on the machine slows all of them alike.
+Nothing is measured where ``training.device`` means a GPU.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from diminuendo.artifact import lineage
-from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.parameters import Params
 from stages.declared import declared
@@ -24,8 +23,6 @@ def used_settings(params: Params, stage: str, name: str, member: str | None) -> 
     own = f"{stage}.{name}" if stage != "train_teacher" else TEACHER
     found: dict[str, Any] = {}
     for key in declared(stage, member).params:
-        if key in FAMILY_SECTIONS:  # declared where the list of members matters; what they are stands in `parents`
-            continue
         value = dumped
         for part in key.split("."):
             value = value.get(part)  # a section that is null was left out of the dump

@@ -68,7 +68,7 @@ def choose(seconds: dict[int, float]) -> int:
 
 
 def _measure(choices: list[int]) -> dict[int, float]:
-    """Threads to seconds of a step, nothing where a GPU trains, taken in a process of its own, which leaves nothing behind in this one."""
+    """Threads to seconds of a step, taken in a process of its own, which leaves nothing behind; empty for a GPU."""
     command = [sys.executable, "-m", "stages.measure_threads", *map(str, choices)]
     surroundings = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # see stages.context
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=surroundings)

@@ -27,7 +27,8 @@ TECHNIQUES = "TECHNIQUES"  # in the registry: section of the parameters to packa
 # Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
 LEFT_OUT = {
     "diminuendo.tracking": "records what happened; a stage reads nothing back from it",
-    "diminuendo.provenance": "reads finished records and DVC's cache, and draws them; what a stage takes from there is checked by digest",
+    "diminuendo.provenance": "reads finished records and DVC's cache, and draws them; what a stage takes from there is "
+    "checked by digest",
     "diminuendo.cli": "commands; no stage runs one",
     "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
     "diminuendo.artifact.code": "finds the code that is written down",
@@ -83,7 +84,7 @@ class Scope:
 
 def roots_of(stage: str, root: Path = SOURCE_ROOT) -> tuple[str, ...]:
     """Where ``modules_of`` begins: the stage's own module, its technique's doors, and the classes of its sections."""
-    packages = _techniques(root)
+    packages = techniques_of(root)
     if stage in packages:
         own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
         return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")))
@@ -108,7 +109,7 @@ def training_modules_of(stage: str, root: Path = SOURCE_ROOT, without: Iterable[
 def _writers(root: Path) -> tuple[str, ...]:
     """Modules that work on a trained model and have no part in training it."""
     families = (path.parent.name for path in root.glob("diminuendo/models/*/onnx_writer.py"))
-    doors = (f"{package}.writing" for package in _techniques(root).values())
+    doors = (f"{package}.writing" for package in techniques_of(root).values())
     return (
         "diminuendo.export",
         "diminuendo.compression.writing",
@@ -179,7 +180,7 @@ def _is_below(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-def _techniques(root: Path) -> dict[str, str]:
+def techniques_of(root: Path = SOURCE_ROOT) -> dict[str, str]:
     """Section to package, read from the registry's source: ``root`` may be of another commit than what runs."""
     try:
         tree = _parsed((root / REGISTRY).read_bytes())

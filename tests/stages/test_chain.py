@@ -51,6 +51,7 @@ SECTIONS = {
     },
     "quantize": {},
 }
+CURVES = ("history.csv", "summary.json")
 STAGES = {"thin": "compress_architecture", "slim": "prune", "narrow": "prune", "sparse": "prune"}
 
 
@@ -89,7 +90,7 @@ def family(tmp_path_factory):
 def test_a_member_is_whole_and_its_files_agree(family, member):
     folder = family[0] / member
     record = lineage.verified_record(folder)
-    assert set(record["files"]) == {"config.json", "model.safetensors", "model.onnx", "history.csv", "summary.json"}
+    assert set(record["files"]) == {"config.json", "model.safetensors", "model.onnx", "training.json", *CURVES}
     assert check_parity(folder) < 1e-3
     assert "dev_wer" in (folder / "history.csv").read_text().splitlines()[0]
     assert not list((family[0].parent / ".work").glob(f"*/{member}"))

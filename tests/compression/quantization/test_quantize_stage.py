@@ -117,7 +117,7 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
     record = lineage.verified_record(folder)
     expected = {"model.onnx", "summary.json"}
     if MEMBERS[member].get("quantization_aware"):
-        expected |= {"config.json", "model.safetensors", "history.csv", "trained.safetensors"}
+        expected |= {"config.json", "model.safetensors", "history.csv", "training.json", "trained.safetensors"}
     if MEMBERS[member]["scheme"] == "mixed":
         expected.add("sensitivity.csv")
     assert set(record["files"]) == expected
