@@ -50,6 +50,11 @@ class Family:
         return self.home / "data" / "index.json"
 
     @property
+    def members(self) -> Path:
+        """The sections of its members, without the teacher; see ``stages.index``."""
+        return self.home / "data" / "members.json"
+
+    @property
     def models(self) -> Path:
         return self.home / "models"
 

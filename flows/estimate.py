@@ -162,4 +162,4 @@ class Past:
         return f"{stage}@{member} {digest_of_json([shared, own])[:12]}"
 
     def _members(self) -> list[str]:
-        return [name for section in FAMILY_SECTIONS for name in self._parameters[section]]
+        return [name for section in FAMILY_SECTIONS for name in self._parameters.get(section) or {}]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from diminuendo import tracking
 from diminuendo.artifact import lineage
 from diminuendo.artifact.code import code_digest, digest_of_modules, training_modules_of
-from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
@@ -23,12 +22,11 @@ from diminuendo.core.files import digest_of_json, fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
 from diminuendo.family import Family, current
 from diminuendo.parameters import Params, load_params
-from diminuendo.provenance.descent import descent_of
-from diminuendo.provenance.picture import write_pictures
 from diminuendo.raw.index import build_index
 from stages import interruption
-from stages.declared import declared
+from stages.finish import finish, inputs_of
 from stages.index import KEPT
+from stages.settings import used_settings, weights_of
 from stages.threads import fastest_threads, stated_threads
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 MAKE_NO_MODEL = ("prepare", "evaluate", "report")
 WORK = Path(".work")
-READ_TO_TRAIN = ("config.json", "model.safetensors")  # of a parent, see diminuendo.models.store
 
 # Exit statuses: a retry cannot help the first and may help the second.
 USER_ERROR = 2
@@ -160,7 +157,7 @@ class StageContext:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """What ``dvc.yaml`` says the stage uses of the parameters; the member's own keys stand at the top."""
-        found = self._settings_alone()
+        found = self._settings_alone
         if not self.trains:
             return found
         from diminuendo.training.device import device_record
@@ -170,34 +167,20 @@ class StageContext:
     @cached_property
     def trains(self) -> bool:
         """Whether the stage trains anything."""
-        return self.makes_model and "training" in self._settings_alone()
+        return self.makes_model and "training" in self._settings_alone
 
+    @cached_property
     def _settings_alone(self) -> dict[str, Any]:
-        """``parameters`` without the threads and the device, which are not in the parameter file."""
-        dumped = self.params.model_dump(mode="json", by_alias=True, exclude_none=True)
-        own = f"{self.stage}.{self.name}" if self.stage != "train_teacher" else TEACHER
-        found: dict[str, Any] = {}
-        for key in declared(self.stage, self.member).params:
-            if key in FAMILY_SECTIONS:  # declared where the list of members matters; what they are stands in `parents`
-                continue
-            value = dumped
-            for part in key.split("."):
-                value = value.get(part)  # a section that is null was left out of the dump
-            found |= value if key == own else {key: value}
-        if self.makes_model and not self.settings.trains:
-            found = {key: value for key, value in found.items() if key not in ("training", "losses")}
-        if "training" in found and self.makes_model:
-            found["training"] = self.params.training_of(self.name).model_dump(mode="json", exclude_none=True)
-        return found
+        return used_settings(self.params, self.stage, self.name, self.member)
 
     @cached_property
     def threads(self) -> int:
         """Threads that a training uses, see ``stages.threads``."""
         if (stated := stated_threads()) is not None:
             return stated
-        if self.stage != "train_teacher":
+        if self.stage != "train_teacher" or self._settings_alone["training"]["device"] == "cuda":
             return 1
-        return fastest_threads(self._settings_alone())
+        return fastest_threads(self._settings_alone)
 
     @cached_property
     def code(self) -> str:
@@ -221,7 +204,7 @@ class StageContext:
         """
         if not self.makes_model or not self.settings.trains:
             return None
-        weights = {name: _weights_of(self._records[name]["files"]) for name in self.parents}
+        weights = {name: weights_of(self._records[name]["files"]) for name in self.parents}
         code = digest_of_modules(training_modules_of(self.stage, without=self.unused_code, kinds=self.kinds or None))
         return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
 
@@ -270,20 +253,15 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
         with interruption.exit_on_signal():
             family = current()
             context = StageContext(stage, member, load_params(family.params), family)
-            if context.trains:  # before torch is loaded, which reads it then; `parameters` asks it for the device
-                os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
-                # A thread that waits by spinning keeps the processor from the one that it waits for.
-                os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             home = WORK / family.home / stage / context.name
-            with (
-                _alone(home, label),
-                tracking.stage_run(stage, context.name, context.parameters, _inputs(context)) as context.track,
-            ):
-                context.work = home / context.fingerprint[:16]
-                context.work.mkdir(parents=True, exist_ok=True)
-                with fresh_folder(context.output) as context.out:
-                    yield context
-                    _finish(context)
+            with _alone(home, label):  # first: threads are not measured beside a running training of the same member
+                _set_threads(context)
+                with tracking.stage_run(stage, context.name, context.parameters, inputs_of(context)) as context.track:
+                    context.work = home / context.fingerprint[:16]
+                    context.work.mkdir(parents=True, exist_ok=True)
+                    with fresh_folder(context.output) as context.out:
+                        yield context
+                        finish(context)
             shutil.rmtree(home)
             context.track.wait()
     except UserError as error:
@@ -291,36 +269,12 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
         raise SystemExit(USER_ERROR) from None
 
 
-def _weights_of(files: dict[str, str]) -> dict[str, str]:
-    """What a child reads of a model to train from it: its record and its weights, or else the shipped file."""
-    read = {name: files[name] for name in READ_TO_TRAIN if name in files}
-    return read or {lineage.MODEL: files[lineage.MODEL]}
-
-
-def _inputs(context: StageContext) -> dict[str, str]:
-    """Tag to digest of everything the stage reads."""
-    found = {"code": context.code, **{f"input.{name}": digest for name, digest in context.parents.items()}}
-    return found if context.stage == "prepare" else {**found, "input.corpus": context.corpus_digest}
-
-
-def _finish(context: StageContext) -> None:
-    if not any(context.out.iterdir()):
-        raise RuntimeError(f"stage {context.stage} left {context.out} empty")
-    if context.makes_model:
-        whole = lineage.write_record(context.out, context.lineage())
-        files = whole["files"]
-        for name in (lineage.RECORD, "summary.json", "history.csv"):
-            if (context.out / name).exists():
-                context.track.artifact(context.out / name)
-        for path in write_pictures(descent_of(whole, files[lineage.MODEL]), context.work):
-            context.track.artifact(path)
-        context.track.output(files[lineage.MODEL])
-        context.track.model(context.out / lineage.MODEL, files[lineage.MODEL])
-    elif context.stage != "prepare":
-        lineage.write_record(context.out, context.lineage())
-    elif (corpus := context.out / "corpus.json").exists():
-        context.track.output(json.loads(corpus.read_text(encoding="utf-8"))["digest"])
-        context.track.artifact(corpus)
+def _set_threads(context: StageContext) -> None:
+    """Before torch is loaded, which reads them then; ``parameters`` asks it for the device."""
+    if context.trains:
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
+        # A thread that waits by spinning keeps the processor from the one that it waits for.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """``python -m stages.dependencies``: write into ``dvc.yaml`` the code that each stage depends on, from its imports.
 
 Entries of ``deps`` below ``diminuendo/`` and ``stages/`` are replaced, one line a file, after the data that the stage
-reads, which are written by hand. Everything else stays as it is, byte for byte.
+reads, which are written by hand. The empty sections below ``vars`` are those of the registry of techniques. Everything
+else stays as it is, byte for byte.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import yaml
 
-from diminuendo.artifact.code import PACKAGES, SOURCE_ROOT, modules_of
+from diminuendo.artifact.code import PACKAGES, SOURCE_ROOT, modules_of, techniques_of
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 
 COMMAND = "python -m stages.dependencies"
 PIPELINE = SOURCE_ROOT / "dvc.yaml"
 
+_EMPTY = re.compile(r"  - \{(?:\w+: \{\}(?:, )?)*\}")  # below `vars`
 _STAGE = re.compile(r"  (\w+):\s*")
 _DEPS = re.compile(r"( +)deps:\s*")
 _CODE = re.compile(rf" *- (?:{'|'.join(PACKAGES)})/")
@@ -29,7 +31,7 @@ def code_of(stage: str, root: Path = SOURCE_ROOT) -> list[str]:
 
 
 def with_dependencies(text: str, root: Path = SOURCE_ROOT) -> str:
-    """The text of ``dvc.yaml`` with the code of every stage in its ``deps``.
+    """The text of ``dvc.yaml`` with the code of every stage in its ``deps``, and an empty section for each technique.
 
     Raises:
         UserError: a stage has no ``deps`` that stand one a line.
@@ -41,6 +43,8 @@ def with_dependencies(text: str, root: Path = SOURCE_ROOT) -> str:
             written += [f"{indent}- {name}\n" for name in code_of(stage, root)]
             done.add(stage)
             indent = None
+        if not stage and _EMPTY.match(line):
+            line = _EMPTY.sub(f"  - {{{', '.join(f'{section}: {{}}' for section in techniques_of(root))}}}", line)
         if own := _STAGE.fullmatch(line):
             stage = own.group(1)
         elif deps := _DEPS.fullmatch(line):

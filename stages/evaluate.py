@@ -23,6 +23,7 @@ def main() -> None:
             context.params.seed,
             context.out,
             earlier=context.output,
+            work=context.work,
         )
         timing = json.loads((context.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():

@@ -1,12 +1,18 @@
-"""Stage index: which files prepare reads, and what is in them. DVC runs it at each repro, so it imports little."""
+"""Stage index: which files prepare reads, what is in them, and which members the family has.
+
+``evaluate`` and ``report`` depend on the members that are written here, and not on sections of the parameter file by
+name: DVC refuses a section that is not in the file. DVC runs this stage at each repro, so it imports little.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.code import techniques_of
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.family import current
@@ -22,24 +28,33 @@ def main() -> None:
         if "DVC_STAGE" not in os.environ:
             end_with_ancestor()
         family = current()
-        index, path = build_index(_section_data(family.params), KEPT), family.index
-        if not path.is_file() or path.read_bytes() != index.text().encode():
-            write_text(path, index.text())
+        parameters = _parameters(family.params)
+        index = build_index(parameters["data"], KEPT)
+        for path, text in ((family.index, index.text()), (family.members, members_of(parameters))):
+            if not path.is_file() or path.read_bytes() != text.encode():
+                write_text(path, text)
         print(f"{len(index)} raw files, {index.read} of them read")
 
 
-def _section_data(path: Path) -> dict[str, Any]:
+def members_of(parameters: dict[str, Any]) -> str:
+    """The sections that have members, in the order of the file, as JSON; one that is empty or absent is left out."""
+    techniques = techniques_of()
+    sections = {key: value for key, value in parameters.items() if key in techniques and value}
+    return json.dumps(sections, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def _parameters(path: Path) -> dict[str, Any]:
     """Read without the checks of ``diminuendo.parameters``, whose import takes longer than everything else."""
     import yaml
 
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["data"]
-        if not isinstance(data, dict):
+        parameters = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if not isinstance(data := parameters["data"], dict):
             raise TypeError(f"it is {data!r}")
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         wanted = "expected data.source, data.path and data.collected"
         raise UserError(f"{path}: the section 'data' cannot be read ({error}); {wanted}") from None
-    return data
+    return parameters
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diminuendo.artifact.history import TRAINING
+from diminuendo.core.files import write_json
 from stages.context import StageContext
 
 if TYPE_CHECKING:  # a stage that trains nothing must not wait seconds for torch
     from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Schedule, Trained
 
-SAME = "training: the same as that of the stored model; only its files are written anew"
+SAME = "training: the same as that of the stored model; its files are written anew (DIMINUENDO_TRAIN_ANEW=1 trains)"
 
 
 def make(
@@ -21,7 +23,7 @@ def make(
     write: Callable[[Trained | None, Path], None],
     load: Callable[[Path], SpeechModel],
 ) -> None:
-    """Fill ``context.out``.
+    """Fill ``context.out``; of what is trained, the training's own figures are in ``training.json`` there.
 
     Args:
         schedule: what is trained; None where nothing is.
@@ -37,6 +39,7 @@ def make(
     if trained is None:
         trained = run(schedule, context.corpus, work=context.work, tracker=context.track, name=context.name)
     write(trained, context.out)
+    write_json(context.out / TRAINING, trained.summary)
 
 
 def _taken_over(context: StageContext, schedule: Schedule, load: Callable[[Path], SpeechModel]) -> Trained | None:
@@ -52,4 +55,4 @@ def _taken_over(context: StageContext, schedule: Schedule, load: Callable[[Path]
     for row in history:  # the curves belong to this run's record as well
         values = {key: value for key, value in row.items() if key not in ("step", "epoch")}
         context.track.metrics(values, step=row["step"])
-    return Trained(load(earlier.folder), history, earlier.summary | schedule.decided | schedule.figures)
+    return Trained(load(earlier.folder), history, earlier.figures | schedule.decided | schedule.figures)

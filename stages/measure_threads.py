@@ -1,6 +1,7 @@
 """``python -m stages.measure_threads 1 2``: seconds of a step of the teacher's training, for each number of threads.
 
 Called by ``stages.threads``. Numbers of threads take turns, so that other work on the machine slows all of them alike.
+Nothing is measured where ``training.device`` means a GPU.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ def main() -> None:
     from diminuendo.losses.objective import Objective
     from diminuendo.models.registry import build, record_of
     from diminuendo.parameters import load_params
+    from diminuendo.training.device import choose_device
     from diminuendo.training.step import optimiser_for
 
     family = current()
     params = load_params(family.params)
+    if choose_device(params.training_of("teacher").device).type == "cuda":
+        print("{}")
+        return
     corpus = PreparedCorpus.open(family.corpus, verify=False)
     training = params.training_of("teacher")
     model = build(

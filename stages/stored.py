@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact import lineage
-from diminuendo.artifact.history import SUMMARY
+from diminuendo.artifact.history import TRAINING
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder
 from diminuendo.provenance.dvc_cache import Cache
@@ -30,31 +30,32 @@ class Earlier:
     """A whole output of an earlier run, every file checked against its lineage."""
 
     folder: Path
-    summary: dict[str, Any]
+    figures: dict[str, Any]  # of the training alone
 
 
 def earlier_training(context: StageContext, decided: dict[str, Any]) -> Earlier | None:
     """The output of the last run, if it has weights that a training now would give again, and its files would differ.
 
-    There is none where nothing has changed: a run that is forced trains.
+    There is none where nothing has changed, so that ``dvc repro --force`` trains then. After an edit of what writes
+    files it does not: ``DIMINUENDO_TRAIN_ANEW=1`` trains in any case.
 
     Args:
-        decided: figures that the training follows, which the earlier summary must have, see ``Schedule``.
+        decided: figures that the training follows, which the earlier figures must have, see ``Schedule``.
     """
     if os.environ.get(ANEW) or context.training is None:
         return None
     for folder in _outputs(context):
         try:
             record = lineage.verified_record(folder)
-            summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+            figures = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
         except (UserError, OSError, ValueError) as error:
             print(f"note: {context.name} is trained anew; what an earlier run left cannot be used: {error}", flush=True)
             continue
         unchanged = all(record[key] == context.lineage()[key] for key in lineage.OWN_KEYS)
         if unchanged or record.get("training") != context.training:
             continue
-        if all(key in summary and summary[key] == value for key, value in decided.items()):
-            return Earlier(folder, summary)
+        if all(key in figures and figures[key] == value for key, value in decided.items()):
+            return Earlier(folder, figures)
     return None
 
 

@@ -36,7 +36,7 @@ def stated_threads() -> int | None:
 
 
 def fastest_threads(parameters: dict[str, Any], path: Path = REMEMBERED) -> int:
-    """The number of threads with which the teacher of these parameters takes its first steps fastest."""
+    """The number of threads with which the teacher of these parameters takes its first steps fastest; 1 for a GPU."""
     most = available_physical_cores()
     if most == 1:
         return 1
@@ -49,6 +49,8 @@ def fastest_threads(parameters: dict[str, Any], path: Path = REMEMBERED) -> int:
     if type(remembered.get(key)) is not int or not 1 <= remembered[key] <= most:
         choices = sorted({1, most, *(2**n for n in range(1, most.bit_length()))})
         seconds = _measure(choices)
+        if not seconds:  # on a GPU, where nothing is to be measured
+            return 1
         chosen = choose(seconds)
         told = ", ".join(f"{count}: {1000 * taken:.0f} ms" for count, taken in seconds.items())
         print(f"threads: {chosen}, by the time of a step ({told}); OMP_NUM_THREADS says otherwise", flush=True)
@@ -66,7 +68,7 @@ def choose(seconds: dict[int, float]) -> int:
 
 
 def _measure(choices: list[int]) -> dict[int, float]:
-    """Threads to seconds of a step, taken in a process of its own, which leaves nothing behind in this one."""
+    """Threads to seconds of a step, taken in a process of its own, which leaves nothing behind; empty for a GPU."""
     command = [sys.executable, "-m", "stages.measure_threads", *map(str, choices)]
     surroundings = {**os.environ, "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # see stages.context
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=surroundings)

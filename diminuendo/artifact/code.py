@@ -29,7 +29,8 @@ FAMILIES = "FAMILIES"  # in the table: kind of a model's record to package
 # Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
 LEFT_OUT = {
     "diminuendo.tracking": "records what happened; a stage reads nothing back from it",
-    "diminuendo.provenance": "reads finished records, draws them, and fetches what is checked by digest",
+    "diminuendo.provenance": "reads finished records and DVC's cache, and draws them; what a stage takes from there is "
+    "checked by digest",
     "diminuendo.cli": "commands; no stage runs one",
     "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
     "diminuendo.artifact.code": "finds the code that is written down",
@@ -44,7 +45,9 @@ LEFT_OUT = {
     "stages.context": "opens inputs by digest and puts the output in place; what it hands over stands in the record",
     "stages.declared": "reads in dvc.yaml which parameters the record names",
     "stages.dependencies": "writes dvc.yaml; no stage runs it",
+    "stages.finish": "writes the record of a finished output and tells MLflow",
     "stages.interruption": "ends processes; a stage that was ended leaves no output",
+    "stages.settings": "looks the parameters up that the record holds",
     "stages.threads": "finds how many threads a training takes; the record holds the number",
     "stages.measure_threads": "times the first steps for stages.threads and keeps nothing else of them",
 }
@@ -94,7 +97,7 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None =
     Args:
         kinds: of the models that the stage builds; None: all that there are.
     """
-    packages, families = _literal(root, REGISTRY, TECHNIQUES), _literal(root, FAMILY_TABLE, FAMILIES)
+    packages, families = techniques_of(root), _literal(root, FAMILY_TABLE, FAMILIES)
     built = [families[kind] for kind in (families if kinds is None else kinds)]
     models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
     if stage == "train_teacher":
@@ -127,7 +130,7 @@ def training_modules_of(
 def _writers(root: Path) -> tuple[str, ...]:
     """Modules that work on a trained model and have no part in training it."""
     families = _literal(root, FAMILY_TABLE, FAMILIES).values()
-    doors = (f"{package}.writing" for package in _literal(root, REGISTRY, TECHNIQUES).values())
+    doors = (f"{package}.writing" for package in techniques_of(root).values())
     return (
         "diminuendo.export",
         "diminuendo.compression.writing",
@@ -198,6 +201,11 @@ def reason_for(name: str) -> str | None:
 
 def _is_below(name: str, prefixes: Iterable[str]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def techniques_of(root: Path = SOURCE_ROOT) -> dict[str, str]:
+    """Section of the parameters to package of its technique."""
+    return _literal(root, REGISTRY, TECHNIQUES)
 
 
 def _literal(root: Path, file: str, name: str) -> dict[str, str]:

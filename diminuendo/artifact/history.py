@@ -10,6 +10,7 @@ from typing import Any
 from diminuendo.core.files import write_text
 
 HISTORY = "history.csv"
+TRAINING = "training.json"  # figures of the training alone, without those of the writing
 SUMMARY = "summary.json"
 
 

@@ -43,7 +43,9 @@ class Job:
         training: the shared training settings with its own keys over them; None where nothing is trained.
         shared: the sections that all members share, of those that ``dvc.yaml`` declares for the technique's stage, such
             as ``frontend``: what is not declared there would change without the stage being run.
-        parent: folder of the member named ``from``, checked.
+        parent: folder of the member named ``from``, checked. A schedule may read its record and its weights
+            (``config.json``, ``model.safetensors``) and no other file: earlier weights of a member are taken over where
+            these are the same. What it decides by other files, such as the shipped one, goes into ``Schedule.decided``.
         teacher: folder of the member that teaches it, see ``Member.taught_by``.
         work: folder for checkpoints and what took long to measure; there again after a kill.
         lineage: the record that the shipped file carries.
@@ -83,7 +85,11 @@ class Technique(Protocol):
     """``technique.py`` of a package."""
 
     def schedule(self, job: Job) -> Schedule | None:
-        """The model to start with and the phases of its training; None where nothing is trained."""
+        """The model to start with and the phases of its training; None where nothing is trained.
+
+        It reads only the weights and the record of the parent, see ``Job.parent``; what it decides by any other file
+        is in ``Schedule.decided``.
+        """
 
 
 class Writing(Protocol):

@@ -6,8 +6,9 @@ The folder ``evaluation/`` that the stage writes:
   the hypotheses. ``<member>/hypotheses.jsonl``: a line per test utterance: ``id, seconds, reference, hypothesis`` and
   the counts ``substitutions, deletions, insertions, words``, and ``character_substitutions, character_deletions,
   character_insertions, character_errors`` (their sum), ``characters``.
-  Both depend on the model, the corpus and the code alone, so that a member whose three digests are those of an
-  earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it (``persist: true``).
+  Both depend on the model, the corpus, the code, the processor and onnxruntime's version, so that a member for which
+  these are the same as in an earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it
+  (``persist: true``).
 - ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic.
 - ``timing.json``: speed, latency and memory of all members on one machine, each with the run that measured it beside
   the teacher (see ``speed``). A member whose file did not change keeps its figures.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from diminuendo.artifact.code import reachable_digest
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, sha256_of, write_json
+from diminuendo.evaluation.machine import machine_of
 from diminuendo.evaluation.process import measuring
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ACCURACY = "accuracy.json"
 HYPOTHESES = "hypotheses.jsonl"
+THREADS = 1
 
 
 def code_digest() -> str:
@@ -41,7 +43,7 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
     from diminuendo.runtime.model import BLANK
     from diminuendo.runtime.recognizer import Recognizer
 
-    recognizer = Recognizer(model_path, threads=1)
+    recognizer = Recognizer(model_path, threads=THREADS)
     if recognizer.model.sample_rate != corpus.sample_rate:
         expected, found = corpus.sample_rate, recognizer.model.sample_rate
         raise UserError(f"{model_path}: a model for {found} Hz, expected {expected} Hz as in {corpus.folder}")
@@ -64,6 +66,7 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
         "model": sha256_of(model_path),
         "corpus": corpus.digest,
         "code": code_digest(),
+        "machine": machine_of((THREADS,)),
         "hypotheses": sha256_of(out / HYPOTHESES),
         "utterances": len(paths),
         "frames": sum(len(path) for path in paths),
@@ -74,11 +77,15 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
 
 
 def is_current(folder: Path, model_digest: str, corpus_digest: str, code: str) -> bool:
-    """Whether ``folder`` holds a whole result of this model, corpus and code."""
+    """Whether ``folder`` holds a whole result of this model, corpus and code, decoded on such a machine.
+
+    Another processor, or another onnxruntime, rounds differently, and a hypothesis may differ with it.
+    """
     try:
         stored = json.loads((folder / ACCURACY).read_text(encoding="utf-8"))
         found = [stored["model"], stored["corpus"], stored["code"], stored["hypotheses"]]
-        return found == [model_digest, corpus_digest, code, sha256_of(folder / HYPOTHESES)]
+        expected = [model_digest, corpus_digest, code, sha256_of(folder / HYPOTHESES)]
+        return found == expected and stored["machine"] == machine_of((THREADS,))
     except (OSError, ValueError, TypeError, KeyError):
         return False
 

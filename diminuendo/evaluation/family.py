@@ -37,6 +37,7 @@ def evaluate_family(
     out: Path,
     earlier: Path | None = None,
     say: Callable[[str], None] = print,
+    work: Path | None = None,
 ) -> dict[str, Any]:
     """Fill ``out`` (see the package's documentation) and return the content of its ``metrics.json``.
 
@@ -45,17 +46,22 @@ def evaluate_family(
         corpus: opened and verified.
         earlier: folder of an earlier evaluation; hypotheses, speed and memory are taken over where nothing that they
             depend on changed.
+        work: folder that outlives a kill: what an interrupted evaluation decoded or timed is taken from there.
 
     Raises:
         UserError: a model cannot be used.
     """
     digests = {name: sha256_of(folder / MODEL) for name, folder in models.items()}
-    measure_hypotheses(models, digests, corpus, out, earlier, say)
+    measure_hypotheses(models, digests, corpus, out, earlier, say, work)
     metrics = accuracy_metrics(models, digests, corpus, config, seed, out)
     write_json(out / METRICS, metrics)
     files = {name: folder / MODEL for name, folder in models.items()}
-    before = None if earlier is None else earlier / TIMING
-    write_json(out / TIMING, measure_speed(files, digests, corpus, config, say, before))
+    interrupted = work is not None and (work / TIMING).is_file()
+    before = work / TIMING if interrupted else None if earlier is None else earlier / TIMING
+    timing = measure_speed(files, digests, corpus, config, say, before)
+    if work is not None:
+        write_json(work / TIMING, timing)
+    write_json(out / TIMING, timing)
     return metrics
 
 
@@ -66,17 +72,25 @@ def measure_hypotheses(
     out: Path,
     earlier: Path | None,
     say: Callable[[str], None],
+    work: Path | None = None,
 ) -> None:
-    """Decode test with every model in a process of its own, as many at a time as there are cores."""
+    """Decode test with every model in a process of its own, as many at a time as there are cores.
+
+    Args:
+        work: see :func:`evaluate_family`.
+    """
     code = accuracy.code_digest()
 
     def one(name: str) -> str:
-        if earlier is not None and accuracy.is_current(earlier / name, digests[name], corpus.digest, code):
-            shutil.copytree(earlier / name, out / name)
-            return f"{name}: the same file and corpus as before, its hypotheses are taken over"
-        (out / name).mkdir()
-        arguments = [str(models[name] / MODEL), str(corpus.folder), str(out / name)]
-        run_module("diminuendo.evaluation.accuracy", arguments)
+        for before in (earlier, work):
+            if before is not None and accuracy.is_current(before / name, digests[name], corpus.digest, code):
+                shutil.copytree(before / name, out / name)
+                return f"{name}: the same file and corpus as before, its hypotheses are taken over"
+        place = (work or out) / name
+        place.mkdir(parents=True, exist_ok=True)
+        run_module("diminuendo.evaluation.accuracy", [str(models[name] / MODEL), str(corpus.folder), str(place)])
+        if work is not None:
+            shutil.copytree(place, out / name)
         return f"{name}: {len(corpus.test)} utterances decoded"
 
     with ThreadPoolExecutor(available_cores()) as pool:

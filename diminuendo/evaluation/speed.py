@@ -21,8 +21,9 @@ from diminuendo.config.names import TEACHER
 from diminuendo.core.cores import available_cores
 from diminuendo.core.files import digest_of_json
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.evaluation.machine import machine_of
 from diminuendo.evaluation.process import run_module
-from diminuendo.evaluation.timing import Request, machine_of
+from diminuendo.evaluation.timing import Request
 
 TIMING = "timing.json"
 _MEASURED_BY = ("diminuendo.evaluation.timing", "diminuendo.evaluation.memory")

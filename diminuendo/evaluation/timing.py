@@ -12,7 +12,6 @@ another model finds that one's there, which a model of a hundred kilobytes would
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from diminuendo.core.files import write_json
+from diminuendo.evaluation.machine import machine_of
 from diminuendo.evaluation.process import measuring
 from diminuendo.evaluation.scoring import Interval
 
@@ -139,21 +139,6 @@ def measure_timing(request: Request) -> dict[str, Any]:
         "repeats": request.repeats,
         "members": members,
     }
-
-
-def machine_of(threads: tuple[int, ...]) -> dict[str, Any]:
-    """What figures are of: ``threads`` is the largest number of them."""
-    import onnxruntime
-
-    return {"processor": _processor(), "onnxruntime": onnxruntime.__version__, "threads": max(threads)}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -86,12 +86,12 @@ def _explain(problem: dict) -> str:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         return f"{path}: unknown key{hint}; allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
-        none = " (for no member write {})" if path in FAMILY_SECTIONS else ""
-        return f"{path}: missing{none}"
+        return f"{path}: missing"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message if path == "(whole file)" else f"{path}: {message}"
-    return f"{path}: {message[0].lower()}{message[1:]}, found {found!r}"
+    none = " (for no member write {})" if path in FAMILY_SECTIONS else ""
+    return f"{path}: {message[0].lower()}{message[1:]}, found {found!r}{none}"
 
 
 def _keys_at(location: tuple) -> list[str]:

@@ -49,9 +49,9 @@ class _Teacher(Section):
     teacher: TeacherConfig
 
 
-# A section for each technique, from a member's name to what its package's Config says.
+# A section for each technique, from a member's name to what its package's Config says; absent is the same as empty.
 _Family = create_model(
-    "_Family", __base__=_Teacher, **{section: (dict[str, config_of(section)], ...) for section in FAMILY_SECTIONS}
+    "_Family", __base__=_Teacher, **{section: (dict[str, config_of(section)], {}) for section in FAMILY_SECTIONS}
 )
 
 

@@ -1,7 +1,8 @@
 """Where a training computes, and how far its bytes can be promised.
 
-Trainings are pure functions of their inputs on a processor: of one vector capability, with one number of threads, the
-same bytes come out. On a GPU they do not: CTC's gradient has no deterministic kernel there.
+On one processor the same inputs give the same bytes. Between two it is promised for the same PyTorch, the same vector
+capability and the same number of threads; processors of other makers, where oneDNN may choose other kernels within one
+capability, were not compared. On a GPU nothing is promised: CTC's gradient has no deterministic kernel there.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def choose_device(stated: str) -> torch.device:
 
 
 def device_record(stated: str) -> dict[str, Any]:
-    """What a record says of the device: ``type``, ``precision``, the processor's ``capability``, ``reproducible``.
+    """What a record says of the device: ``type``, ``precision``, the processor's ``capability``, the version of
+    ``torch``, ``reproducible``; of a GPU also ``gpu``, its name, and the versions of ``cuda`` and ``cudnn``.
 
     It loads torch, so the number of threads must be set before.
 
@@ -51,7 +53,11 @@ def device_record(stated: str) -> dict[str, Any]:
 
     kind = choose_device(stated).type
     record = {"type": kind, "precision": PRECISION, "capability": torch.backends.cpu.get_cpu_capability()}
-    return {**record, "reproducible": kind == "cpu"}
+    record |= {"torch": str(torch.__version__), "reproducible": kind == "cpu"}
+    if kind == "cuda":
+        record |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+        record["cudnn"] = torch.backends.cudnn.version()
+    return record
 
 
 def not_promised(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
@@ -63,7 +69,9 @@ def not_promised(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | 
     """
     if not recorded.get("reproducible"):
         return f"trained on {recorded.get('type')}, where CTC's gradient is not deterministic"
-    for key, what in (("precision", "precision"), ("capability", "vector capability")):
+    for key, what in (("precision", "precision"), ("capability", "vector capability"), ("torch", "PyTorch")):
+        if key == "torch" and key not in recorded:  # records of earlier versions do not say it
+            continue
         if recorded.get(key) != here.get(key):
             return f"trained with {what} {recorded.get(key)}, and here it is {here.get(key)}: sums round differently"
     return None

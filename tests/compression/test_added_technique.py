@@ -8,6 +8,7 @@ import shutil
 import sys
 
 import pytest
+import yaml
 
 from diminuendo.artifact.code import modules_of
 from diminuendo.artifact.lineage import verified_record
@@ -19,7 +20,7 @@ from tests.factories.project import ROOT, make_project, run
 
 MEMBERS = {"clipped": {"from": "teacher", "share": 0.05, "training": BRIEF}}
 NODE = 'self.g.op("Expand", self.positions, rows)'  # of the graph writer
-FILES = ("config.json", "model.safetensors", "model.onnx", "history.csv", "summary.json")
+FILES = ("config.json", "model.safetensors", "model.onnx", "history.csv", "training.json", "summary.json")
 OFF = {"DIMINUENDO_TRACKING": "off"}
 
 pytestmark = pytest.mark.timeout(600)
@@ -30,7 +31,7 @@ def project(tmp_path_factory):
     """A teacher and a member of the added technique, by ``dvc repro``; and which files the addition touched."""
     folder = tmp_path_factory.mktemp("added") / "project"
     shutil.copytree(ROOT / "corpora", folder / "corpora")
-    params = minute_params() | {section: {} for section in TECHNIQUES}
+    params = {key: value for key, value in minute_params().items() if key not in TECHNIQUES}  # absent: no member
     write_minute_params(folder / "params.yaml", params)
     make_project(folder, (ROOT / "dvc.yaml").read_text())
     write_minute_params(folder / "params.yaml", params | {"clip": MEMBERS})
@@ -77,3 +78,16 @@ def test_an_edit_of_the_graph_writer_trains_nothing(project):
     for name in ("teacher", "clipped"):
         digest = verified_record(folder / "models" / name)["files"]["model.onnx"]
         assert json.loads((folder / "evaluation/metrics.json").read_text())["members"][name]["digest"] == digest
+
+
+def test_a_member_that_is_taken_out_leaves_the_leaderboard(project):
+    folder, _ = project
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    del params["clip"]
+    write_minute_params(folder / "params.yaml", params)
+    said = run(folder, *DVC, "repro", **OFF).stdout
+    assert "Running stage 'evaluate'" in said and "Running stage 'report'" in said
+    assert "Running stage 'train_teacher'" not in said
+    assert list(json.loads((folder / "evaluation/metrics.json").read_text())["members"]) == ["teacher"]
+    rows = list(csv.DictReader((folder / "reports/leaderboard.csv").open()))
+    assert [row["member"] for row in rows] == ["teacher"]

@@ -13,6 +13,7 @@ import pytest
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
+from diminuendo.evaluation import accuracy, family, machine
 from diminuendo.evaluation.accuracy import code_digest, is_current
 from diminuendo.evaluation.family import evaluate_family
 from diminuendo.evaluation.inspection import inspect_model
@@ -112,6 +113,41 @@ def test_unchanged_members_are_taken_over_and_the_rest_is_decoded(evaluated, tmp
     before = json.loads((earlier / "metrics.json").read_text())["members"]
     for name in ("teacher", "student-int8", "student-slim"):
         assert metrics["members"][name] == before[name]  # to the last digit
+
+
+@pytest.mark.parametrize("key", ["processor", "onnxruntime"])
+def test_hypotheses_of_another_machine_are_not_taken_over(evaluated, monkeypatch, key):
+    corpus, models, earlier = evaluated
+    digest, here = sha256_of(models["student"] / "model.onnx"), machine.machine_of((1,))
+    monkeypatch.setattr(accuracy, "machine_of", lambda threads: {**here, key: "another"})
+    assert not is_current(earlier / "student", digest, corpus.digest, code_digest())
+
+
+def test_what_was_decoded_and_timed_survives_a_kill(evaluated, tmp_path, monkeypatch):
+    corpus, models, _ = evaluated
+    work, said = tmp_path / "work", []
+    for count, (place, name) in enumerate(((family, "measure_speed"), (family, "write_json"))):
+        out = tmp_path / f"out{count}"
+        out.mkdir()
+
+        def killed(path, *_, real=getattr(place, name)):
+            if name == "write_json" and path != out / "timing.json":
+                return real(path, *_)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(place, name, killed)
+            evaluate_family(models, corpus, CONFIG, seed=1, out=out, say=said.append, work=work)
+    assert sum("utterances decoded" in line for line in said) == len(models)
+    monkeypatch.setattr("diminuendo.evaluation.speed._measure", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(family, "run_module", lambda *_: pytest.fail("decoded again"))
+    out = tmp_path / "whole"
+    out.mkdir()
+    evaluate_family(models, corpus, CONFIG, seed=1, out=out, say=said.append, work=work)
+    assert {path.name for path in out.iterdir()} == {*models, "metrics.json", "timing.json"}
+    assert all(
+        is_current(out / name, sha256_of(models[name] / "model.onnx"), corpus.digest, code_digest()) for name in models
+    )
 
 
 def test_damaged_hypotheses_are_not_taken_over(evaluated, tmp_path):

@@ -53,7 +53,7 @@ DOORS = {
     "description": '''
         """How clipping is described to a reader."""
 
-        from diminuendo.compression.technique import Description
+        from diminuendo.compression.description import Description
 
         DESCRIPTION = Description("Clipping of", "clipped", "#e69f00", "v", lambda own: f"clip {100 * own.share:g} %")
     ''',

@@ -1,9 +1,11 @@
 """What is said of a parameter file that is no text, or no YAML."""
 
 import pytest
+import yaml
 
 from diminuendo.core.errors import UserError
-from diminuendo.parameters import load_params
+from diminuendo.parameters import load_params, parse_params
+from tests.factories.project import ROOT
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,11 @@ def test_a_file_that_cannot_be_read_is_one_message_that_names_the_place(tmp_path
     with pytest.raises(UserError, match=f"^params.yaml: {words}") as raised:
         load_params()
     assert "unicode string" not in str(raised.value)
+
+
+def test_a_section_of_members_may_be_absent_and_is_then_empty():
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    del raw["quantize"]
+    assert parse_params(raw).quantize == {} and parse_params(raw) == parse_params(raw | {"quantize": {}})
+    with pytest.raises(UserError, match=r"quantize: input should be .*, found None \(for no member write \{\}\)"):
+        parse_params(raw | {"quantize": None})

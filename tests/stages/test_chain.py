@@ -51,6 +51,7 @@ SECTIONS = {
     },
     "quantize": {},
 }
+CURVES = ("history.csv", "summary.json")
 STAGES = {"thin": "compress_architecture", "slim": "prune", "narrow": "prune", "sparse": "prune"}
 
 
@@ -89,7 +90,7 @@ def family(tmp_path_factory):
 def test_a_member_is_whole_and_its_files_agree(family, member):
     folder = family[0] / member
     record = lineage.verified_record(folder)
-    assert set(record["files"]) == {"config.json", "model.safetensors", "model.onnx", "history.csv", "summary.json"}
+    assert set(record["files"]) == {"config.json", "model.safetensors", "model.onnx", "training.json", *CURVES}
     assert check_parity(folder) < 1e-3
     assert "dev_wer" in (folder / "history.csv").read_text().splitlines()[0]
     assert not list((family[0].parent / ".work").glob(f"*/{member}"))
@@ -153,7 +154,7 @@ def test_the_curves_of_all_rounds_are_one(family):
 def test_another_graph_writer_takes_the_weights_over_and_trains_nothing(family, member, monkeypatch, capsys):
     models, make = family
     before = {path.name: path.read_bytes() for path in (models / member).iterdir()}
-    monkeypatch.setattr(context, "code_digest", lambda stage: "of another graph writer")
+    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "of another graph writer")
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
     make(member)
     after = {path.name: path.read_bytes() for path in (models / member).iterdir()}

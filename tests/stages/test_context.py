@@ -95,6 +95,7 @@ def test_a_training_notes_its_threads_and_its_device_and_what_trains_nothing_doe
         assert r.parameters["threads"] == 3
         capability = torch.backends.cpu.get_cpu_capability()
         device = {"type": "cpu", "precision": "float32", "capability": capability, "reproducible": True}
+        device["torch"] = torch.__version__
         assert r.parameters["device"] == device == r.lineage()["parameters"]["device"]
         assert os.environ["OMP_NUM_THREADS"] == os.environ["MKL_NUM_THREADS"] == "3"
         fill(r)
@@ -135,6 +136,23 @@ def test_a_gpu_that_is_not_there_ends_the_stage_before_it_begins(place, capsys, 
         pytest.fail("it began")
     assert ended.value.code == USER_ERROR
     assert "error: distill@student: training.device: cuda, and PyTorch finds none here" in capsys.readouterr().err
+
+
+def test_the_lock_is_taken_before_the_threads_are_measured(place, monkeypatch):
+    held = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    lock = Path(".work/train_teacher/teacher.lock")
+    monkeypatch.setattr(room_module, "fastest_threads", lambda settings: held.append(lock.read_text()) or 1)
+    with stage_context("train_teacher") as r:
+        fill(r)
+    assert held == [str(os.getpid())]
+
+
+def test_threads_are_not_measured_for_a_gpu(place, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(room_module, "fastest_threads", lambda settings: pytest.fail("measured"))
+    edit_params(lambda p: p["training"].update(device="cuda"))
+    assert room_module.StageContext("train_teacher", None, room_module.load_params()).threads == 1
 
 
 def test_a_report_is_not_made_of_a_damaged_evaluation(place, capsys):

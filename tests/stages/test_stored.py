@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from diminuendo.artifact import lineage
@@ -30,7 +31,7 @@ def place(tmp_path, monkeypatch):
     Path("data/prepared/corpus.json").write_text(json.dumps({"digest": digest_of_json({})}))
     leave("teacher", lineage.record("train_teacher", "teacher", {}, code="c", corpus=digest_of_json({}), parents={}))
     with monkeypatch.context() as patch:
-        patch.setattr(context_module, "code_digest", lambda stage: "of an earlier graph writer")
+        patch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
         leave("student", student().lineage())
     return tmp_path
 
@@ -47,7 +48,8 @@ def leave(name, record, onnx=b"onnx"):
     (folder / "model.onnx").write_bytes(onnx)
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"weights of " + name.encode())
-    (folder / "summary.json").write_text(json.dumps({"bits": {"a": 4}}))
+    (folder / "training.json").write_text(json.dumps({"bits": {"a": 4}}))
+    (folder / "summary.json").write_text(json.dumps({"bits": {"a": 4}, "bytes": 5}))  # with the writer's figure
     lineage.write_record(folder, record)
 
 
@@ -73,7 +75,7 @@ def stored(place, content, ending=""):
 
 def test_weights_are_taken_over_where_only_the_writing_changed(place):
     found = earlier_training(student(), {"bits": {"a": 4}})
-    assert found.folder == STUDENT and found.summary == {"bits": {"a": 4}}
+    assert found.folder == STUDENT and found.figures == {"bits": {"a": 4}}
 
 
 def test_they_are_found_in_the_cache_once_dvc_has_removed_the_output(place):
@@ -109,7 +111,7 @@ def test_another_shipped_file_of_a_parent_changes_no_weight(place):
 
 
 def test_a_run_that_is_forced_trains(place, monkeypatch):
-    monkeypatch.setattr(context_module, "code_digest", lambda stage: "of an earlier graph writer")
+    monkeypatch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
     assert earlier_training(student(), {}) is None
 
 
@@ -122,7 +124,7 @@ def test_a_proof_takes_nothing_over(place, monkeypatch):
     assert earlier_training(student(), {}) is None
 
 
-@pytest.mark.parametrize("what", ["parameters", "threads", "training code"])
+@pytest.mark.parametrize("what", ["parameters", "threads", "PyTorch", "training code"])
 def test_what_shapes_the_weights_is_trained_anew(place, monkeypatch, what):
     if what == "parameters":
         params = yaml.safe_load(Path("params.yaml").read_text())
@@ -130,6 +132,8 @@ def test_what_shapes_the_weights_is_trained_anew(place, monkeypatch, what):
         Path("params.yaml").write_text(yaml.safe_dump(params))
     elif what == "threads":
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    elif what == "PyTorch":
+        monkeypatch.setattr(torch, "__version__", "1.0")
     else:
-        monkeypatch.setattr(context_module, "training_modules_of", lambda stage: {})
+        monkeypatch.setattr(context_module, "training_modules_of", lambda stage, **_: {})
     assert earlier_training(student(), {}) is None

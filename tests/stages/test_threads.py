@@ -36,6 +36,13 @@ def test_the_choice_is_measured_once_and_remembered(tmp_path, monkeypatch, capsy
         assert json.loads(path.read_text()) == {key: 2}
 
 
+def test_nothing_is_remembered_where_a_gpu_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "available_physical_cores", lambda: 4)
+    monkeypatch.setattr(threads, "_measure", lambda choices: {})
+    path = tmp_path / "threads.json"
+    assert threads.fastest_threads({}, path) == 1 and not path.exists()
+
+
 def test_one_core_needs_no_measurement(tmp_path, monkeypatch):
     monkeypatch.setattr(threads, "available_physical_cores", lambda: 1)
     assert threads.fastest_threads({}, tmp_path / "none.json") == 1

@@ -31,9 +31,14 @@ def test_a_gpu_that_is_not_there_is_one_error(monkeypatch):
 def test_the_record_says_what_computed_and_whether_it_can_be_had_again(monkeypatch):
     capability = torch.backends.cpu.get_cpu_capability()
     here = {"type": "cpu", "precision": "float32", "capability": capability, "reproducible": True}
+    here["torch"] = torch.__version__
     assert device_record("cpu") == here
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device_record("auto") == {**here, "type": "cuda", "reproducible": False}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.version, "cuda", "12.4")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 90100)
+    gpu = {"gpu": "a GPU", "cuda": "12.4", "cudnn": 90100}
+    assert device_record("auto") == {**here, **gpu, "type": "cuda", "reproducible": False}
 
 
 @pytest.mark.parametrize(
@@ -42,13 +47,19 @@ def test_the_record_says_what_computed_and_whether_it_can_be_had_again(monkeypat
         ({}, None),
         ({"type": "cuda", "reproducible": False}, "trained on cuda, where CTC's gradient is not deterministic"),
         ({"capability": "AVX2"}, "trained with vector capability AVX2, and here it is AVX512"),
+        ({"torch": "2.0"}, "trained with PyTorch 2.0, and here it is 2.4"),
         ({"precision": "bfloat16"}, "trained with precision bfloat16, and here it is float32"),
     ],
 )
 def test_where_the_bytes_are_not_promised(change, said):
-    here = {"type": "cpu", "precision": "float32", "capability": "AVX512", "reproducible": True}
+    here = {"type": "cpu", "precision": "float32", "capability": "AVX512", "torch": "2.4", "reproducible": True}
     found = not_promised({**here, **change}, here)
     assert found is None if said is None else said in found
+
+
+def test_a_record_that_does_not_name_pytorch_is_not_held_against_another():
+    here = {"type": "cpu", "precision": "float32", "capability": "AVX512", "torch": "2.4", "reproducible": True}
+    assert not_promised({key: value for key, value in here.items() if key != "torch"}, here) is None
 
 
 def switches():

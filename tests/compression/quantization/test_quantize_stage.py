@@ -117,7 +117,7 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
     record = lineage.verified_record(folder)
     expected = {"model.onnx", "summary.json"}
     if MEMBERS[member].get("quantization_aware"):
-        expected |= {"config.json", "model.safetensors", "history.csv", "trained.safetensors"}
+        expected |= {"config.json", "model.safetensors", "history.csv", "training.json", "trained.safetensors"}
     if MEMBERS[member]["scheme"] == "mixed":
         expected.add("sensitivity.csv")
     assert set(record["files"]) == expected
@@ -169,7 +169,7 @@ def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(
 def test_another_graph_writer_rounds_the_same_weights_again_and_trains_nothing(member, run, monkeypatch, capsys):
     folder = run(member)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr(context, "code_digest", lambda stage: "0" * 64)  # as long as a real one: sizes stay
+    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "0" * 64)  # as long as a real one: sizes stay
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
     capsys.readouterr()
     run(member)
@@ -188,7 +188,7 @@ def test_weights_trained_for_other_bits_are_not_taken_over(run, monkeypatch):
         fewer = max(harm.bits for harm in harms if harm.weight == weight and harm.bits < bits)
         return choice, harms, found | {"bits": found["bits"] | {weight: fewer}}
 
-    monkeypatch.setattr(context, "code_digest", lambda stage: "1" * 64)
+    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "1" * 64)
     monkeypatch.setattr(mixed, "choose", other_bits)
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: trained.append(1) or more(*given, **keys))
     run("mixed-aware")
