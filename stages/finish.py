@@ -10,7 +10,7 @@ from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
 
 if TYPE_CHECKING:
-    from stages.context import StageContext
+    from stages.stage import StageContext
 
 
 def inputs_of(context: StageContext) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.artifact.history import TRAINING
 from diminuendo.core.files import write_json
-from stages.context import StageContext
+from stages.stage import StageContext
 
 if TYPE_CHECKING:  # a stage that trains nothing must not wait seconds for torch
     from diminuendo.models.model import SpeechModel

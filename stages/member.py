@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from stages.context import StageContext, stage_context
+from stages.context import stage_context
 from stages.declared import declared
 from stages.making import make
+from stages.stage import StageContext
 
 
 def main() -> None:

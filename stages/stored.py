@@ -19,7 +19,7 @@ from diminuendo.artifact.history import TRAINING
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder
 from diminuendo.provenance.dvc_cache import Cache
-from stages.context import StageContext
+from stages.stage import StageContext
 
 ANEW = "DIMINUENDO_TRAIN_ANEW"  # set: earlier weights are not taken over, as when a model is to be proved
 FOLDER = "earlier"  # in the stage's work folder

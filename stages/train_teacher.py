@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from stages.context import StageContext, stage_context
+from stages.context import stage_context
 from stages.making import make
+from stages.stage import StageContext
 
 
 def main() -> None:

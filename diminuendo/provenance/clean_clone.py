@@ -32,7 +32,7 @@ import json, sys
 from diminuendo.data.prepare import corpus_parameters
 try:
     from diminuendo.parameters import load_params
-    from stages.context import StageContext
+    from stages.stage import StageContext
 except ImportError:  # a commit from before these names
     from diminuendo.config import load_params
     from stages.room import Room as StageContext

@@ -12,7 +12,7 @@ import pytest
 
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import sha256_of
+from diminuendo.core.files import sha256_of, write_json
 from diminuendo.evaluation import accuracy, family, machine
 from diminuendo.evaluation.accuracy import code_digest, is_current
 from diminuendo.evaluation.family import evaluate_family
@@ -123,27 +123,39 @@ def test_hypotheses_of_another_machine_are_not_taken_over(evaluated, monkeypatch
     assert not is_current(earlier / "student", digest, corpus.digest, code_digest())
 
 
+def killed_at(last):
+    """``write_json``, until it is to write this file."""
+
+    def write(path, content):
+        if path == last:
+            raise KeyboardInterrupt
+        write_json(path, content)
+
+    return write
+
+
 def test_what_was_decoded_and_timed_survives_a_kill(evaluated, tmp_path, monkeypatch):
     corpus, models, _ = evaluated
     work, said = tmp_path / "work", []
-    for count, (place, name) in enumerate(((family, "measure_speed"), (family, "write_json"))):
-        out = tmp_path / f"out{count}"
-        out.mkdir()
 
-        def killed(path, *_, real=getattr(place, name)):
-            if name == "write_json" and path != out / "timing.json":
-                return real(path, *_)
-            raise KeyboardInterrupt
+    def killed(*_):
+        raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(place, name, killed)
-            evaluate_family(models, corpus, CONFIG, seed=1, out=out, say=said.append, work=work)
+    def evaluate(name):
+        (tmp_path / name).mkdir()
+        evaluate_family(models, corpus, CONFIG, seed=1, out=tmp_path / name, say=said.append, work=work)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(family, "measure_speed", killed)
+        evaluate("decoded")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(family, "write_json", killed_at(tmp_path / "timed" / "timing.json"))
+        evaluate("timed")
     assert sum("utterances decoded" in line for line in said) == len(models)
     monkeypatch.setattr("diminuendo.evaluation.speed._measure", lambda *_: pytest.fail("timed again"))
     monkeypatch.setattr(family, "run_module", lambda *_: pytest.fail("decoded again"))
+    evaluate("whole")
     out = tmp_path / "whole"
-    out.mkdir()
-    evaluate_family(models, corpus, CONFIG, seed=1, out=out, say=said.append, work=work)
     assert {path.name for path in out.iterdir()} == {*models, "metrics.json", "timing.json"}
     assert all(
         is_current(out / name, sha256_of(models[name] / "model.onnx"), corpus.digest, code_digest()) for name in models

@@ -16,8 +16,8 @@ from diminuendo.export.check import check_parity
 from diminuendo.export.write import export_model
 from diminuendo.models.store import load_model, save_model
 from diminuendo.training import schedule
-from stages import context
 from stages import member as stage
+from stages import stage as stage_module
 from stages.making import SAME
 from tests.factories.audio import dummy_prepared, manifest_params
 from tests.factories.models import tiny_layer, tiny_model
@@ -154,7 +154,7 @@ def test_the_curves_of_all_rounds_are_one(family):
 def test_another_graph_writer_takes_the_weights_over_and_trains_nothing(family, member, monkeypatch, capsys):
     models, make = family
     before = {path.name: path.read_bytes() for path in (models / member).iterdir()}
-    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "of another graph writer")
+    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "of another graph writer")
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
     make(member)
     after = {path.name: path.read_bytes() for path in (models / member).iterdir()}

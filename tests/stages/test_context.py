@@ -14,6 +14,7 @@ from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of
 from stages import context as room_module
+from stages import stage as stage_module
 from stages.context import TRY_AGAIN, USER_ERROR, stage_context
 from tests.factories.project import ROOT, environment
 
@@ -142,7 +143,7 @@ def test_the_lock_is_taken_before_the_threads_are_measured(place, monkeypatch):
     held = []
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     lock = Path(".work/train_teacher/teacher.lock")
-    monkeypatch.setattr(room_module, "fastest_threads", lambda settings: held.append(lock.read_text()) or 1)
+    monkeypatch.setattr(stage_module, "fastest_threads", lambda settings: held.append(lock.read_text()) or 1)
     with stage_context("train_teacher") as r:
         fill(r)
     assert held == [str(os.getpid())]
@@ -150,7 +151,7 @@ def test_the_lock_is_taken_before_the_threads_are_measured(place, monkeypatch):
 
 def test_threads_are_not_measured_for_a_gpu(place, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(room_module, "fastest_threads", lambda settings: pytest.fail("measured"))
+    monkeypatch.setattr(stage_module, "fastest_threads", lambda settings: pytest.fail("measured"))
     edit_params(lambda p: p["training"].update(device="cuda"))
     assert room_module.StageContext("train_teacher", None, room_module.load_params()).threads == 1
 

@@ -12,8 +12,8 @@ import yaml
 from diminuendo.artifact import lineage
 from diminuendo.core.files import digest_of_json
 from diminuendo.parameters import load_params
-from stages import context as context_module
-from stages.context import StageContext
+from stages import stage as stage_module
+from stages.stage import StageContext
 from stages.stored import ANEW, earlier_training
 from tests.factories.project import ROOT
 
@@ -31,7 +31,7 @@ def place(tmp_path, monkeypatch):
     Path("data/prepared/corpus.json").write_text(json.dumps({"digest": digest_of_json({})}))
     leave("teacher", lineage.record("train_teacher", "teacher", {}, code="c", corpus=digest_of_json({}), parents={}))
     with monkeypatch.context() as patch:
-        patch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
+        patch.setattr(stage_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
         leave("student", student().lineage())
     return tmp_path
 
@@ -111,7 +111,7 @@ def test_another_shipped_file_of_a_parent_changes_no_weight(place):
 
 
 def test_a_run_that_is_forced_trains(place, monkeypatch):
-    monkeypatch.setattr(context_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
+    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
     assert earlier_training(student(), {}) is None
 
 
@@ -135,5 +135,5 @@ def test_what_shapes_the_weights_is_trained_anew(place, monkeypatch, what):
     elif what == "PyTorch":
         monkeypatch.setattr(torch, "__version__", "1.0")
     else:
-        monkeypatch.setattr(context_module, "training_modules_of", lambda stage, **_: {})
+        monkeypatch.setattr(stage_module, "training_modules_of", lambda stage, **_: {})
     assert earlier_training(student(), {}) is None

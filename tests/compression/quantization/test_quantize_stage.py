@@ -22,8 +22,8 @@ from diminuendo.export.write import export_model
 from diminuendo.models.store import save_model
 from diminuendo.training import schedule
 from diminuendo.training.checkpoint import CHECKPOINT
-from stages import context
 from stages import member as stage
+from stages import stage as stage_module
 from stages.context import WORK
 from stages.making import SAME
 from tests.factories.audio import dummy_prepared, manifest_params
@@ -169,7 +169,7 @@ def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(
 def test_another_graph_writer_rounds_the_same_weights_again_and_trains_nothing(member, run, monkeypatch, capsys):
     folder = run(member)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "0" * 64)  # as long as a real one: sizes stay
+    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "0" * 64)  # as long as a real one: sizes stay
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: pytest.fail("trained"))
     capsys.readouterr()
     run(member)
@@ -188,7 +188,7 @@ def test_weights_trained_for_other_bits_are_not_taken_over(run, monkeypatch):
         fewer = max(harm.bits for harm in harms if harm.weight == weight and harm.bits < bits)
         return choice, harms, found | {"bits": found["bits"] | {weight: fewer}}
 
-    monkeypatch.setattr(context, "code_digest", lambda stage, **_: "1" * 64)
+    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "1" * 64)
     monkeypatch.setattr(mixed, "choose", other_bits)
     monkeypatch.setattr(schedule, "run", lambda *given, **keys: trained.append(1) or more(*given, **keys))
     run("mixed-aware")
