@@ -18,7 +18,7 @@ from diminuendo.artifact.code import code_digest, digest_of_modules, training_mo
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.config.names import TEACHER
 from diminuendo.config.remedy import repro
-from diminuendo.core.errors import UserError
+from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import digest_of_json, fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
 from diminuendo.family import Family, current
@@ -38,9 +38,7 @@ MAKE_NO_MODEL = ("prepare", "evaluate", "report")
 WORK = Path(".work")
 READ_TO_TRAIN = ("config.json", "model.safetensors")  # of a parent, see diminuendo.models.store
 
-# Exit statuses: a retry cannot help the first and may help the second.
-USER_ERROR = 2
-TRY_AGAIN = 75
+TRY_AGAIN = 75  # exit status: a retry may help, as it cannot after USER_ERROR
 
 
 class StageContext:
