@@ -34,14 +34,14 @@ class Run:
     def __init__(self, folder: Path, config, kept_steps: int | None, group_size: int | None):
         self.model, self.kept_steps = load_model(folder).model, kept_steps
         if kept_steps:
-            aware.put_on_grid(self.model, uniform(4, group_size))
+            aware.insert_fake_quantization(self.model, uniform(4, group_size))
         self.model.train()
         objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
         self.make = TrainingStep(self.model, objective, config, total=1000, seed=0, device=torch.device("cpu"))
         self.seconds: list[float] = []
 
     def step(self, batch, index: int) -> None:
-        aware.KEPT_STEPS = self.kept_steps or 1
+        aware.SCALE_REFRESH_STEPS = self.kept_steps or 1
         start = time.process_time()
         self.make(batch, index)
         self.seconds.append(time.process_time() - start)
@@ -57,7 +57,7 @@ def main() -> None:
     config, corpus = load_params().training, PreparedCorpus.open(arguments.corpus)
     runs = {"not on a grid": Run(arguments.model, config, None, None)}
     for title, size in (("a scale per output channel", None), ("groups of 32", 32)):
-        for kept in (1, aware.KEPT_STEPS):
+        for kept in (1, aware.SCALE_REFRESH_STEPS):
             runs[f"{title}, {kept} steps between searches"] = Run(arguments.model, config, kept, size)
     source = BatchSource(corpus, corpus.train, config.batch_seconds, 0, config.augmentation, config.joined_from_epoch)
     for index, batch in enumerate(islice(source.epoch(0), arguments.steps)):

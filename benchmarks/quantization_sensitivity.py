@@ -22,12 +22,12 @@ import onnx
 import onnxruntime
 
 from diminuendo.artifact import codec
-from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.weight_graph import FRONTEND, WeightGraph, shorten_names
+from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import QuantizeConfig
 from diminuendo.compression.quantization.integer import nodes_for_integers, quantize_dynamic, quantize_static
 from diminuendo.compression.quantization.mixed import Allocation, bits_of
-from diminuendo.compression.quantization.post_training import calibration_audio
 from diminuendo.compression.quantization.sensitivity import Posteriors, sweep
 from diminuendo.compression.quantization.storage import (
     FP16,
@@ -36,10 +36,9 @@ from diminuendo.compression.quantization.storage import (
     by_name,
     sees_one_channel,
     storage_for,
-    store_by_choice,
-    store_uniformly,
     uniform,
 )
+from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.family import current
 
@@ -104,7 +103,7 @@ def weight_rows(source: Path, score: Scorer) -> None:
             return storage_for(operator, shape, 4, size) if only in name else FP16
 
         model = store_by_choice(onnx.load(source), choice)
-        shorten_names(model, KEPT)
+        shorten_names(model, STORED_NAME)
         return model
 
     score.row("fp16", store_uniformly(onnx.load(source), 16))
@@ -136,7 +135,7 @@ def mixed_rows(source: Path, score: Scorer, audio: list[np.ndarray], arguments: 
         choices[f"mixed, {bits:g} bits a weight"] = by_name(bits_of(chosen), size)
     for title, choice in choices.items():
         model = store_by_choice(onnx.load(source), choice)
-        shorten_names(model, KEPT)
+        shorten_names(model, STORED_NAME)
         score.row(f"{title}: {posteriors.divergence_of(choice):.4f} nats", model)
 
 

@@ -13,16 +13,11 @@ import numpy as np
 import onnx
 import torch
 
-from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.onnx_file import metadata_of
 from diminuendo.artifact.weight_graph import WeightGraph, shorten_names
-from diminuendo.compression.quantization.storage import (
-    by_name,
-    matrix_shape,
-    sees_one_channel,
-    store_by_choice,
-    store_uniformly,
-)
+from diminuendo.compression.quantization.storage import by_name, matrix_shape, sees_one_channel
+from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
 from diminuendo.models.conformer.config import ArchitectureConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.onnx_writer import build_onnx
@@ -97,7 +92,7 @@ def graph_of(record: ConformerRecord) -> tuple[onnx.ModelProto, int]:
 
 
 def size_of(model: onnx.ModelProto) -> int:
-    shorten_names(model, KEPT)
+    shorten_names(model, STORED_NAME)
     return model.ByteSize()
 
 

@@ -25,7 +25,8 @@ from onnx import helper
 from diminuendo.artifact.codec import Quantized, pack_int4, quantize_matrix
 from diminuendo.artifact.onnx_file import read_metadata
 from diminuendo.artifact.weight_graph import FLOAT, INT4, WeightGraph
-from diminuendo.compression.quantization.storage import Storage, store_by_choice, store_uniformly
+from diminuendo.compression.quantization.storage import Storage
+from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
 from diminuendo.export.check import probe
 
 GROUP = 16  # the smallest that MatMulNBits allows, so that all variants can have the same codes

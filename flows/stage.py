@@ -20,7 +20,7 @@ NOT_FOR_OUR_USER = (
     "Use `dvc push`",
     "Data and pipelines are up to date",
 )
-USER_ERROR = "exited with 2"  # what DVC says when a stage ended with `stages.context.USER_ERROR`
+USER_ERROR = "exited with 2"  # what DVC says when a stage ended with `diminuendo.core.errors.USER_ERROR`
 
 
 class StageFailed(RuntimeError):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diminuendo import tracking
-from diminuendo.core.errors import UserError
+from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
 from diminuendo.family import current
@@ -21,9 +21,7 @@ from stages.stage import StageContext
 
 WORK = Path(".work")
 
-# Exit statuses: a retry cannot help the first and may help the second.
-USER_ERROR = 2
-TRY_AGAIN = 75
+TRY_AGAIN = 75  # exit status: a retry may help, as it cannot after USER_ERROR
 
 
 @contextmanager

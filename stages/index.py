@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import techniques_of
-from diminuendo.core.errors import UserError
+from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import write_text
 from diminuendo.family import current
 from diminuendo.raw.index import build_index
 from stages.interruption import end_with_ancestor, exit_on_signal
 
 KEPT = Path(".work/index")  # what each source's digests were the last time
-USER_ERROR = 2  # as in stages.context, which imports too much
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.peers.peer import Decoder, Made, Peer, Source
 from diminuendo.artifact.onnx_file import MODEL
-from diminuendo.compression.quantization.post_training import calibration_audio
+from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.data.prepared import PreparedCorpus

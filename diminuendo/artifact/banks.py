@@ -14,13 +14,22 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from diminuendo.artifact.codec import Quantized, QuantizedVector, pack_int4, pack_planes, plane_values, unpack_planes
+from diminuendo.artifact.codec import (
+    Quantized,
+    QuantizedVector,
+    pack_int4,
+    pack_planes,
+    plane_values,
+    unpack_planes,
+    weight_of,
+)
 from diminuendo.artifact.weight_graph import FLOAT, INT4, INT8, INT64, UINT8, WeightGraph
 
 # What the names of stored tensors end in; the first two are what ONNX Runtime's own tools write.
 CODES, SCALES, HALF, SIZES = "_quantized", "_scale", "_half", "_sizes"
 VECTORS, HALVES = "vectors", "weights"
-KEPT = re.compile(r"(int[2-8]|weights)(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")  # in the stored file
+# What the tensors of a stored file are called.
+STORED_NAME = re.compile(r"(int[2-8]|weights)(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,6 @@ class Bank:
     @property
     def name(self) -> str:
         return f"bank/{self.entries[0].name}"
-
-
-def weight_of(operator: str, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A matrix ``[I, O]`` in the shape that the operator has it in."""
-    return np.ascontiguousarray(matrix if operator == "MatMul" else matrix.T.reshape(shape))
 
 
 def write_banks(graph: WeightGraph, entries: list[Entry]) -> None:
@@ -75,7 +79,7 @@ def stored_codes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     found = {}
     for name, tensor in tensors.items():
         stem = name.removesuffix(CODES).removesuffix(HALF)
-        if not KEPT.fullmatch(name) or name.endswith((SIZES, SCALES)) or stem == VECTORS:
+        if not STORED_NAME.fullmatch(name) or name.endswith((SIZES, SCALES)) or stem == VECTORS:
             continue
         values = numpy_helper.to_array(tensor)
         if tensor.data_type == UINT8:

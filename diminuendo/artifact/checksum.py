@@ -10,6 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
+MODEL = "model.onnx"  # the name of a shipped file in its folder
 KEY = "diminuendo.checksum"
 UNSEALED = "0" * 64
 # As protocol buffers write an entry of metadata_props: the key, then field 2 of 64 bytes.

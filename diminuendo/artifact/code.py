@@ -62,6 +62,13 @@ LOADED_ALONG = {
     "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
     "diminuendo.core.cores": "sets the most threads that are tried for a training; the record holds the number",
     "diminuendo.core.files": "writes the record and the output's folder",
+    "diminuendo.core.locks": "keeps a second process from the same stage",
+    "diminuendo.core.sizes": "writes numbers of bytes for a reader",
+    "diminuendo.*.description": "says for the pictures of a descent what a technique did",
+    "diminuendo.losses.needs": "tells whether the losses of params.yaml can be had",
+    "diminuendo.models.architecture": "names the classes of sections that params.yaml may have",
+    "diminuendo.models.knowledge": "names what losses may need of a model, which params.yaml is checked for",
+    "diminuendo.models.layer_map": "pairs layers, which params.yaml is checked for",
     "stages.index": "says where the digests of raw files are kept",
 }
 

@@ -158,6 +158,11 @@ def quantize_matrix(weight: np.ndarray, bits: int, group_size: int | None = None
     return Quantized(codes, QuantizedVector(scale_codes, steps, lengths), bits, group_size)
 
 
+def weight_of(operator: str, matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A matrix ``[I, O]`` in the shape that the operator has it in."""
+    return np.ascontiguousarray(matrix if operator == "MatMul" else matrix.T.reshape(shape))
+
+
 def pack_int4(codes: np.ndarray) -> bytes:
     """Two codes per byte, the first in the low half: the layout of ONNX's ``INT4``."""
     flat = codes.reshape(-1).astype(np.uint8) & 0x0F

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.checksum import MODEL
 from diminuendo.artifact.code import Scope
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
@@ -19,7 +20,6 @@ from diminuendo.core.files import digest_of_json, sha256_of, write_json
 
 FORMAT = 2
 RECORD = "lineage.json"
-MODEL = "model.onnx"
 RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that it was made from
 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.

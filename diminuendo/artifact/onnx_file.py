@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import onnx
 
 from diminuendo.artifact import checksum
 from diminuendo.core.files import atomic_file, canonical_json
 
-if TYPE_CHECKING:  # quantization edits shipped files, and must not wait seconds for torch
-    pass
-
 FORMAT = "1"
-MODEL = "model.onnx"
+MODEL = checksum.MODEL
 PREFIX = "diminuendo."
 
 

@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 PRODUCTS = ("MatMul", "Conv")
 FRONTEND = "frontend"  # first part of the names of the frontend's nodes and tables
 CONSTANT = "const/"  # of unnamed constants
-WORTH_A_NODE = 256  # bytes of a table
-SHORT_CONSTANT = "."  # of both, in a file whose names were shortened
+MIN_TABLE_BYTES = 256  # a smaller table costs less than the nodes that would decode it
+SHORT_CONSTANT_PREFIX = "."  # of both kinds of names, in a file whose names were shortened
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class WeightGraph:
 def store_multiples(graph: WeightGraph) -> None:
     """Tables that are whole multiples of one number, in every bit, as bytes: frequencies of bins, masks."""
     for name, tensor in list(graph.initializers.items()):
-        if tensor.data_type != FLOAT or not name.startswith(CONSTANT) or len(tensor.raw_data) < WORTH_A_NODE:
+        if tensor.data_type != FLOAT or not name.startswith(CONSTANT) or len(tensor.raw_data) < MIN_TABLE_BYTES:
             continue
         values = graph.array(name)
         step = values[values > 0].min(initial=np.inf)
@@ -118,17 +118,17 @@ def drop_defaults(model: onnx.ModelProto) -> None:
         if node.domain:
             continue
         known = onnx.defs.get_schema(node.op_type, version).attributes
-        told = [given for given in node.attribute if known[given.name].default_value != given]
-        if len(told) < len(node.attribute):
+        needed = [given for given in node.attribute if known[given.name].default_value != given]
+        if len(needed) < len(node.attribute):
             del node.attribute[:]
-            node.attribute.extend(told)
+            node.attribute.extend(needed)
 
 
 def shorten_names(model: onnx.ModelProto, kept: re.Pattern) -> dict[str, str]:
     """Give values the shortest names and nodes none, in place; inputs, outputs and what ``kept`` matches keep theirs.
 
     A small model's weights in four bits weigh little more than the names in its graph did. Constants, the frontend's
-    tables among them, have names that begin with :data:`SHORT_CONSTANT`.
+    tables among them, have names that begin with :data:`SHORT_CONSTANT_PREFIX`.
 
     Returns:
         the names before to those after.
@@ -140,7 +140,7 @@ def shorten_names(model: onnx.ModelProto, kept: re.Pattern) -> dict[str, str]:
     constants = 0
     for tensor in graph.initializer:
         if tensor.name.startswith((FRONTEND, CONSTANT)):
-            names[tensor.name], constants = SHORT_CONSTANT + _digits(constants), constants + 1
+            names[tensor.name], constants = SHORT_CONSTANT_PREFIX + _digits(constants), constants + 1
         elif tensor.name not in fixed:
             names[tensor.name] = _digits(len(names) - constants)
         tensor.name = names.get(tensor.name, tensor.name)

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 
 import click
 
-from diminuendo.core.errors import UserError
-
-USER_ERROR = 2  # exit status; 1 means that a command answers no
+from diminuendo.core.errors import USER_ERROR, UserError
 
 
 @contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from diminuendo.compression.member import Member
 from diminuendo.compression.technique import Technique, Writing
 
-# A literal: what a technique's stage depends on is found by reading it (``artifact.roots``), of other commits as well.
+# A literal: what a technique's stage depends on is found by reading it (``artifact.code``), of other commits as well.
 TECHNIQUES = {
     "distill": "diminuendo.compression.distillation",
     "compress_architecture": "diminuendo.compression.architecture",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+USER_ERROR = 2  # exit status of a command, stage or measuring process that ends with a message for the user
+
 
 class UserError(Exception):
-    """A mistake in the user's input. Command lines print its message and exit 1, without a traceback."""
+    """A mistake in the user's input. Its message is printed without a traceback, see :data:`USER_ERROR`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from diminuendo.artifact.checksum import MODEL
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.core.cores import available_cores
@@ -24,7 +25,6 @@ from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.evaluation.speed import TIMING, measure_speed
 
 METRICS = "metrics.json"
-MODEL = "model.onnx"
 EDITS = ("substitutions", "deletions", "insertions")
 COUNTS = (*EDITS, "words", *(f"character_{kind}" for kind in EDITS), "character_errors", "characters")
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from diminuendo.artifact.banks import KEPT, stored_codes
-from diminuendo.artifact.weight_graph import CONSTANT, FRONTEND, SHORT_CONSTANT
+from diminuendo.artifact.banks import STORED_NAME, stored_codes
+from diminuendo.artifact.weight_graph import CONSTANT, FRONTEND, SHORT_CONSTANT_PREFIX
 
 _WEIGHT_TYPES = {
     TensorProto.FLOAT,
@@ -25,7 +25,7 @@ _WEIGHT_TYPES = {
 # Operator to the positions of a quantized weight and of the code that means zero.
 _ZERO_POINTS = {"DequantizeLinear": (0, 2), "MatMulInteger": (1, 3), "ConvInteger": (1, 3)}
 _SCALES = {"DequantizeLinear": (1,), "QuantizeLinear": (1,)}
-_NOT_TRAINED = (FRONTEND, CONSTANT, SHORT_CONSTANT)  # tables that every member of a family shares
+_NOT_TRAINED = (FRONTEND, CONSTANT, SHORT_CONSTANT_PREFIX)  # tables that every member of a family shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _weights(model: onnx.ModelProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     banks = stored_codes(model)
     yield from ((codes, np.zeros((), codes.dtype)) for codes in banks.values())
     graph = model.graph
-    tensors = {tensor.name: tensor for tensor in graph.initializer if not KEPT.fullmatch(tensor.name)}
+    tensors = {tensor.name: tensor for tensor in graph.initializer if not STORED_NAME.fullmatch(tensor.name)}
     zero_points: dict[str, str] = {}
     scales: set[str] = {name for name in tensors if name.endswith("_scale")}
     for node in graph.node:

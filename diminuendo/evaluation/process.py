@@ -10,9 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from diminuendo.core.errors import UserError
+from diminuendo.core.errors import USER_ERROR, UserError
 
-USER_ERROR = 2  # status of a process that ends with a message for the user
 PARENT = "DIMINUENDO_MEASURED_BY"  # process id of the parent that waits for the result
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 

@@ -11,7 +11,7 @@ import re
 
 import onnx
 
-from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.banks import STORED_NAME
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes that ONNX Runtime added
@@ -21,7 +21,7 @@ _WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of 
 
 def module_of_weight(name: str) -> str | None:
     """``layers.0.attention`` of ``layers.0.attention.query.weight``; None if it is not a weight."""
-    if KEPT.fullmatch(name):
+    if STORED_NAME.fullmatch(name):
         return ENCODER
     found = _WEIGHT.match(name)
     return found.group(1) if found else None

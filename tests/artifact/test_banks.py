@@ -10,10 +10,11 @@ import onnx
 import onnxruntime
 import pytest
 
-from diminuendo.artifact.banks import KEPT, stored_codes
+from diminuendo.artifact.banks import STORED_NAME, stored_codes
 from diminuendo.artifact.weight_graph import WeightGraph, shorten_names, store_multiples
 from diminuendo.compression.quantization.coverage import bytes_of, stored_bits
-from diminuendo.compression.quantization.storage import Storage, plan, store_by_choice, store_uniformly, uniform
+from diminuendo.compression.quantization.storage import Storage, uniform
+from diminuendo.compression.quantization.weight_writer import plan, store_by_choice, store_uniformly
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.export.write import export_model
 from tests.factories.models import tiny_layer, tiny_model
@@ -50,7 +51,7 @@ def parent(tmp_path_factory) -> Path:
 
 def stored(parent: Path, way: str) -> onnx.ModelProto:
     model = WAYS[way](onnx.load(parent))
-    shorten_names(model, KEPT)
+    shorten_names(model, STORED_NAME)
     return model
 
 
@@ -94,7 +95,7 @@ def test_readers_find_the_codes(way, parent, tmp_path):
 
 def test_bits_are_read_from_the_tensors(parent):
     model = store_by_choice(onnx.load(parent), several_bits)
-    names = shorten_names(model, KEPT)
+    names = shorten_names(model, STORED_NAME)
     parameters = list(WeightGraph(onnx.load(parent)).parameters())
     found = stored_bits(model, {name: names.get(name, name) for name in parameters})
     chosen = plan(WeightGraph(onnx.load(parent)), several_bits)
@@ -104,7 +105,7 @@ def test_bits_are_read_from_the_tensors(parent):
 
 def test_names_are_short_and_constants_keep_their_mark(parent):
     model = stored(parent, "int4, channels")
-    names = [tensor.name for tensor in model.graph.initializer if not KEPT.fullmatch(tensor.name)]
+    names = [tensor.name for tensor in model.graph.initializer if not STORED_NAME.fullmatch(tensor.name)]
     assert all(len(name) <= 4 for name in names)
     assert {name[0] for name in names} >= {"."}
     assert len(model.graph.initializer) < len(onnx.load(parent).graph.initializer)
@@ -182,7 +183,7 @@ def test_values_on_the_way_to_the_weights_are_few_and_narrow(way, most, parent):
     model = onnx.shape_inference.infer_shapes(stored(parent, way), data_prop=True)
     shapes = {value.name: value.type.tensor_type for value in model.graph.value_info}
     known = {tensor.name for tensor in model.graph.initializer}
-    weights = {tensor.name for tensor in model.graph.initializer if KEPT.fullmatch(tensor.name)}
+    weights = {tensor.name for tensor in model.graph.initializer if STORED_NAME.fullmatch(tensor.name)}
     held = 0
     for node in model.graph.node:
         if all(value in known for value in node.input if value):

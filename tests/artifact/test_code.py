@@ -200,24 +200,63 @@ def test_evaluation_reads_stored_weights_without_any_technique():
     assert [name for name in code.modules_of("evaluate") if name.startswith("diminuendo.compression")] == []
 
 
+POST_TRAINING = {"post_training", "quantized_file", "weight_writer", "storage"}
+AWARE = {"bit_choice", "quantization_aware", "quantization_aware_file", "quantized_file", "weight_writer", "storage"}
+MIXED = {"mixed", "sensitivity", "calibration"}
+BUDGET = {"budget": {"bits": 4}}
+
+
 @pytest.mark.parametrize(
-    ("settings", "unused"),
+    ("settings", "used"),
     [
-        ({"scheme": "int8_dynamic"}, {"mixed", "quantization_aware"}),
-        ({"scheme": "int8_weight", "quantization_aware": True}, {"mixed"}),
-        ({"scheme": "mixed", "budget": {"bits": 4}}, {"quantization_aware"}),
-        ({"scheme": "mixed", "budget": {"bits": 4}, "quantization_aware": True}, set()),
+        ({"scheme": "fp16"}, POST_TRAINING),
+        ({"scheme": "int8_weight"}, POST_TRAINING),
+        ({"scheme": "int4_weight"}, POST_TRAINING),
+        ({"scheme": "int8_dynamic"}, POST_TRAINING | {"integer"}),
+        ({"scheme": "int8_static"}, POST_TRAINING | {"integer", "calibration"}),
+        ({"scheme": "mixed", **BUDGET}, POST_TRAINING - {"post_training"} | MIXED),
+        ({"scheme": "int8_weight", "quantization_aware": True}, AWARE),
+        ({"scheme": "mixed", "quantization_aware": True, **BUDGET}, AWARE | MIXED),
     ],
 )
-def test_a_quantized_members_code_is_what_its_settings_use(settings, unused):
+def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
     member = QuantizeConfig.model_validate({"from": "teacher", **settings})
     names = code.modules_of("quantize", without=member.unused_code)
-    doubtful = {"mixed", "quantization_aware"}
-    assert {name for name in doubtful if f"diminuendo.compression.quantization.{name}" not in names} == unused
-    assert ("diminuendo.training.trainer" in names) == member.quantization_aware
-    for name in ("config", "post_training", "storage", "integer"):
-        assert f"diminuendo.compression.quantization.{name}" in names
+    always = {"config", "coverage", "technique", "writing"}
+    assert _below(names, "diminuendo.compression.quantization") == used | always
+    assert ("diminuendo.compression.allocation" in names) == (member.scheme == "mixed")
+    for package in ("training", "losses", "models", "features"):
+        assert bool(_below(names, f"diminuendo.{package}")) == member.quantization_aware, package
     assert code.code_digest("quantize", without=member.unused_code) == code.digest_of_modules(names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "used", "of_the_file"),
+    [
+        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, {"codec", "history"}),
+        (  # its bits are found by what a file would take
+            {"scheme": "mixed", **BUDGET},
+            {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
+            {"codec", "history", "banks", "weight_graph", "onnx_file", "checksum"},
+        ),
+    ],
+)
+def test_what_only_writes_a_quantized_file_is_no_code_of_its_training(settings, used, of_the_file):
+    member = QuantizeConfig.model_validate({"from": "teacher", "quantization_aware": True, **settings})
+    names = code.training_modules_of("quantize", without=member.unused_code)
+    assert _below(names, "diminuendo.compression.quantization") == used | {"config", "technique"}
+    assert _below(names, "diminuendo.artifact") == of_the_file
+    assert "diminuendo.training.trainer" in names and not _below(names, "diminuendo.export")
+
+
+def test_what_counts_the_zeros_of_a_file_is_no_code_of_pruning():
+    name = "diminuendo.compression.pruning.stored_sparsity"
+    assert name in code.modules_of("prune") and name not in code.training_modules_of("prune")
+
+
+def _below(names, package):
+    """The last parts of the names of modules in a package."""
+    return {name.removeprefix(f"{package}.") for name in names if name.startswith(f"{package}.")}
 
 
 def test_lists_name_what_exists_and_say_why():

@@ -19,13 +19,17 @@ from diminuendo.compression.pruning.budget import choose_within
 from diminuendo.compression.pruning.config import MagnitudeConfig, StructuredConfig
 from diminuendo.compression.pruning.cost import latency_costs, parameter_costs
 from diminuendo.compression.pruning.importance import measure_importance
-from diminuendo.compression.pruning.magnitude import MagnitudePruner, stored_sparsity
+from diminuendo.compression.pruning.magnitude import MagnitudePruner
+from diminuendo.compression.pruning.stored_sparsity import stored_sparsity
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
-from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
+from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.mixed import choose as choose_bits
-from diminuendo.compression.quantization.post_training import NOMINAL_BITS, finish, quantize_post_training
-from diminuendo.compression.quantization.quantization_aware import deliver_aware, put_on_grid
-from diminuendo.compression.quantization.storage import store_by_choice, uniform
+from diminuendo.compression.quantization.post_training import quantize_post_training
+from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization
+from diminuendo.compression.quantization.quantization_aware_file import write_quantization_aware
+from diminuendo.compression.quantization.quantized_file import write_quantized
+from diminuendo.compression.quantization.storage import uniform
+from diminuendo.compression.quantization.weight_writer import store_by_choice
 from diminuendo.core.errors import UserError
 from diminuendo.export.check import check_parity
 from diminuendo.export.trained import deliver
@@ -210,7 +214,9 @@ def test_post_training_quantization(make, corpus, scheme, tmp_path):
     audio = [corpus.audio(utterance) for utterance in corpus.train[:4]]
     quantized = quantize_post_training(tmp_path / MODEL, QuantizeConfig(**{"from": "teacher"}, scheme=scheme), audio)
     parent = onnx.load(tmp_path / MODEL)
-    summary = finish(tmp_path / "q.onnx", quantized, parent, name="q", lineage={}, nominal=NOMINAL_BITS[scheme])
+    summary = write_quantized(
+        tmp_path / "q.onnx", quantized, parent, name="q", lineage={}, nominal=NOMINAL_BITS[scheme]
+    )
     assert summary["bytes"] < parent.ByteSize() and summary["log_prob_difference"] < 0.2
     if scheme == "int4_weight":
         assert {group["group"] for group in summary["left_out"]} >= {"output layer", "frontend"}
@@ -246,10 +252,10 @@ def chain(make, corpus, folder: Path):
     train(slim, corpus, tiny_training(), losses, seed=2, work=folder / "slim", teacher=teacher, **sparse)
     choice = uniform(4, 16, output=f"{slim.structure().output}.weight")
     save_with_file(folder, slim, "slim")
-    put_on_grid(slim, choice)
+    insert_fake_quantization(slim, choice)
     train(slim, corpus, tiny_training(), losses, seed=3, work=folder / "grid", teacher=teacher)
     keys = {"name": "four", "tokens": TOKENS, "lineage": {}, "nominal": 4}
-    summary = deliver_aware(folder / "four", slim, choice, **keys)
+    summary = write_quantization_aware(folder / "four", slim, choice, **keys)
     return teacher, summary
 
 

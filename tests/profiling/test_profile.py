@@ -5,12 +5,12 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.cli import main
-from diminuendo.compression.quantization.coverage import count_work
-from diminuendo.compression.quantization.storage import store_uniformly
+from diminuendo.compression.quantization.coverage import count_macs
+from diminuendo.compression.quantization.weight_writer import store_uniformly
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
@@ -48,7 +48,7 @@ def test_shares_and_calls_add_up(measured):
 
 
 def test_the_arithmetic_is_that_of_the_file(measured, path):
-    expected = sum(work.count for work in count_work(onnx.load(path), SAMPLE_RATE))
+    expected = sum(work.count for work in count_macs(onnx.load(path), SAMPLE_RATE))
     assert measured.multiply_accumulates == expected
     found = {group.name: group.multiply_accumulates for group in measured.modules}
     frames = (round(SECONDS * SAMPLE_RATE) - 128) // 64 + 1
@@ -79,7 +79,7 @@ def test_of_quantized_files_the_frontend_is_told_from_the_encoder(path):
     plain = build_onnx(tiny_model(), {})
     stored = type(plain).FromString(plain.SerializeToString())
     store_uniformly(stored, 4, 4)
-    shorten_names(stored, KEPT)
+    shorten_names(stored, STORED_NAME)
 
     def products(model):
         mark_modules(model)

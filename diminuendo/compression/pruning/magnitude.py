@@ -6,8 +6,6 @@ worth shows in a compressed file, or in a runtime with sparse kernels.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
@@ -63,19 +61,3 @@ class MagnitudePruner:
         """Zero what is pruned, in this model or in its average, whose zeros would else only be approached."""
         for name, weight in prunable_weights(model).items():
             weight.masked_fill_(self._pruned[name].to(weight.device), 0)
-
-
-def stored_sparsity(path: str | Path) -> dict[str, float | int]:
-    """Zeros among the weights of the products and convolutions of a shipped file, read from the file.
-
-    Returns:
-        ``weights`` and ``zeros`` (counts) and ``sparsity`` (their share).
-    """
-    import onnx
-    from onnx import numpy_helper
-
-    tensors = [t for t in onnx.load(path).graph.initializer if t.name.endswith(".weight") and len(t.dims) > 1]
-    arrays = [numpy_helper.to_array(tensor) for tensor in tensors]
-    weights = sum(array.size for array in arrays)
-    zeros = sum(int((array == 0).sum()) for array in arrays)
-    return {"weights": weights, "zeros": zeros, "sparsity": round(zeros / weights, 6)}

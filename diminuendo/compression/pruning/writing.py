@@ -7,7 +7,7 @@ from pathlib import Path
 from diminuendo.artifact.history import SUMMARY
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression import writing
-from diminuendo.compression.pruning.magnitude import stored_sparsity
+from diminuendo.compression.pruning.stored_sparsity import stored_sparsity
 from diminuendo.compression.technique import Job
 from diminuendo.compression.writing import load
 from diminuendo.core.files import write_json

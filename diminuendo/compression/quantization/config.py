@@ -1,4 +1,4 @@
-"""What quantization is told: the scheme, and what it may cost."""
+"""What quantization is configured with: the scheme, and what it may cost."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 
 Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_weight", "mixed"]
-
-
-AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+# Of a weight, as the scheme promises; ``mixed`` has a mean of its own.
+NOMINAL_BITS = {"fp16": 16, "int8_dynamic": 8, "int8_static": 8, "int8_weight": 8, "int4_weight": 4}
+QUANTIZATION_AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+# What works on PyTorch models: without training, a shipped file is made from a shipped file.
+TRAINING_PACKAGES = ("diminuendo.training", "diminuendo.losses", "diminuendo.models")
 
 
 class BudgetConfig(Section):
@@ -35,7 +37,7 @@ class BudgetConfig(Section):
 
 
 class QuantizeConfig(TrainedMember):
-    """``quantization_aware`` fine-tunes with the weights on their grid first; for ``*_weight`` and ``mixed``."""
+    """``quantization_aware`` fine-tunes with fake quantization first; for ``*_weight`` and ``mixed``."""
 
     end_of_chain: ClassVar[str | None] = "quantized"
 
@@ -51,16 +53,27 @@ class QuantizeConfig(TrainedMember):
 
     @property
     def unused_code(self) -> tuple[str, ...]:
+        aware, mixed = self.quantization_aware, self.scheme == "mixed"
+        used = {
+            "bit_choice": aware,
+            "calibration": mixed or self.scheme == "int8_static",
+            "integer": self.scheme in ("int8_dynamic", "int8_static"),
+            "mixed": mixed,
+            "post_training": not aware and not mixed,
+            "quantization_aware": aware,
+            "quantization_aware_file": aware,
+            "sensitivity": mixed,
+        }
         # Put together, since a module's whole name in a string counts as an import of it.
-        mixed = () if self.scheme == "mixed" else (f"{__package__}.mixed",)
-        if self.quantization_aware:
-            return mixed
-        return (*mixed, f"{__package__}.quantization_aware", "diminuendo.training")
+        own = tuple(f"{__package__}.{module}" for module, is_used in used.items() if not is_used)
+        return own if aware else (*own, *TRAINING_PACKAGES)
 
     @model_validator(mode="after")
-    def _aware_of_weights(self):
-        if self.quantization_aware and self.scheme not in AWARE_SCHEMES:
-            raise ValueError(f"quantization_aware works with {', '.join(AWARE_SCHEMES)}, found {self.scheme}")
+    def _keys_belong_together(self):
+        if self.quantization_aware and self.scheme not in QUANTIZATION_AWARE_SCHEMES:
+            raise ValueError(
+                f"quantization_aware works with {', '.join(QUANTIZATION_AWARE_SCHEMES)}, found {self.scheme}"
+            )
         if self.scheme == "mixed" and self.budget is None:
             raise ValueError("scheme mixed needs a budget: give bytes, bits or kl, such as budget: {bits: 3.5}")
         if self.scheme != "mixed" and self.budget is not None:

@@ -13,14 +13,14 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from diminuendo.artifact.banks import CODES, KEPT, SIZES, VECTORS
+from diminuendo.artifact.banks import CODES, SIZES, STORED_NAME, VECTORS
 from diminuendo.artifact.weight_graph import (
     BITS,
     CONSTANT,
     FLOAT,
     FRONTEND,
     PRODUCTS,
-    SHORT_CONSTANT,
+    SHORT_CONSTANT_PREFIX,
     UINT8,
     WeightGraph,
 )
@@ -41,7 +41,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Work:
+class ProductMacs:
     """Multiply-accumulates of one product over :data:`SECONDS` of audio; ``weight`` is None where none is stored."""
 
     weight: str | None
@@ -49,7 +49,7 @@ class Work:
     count: int
 
 
-def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
+def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
     """Every product of a float32 model, the frontend's and attention's among them."""
     import onnxruntime
 
@@ -88,7 +88,7 @@ def count_work(model: onnx.ModelProto, sample_rate: int) -> list[Work]:
             inner = 2 * shapes[node.input[1]][1]
         else:
             inner = shapes[node.input[0]][-1]
-        work.append(Work(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
+        work.append(ProductMacs(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
     return work
 
 
@@ -105,7 +105,7 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
         while value in made_by:
             value = made_by[value].input[0]  # a node that decodes has the codes as its first input
         if value in tensors and tensors[value].data_type in BITS:
-            planes = tensors[value].data_type == UINT8 and KEPT.fullmatch(value)
+            planes = tensors[value].data_type == UINT8 and STORED_NAME.fullmatch(value)
             found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]
     return found
 
@@ -142,7 +142,7 @@ def coverage(
     bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
-    work = count_work(parent, sample_rate)
+    work = count_macs(parent, sample_rate)
     total, all_work = sum(sizes.values()), sum(item.count for item in work)
     codes = codes_of_integer_products(model)
     integer = {name for name, stored in stored_as.items() if stored in codes}
@@ -173,8 +173,8 @@ def bytes_of(model: onnx.ModelProto) -> dict[str, int]:
     """Where the bytes of a stored file are; they add up to its size."""
     parts = Counter({"codes": 0, "scales, biases and norms": 0, "constants": 0})
     for tensor in model.graph.initializer:
-        head = KEPT.fullmatch(tensor.name)
-        weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT))
+        head = STORED_NAME.fullmatch(tensor.name)
+        weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT_PREFIX))
         if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith(SIZES):
             parts["codes"] += len(tensor.raw_data)
         elif head and not tensor.name.endswith(SIZES):
@@ -191,7 +191,7 @@ def _shares(counts: Counter[int], total: int) -> dict[str, float]:
     return {f"{bits}_bit": round(count / total, 4) for bits, count in sorted(counts.items())}
 
 
-def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[Work], all_work: int) -> list[dict]:
+def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[ProductMacs], all_work: int) -> list[dict]:
     """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
     # Where bits were chosen one by one, a weight that got more of them was not left out.
     found = sorted(set(bits.values()))

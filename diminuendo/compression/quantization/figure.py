@@ -1,4 +1,4 @@
-"""The sweep as a picture: which parts of a model feel rounding, and the bits that each got.
+"""The sweep as a picture: which parts of a model are sensitive to rounding, and the bits that each got.
 
     python -m diminuendo.compression.quantization.figure models/slim-mixed/sensitivity.csv sensitivity.png
 

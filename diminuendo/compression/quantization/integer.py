@@ -8,7 +8,7 @@ Weights take 7 of their 8 bits. Processors without VNNI add pairs of 8-bit produ
 overflow: the same file would give other words on an older machine.
 
 Both forms are of standard operators, and written so that ONNX Runtime joins each product with the rounding, scales and
-bias around it; ``tests/quantization/test_integer.py`` looks at what it makes of them.
+bias around it; ``tests/compression/quantization/test_integer.py`` looks at what it makes of them.
 """
 
 from __future__ import annotations

@@ -12,22 +12,33 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
-from diminuendo.artifact.banks import KEPT
+from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.checksum import UNSEALED
-from diminuendo.artifact.onnx_file import replace_metadata
+from diminuendo.artifact.onnx_file import MODEL, replace_metadata
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.allocation import lower_hull, slope
+from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
-from diminuendo.compression.quantization.sensitivity import CHOICES, Posteriors, Sensitivity, sweep
-from diminuendo.compression.quantization.storage import Choice, by_name, store_by_choice
+from diminuendo.compression.quantization.sensitivity import (
+    CHOICES,
+    SENSITIVITY,
+    Posteriors,
+    Sensitivity,
+    sweep,
+    write_sensitivity,
+)
+from diminuendo.compression.quantization.storage import Choice, by_name
+from diminuendo.compression.quantization.weight_writer import store_by_choice
+from diminuendo.compression.technique import Job
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import canonical_json
 
-AWARE_RESERVE = 0.002  # share of budget.bytes kept free: training may part blocks of scales
+QUANTIZATION_AWARE_RESERVE = 0.002  # share of budget.bytes kept free: training may part blocks of scales
 MORE_NODES = 2048  # bytes for the nodes of further numbers of bits that are tried first
 
 
@@ -81,6 +92,23 @@ def mean_bits(chosen: Iterable[Sensitivity]) -> float:
     return sum(item.parameters * item.bits for item in chosen) / sum(item.parameters for item in chosen)
 
 
+def mixed_bits(job: Job) -> dict[str, Any]:
+    """Bits by weight within the budget, their mean, and the divergence that they cause; see :func:`choose`.
+
+    The sensitivity that it was chosen by is left in ``job.work`` as a table, and drawn for the stage's run.
+    """
+    from diminuendo.compression.quantization.figure import draw_sensitivity
+
+    audio = calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)
+    parent = onnx.load(job.parent / MODEL)
+    _, sensitivities, found = choose(parent, job.settings, audio, job.work, name=job.name, lineage=job.lineage)
+    write_sensitivity(job.work / SENSITIVITY, sensitivities, found["bits"])
+    draw_sensitivity(job.work / "sensitivity.png", sensitivities, found["bits"])
+    for name in (SENSITIVITY, "sensitivity.png"):
+        job.track.artifact(job.work / name)
+    return found
+
+
 def choose(
     parent: onnx.ModelProto, config: QuantizeConfig, audio: list[np.ndarray], work: Path, *, name: str, lineage: dict
 ) -> tuple[Choice, list[Sensitivity], dict]:
@@ -100,7 +128,7 @@ def choose(
         _refuse_below(budget.bytes, size(dict.fromkeys(posteriors.weights, CHOICES[0])))
     sensitivities = sweep(posteriors, config.group_size, work)
     if budget.bytes is not None and config.quantization_aware:
-        budget = BudgetConfig(bytes=round(budget.bytes * (1 - AWARE_RESERVE)))
+        budget = BudgetConfig(bytes=round(budget.bytes * (1 - QUANTIZATION_AWARE_RESERVE)))
     chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size)
     choice = by_name(bits_of(chosen), config.group_size)
     return (
@@ -141,7 +169,7 @@ def choose_bits(
         return chosen
     if budget.bytes is not None:
         return _within_bytes(path, budget.bytes, file_bytes)
-    return _within_harm(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size)))
+    return _within_divergence(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size)))
 
 
 def bits_of(chosen: dict[str, Sensitivity]) -> dict[str, int]:
@@ -181,13 +209,15 @@ def _refuse_below(limit: int, least: int) -> None:
         raise UserError(f"budget.bytes: {limit:,} is too little; in the fewest bits the file takes {least:,} bytes")
 
 
-def _within_harm(path: Allocation, limit: float, harm_of: Callable[[dict[str, int]], float]) -> dict[str, Sensitivity]:
+def _within_divergence(
+    path: Allocation, limit: float, divergence_of: Callable[[dict[str, int]], float]
+) -> dict[str, Sensitivity]:
     low, high = 0, len(path.steps)
-    if (least := harm_of(bits_of(path.after(high)))) > limit:
+    if (least := divergence_of(bits_of(path.after(high)))) > limit:
         raise UserError(f"budget.kl: {limit:g} cannot be had; the most bits leave {least:.4g} nats a frame")
     while low < high:  # the fewest steps within the limit, as far as more bits mean less divergence
         middle = (low + high) // 2
-        if harm_of(bits_of(path.after(middle))) <= limit:
+        if divergence_of(bits_of(path.after(middle))) <= limit:
             high = middle
         else:
             low = middle + 1
@@ -202,7 +232,7 @@ def file_size(parent: onnx.ModelProto, name: str, lineage: dict, group_size: int
         model.CopyFrom(parent)
         replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
         store_by_choice(model, by_name(bits, group_size))
-        shorten_names(model, KEPT)
+        shorten_names(model, STORED_NAME)
         return model.ByteSize()
 
     return size

@@ -1,42 +1,24 @@
-"""Quantization-aware fine-tuning: the weights live on their grid while they are trained (Jacob et al. 2018).
+"""Quantization-aware fine-tuning: weights are rounded to their grid while they are trained (Jacob et al. 2018).
 
-In the forward pass every weight is on its grid; the gradient goes straight through the rounding to a float32 copy
-(Bengio et al. 2013). The search for scales costs several times what a training step does, and the weights move little
-in a step: in training each weight keeps its scales for :data:`KEPT_STEPS` and is rounded to their nearest multiples. In
-evaluation, which is what dev is scored on, they are searched anew: the values are those that the file stores, from the
-same code. The depthwise convolution is rounded as it is stored, with batch normalisation folded into it.
+In the forward pass every weight is rounded; the gradient goes straight through the rounding to a float32 copy (Bengio
+et al. 2013). The search for scales costs several times what a training step does, and the weights move little in a
+step: in training each weight keeps its scales for :data:`SCALE_REFRESH_STEPS` and is rounded to their nearest
+multiples. In evaluation, which is what dev is scored on, they are searched anew: the values are those that the file
+stores, from the same code. The depthwise convolution is rounded as it is stored, with batch normalisation folded in.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from diminuendo.artifact.onnx_file import MODEL, metadata_of
-from diminuendo.artifact.weight_graph import WeightGraph
-from diminuendo.compression.quantization.config import BudgetConfig
-from diminuendo.compression.quantization.post_training import finish
-from diminuendo.compression.quantization.storage import (
-    Choice,
-    Storage,
-    plan,
-    quantize_weight,
-    rounded,
-    store_all,
-    stored_values,
-)
-from diminuendo.core.errors import UserError
-from diminuendo.export.check import check_parity
-from diminuendo.export.registry import build_onnx
-from diminuendo.models.batch_norm import fold, folding_gain
-from diminuendo.models.model import SpeechModel, parameter_count
-from diminuendo.models.store import save_model
+from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded
+from diminuendo.models.batch_norm import folding_gain
+from diminuendo.models.model import SpeechModel
 
-KEPT_STEPS = 25  # of training between two searches for the scales of a weight
+SCALE_REFRESH_STEPS = 25  # of training between two searches for the scales of a weight
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -49,7 +31,7 @@ class _StraightThrough(torch.autograd.Function):
         return gradient, None
 
 
-class OnGrid(nn.Module):
+class FakeQuantize(nn.Module):
     """Rounds a weight: in evaluation as the file will store it, in training to scales of some steps ago.
 
     The scales and their age are buffers, so that a checkpoint has them and a resumed run goes on with the same.
@@ -71,16 +53,17 @@ class OnGrid(nn.Module):
     ):
         super().__init__()
         self.operator, self.storage = operator, storage
-        self.register_buffer("kept", (weight != 0).to(weight.dtype) if (weight == 0).any() else None, persistent=False)
+        unpruned = (weight != 0).to(weight.dtype) if (weight == 0).any() else None
+        self.register_buffer("unpruned", unpruned, persistent=False)
         # In a list, so that it is no submodule: the model has it under its own name.
         self._batch_norm = [batch_norm] if batch_norm is not None else []
         if storage.bits < 16:
-            self.register_buffer("age", torch.tensor(age % KEPT_STEPS))
+            self.register_buffer("age", torch.tensor(age % SCALE_REFRESH_STEPS))
             self.register_buffer("scales", self._searched(self._folded(weight)[0]))
 
     def forward(self, weight: Tensor) -> Tensor:
-        if self.kept is not None:
-            weight = weight * self.kept
+        if self.unpruned is not None:
+            weight = weight * self.unpruned
         return _StraightThrough.apply(weight, self._rounded(weight.detach()))
 
     def _folded(self, weight: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -109,7 +92,7 @@ class OnGrid(nn.Module):
 
     def _to_kept_scales(self, folded: Tensor) -> Tensor:
         self.age += 1
-        if self.age >= KEPT_STEPS:
+        if self.age >= SCALE_REFRESH_STEPS:
             self.age.zero_()
             self.scales.copy_(self._searched(folded))
         matrix, scales = folded.reshape(len(folded), -1), self.scales  # [O, I], [O, G]
@@ -119,7 +102,7 @@ class OnGrid(nn.Module):
         return (matrix / scales).round_().clamp_(-half, half - 1).mul_(scales).reshape(folded.shape)
 
 
-def put_on_grid(model: SpeechModel, choice: Choice) -> None:
+def insert_fake_quantization(model: SpeechModel, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
     norms = {path: model.get_submodule(norm) for path, norm in model.structure().batch_norms.items()}
     count = 0
@@ -131,73 +114,17 @@ def put_on_grid(model: SpeechModel, choice: Choice) -> None:
         else:
             continue
         storage = choice(f"{name}.weight", operator, shape)
-        grid = OnGrid(operator, storage, module.weight.detach(), norms.get(name), age=count)
+        grid = FakeQuantize(operator, storage, module.weight.detach(), norms.get(name), age=count)
         count += 1
         parametrize.register_parametrization(module, "weight", grid)
 
 
 @torch.no_grad()
-def take_off_grid(model: SpeechModel) -> None:
-    """Undo :func:`put_on_grid`, in place; weights have their float32 values, pruned ones are zero."""
+def remove_fake_quantization(model: SpeechModel) -> None:
+    """Undo :func:`insert_fake_quantization`, in place; weights have their float32 values, pruned ones are zero."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module, "weight"):
-            kept = module.parametrizations.weight[0].kept
+            unpruned = module.parametrizations.weight[0].unpruned
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
-            if kept is not None:
-                module.weight.mul_(kept)
-
-
-def fold_batch_norms(model: SpeechModel) -> None:
-    """Multiply every batch normalisation into the convolution before it, in place, and leave an identity."""
-    for convolution, norm in model.structure().batch_norms.items():
-        fold(model.get_submodule(convolution), model.get_submodule(norm))
-
-
-@torch.no_grad()
-def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
-    """Give the model the values that a file stores, by the names and in the shapes of the graph."""
-    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    parameters = dict(model.named_parameters())
-    for name, value in values.items():
-        parameter = parameters[name]
-        parameter.copy_(torch.from_numpy(np.array(value.T if name in linear else value)).reshape(parameter.shape))
-
-
-def deliver_aware(
-    folder: Path,
-    model: SpeechModel,
-    choice: Choice,
-    *,
-    name: str,
-    tokens: list[str],
-    lineage: dict,
-    nominal: float,
-    budget: BudgetConfig | None = None,
-) -> dict:
-    """Store a fine-tuned model on its grid: the shipped file, and the record and weights that PyTorch loads.
-
-    Args:
-        model: after :func:`put_on_grid` with the same choice and training; it is left with the stored values.
-    Returns:
-        the content of ``summary.json``.
-    Raises:
-        UserError: the file does not run, does not give what the stored weights give, or is over its budget.
-    """
-    take_off_grid(model)
-    fold_batch_norms(model)
-    record = model.record
-    metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
-    plain = build_onnx(model, metadata)
-    chosen = plan(WeightGraph(plain), choice)
-    load_stored(model, stored_values(plain, chosen))
-    save_model(folder, model, tokens)
-    stored = type(plain).FromString(plain.SerializeToString())
-    summary = finish(folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal)
-    check_parity(folder)
-    if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
-        excess = summary["bytes"] - budget.bytes
-        raise UserError(
-            f"{name}: {summary['bytes']:,} bytes after training, {excess:,} over budget.bytes; "
-            f"give {budget.bytes - 2 * excess:,} or less"
-        )
-    return summary
+            if unpruned is not None:
+                module.weight.mul_(unpruned)

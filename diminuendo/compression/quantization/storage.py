@@ -1,8 +1,6 @@
-"""Weights stored in few bits and decoded by the graph itself.
+"""How a weight is stored: its bits, the scales it shares, and the values that it then has.
 
-ONNX Runtime folds the operators that decode when the session opens (it leaves the standard ``DequantizeLinear`` in the
-graph, and runs it again for every utterance), so that the model then runs exactly as the float32 one does.
-``docs/quantization.md`` has the alternatives, measured; :mod:`~diminuendo.artifact.banks` writes them.
+Training rounds with what is here; :mod:`~diminuendo.compression.quantization.weight_writer` writes it into a file.
 
 Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / groups, …]`` as ``[I / groups · …, O]``.
 """
@@ -13,12 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
-from diminuendo.artifact.banks import SCALES, Entry, weight_of, write_banks
-from diminuendo.artifact.codec import BLOCK, Quantized, quantize_matrix, quantize_vector
-from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
-from diminuendo.core.errors import UserError
+from diminuendo.artifact.codec import BLOCK, Quantized, quantize_matrix, quantize_vector, weight_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,6 @@ class Storage:
 
 
 FP16, INT8_CHANNEL = Storage(16), Storage(8)
-Plan = dict[str, tuple[str, Storage]]  # operator (``vector`` for biases and norms) and storage of every parameter
 Choice = Callable[[str, str, tuple[int, ...]], Storage]  # by a weight's name, operator and shape
 
 
@@ -105,62 +98,3 @@ def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
         return Storage(bits[name], group_size if grouped else None)
 
     return storage
-
-
-def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
-    """How every float32 parameter is to be stored; biases and norms are vectors, of 8 or 16 bits."""
-    operators = {product.weight: product.operator for product in graph.products()}
-    chosen: Plan = {}
-    for name in graph.parameters():
-        tensor = graph.initializers[name]
-        if tensor.data_type != FLOAT or name.endswith(SCALES):
-            continue  # in fewer bits already
-        if name in operators:
-            chosen[name] = operators[name], choice(name, operators[name], tuple(tensor.dims))
-        else:
-            chosen[name] = "vector", Storage(vector_bits)
-    return chosen
-
-
-def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
-    """Store every parameter of a plan, in place.
-
-    Raises:
-        UserError: a parameter is not finite.
-    """
-    graph = WeightGraph(model)
-    entries = []
-    for name, (operator, storage) in chosen.items():
-        value = graph.array(name)
-        graph.remove(name)
-        if not np.isfinite(value).all():
-            raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
-        if storage.bits == 16:
-            stored = value
-        elif operator == "vector":
-            stored = quantize_vector(value.reshape(-1))
-        else:
-            stored = quantize_weight(operator, value, storage)
-        entries.append(Entry(name, operator, value.shape, stored))
-    write_banks(graph, entries)
-    store_multiples(graph)
-    model = graph.finish()
-    drop_defaults(model)
-    return model
-
-
-def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
-    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
-    return store_all(model, plan(WeightGraph(model), choice))
-
-
-def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
-    """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
-    graph = WeightGraph(model)
-    return store_all(model, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
-
-
-def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:
-    """The float32 values of every parameter after :func:`store_all`, in the shapes of the graph."""
-    graph = WeightGraph(model)
-    return {name: rounded(operator, graph.array(name), storage) for name, (operator, storage) in chosen.items()}

@@ -1,4 +1,4 @@
-"""Fewer bits for weights or products; ``quantization_aware`` trains with the weights on their grid first."""
+"""Fewer bits for weights or products; ``quantization_aware`` trains with fake quantization first."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
 def schedule(job: Job) -> Schedule | None:
     if not job.settings.quantization_aware:
         return None
-    from diminuendo.compression.quantization.quantization_aware import put_on_grid
-    from diminuendo.compression.quantization.storing import choice_of, mixed_bits
+    from diminuendo.compression.quantization.bit_choice import choice_of
+    from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization
     from diminuendo.training.schedule import Phase, Schedule
 
     decided, figures = {}, {}
     if job.settings.scheme == "mixed":
+        from diminuendo.compression.quantization.mixed import mixed_bits
+
         found = mixed_bits(job)
         decided = {"bits": found.pop("bits")}
         # What rounding did before any training; what is left of it afterwards is not measured.
         figures = {f"{key}_untrained" if key.startswith("kl") else key: value for key, value in found.items()}
     teacher, model = job.teacher_model(), job.parent_model()
-    put_on_grid(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
+    insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
     return Schedule(
         model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided=decided, figures=figures
     )

@@ -1,4 +1,4 @@
-"""The files of a quantized member: from the parent's shipped file, or from weights that were trained on their grid."""
+"""The files of a quantized member: from the parent's shipped file, or from weights that were trained."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact.history import HISTORY, SUMMARY, write_history
 from diminuendo.artifact.onnx_file import MODEL
-from diminuendo.compression.quantization.sensitivity import SENSITIVITY
-from diminuendo.compression.quantization.storing import choice_of, mixed_bits
+from diminuendo.compression.quantization.config import NOMINAL_BITS
 from diminuendo.compression.technique import Job
 from diminuendo.core.files import write_json
 
 if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
+    import numpy as np
+
     from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Trained
 
 TRAINED = "trained.safetensors"  # float32, before they were rounded: the other files can be written from it again
-TOO_MUCH = ("left_out", "bits")  # of the summary, for a page of figures
+NOT_TRACKED = ("left_out", "bits")  # of the summary: too long for a table of figures
 
 
 def write(job: Job, trained: Trained | None, folder: Path) -> None:
@@ -29,13 +30,15 @@ def write(job: Job, trained: Trained | None, folder: Path) -> None:
     """
     summary = _post_training(job, folder) if trained is None else _trained(job, trained, folder)
     if job.settings.scheme == "mixed":
+        from diminuendo.compression.quantization.sensitivity import SENSITIVITY
+
         shutil.copyfile(job.work / SENSITIVITY, folder / SENSITIVITY)
     write_json(folder / SUMMARY, summary)
-    job.track.summary({key: value for key, value in summary.items() if key not in TOO_MUCH})
+    job.track.summary({key: value for key, value in summary.items() if key not in NOT_TRACKED})
 
 
 def load(job: Job, folder: Path) -> SpeechModel:
-    """The trained weights in float32, off their grid."""
+    """The trained weights in float32, not rounded."""
     from safetensors.torch import load_file
 
     model = job.parent_model()
@@ -44,38 +47,47 @@ def load(job: Job, folder: Path) -> SpeechModel:
 
 
 def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
-    from diminuendo.compression.quantization.post_training import NOMINAL_BITS
-    from diminuendo.compression.quantization.quantization_aware import deliver_aware, take_off_grid
+    from diminuendo.compression.quantization.bit_choice import choice_of
+    from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
+    from diminuendo.compression.quantization.quantization_aware_file import write_quantization_aware
     from diminuendo.models.store import load_model, save_weights
 
     choice = choice_of(job.settings, trained.summary.get("bits"), trained.model.structure().output)
     nominal = trained.summary["mean_bits"] if job.settings.scheme == "mixed" else NOMINAL_BITS[job.settings.scheme]
-    take_off_grid(trained.model)
+    remove_fake_quantization(trained.model)
     save_weights(folder / TRAINED, trained.model)
     write_history(folder / HISTORY, trained.history)
     tokens = load_model(job.parent).tokens
     keys = {"name": job.name, "tokens": tokens, "lineage": job.lineage, "nominal": nominal}
-    return trained.summary | deliver_aware(folder, trained.model, choice, budget=job.settings.budget, **keys)
+    return trained.summary | write_quantization_aware(folder, trained.model, choice, budget=job.settings.budget, **keys)
 
 
 def _post_training(job: Job, folder: Path) -> dict[str, Any]:
     import onnx
 
-    from diminuendo.compression.quantization.post_training import (
-        NOMINAL_BITS,
-        calibration_audio,
-        finish,
-        quantize_post_training,
-    )
-    from diminuendo.compression.quantization.storage import by_name, store_by_choice
+    from diminuendo.compression.quantization.quantized_file import write_quantized
 
-    source, settings, audio = job.parent / MODEL, job.settings, []
-    keys = {"name": job.name, "lineage": job.lineage}
+    source, settings, found = job.parent / MODEL, job.settings, {}
     if settings.scheme == "mixed":
+        from diminuendo.compression.quantization.mixed import mixed_bits
+        from diminuendo.compression.quantization.storage import by_name
+        from diminuendo.compression.quantization.weight_writer import store_by_choice
+
         found = mixed_bits(job)
+        nominal = found["mean_bits"]
         model = store_by_choice(onnx.load(source), by_name(found["bits"], settings.group_size))
-        return finish(folder / MODEL, model, onnx.load(source), nominal=found["mean_bits"], **keys) | found
-    if settings.scheme == "int8_static":
-        audio = calibration_audio(job.corpus, settings.calibration_utterances, job.seed)
-    model = quantize_post_training(source, settings, audio)
-    return finish(folder / MODEL, model, onnx.load(source), nominal=NOMINAL_BITS[settings.scheme], **keys)
+    else:
+        from diminuendo.compression.quantization.post_training import quantize_post_training
+
+        nominal = NOMINAL_BITS[settings.scheme]
+        model = quantize_post_training(source, settings, _calibration(job))
+    parent, target = onnx.load(source), folder / MODEL
+    return write_quantized(target, model, parent, name=job.name, lineage=job.lineage, nominal=nominal) | found
+
+
+def _calibration(job: Job) -> list[np.ndarray]:
+    if job.settings.scheme != "int8_static":
+        return []
+    from diminuendo.compression.quantization.calibration import calibration_audio
+
+    return calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)

@@ -4,7 +4,8 @@ import torch
 from pydantic import ValidationError
 
 from diminuendo.compression.pruning.config import MagnitudeConfig
-from diminuendo.compression.pruning.magnitude import MagnitudePruner, prunable_weights, sparsity_at, stored_sparsity
+from diminuendo.compression.pruning.magnitude import MagnitudePruner, prunable_weights, sparsity_at
+from diminuendo.compression.pruning.stored_sparsity import stored_sparsity
 from diminuendo.export.trained import deliver
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.store import load_model

@@ -16,7 +16,7 @@ from diminuendo.compression.quantization.integer import (
     quantize_dynamic,
     quantize_static,
 )
-from diminuendo.compression.quantization.storage import store_uniformly
+from diminuendo.compression.quantization.weight_writer import store_uniformly
 from diminuendo.export.write import export_model
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
 

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.compression.quantization import figure, mixed, sensitivity
+from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.figure import by_module, draw_sensitivity
 from diminuendo.compression.quantization.mixed import Allocation, bits_of, choose, choose_bits, file_size, mean_bits
-from diminuendo.compression.quantization.post_training import calibration_audio, finish
+from diminuendo.compression.quantization.quantized_file import write_quantized
 from diminuendo.compression.quantization.sensitivity import (
     CHOICES,
     Posteriors,
@@ -27,7 +28,8 @@ from diminuendo.compression.quantization.sensitivity import (
     sweep,
     write_sensitivity,
 )
-from diminuendo.compression.quantization.storage import by_name, store_by_choice
+from diminuendo.compression.quantization.storage import by_name
+from diminuendo.compression.quantization.weight_writer import store_by_choice
 from diminuendo.core.errors import UserError
 from diminuendo.core.sealed import read_sealed, write_sealed
 from diminuendo.export.write import export_model
@@ -174,7 +176,7 @@ def test_the_file_is_within_its_bytes_and_near_them(share, parent, audio, tmp_pa
     choice, _, more = chosen_for(parent, audio, tmp_path, bytes=limit)
     model = onnx.ModelProto()
     model.CopyFrom(parent)
-    summary = finish(
+    summary = write_quantized(
         tmp_path / "model.onnx",
         store_by_choice(model, choice),
         parent,

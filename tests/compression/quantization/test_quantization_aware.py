@@ -13,12 +13,11 @@ from torch.nn.utils import parametrize
 
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.quantization_aware import (
-    OnGrid,
-    deliver_aware,
-    fold_batch_norms,
-    put_on_grid,
-    take_off_grid,
+    FakeQuantize,
+    insert_fake_quantization,
+    remove_fake_quantization,
 )
+from diminuendo.compression.quantization.quantization_aware_file import fold_batch_norms, write_quantization_aware
 from diminuendo.compression.quantization.storage import Choice, Storage, uniform
 from diminuendo.core.files import sha256_of
 from diminuendo.data.batches import BatchSource
@@ -64,7 +63,7 @@ def chained_model(seed: int = 0, channels: int = 8) -> ConformerCTC:
 def fine_tuned(work: Path, scheme: str = "int4_weight", channels: int = 8, **keys) -> ConformerCTC:
     work.mkdir(exist_ok=True)
     model = chained_model(channels=channels)
-    put_on_grid(model, settings(scheme))
+    insert_fake_quantization(model, settings(scheme))
     losses = LossConfig(ctc=1.0, kl=1.0)
     train(model, ToneCorpus(), tiny_training(**keys), losses, seed=1, work=work, teacher=tiny_model(seed=5))
     return model
@@ -76,7 +75,7 @@ def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, channels, tmp_pa
     waveform, lengths = speech_batch()
     with torch.inference_mode():
         trained, frames = model(waveform, lengths)
-    summary = deliver_aware(
+    summary = write_quantization_aware(
         tmp_path,
         model,
         settings(scheme),
@@ -107,7 +106,9 @@ def test_the_file_gives_what_the_fine_tuned_model_gives(scheme, channels, tmp_pa
 def test_weights_are_scored_with_the_values_that_are_stored(tmp_path):
     model = fine_tuned(tmp_path / "work", epochs=1)
     scored = {name: module.weight.detach().clone() for name, module in model.named_modules() if on_grid(module)}
-    deliver_aware(tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4)
+    write_quantization_aware(
+        tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4
+    )
     stored = load_model(tmp_path).model
     assert len(scored) > 20
     for name, weight in scored.items():
@@ -122,7 +123,7 @@ def on_grid(module: nn.Module) -> bool:
 @pytest.mark.parametrize("scheme", CHOICES)
 def test_scales_just_searched_give_training_the_values_of_the_file(scheme):
     model = chained_model(channels=0)
-    put_on_grid(model, settings(scheme))
+    insert_fake_quantization(model, settings(scheme))
     grids = {name: module for name, module in model.named_modules() if on_grid(module)}
     stored = {name: module.weight.detach() for name, module in grids.items()}
     model.train()
@@ -133,9 +134,9 @@ def test_scales_just_searched_give_training_the_values_of_the_file(scheme):
 
 @pytest.mark.parametrize("group_size", [None, 16])
 def test_training_keeps_its_scales_for_some_steps(group_size, monkeypatch):
-    monkeypatch.setattr(aware, "KEPT_STEPS", 4)
+    monkeypatch.setattr(aware, "SCALE_REFRESH_STEPS", 4)
     weight = torch.randn(10, 40, generator=torch.Generator().manual_seed(0))
-    grid = OnGrid("MatMul", Storage(4, group_size), weight).train()
+    grid = FakeQuantize("MatMul", Storage(4, group_size), weight).train()
     moved = 1.3 * weight
     kept = [grid(moved) for _ in range(3)]
     assert all(torch.equal(values, kept[0]) for values in kept)
@@ -148,13 +149,13 @@ def test_training_keeps_its_scales_for_some_steps(group_size, monkeypatch):
 
 def test_searches_are_spread_over_the_steps(monkeypatch):
     model = chained_model()
-    put_on_grid(model, settings())
+    insert_fake_quantization(model, settings())
     searched = []
     search = aware.quantize_weight
     monkeypatch.setattr(aware, "quantize_weight", lambda *given: searched.append(given) or search(*given))
     model.train()
     counts = []
-    for _ in range(aware.KEPT_STEPS):
+    for _ in range(aware.SCALE_REFRESH_STEPS):
         before = len(searched)
         model(*speech_batch())
         counts.append(len(searched) - before)
@@ -163,7 +164,7 @@ def test_searches_are_spread_over_the_steps(monkeypatch):
 
 def test_dev_rounds_every_weight_once_however_many_batches(monkeypatch):
     model, corpus = chained_model(), ToneCorpus()
-    put_on_grid(model, settings())
+    insert_fake_quantization(model, settings())
     calls, rounded = [], aware.rounded
     monkeypatch.setattr(aware, "rounded", lambda *given: calls.append(given) or rounded(*given))
     batches = list(BatchSource(corpus, corpus.dev, 0.5, 1).epoch())
@@ -174,15 +175,15 @@ def test_dev_rounds_every_weight_once_however_many_batches(monkeypatch):
 
 def test_the_depthwise_weight_is_rounded_with_its_norm_folded_in():
     model = tiny_model(1, width=8)
-    put_on_grid(model, uniform(16))
+    insert_fake_quantization(model, uniform(16))
     convolution = model.layers[0].convolution
     rounded = convolution.depthwise.weight.detach().clone()
-    take_off_grid(model)
+    remove_fake_quantization(model)
     with torch.no_grad():
         convolution.depthwise.weight.copy_(rounded)
     fold_batch_norms(model)
     folded = convolution.depthwise.weight
-    half = OnGrid("Conv", Storage(16), folded.detach())
+    half = FakeQuantize("Conv", Storage(16), folded.detach())
     assert torch.allclose(half(folded), folded, atol=1e-6), "the folded weight is not on the grid it is stored on"
 
 
@@ -199,16 +200,16 @@ def test_folding_the_norm_keeps_the_outputs():
 def test_off_the_grid_everything_is_as_before():
     model = chained_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    put_on_grid(model, settings())
+    insert_fake_quantization(model, settings())
     assert set(model.state_dict()) != set(before)
-    take_off_grid(model)
+    remove_fake_quantization(model)
     after = model.state_dict()
     assert set(after) == set(before) and all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_the_gradient_goes_straight_through_and_pruned_weights_have_none():
     weight = nn.Parameter(torch.tensor([[0.11, 0.0, -0.52], [0.3, 0.7, 0.0]]))
-    grid = OnGrid("MatMul", Storage(4, 16), weight.detach())
+    grid = FakeQuantize("MatMul", Storage(4, 16), weight.detach())
     factors = torch.arange(1.0, 7.0).reshape(2, 3)
     (grid(weight) * factors).sum().backward()
     assert torch.equal(weight.grad, factors * (weight != 0))
@@ -217,7 +218,7 @@ def test_the_gradient_goes_straight_through_and_pruned_weights_have_none():
 def test_it_learns_on_the_grid(tmp_path):
     """Started from scratch, so that nothing but training on the grid can explain the fall of the loss."""
     model = tiny_model(1, width=24, subsampling_channels=8)
-    put_on_grid(model, settings())
+    insert_fake_quantization(model, settings())
     keys = {"epochs": 12, "learning_rate": 0.01, "dev_every": 12}
     history = train(model, ToneCorpus(), tiny_training(**keys), LossConfig(), seed=1, work=tmp_path)
     losses = [row["loss"] for row in history if "loss" in row]
@@ -229,7 +230,7 @@ class Killed(Exception):
 
 
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(aware, "KEPT_STEPS", 5)  # before the kill some scales are new, some are old
+    monkeypatch.setattr(aware, "SCALE_REFRESH_STEPS", 5)  # before the kill some scales are new, some are old
 
     class Interrupting:
         def __init__(self, at: int):
@@ -242,12 +243,14 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
     def run(work: Path, tracker=None) -> Path:
         work.mkdir(exist_ok=True)
         model = chained_model()
-        put_on_grid(model, settings())
+        insert_fake_quantization(model, settings())
         keys = {"epochs": 3, "checkpoint_every": 1}
         train(model, ToneCorpus(), tiny_training(**keys), LossConfig(), seed=1, work=work, tracker=tracker)
         out = work / "out"
         out.mkdir()
-        deliver_aware(out, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4)
+        write_quantization_aware(
+            out, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4
+        )
         return out
 
     with pytest.raises(Killed):
@@ -259,8 +262,10 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
 def test_the_record_says_what_was_folded(tmp_path):
     model = chained_model()
-    put_on_grid(model, settings())
-    deliver_aware(tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4)
+    insert_fake_quantization(model, settings())
+    write_quantization_aware(
+        tmp_path, model, settings(), name="aware", tokens=["<blank>", *"▁abcd"], lineage={}, nominal=4
+    )
     norm = load_model(tmp_path).model.layers[0].convolution.batch_norm
     assert (norm.weight == 1).all() and (norm.bias == 0).all() and (norm.running_mean == 0).all()
     names = {tensor.name for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}

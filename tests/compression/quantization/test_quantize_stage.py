@@ -60,7 +60,7 @@ from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.training.average import MovingAverage
 from stages import member
 
-aware.KEPT_STEPS = int(sys.argv.pop())  # searches on either side of the kill
+aware.SCALE_REFRESH_STEPS = int(sys.argv.pop())  # searches on either side of the kill
 place, at = sys.argv.pop().split(":")
 kind, name = {"sweep": (Posteriors, "divergence"), "training": (MovingAverage, "update_parameters")}[place]
 calls, whole = [], getattr(kind, name)
@@ -136,7 +136,7 @@ def test_the_stage_leaves_a_model_its_summary_and_its_lineage(member, run, proje
 
 def test_killed_in_the_sweep_and_in_the_fine_tuning_it_ends_with_the_same_bytes(run, project, monkeypatch):
     member, kept_steps = "mixed-aware", 2
-    monkeypatch.setattr(aware, "KEPT_STEPS", kept_steps)
+    monkeypatch.setattr(aware, "SCALE_REFRESH_STEPS", kept_steps)
     measured, divergence = [], Posteriors.divergence
     monkeypatch.setattr(Posteriors, "divergence", lambda *given: measured.append(1) or divergence(*given))
 

@@ -11,24 +11,13 @@ import pytest
 
 from diminuendo.artifact.onnx_file import read_metadata, write_onnx
 from diminuendo.artifact.weight_graph import WeightGraph
-from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.quantization.calibration import calibration_audio
+from diminuendo.compression.quantization.config import NOMINAL_BITS, QuantizeConfig
 from diminuendo.compression.quantization.coverage import codes_of_integer_products
-from diminuendo.compression.quantization.post_training import (
-    NOMINAL_BITS,
-    calibration_audio,
-    finish,
-    quantize_post_training,
-)
-from diminuendo.compression.quantization.storage import (
-    FP16,
-    Storage,
-    plan,
-    sees_one_channel,
-    storage_for,
-    store_all,
-    stored_values,
-    uniform,
-)
+from diminuendo.compression.quantization.post_training import quantize_post_training
+from diminuendo.compression.quantization.quantized_file import write_quantized
+from diminuendo.compression.quantization.storage import FP16, Storage, sees_one_channel, storage_for, uniform
+from diminuendo.compression.quantization.weight_writer import plan, store_all, stored_values
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.export.write import export_model
@@ -63,7 +52,7 @@ def quantized(parent: Path, scheme: str, path: Path, **keys) -> dict:
     config = QuantizeConfig(**{"from": "teacher", "scheme": scheme, **keys})
     audio = calibration_audio(ToneCorpus(), 4, seed=1) if scheme == "int8_static" else []
     model = quantize_post_training(parent, config, audio)
-    return finish(path, model, onnx.load(parent), name=scheme, lineage=LINEAGE, nominal=NOMINAL_BITS[scheme])
+    return write_quantized(path, model, onnx.load(parent), name=scheme, lineage=LINEAGE, nominal=NOMINAL_BITS[scheme])
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
@@ -149,15 +138,15 @@ def test_summary_tells_what_the_file_holds(made, parent):
 
 
 def test_work_is_counted_by_hand(parent, tmp_path):
-    from diminuendo.compression.quantization.coverage import SECONDS, count_work
+    from diminuendo.compression.quantization.coverage import SECONDS, count_macs
 
-    work = {item.weight: item.count for item in count_work(onnx.load(parent), 4000) if item.weight}
+    work = {item.weight: item.count for item in count_macs(onnx.load(parent), 4000) if item.weight}
     frames = (round(SECONDS * 4000) - 128) // 64 + 1
     after = (frames - 1) // 2 + 1
     assert work["layers.0.attention.query.weight"] == after * 32 * 32
     assert work["layers.0.convolution.depthwise.weight"] == after * 32 * 5
     assert work["subsampling.first.weight"] == after * 6 * 8 * 9
-    attention = [w.count for w in count_work(onnx.load(parent), 4000) if w.group.startswith("attention")]
+    attention = [w.count for w in count_macs(onnx.load(parent), 4000) if w.group.startswith("attention")]
     assert attention == [2 * 2 * after * after * 16]
 
 
@@ -226,7 +215,9 @@ def test_a_file_that_gives_no_log_probabilities_is_refused(parent, tmp_path):
     graph.remove("out.bias")
     graph.add("out.bias", poison)
     with pytest.raises(UserError, match="no log-probabilities"):
-        finish(tmp_path / "model.onnx", graph.finish(), onnx.load(parent), name="broken", lineage=LINEAGE, nominal=32)
+        write_quantized(
+            tmp_path / "model.onnx", graph.finish(), onnx.load(parent), name="broken", lineage=LINEAGE, nominal=32
+        )
 
 
 def test_no_trace_of_where_it_was_made(made, parent):

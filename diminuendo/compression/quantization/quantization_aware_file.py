@@ -1,0 +1,81 @@
+"""The files of a model that was trained with fake quantization: nothing here has a part in its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from diminuendo.artifact.onnx_file import MODEL, metadata_of
+from diminuendo.artifact.weight_graph import WeightGraph
+from diminuendo.compression.quantization.config import BudgetConfig
+from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
+from diminuendo.compression.quantization.quantized_file import write_quantized
+from diminuendo.compression.quantization.storage import Choice
+from diminuendo.compression.quantization.weight_writer import plan, store_all, stored_values
+from diminuendo.core.errors import UserError
+from diminuendo.export.check import check_parity
+from diminuendo.export.registry import build_onnx
+from diminuendo.models.batch_norm import fold
+from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.store import save_model
+
+
+def fold_batch_norms(model: SpeechModel) -> None:
+    """Multiply every batch normalisation into the convolution before it, in place, and leave an identity."""
+    for convolution, norm in model.structure().batch_norms.items():
+        fold(model.get_submodule(convolution), model.get_submodule(norm))
+
+
+@torch.no_grad()
+def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
+    """Give the model the values that a file stores, by the names and in the shapes of the graph."""
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    parameters = dict(model.named_parameters())
+    for name, value in values.items():
+        parameter = parameters[name]
+        parameter.copy_(torch.from_numpy(np.array(value.T if name in linear else value)).reshape(parameter.shape))
+
+
+def write_quantization_aware(
+    folder: Path,
+    model: SpeechModel,
+    choice: Choice,
+    *,
+    name: str,
+    tokens: list[str],
+    lineage: dict,
+    nominal: float,
+    budget: BudgetConfig | None = None,
+) -> dict:
+    """Write a model that was fine-tuned so: the shipped file, and the record and weights that PyTorch loads.
+
+    Args:
+        model: after ``insert_fake_quantization`` with the same choice, and training; it is left with the stored values.
+    Returns:
+        the content of ``summary.json``.
+    Raises:
+        UserError: the file does not run, does not give what the stored weights give, or is over its budget.
+    """
+    remove_fake_quantization(model)
+    fold_batch_norms(model)
+    record = model.record
+    metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
+    plain = build_onnx(model, metadata)
+    chosen = plan(WeightGraph(plain), choice)
+    load_stored(model, stored_values(plain, chosen))
+    save_model(folder, model, tokens)
+    stored = type(plain).FromString(plain.SerializeToString())
+    summary = write_quantized(
+        folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal
+    )
+    check_parity(folder)
+    if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
+        excess = summary["bytes"] - budget.bytes
+        raise UserError(
+            f"{name}: {summary['bytes']:,} bytes after training, {excess:,} over budget.bytes; "
+            f"give {budget.bytes - 2 * excess:,} or less"
+        )
+    return summary

@@ -1,0 +1,65 @@
+"""The shipped file of a quantized member: written, run, and its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from diminuendo.artifact.banks import STORED_NAME
+from diminuendo.artifact.onnx_file import read_metadata, replace_metadata, write_onnx
+from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.compression.quantization.coverage import coverage
+from diminuendo.core.errors import UserError
+from diminuendo.core.files import canonical_json
+from diminuendo.export.check import probe
+
+
+def write_quantized(
+    path: Path, model: onnx.ModelProto, parent: onnx.ModelProto, *, name: str, lineage: dict, nominal: float
+) -> dict:
+    """Write the model as the member ``name``, run what was written, and report what it holds.
+
+    Args:
+        nominal: bits of a weight that the scheme promises.
+    Returns:
+        the content of ``summary.json``: see :func:`~diminuendo.compression.quantization.coverage.coverage`.
+    Raises:
+        UserError: the file does not run in ONNX Runtime or gives no log-probabilities.
+    """
+    replace_metadata(model, name=name, lineage=canonical_json(lineage))
+    names = shorten_names(model, STORED_NAME)
+    write_onnx(path, model)
+    sample_rate = int(read_metadata(parent)["sample_rate"])
+    drift = compare(path, parent, sample_rate)
+    return {**coverage(parent, onnx.load(path), names, sample_rate, nominal), "log_prob_difference": round(drift, 4)}
+
+
+def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:
+    """Run a file as it was stored over a second of audio.
+
+    Returns:
+        the mean distance of its log-probabilities from the parent's.
+    Raises:
+        UserError: it does not load, or its outputs have another shape than the parent's or are not log-probabilities.
+    """
+    import onnxruntime
+
+    waveform = probe(sample_rate)
+    feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1], waveform.shape[1] // 2])}
+
+    def run(model: bytes | str) -> list[np.ndarray]:
+        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
+
+    expected, expected_lengths = run(parent.SerializeToString())
+    try:
+        found, lengths = run(str(path))
+    except Exception as error:  # ONNX Runtime has no public base class for what it raises
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: the quantized file does not run in ONNX Runtime: {reason}") from error
+    if found.shape != expected.shape or not np.array_equal(lengths, expected_lengths):
+        raise UserError(f"{path}: the quantized file gives {found.shape}, its parent {expected.shape}")
+    if not np.isfinite(found).all() or np.abs(np.exp(found).sum(axis=-1) - 1).max() > 1e-3:
+        raise UserError(f"{path}: the quantized file gives values that are no log-probabilities; choose another scheme")
+    return float(np.mean([np.abs(a[:n] - b[:n]).mean() for a, b, n in zip(found, expected, lengths)]))

@@ -1,0 +1,78 @@
+"""Weights stored in few bits and decoded by the graph itself.
+
+ONNX Runtime folds the operators that decode when the session opens (it leaves the standard ``DequantizeLinear`` in the
+graph, and runs it again for every utterance), so that the model then runs exactly as the float32 one does.
+``docs/quantization.md`` has the alternatives, measured; :mod:`~diminuendo.artifact.banks` writes the nodes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from diminuendo.artifact.banks import SCALES, Entry, write_banks
+from diminuendo.artifact.codec import quantize_vector
+from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
+from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded, uniform
+from diminuendo.core.errors import UserError
+
+Plan = dict[str, tuple[str, Storage]]  # operator (``vector`` for biases and norms) and storage of every parameter
+
+
+def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
+    """How every float32 parameter is to be stored; biases and norms are vectors, of 8 or 16 bits."""
+    operators = {product.weight: product.operator for product in graph.products()}
+    chosen: Plan = {}
+    for name in graph.parameters():
+        tensor = graph.initializers[name]
+        if tensor.data_type != FLOAT or name.endswith(SCALES):
+            continue  # in fewer bits already
+        if name in operators:
+            chosen[name] = operators[name], choice(name, operators[name], tuple(tensor.dims))
+        else:
+            chosen[name] = "vector", Storage(vector_bits)
+    return chosen
+
+
+def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
+    """Store every parameter of a plan, in place.
+
+    Raises:
+        UserError: a parameter is not finite.
+    """
+    graph = WeightGraph(model)
+    entries = []
+    for name, (operator, storage) in chosen.items():
+        value = graph.array(name)
+        graph.remove(name)
+        if not np.isfinite(value).all():
+            raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
+        if storage.bits == 16:
+            stored = value
+        elif operator == "vector":
+            stored = quantize_vector(value.reshape(-1))
+        else:
+            stored = quantize_weight(operator, value, storage)
+        entries.append(Entry(name, operator, value.shape, stored))
+    write_banks(graph, entries)
+    store_multiples(graph)
+    model = graph.finish()
+    drop_defaults(model)
+    return model
+
+
+def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
+    return store_all(model, plan(WeightGraph(model), choice))
+
+
+def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
+    """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
+    graph = WeightGraph(model)
+    return store_all(model, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
+
+
+def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:
+    """The float32 values of every parameter after :func:`store_all`, in the shapes of the graph."""
+    graph = WeightGraph(model)
+    return {name: rounded(operator, graph.array(name), storage) for name, (operator, storage) in chosen.items()}
