@@ -9,6 +9,7 @@ same code. The depthwise convolution is rounded as it is stored, with batch norm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -173,11 +174,13 @@ def deliver_aware(
     lineage: dict,
     nominal: float,
     budget: BudgetConfig | None = None,
+    teacher_layers: Sequence[int] | None = None,
 ) -> dict:
     """Store a fine-tuned model on its grid: the shipped file, and the record and weights that PyTorch loads.
 
     Args:
         model: after :func:`put_on_grid` with the same choice and training; it is left with the stored values.
+        teacher_layers: see ``models.store.StoredModel``.
     Returns:
         the content of ``summary.json``.
     Raises:
@@ -190,7 +193,7 @@ def deliver_aware(
     plain = build_onnx(model, metadata)
     chosen = plan(WeightGraph(plain), choice)
     load_stored(model, stored_values(plain, chosen))
-    save_model(folder, model, tokens)
+    save_model(folder, model, tokens, teacher_layers)
     stored = type(plain).FromString(plain.SerializeToString())
     summary = finish(folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal)
     check_parity(folder)

@@ -15,6 +15,7 @@ def schedule(job: Job) -> Schedule | None:
         return None
     from diminuendo.compression.quantization.quantization_aware import put_on_grid
     from diminuendo.compression.quantization.storing import choice_of, mixed_bits
+    from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.training.schedule import Phase, Schedule
 
     decided, figures = {}, {}
@@ -26,5 +27,11 @@ def schedule(job: Job) -> Schedule | None:
     teacher, model = job.teacher_model(), job.parent_model()
     put_on_grid(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
     return Schedule(
-        model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided=decided, figures=figures
+        model,
+        (Phase(job.training, job.seed),),
+        job.settings.losses,
+        teacher,
+        teacher_layers(job, range(len(model.structure().layers))),
+        decided=decided,
+        figures=figures,
     )

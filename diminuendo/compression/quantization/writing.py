@@ -46,6 +46,7 @@ def load(job: Job, folder: Path) -> SpeechModel:
 def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
     from diminuendo.compression.quantization.post_training import NOMINAL_BITS
     from diminuendo.compression.quantization.quantization_aware import deliver_aware, take_off_grid
+    from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.models.store import load_model, save_weights
 
     choice = choice_of(job.settings, trained.summary.get("bits"), trained.model.structure().output)
@@ -55,6 +56,7 @@ def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
     write_history(folder / HISTORY, trained.history)
     tokens = load_model(job.parent).tokens
     keys = {"name": job.name, "tokens": tokens, "lineage": job.lineage, "nominal": nominal}
+    keys["teacher_layers"] = teacher_layers(job, range(len(trained.model.structure().layers)))
     return trained.summary | deliver_aware(folder, trained.model, choice, budget=job.settings.budget, **keys)
 
 

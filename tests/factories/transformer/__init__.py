@@ -7,6 +7,7 @@ protocol of a model and on its structure.
 from diminuendo.export import registry as writers
 from diminuendo.models import registry
 from diminuendo.models.family import ModelFamily
+from tests.factories.transformer.config import TransformerConfig, record_of
 from tests.factories.transformer.module import TransformerCTC
 from tests.factories.transformer.record import BlockRecord, TransformerRecord
 
@@ -19,7 +20,7 @@ def _writer():
     return build_onnx
 
 
-registry.FAMILIES[KIND] = lambda: ModelFamily(KIND, TransformerRecord, TransformerCTC, record_of=None)
+registry.FAMILIES[KIND] = lambda: ModelFamily(KIND, TransformerRecord, TransformerCTC, record_of)
 writers.WRITERS[KIND] = _writer
 
-__all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerRecord"]
+__all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerConfig", "TransformerRecord"]
