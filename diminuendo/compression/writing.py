@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from diminuendo.compression.teacher_layers import teacher_layers
 from diminuendo.compression.technique import Job
 from diminuendo.export.trained import deliver
 from diminuendo.models.model import SpeechModel
@@ -11,12 +13,18 @@ from diminuendo.models.store import load_model
 from diminuendo.training.schedule import Trained
 
 
-def write(job: Job, trained: Trained, folder: Path) -> None:
+def write(job: Job, trained: Trained, folder: Path, parent_layers: Sequence[int] | None = None) -> None:
     """The weights, the shipped file, the curves and the figures.
 
+    Args:
+        parent_layers: the parent's layer, from 0, for every layer of the model; None: the layers are the parent's, or
+            it is not known from which they come if there are fewer or more.
     Raises:
         UserError: the stored weights and the shipped file do not give the same log-probabilities.
     """
+    layers = len(trained.model.structure().layers)
+    if parent_layers is None and layers == len(job.parent_model().structure().layers):
+        parent_layers = range(layers)
     deliver(
         folder,
         trained.model,
@@ -25,6 +33,7 @@ def write(job: Job, trained: Trained, folder: Path) -> None:
         lineage=job.lineage,
         history=trained.history,
         summary=trained.summary,
+        teacher_layers=None if parent_layers is None else teacher_layers(job, parent_layers),
     )
 
 

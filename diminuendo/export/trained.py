@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from diminuendo.artifact.history import HISTORY, SUMMARY, write_history
@@ -22,13 +23,16 @@ def deliver(
     lineage: dict,
     history: list[dict],
     summary: dict,
+    teacher_layers: Sequence[int] | None = None,
 ) -> None:
     """Write the weights, the shipped file, the curves and the technique's own figures, then compare the files.
 
+    Args:
+        teacher_layers: see ``models.store.StoredModel``.
     Raises:
         UserError: the stored weights and the shipped file do not give the same log-probabilities.
     """
-    save_model(folder, model, tokens)
+    save_model(folder, model, tokens, teacher_layers)
     export_model(folder / MODEL, model, name=name, tokens=tokens, lineage=lineage)
     write_history(folder / HISTORY, history)
     write_json(folder / SUMMARY, summary)

@@ -16,6 +16,7 @@ class AgainstText:
 
     key, paper = "ctc", "Graves et al. 2006"
     needs = NEEDS[key]
+    teacher_layers = ()
 
     def __init__(self, head: Head):
         self.head = head

@@ -24,16 +24,16 @@ class HiddenStates(nn.Module):
     teacher's scale does not set the size of the loss.
 
     Args:
-        layers: the teacher's layer, from 0, for every layer of the student.
+        teacher_layers: the teacher's layer, from 0, for every layer of the student.
     """
 
     key, paper = "hidden", "Jiao et al. 2020"
     needs = NEEDS[key]
 
-    def __init__(self, student_width: int, teacher_width: int, layers: Sequence[int]):
+    def __init__(self, student_width: int, teacher_width: int, teacher_layers: Sequence[int]):
         super().__init__()
-        self.layers = tuple(layers)
-        self.projections = nn.ModuleList(Linear(student_width, teacher_width) for _ in self.layers)
+        self.teacher_layers = tuple(teacher_layers)
+        self.projections = nn.ModuleList(Linear(student_width, teacher_width) for _ in self.teacher_layers)
 
     @classmethod
     def between(cls, pair: Pair, config: LossConfig) -> HiddenStates:
@@ -62,9 +62,9 @@ class HiddenStates(nn.Module):
         """
         total = student[0].new_zeros(())
         mask = frame_mask(frames if lengths is None else lengths, student[0].shape[1])
-        for ours, (projection, theirs) in enumerate(zip(self.projections, self.layers)):
+        for ours, (projection, theirs) in enumerate(zip(self.projections, self.teacher_layers)):
             target = align_frames(teacher[theirs], teacher_frames, frames, student[ours].shape[1])
             target = F.layer_norm(target, target.shape[-1:])
             distance = (projection(student[ours]) - target).square().mean(dim=-1)
             total = total + (distance * mask).sum() / mask.sum()
-        return total / len(self.layers)
+        return total / len(self.teacher_layers)

@@ -20,6 +20,7 @@ class FrameKL:
 
     key, paper = "kl", "Hinton et al. 2015"
     needs = NEEDS[key]
+    teacher_layers = ()
 
     def __init__(self, temperature: float):
         self.temperature = temperature

@@ -90,7 +90,7 @@ class Objective(nn.Module):
         if pair.teacher is not None:
             from diminuendo.losses.teacher import Teaching
 
-            followed = {layer for term in self._terms.values() for layer in getattr(term, "layers", ())}
+            followed = {layer for term in self._terms.values() for layer in term.teacher_layers}
             self._teaching = Teaching(pair.teacher, followed, student, kept)
 
     def forward(

@@ -16,6 +16,7 @@ class SequenceTargets:
 
     key, paper = "sequence", "Kim & Rush 2016; for CTC: Takashima et al. 2018"
     needs = NEEDS[key]
+    teacher_layers = ()
 
     def __init__(self, student: Head, teacher: Head):
         self.student, self.teacher = student, teacher

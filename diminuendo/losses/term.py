@@ -67,11 +67,13 @@ class Term(Protocol):
         key: of its weight in ``losses``.
         needs: what it must hear of a teacher, as ``losses.needs`` says.
         paper: where it comes from.
+        teacher_layers: the teacher's layers, from 0, whose states it wants; empty: none.
     """
 
     key: ClassVar[str]
     needs: ClassVar[Knowledge]
     paper: ClassVar[str]
+    teacher_layers: tuple[int, ...]
 
     @classmethod
     def between(cls, pair: Pair, config: LossConfig) -> Self:

@@ -1,10 +1,12 @@
-"""A trained model on disk: ``config.json`` (record and tokens) and ``model.safetensors``; no code is ever loaded."""
+"""A trained model on disk: ``config.json`` (record, tokens, layers), ``model.safetensors``; no code is ever loaded."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -22,16 +24,31 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model in evaluation mode and the tokens of its outputs."""
+    """A model in evaluation mode and the tokens of its outputs.
+
+    Attributes:
+        teacher_layers: the layer of the family's teacher, from 0, that each of its layers belongs to; None: not known,
+            as of the teacher itself and of models that were stored before the key.
+    """
 
     model: SpeechModel
     tokens: list[str]
+    teacher_layers: tuple[int, ...] | None = None
 
 
-def save_model(folder: str | Path, model: SpeechModel, tokens: list[str]) -> None:
-    """Write the record, the tokens and the weights into ``folder``; the bytes depend on them alone."""
+def save_model(
+    folder: str | Path, model: SpeechModel, tokens: list[str], teacher_layers: Sequence[int] | None = None
+) -> None:
+    """Write the record, the tokens and the weights into ``folder``; the bytes depend on the arguments alone.
+
+    Args:
+        teacher_layers: see :class:`StoredModel`; None: the key is left out.
+    """
     folder = Path(folder)
-    write_json(folder / CONFIG, {"architecture": model.record.model_dump(), "tokens": tokens})
+    config: dict[str, Any] = {"architecture": model.record.model_dump(), "tokens": tokens}
+    if teacher_layers is not None:
+        config["teacher_layers"] = list(teacher_layers)
+    write_json(folder / CONFIG, config)
     save_weights(folder / WEIGHTS, model)
 
 
@@ -53,7 +70,8 @@ def load_model(folder: str | Path) -> StoredModel:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         model = build(record_from(stored["architecture"]))
         model.load_state_dict(load_file(folder / WEIGHTS))
-        return StoredModel(model.eval(), list(stored["tokens"]))
+        teacher_layers = _teacher_layers(stored, len(model.structure().layers))
+        return StoredModel(model.eval(), list(stored["tokens"]), teacher_layers)
     except UserError as error:  # a kind that is not known
         raise UserError(f"{folder / CONFIG}: {error}") from None
     except FileNotFoundError as error:
@@ -66,3 +84,12 @@ def load_model(folder: str | Path) -> StoredModel:
             f"{folder}: the architecture record and the weights do not load: {error}; "
             f"build it again with {repro(folder)}"
         ) from error
+
+
+def _teacher_layers(stored: Mapping[str, Any], layers: int) -> tuple[int, ...] | None:
+    found = stored.get("teacher_layers")
+    if found is None:
+        return None
+    if len(found) != layers or not all(type(layer) is int and layer >= 0 for layer in found):
+        raise ValueError(f"teacher_layers: {found} for {layers} layers; expected one index from 0 for each")
+    return tuple(found)

@@ -1,20 +1,24 @@
 """The same test of every technique for every family of models: Conformer, and one that exists in the tests alone."""
 
 import ast
+import dataclasses
+import json
 import re
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
 
+from diminuendo.artifact.history import HISTORY, SUMMARY
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.architecture.config import LowRankConfig, RemoveLayersConfig
 from diminuendo.compression.architecture.layer_removal import remove_layers
 from diminuendo.compression.architecture.low_rank import factorise
+from diminuendo.compression.distillation.config import DistillConfig
 from diminuendo.compression.distillation.initialise import initialise_from_teacher
+from diminuendo.compression.member import Member
 from diminuendo.compression.pruning.budget import choose_within
 from diminuendo.compression.pruning.config import MagnitudeConfig, StructuredConfig
 from diminuendo.compression.pruning.cost import latency_costs, parameter_costs
@@ -25,23 +29,24 @@ from diminuendo.compression.pruning.structured import choose, keep_units, summar
 from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.mixed import choose as choose_bits
 from diminuendo.compression.quantization.post_training import quantize_post_training
-from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization
-from diminuendo.compression.quantization.quantization_aware_file import write_quantization_aware
 from diminuendo.compression.quantization.quantized_file import write_quantized
-from diminuendo.compression.quantization.storage import uniform
 from diminuendo.compression.quantization.weight_writer import store_by_choice
+from diminuendo.compression.registry import config_of, writing_of
 from diminuendo.core.errors import UserError
 from diminuendo.export.check import check_parity
 from diminuendo.export.trained import deliver
 from diminuendo.export.write import export_model
 from diminuendo.losses.config import LossConfig
+from diminuendo.models.conformer.config import ArchitectureConfig
 from diminuendo.models.factorised import linear_shape
 from diminuendo.models.model import parameter_count
 from diminuendo.models.store import load_model, save_model
 from diminuendo.training.trainer import train
 from tests.factories import transformer
-from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_model, tiny_training
+from tests.factories.jobs import job_of, make_member
+from tests.factories.models import ToneCorpus, speech_batch, tiny_model, tiny_training
 from tests.factories.project import ROOT
+from tests.factories.transformer.config import TransformerConfig
 from tests.factories.transformer.module import tiny_transformer
 
 # Of a Conformer's parameters and modules: those that are words of the field besides are left out.
@@ -235,45 +240,103 @@ def test_bits_are_chosen_by_what_they_harm_within_the_budget(make, corpus, tmp_p
     assert stored.ByteSize() < parent.ByteSize()
 
 
-def chain(make, corpus, folder: Path):
-    """Teacher → student of its layers → one layer fewer → low rank → fewer units → zeros → four bits."""
-    teacher = make(3, width=16)
-    train(teacher, corpus, tiny_training(), LossConfig(), seed=0, work=folder / "teacher")
-    student = make(3, width=16, seed=3)
-    initialise_from_teacher(student, teacher)
-    losses = LossConfig(ctc=1.0, kl=1.0)
-    train(student, corpus, tiny_training(), losses, seed=1, work=folder / "student", teacher=teacher)
-    measured = {"batch_seconds": 1.5, "seed": 0}
-    shallow, _ = remove_layers(student, corpus, RemoveLayersConfig(count=1), **measured)
-    thin, _ = factorise(shallow, corpus, LowRankConfig(budget=0.7), **measured)
-    scores = measure_importance(thin, corpus, tiny_training(), losses, seed=0, batches=2, teacher=teacher)
-    slim = keep_units(thin, choose(thin.structure(), scores, StructuredConfig(heads=0.5, feed_forward=0.3)))
-    sparse = {"hooks": MagnitudePruner(MagnitudeConfig(sparsity=0.3), slim).hooks, "keep": "last"}
-    train(slim, corpus, tiny_training(), losses, seed=2, work=folder / "slim", teacher=teacher, **sparse)
-    choice = uniform(4, 16, output=f"{slim.structure().output}.weight")
-    save_with_file(folder, slim, "slim")
-    insert_fake_quantization(slim, choice)
-    train(slim, corpus, tiny_training(), losses, seed=3, work=folder / "grid", teacher=teacher)
-    keys = {"name": "four", "tokens": TOKENS, "lineage": {}, "nominal": 4}
-    summary = write_quantization_aware(folder / "four", slim, choice, **keys)
-    return teacher, summary
+LOSSES = LossConfig(ctc=1.0, kl=1.0, hidden=0.5)
+STUDENTS = {
+    "conformer": ArchitectureConfig(
+        layers=3,
+        width=16,
+        heads=2,
+        head_width=4,
+        feed_forward=10,
+        conv_kernel=5,
+        conv_channels=8,
+        subsampling=2,
+        subsampling_channels=3,
+        dropout=0.0,
+    ),
+    "transformer": TransformerConfig(layers=3, width=16, heads=2, head_width=4, inner=12),
+}
+# Each from the one before: layers and ranks, units, zeros, four bits.
+CHAIN = {
+    "thin": ("compress_architecture", {"remove_layers": {"count": 1}, "low_rank": {"budget": 0.7}}),
+    "slim": ("prune", {"structured": {"heads": 0.5, "feed_forward": 0.3, "batches": 2}}),
+    "sparse": ("prune", {"magnitude": {"sparsity": 0.3}}),
+    "four": ("quantize", {"scheme": "int4_weight", "group_size": 16, "quantization_aware": True}),
+}
 
 
-def test_a_chain_of_every_technique(make, corpus, tmp_path):
-    for name in ("teacher", "student", "slim", "grid", "four"):
-        (tmp_path / name).mkdir()
-    teacher, summary = chain(make, corpus, tmp_path)
-    small = load_model(tmp_path / "four").model
-    assert len(small.structure().layers) == 2 and parameter_count(small) < 0.6 * parameter_count(teacher)
-    assert summary["parameters"] == sum(np.prod(t.dims) for t in trained_tensors(tmp_path / MODEL))
-    waveform, lengths = speech_batch()
-    found, frames = onnx_outputs(tmp_path / "four" / MODEL, waveform, lengths)
-    with torch.inference_mode():
-        expected = small(waveform, lengths)[0].numpy()
-    for ours, theirs, valid in zip(found, expected, frames):
-        np.testing.assert_allclose(ours[:valid], theirs[:valid], atol=1e-3)
-    with torch.inference_mode():
-        assert not torch.allclose(outputs(small), outputs(load_model(tmp_path).model), atol=1e-3)
+@pytest.fixture(scope="module", params=MODELS)
+def chain(request, tmp_path_factory):
+    """Folder of the teacher and of every member of the chain, and the schedules that they were trained by."""
+    models = tmp_path_factory.mktemp("chain") / "models"
+    (models / "teacher").mkdir(parents=True)
+    teacher = MODELS[request.param](4, width=16)
+    train(teacher, ToneCorpus(), tiny_training(), LossConfig(), seed=0, work=models.parent)
+    save_with_file(models / "teacher", teacher)
+    # The section of a family that exists in the tests alone is no member of the union of sections.
+    student = DistillConfig.model_construct(
+        parent="teacher",
+        architecture=STUDENTS[request.param],
+        initialise="teacher",
+        teacher_layers=(0, 1, 3),
+        losses=LOSSES,
+    )
+    schedules, parent = {"student": make_member("distill", models, "student", student)}, "student"
+    for name, (section, keys) in CHAIN.items():
+        settings = config_of(section).model_validate({"from": parent, "losses": LOSSES.model_dump(), **keys})
+        schedules[name] = make_member(section, models, name, settings)
+        parent = name
+    return models, schedules
+
+
+def test_a_chain_of_every_technique(chain):
+    models, schedules = chain
+    teacher, sparse, four = (load_model(models / name).model for name in ("teacher", "sparse", "four"))
+    assert len(four.structure().layers) == 2 and parameter_count(four) < 0.5 * parameter_count(teacher)
+    assert schedules["student"].figures["initialised_tensors"] == schedules["student"].figures["tensors"]
+    summaries = {name: json.loads((models / name / SUMMARY).read_text()) for name in schedules}
+    assert summaries["thin"]["low_rank"]["ranks"] and summaries["slim"]["parameters"] == parameter_count(sparse)
+    assert summaries["sparse"]["sparsity"] == pytest.approx(0.3, abs=0.03)
+    assert summaries["four"]["parameters"] == sum(np.prod(t.dims) for t in trained_tensors(models / "sparse" / MODEL))
+    for name in schedules:
+        assert check_parity(models / name) < 1e-3
+        steps = (models / name / HISTORY).read_text().splitlines()
+        assert "loss_hidden" in steps[0] and len(steps) > 2
+    assert not torch.allclose(outputs(four), outputs(sparse), atol=1e-3)
+
+
+def test_every_member_of_the_chain_follows_the_layers_that_it_came_from(chain):
+    models, schedules = chain
+    kept = json.loads((models / "thin" / SUMMARY).read_text())["remove_layers"]["kept"]
+    expected = tuple((0, 1, 3)[layer] for layer in kept)
+    assert load_model(models / "teacher").teacher_layers is None
+    assert load_model(models / "student").teacher_layers == (0, 1, 3)
+    assert {name: load_model(models / name).teacher_layers for name in CHAIN} == dict.fromkeys(CHAIN, expected)
+    assert schedules["thin"].phases[0].layer_map({"remove_layers": {"kept": kept}}) == expected
+    assert [schedules[name].layer_map for name in ("slim", "sparse", "four")] == [expected] * 3
+
+
+@pytest.mark.parametrize("scheme", ["fp16", "int8_weight"])
+def test_a_member_of_the_chain_is_quantized_after_its_training(chain, scheme):
+    models, _ = chain
+    assert make_member("quantize", models, scheme, QuantizeConfig(**{"from": "sparse"}, scheme=scheme)) is None
+    assert {path.name for path in (models / scheme).iterdir()} == {MODEL, SUMMARY}
+    assert (models / scheme / MODEL).stat().st_size < (models / "sparse" / MODEL).stat().st_size
+    assert json.loads((models / scheme / SUMMARY).read_text())["log_prob_difference"] < 0.2
+
+
+@pytest.mark.parametrize("name", ["student", *CHAIN])
+def test_the_trained_weights_of_a_member_are_read_back_from_its_files(chain, name, tmp_path):
+    models, _ = chain
+    section = CHAIN[name][0] if name in CHAIN else "distill"
+    parent = ["student", *CHAIN][max(0, [*CHAIN].index(name))] if name in CHAIN else "teacher"
+    job = dataclasses.replace(job_of(models, name, Member(**{"from": parent})), work=tmp_path)
+    model = writing_of(section).load(job, models / name)
+    if name == "four":  # off its grid, before it was rounded
+        assert not torch.equal(outputs(model), outputs(load_model(models / name).model))
+        assert model.record == load_model(models / "sparse").model.record
+    else:
+        assert torch.equal(outputs(model), outputs(load_model(models / name).model))
 
 
 def trained_tensors(path):

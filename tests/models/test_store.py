@@ -64,3 +64,24 @@ def test_damaged_files_are_refused_without_a_traceback(tmp_path, damage):
 def test_parameters_are_counted_without_buffers():
     model = tiny_model()
     assert parameter_count(model) == sum(p.numel() for p in model.parameters())
+
+
+def test_the_map_of_layers_is_stored_and_may_be_absent(tmp_path):
+    save_model(tmp_path, tiny_model(2), TOKENS, (1, 3))
+    assert load_model(tmp_path).teacher_layers == (1, 3)
+    config = tmp_path / "config.json"
+    stored = json.loads(config.read_text())
+    del stored["teacher_layers"]  # as it was before the key
+    config.write_text(json.dumps(stored))
+    assert load_model(tmp_path).teacher_layers is None
+    save_model(tmp_path, tiny_model(2), TOKENS)
+    assert "teacher_layers" not in json.loads(config.read_text())
+
+
+@pytest.mark.parametrize("layers", [[1], [1, -1], [0, "1"], 3])
+def test_a_map_that_does_not_fit_the_layers_is_refused(tmp_path, layers):
+    save_model(tmp_path, tiny_model(2), TOKENS)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"teacher_layers": layers}))
+    with pytest.raises(UserError, match=r"build it again"):
+        load_model(tmp_path)

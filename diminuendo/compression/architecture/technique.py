@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from diminuendo.compression.architecture.layer_removal import remove_layers
 from diminuendo.compression.architecture.low_rank import factorise
+from diminuendo.compression.teacher_layers import teacher_layers
 from diminuendo.compression.technique import Job
 from diminuendo.models.model import SpeechModel
 from diminuendo.training.schedule import Phase, Schedule
 
 
 def schedule(job: Job) -> Schedule:
+    parent = job.parent_model()
+    every_layer = range(len(parent.structure().layers))
+
     def compress(model: SpeechModel) -> tuple[SpeechModel, dict[str, Any]]:
         measured = {"batch_seconds": job.training.batch_seconds, "seed": job.seed}
         figures = {}
@@ -21,9 +26,9 @@ def schedule(job: Job) -> Schedule:
             model, figures["low_rank"] = factorise(model, job.corpus, job.settings.low_rank, **measured)
         return model, figures
 
-    def kept_layers(figures: dict[str, Any]) -> list[int] | None:
-        """What is left of the teacher's own layers follows the layers that it was."""
-        return figures["remove_layers"]["kept"] if "remove_layers" in figures and job.parent == job.teacher else None
+    def layer_map(figures: dict[str, Any]) -> Sequence[int] | None:
+        """What is left of the layers follows what the layers that it was belong to."""
+        return teacher_layers(job, figures.get("remove_layers", {}).get("kept", every_layer))
 
-    phase = Phase(job.training, job.seed, before=compress, layer_map=kept_layers)
-    return Schedule(job.parent_model(), (phase,), job.settings.losses, job.teacher_model())
+    phase = Phase(job.training, job.seed, before=compress, layer_map=layer_map)
+    return Schedule(parent, (phase,), job.settings.losses, job.teacher_model())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from diminuendo.core.errors import UserError
 from diminuendo.models.layer_map import layer_map
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure, UnitGroup
@@ -40,8 +41,14 @@ def initialise_from_teacher(
     Args:
         layers: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
     Raises:
-        UserError: not one for every layer of the student, or the teacher does not have them.
+        UserError: the teacher is of another kind, or nothing that is trained could be filled; not one layer for every
+            layer of the student, or the teacher does not have them.
     """
+    if student.record.kind != teacher.record.kind:
+        raise UserError(
+            f"initialise: teacher; the teacher is of kind {teacher.record.kind} and the student of kind "
+            f"{student.record.kind}, which share no layers; give initialise: random"
+        )
     theirs, ours = teacher.structure(), student.structure()
     count, available = len(ours.layers), len(theirs.layers)
     mapping = layer_map(count, available, layers)
@@ -56,6 +63,11 @@ def initialise_from_teacher(
             continue
         tensor.copy_(given[tuple(slice(0, size) for size in tensor.shape)])
         filled.append(name)
+    if not {name for name, _ in student.named_parameters()} & set(filled):
+        raise UserError(
+            "initialise: teacher; nothing could be copied, since every tensor of the student is wider than that of the "
+            "teacher, or the teacher has none; give widths up to the teacher's, or initialise: random"
+        )
     return filled
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diminuendo.compression.pruning.gradual import rounds_of
 from diminuendo.compression.pruning.magnitude import MagnitudePruner
+from diminuendo.compression.teacher_layers import teacher_layers
 from diminuendo.compression.technique import Job
 from diminuendo.training.schedule import Phase, Schedule
 
@@ -23,4 +24,5 @@ def schedule(job: Job) -> Schedule:
         # Only the end of the schedule has the sparsity that was asked for.
         phases = (Phase(job.training, job.seed, hooks=hooks, keep="last"),)
         figures = {"technique": "magnitude", "target": settings.magnitude.sparsity}
-    return Schedule(model, phases, settings.losses, teacher, figures=figures)
+    layer_map = teacher_layers(job, range(len(model.structure().layers)))
+    return Schedule(model, phases, settings.losses, teacher, layer_map, figures=figures)

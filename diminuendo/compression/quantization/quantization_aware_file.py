@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,11 +50,13 @@ def write_quantization_aware(
     lineage: dict,
     nominal: float,
     budget: BudgetConfig | None = None,
+    teacher_layers: Sequence[int] | None = None,
 ) -> dict:
     """Write a model that was fine-tuned so: the shipped file, and the record and weights that PyTorch loads.
 
     Args:
         model: after ``insert_fake_quantization`` with the same choice, and training; it is left with the stored values.
+        teacher_layers: see ``models.store.StoredModel``.
     Returns:
         the content of ``summary.json``.
     Raises:
@@ -66,7 +69,7 @@ def write_quantization_aware(
     plain = build_onnx(model, metadata)
     chosen = plan(WeightGraph(plain), choice)
     load_stored(model, stored_values(plain, chosen))
-    save_model(folder, model, tokens)
+    save_model(folder, model, tokens, teacher_layers)
     stored = type(plain).FromString(plain.SerializeToString())
     summary = write_quantized(
         folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal

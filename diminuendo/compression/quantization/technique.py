@@ -15,6 +15,7 @@ def schedule(job: Job) -> Schedule | None:
         return None
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization
+    from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.training.schedule import Phase, Schedule
 
     decided, figures = {}, {}
@@ -28,5 +29,11 @@ def schedule(job: Job) -> Schedule | None:
     teacher, model = job.teacher_model(), job.parent_model()
     insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
     return Schedule(
-        model, (Phase(job.training, job.seed),), job.settings.losses, teacher, decided=decided, figures=figures
+        model,
+        (Phase(job.training, job.seed),),
+        job.settings.losses,
+        teacher,
+        teacher_layers(job, range(len(model.structure().layers))),
+        decided=decided,
+        figures=figures,
     )

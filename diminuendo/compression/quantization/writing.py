@@ -50,6 +50,7 @@ def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
     from diminuendo.compression.quantization.quantization_aware_file import write_quantization_aware
+    from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.models.store import load_model, save_weights
 
     choice = choice_of(job.settings, trained.summary.get("bits"), trained.model.structure().output)
@@ -59,6 +60,7 @@ def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
     write_history(folder / HISTORY, trained.history)
     tokens = load_model(job.parent).tokens
     keys = {"name": job.name, "tokens": tokens, "lineage": job.lineage, "nominal": nominal}
+    keys["teacher_layers"] = teacher_layers(job, range(len(trained.model.structure().layers)))
     return trained.summary | write_quantization_aware(folder, trained.model, choice, budget=job.settings.budget, **keys)
 
 

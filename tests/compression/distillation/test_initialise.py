@@ -4,6 +4,7 @@ import torch
 from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.core.errors import UserError
 from tests.factories.models import digest_of_weights, speech_batch, tiny_layer, tiny_model
+from tests.factories.transformer.module import tiny_transformer
 
 
 def test_a_student_of_the_same_shape_becomes_its_teacher():
@@ -70,3 +71,15 @@ def test_heads_of_another_width_start_anew():
     filled = initialise_from_teacher(student, tiny_model(1))
     assert not any("attention" in name for name in filled) and "layers.0.convolution.out.weight" in filled
     assert torch.equal(student.layers[0].attention.query.weight, before.layers[0].attention.query.weight)
+
+
+def test_a_teacher_of_another_kind_is_refused():
+    with pytest.raises(UserError, match=r"the teacher is of kind conformer and .* transformer-of-.*initialise: random"):
+        initialise_from_teacher(tiny_transformer(), tiny_model())
+
+
+def test_a_student_of_which_nothing_can_be_filled_is_refused():
+    wide = tiny_layer(heads=3, head_width=6, feed_forward_1=20, feed_forward_2=20, convolution=20, kernel=7)
+    student = tiny_model((wide,), width=16, vocabulary=9, subsampling_channels=5)
+    with pytest.raises(UserError, match=r"nothing could be copied.*give widths up to.*or initialise: random"):
+        initialise_from_teacher(student, tiny_model())

@@ -5,10 +5,11 @@ protocol of a model and on its structure.
 """
 
 from diminuendo.models.families import FAMILIES
+from tests.factories.transformer.config import TransformerConfig
 from tests.factories.transformer.module import TransformerCTC
 from tests.factories.transformer.record import BlockRecord, TransformerRecord
 
 KIND = "transformer-of-the-tests"
 FAMILIES[KIND] = __name__
 
-__all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerRecord"]
+__all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerConfig", "TransformerRecord"]
