@@ -66,7 +66,7 @@ def test_an_edit_of_the_graph_writer_trains_nothing(project):
     folder, _ = project
     files = [folder / "models" / name / file for name in ("teacher", "clipped") for file in FILES]
     before = {path: path.read_bytes() for path in files}
-    writer = folder / "diminuendo/models/conformer/onnx_writer.py"
+    writer = folder / "diminuendo/models/onnx_layers.py"
     assert writer.read_text().count(NODE) == 1
     writer.write_text(writer.read_text().replace(NODE, f'self.g.op("Identity", {NODE})'))
     done = run(folder, *DVC, "repro", **OFF)
