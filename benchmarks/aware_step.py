@@ -1,4 +1,4 @@
-"""What a training step costs with the weights on their grid, over one without, interleaved step by step.
+"""What a training step costs with fake quantization, over one without, interleaved step by step.
 
     python -m benchmarks.aware_step models/teacher --corpus data/prepared
 
@@ -31,9 +31,9 @@ from diminuendo.training.step import TrainingStep
 class Run:
     """One model in training."""
 
-    def __init__(self, folder: Path, config, kept_steps: int | None, group_size: int | None):
-        self.model, self.kept_steps = load_model(folder).model, kept_steps
-        if kept_steps:
+    def __init__(self, folder: Path, config, refresh_steps: int | None, group_size: int | None):
+        self.model, self.refresh_steps = load_model(folder).model, refresh_steps
+        if refresh_steps:
             aware.insert_fake_quantization(self.model, uniform(4, group_size))
         self.model.train()
         objective = Objective(LossConfig(ctc=1.0, kl=1.0), self.model, load_model(folder).model)
@@ -41,7 +41,7 @@ class Run:
         self.seconds: list[float] = []
 
     def step(self, batch, index: int) -> None:
-        aware.SCALE_REFRESH_STEPS = self.kept_steps or 1
+        aware.SCALE_REFRESH_STEPS = self.refresh_steps or 1
         start = time.process_time()
         self.make(batch, index)
         self.seconds.append(time.process_time() - start)
@@ -55,15 +55,15 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config, corpus = load_params().training, PreparedCorpus.open(arguments.corpus)
-    runs = {"not on a grid": Run(arguments.model, config, None, None)}
+    runs = {"without": Run(arguments.model, config, None, None)}
     for title, size in (("a scale per output channel", None), ("groups of 32", 32)):
-        for kept in (1, aware.SCALE_REFRESH_STEPS):
-            runs[f"{title}, {kept} steps between searches"] = Run(arguments.model, config, kept, size)
+        for refresh in (1, aware.SCALE_REFRESH_STEPS):
+            runs[f"{title}, {refresh} steps between searches"] = Run(arguments.model, config, refresh, size)
     source = BatchSource(corpus, corpus.train, config.batch_seconds, 0, config.augmentation, config.joined_from_epoch)
     for index, batch in enumerate(islice(source.epoch(0), arguments.steps)):
         for run in runs.values():
             run.step(batch, index)
-    plain = np.mean(runs["not on a grid"].seconds)
+    plain = np.mean(runs["without"].seconds)
     print("| weights | ms a step | over plain |\n|---|---:|---:|")
     for title, run in runs.items():
         print(f"| {title} | {1e3 * np.mean(run.seconds):.0f} | {np.mean(run.seconds) / plain:.2f} |")

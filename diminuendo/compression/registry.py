@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diminuendo.compression.description import Description
     from diminuendo.compression.member import Member
-from diminuendo.compression.technique import Technique, Writing
+    from diminuendo.compression.technique import Technique, Writing
 
 # A literal: what a technique's stage depends on is found by reading it (``artifact.code``), of other commits as well.
 TECHNIQUES = {

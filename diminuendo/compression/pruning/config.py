@@ -1,4 +1,4 @@
-"""What pruning is told: the sparsity, or which units and how many."""
+"""What pruning is configured with: the sparsity, or which units and how many."""
 
 from __future__ import annotations
 

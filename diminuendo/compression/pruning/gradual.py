@@ -1,4 +1,4 @@
-"""Structured pruning in rounds: importance is measured again once the model has learned to do without the last part."""
+"""Structured pruning in rounds: importance is measured again once the model has recovered from the previous round."""
 
 from __future__ import annotations
 

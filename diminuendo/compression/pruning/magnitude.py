@@ -1,7 +1,7 @@
-"""Gradual magnitude pruning: the smallest weights become zero while the rest learn to do without them.
+"""Gradual magnitude pruning: the smallest weights become zero while the rest adapt.
 
-Zhu & Gupta 2017, "To prune, or not to prune". A dense file is neither smaller nor faster for its zeros: what they are
-worth shows in a compressed file, or in a runtime with sparse kernels.
+Zhu & Gupta 2017, "To prune, or not to prune". A dense file is neither smaller nor faster for its zeros: their benefit
+shows in a compressed file, or in a runtime with sparse kernels.
 """
 
 from __future__ import annotations

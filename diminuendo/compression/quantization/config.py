@@ -62,7 +62,6 @@ class QuantizeConfig(TrainedMember):
             "post_training": not aware and not mixed,
             "quantization_aware": aware,
             "quantization_aware_file": aware,
-            "sensitivity": mixed,
         }
         # Put together, since a module's whole name in a string counts as an import of it.
         own = tuple(f"{__package__}.{module}" for module, is_used in used.items() if not is_used)

@@ -70,7 +70,7 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
     shapes = {**initializers, **{name: value.shape for name, value in zip(names, outputs)}}
 
     output = WeightGraph(model).output_weight()
-    work = []
+    macs = []
     for node in nodes:
         size = int(np.prod(shapes[node.output[0]]))
         weight = node.input[1] if node.input[1] in initializers else None
@@ -88,8 +88,8 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
             inner = 2 * shapes[node.input[1]][1]
         else:
             inner = shapes[node.input[0]][-1]
-        work.append(ProductMacs(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
-    return work
+        macs.append(ProductMacs(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
+    return macs
 
 
 def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, int]:
@@ -142,13 +142,13 @@ def coverage(
     bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
-    work = count_macs(parent, sample_rate)
-    total, all_work = sum(sizes.values()), sum(item.count for item in work)
+    macs = count_macs(parent, sample_rate)
+    total, all_macs = sum(sizes.values()), sum(item.count for item in macs)
     codes = codes_of_integer_products(model)
     integer = {name for name, stored in stored_as.items() if stored in codes}
-    work_by_bits: Counter[int] = Counter()
-    for item in work:
-        work_by_bits[bits[item.weight] if item.weight else 32] += item.count
+    macs_by_bits: Counter[int] = Counter()
+    for item in macs:
+        macs_by_bits[bits[item.weight] if item.weight else 32] += item.count
     sizes_by_bits: Counter[int] = Counter()
     for name, size in sizes.items():
         sizes_by_bits[bits[name]] += size
@@ -157,15 +157,15 @@ def coverage(
     return {
         "parameters": total,
         "parameters_share": _shares(sizes_by_bits, total),
-        "multiply_accumulates_per_second": round(all_work / SECONDS),
-        "multiply_accumulates_share": _shares(work_by_bits, all_work),
-        "multiply_accumulates_share_integer": round(sum(w.count for w in work if w.weight in integer) / all_work, 4),
+        "multiply_accumulates_per_second": round(all_macs / SECONDS),
+        "multiply_accumulates_share": _shares(macs_by_bits, all_macs),
+        "multiply_accumulates_share_integer": round(sum(w.count for w in macs if w.weight in integer) / all_macs, 4),
         "bytes": size,
         "bytes_over_weights": round(size / ideal, 4),
         "bytes_over_nominal": round(8 * size / (total * nominal), 4),
         "nominal_bits": round(nominal, 4),
         "bytes_of": bytes_of(model),
-        "left_out": _left_out(sizes, bits, work, all_work),
+        "left_out": _left_out(sizes, bits, macs, all_macs),
     }
 
 
@@ -191,16 +191,16 @@ def _shares(counts: Counter[int], total: int) -> dict[str, float]:
     return {f"{bits}_bit": round(count / total, 4) for bits, count in sorted(counts.items())}
 
 
-def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[ProductMacs], all_work: int) -> list[dict]:
+def _left_out(sizes: dict[str, int], bits: dict[str, int], macs: list[ProductMacs], all_macs: int) -> list[dict]:
     """Groups whose weights take more bits than the narrowest of the file, or that have no weights."""
     # Where bits were chosen one by one, a weight that got more of them was not left out.
     found = sorted(set(bits.values()))
     narrowest = 8 if len([width for width in found if width < 8]) > 1 else found[0]
-    group_of = {item.weight: item.group for item in work if item.weight}
+    group_of = {item.weight: item.group for item in macs if item.weight}
     groups: dict[str, dict] = {}
 
     def group(name: str) -> dict:
-        return groups.setdefault(name, {"group": name, "parameters": 0, "work": 0, "bits": set()})
+        return groups.setdefault(name, {"group": name, "parameters": 0, "macs": 0, "bits": set()})
 
     for name, size in sizes.items():
         if bits[name] > narrowest:
@@ -208,10 +208,10 @@ def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[ProductMac
             entry = group("small weights" if kind == "linear layers" else kind)
             entry["parameters"] += size
             entry["bits"].add(bits[name])
-    for item in work:
+    for item in macs:
         if item.weight is None or bits[item.weight] > narrowest:
             entry = group("small weights" if item.group == "linear layers" else item.group)
-            entry["work"] += item.count
+            entry["macs"] += item.count
             entry["bits"] |= {32} if item.weight is None else set()
     total = sum(sizes.values())
     return [
@@ -219,7 +219,7 @@ def _left_out(sizes: dict[str, int], bits: dict[str, int], work: list[ProductMac
             "group": entry["group"],
             "bits": sorted(entry["bits"]),
             "parameters_share": round(entry["parameters"] / total, 4),
-            "multiply_accumulates_share": round(entry["work"] / all_work, 4),
+            "multiply_accumulates_share": round(entry["macs"] / all_macs, 4),
             "reason": REASONS[entry["group"]],
         }
         for entry in groups.values()

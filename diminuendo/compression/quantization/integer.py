@@ -26,7 +26,7 @@ from onnx import helper, numpy_helper
 from diminuendo.artifact.weight_graph import WeightGraph
 
 ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tools write
-LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and the steps of a dying channel are tiny
+LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and a channel that is almost zero has tiny steps
 
 
 def nodes_for_integers(model: onnx.ModelProto) -> dict[str, str]:

@@ -30,7 +30,7 @@ def write(job: Job, trained: Trained | None, folder: Path) -> None:
     """
     summary = _post_training(job, folder) if trained is None else _trained(job, trained, folder)
     if job.settings.scheme == "mixed":
-        from diminuendo.compression.quantization.sensitivity import SENSITIVITY
+        from diminuendo.compression.quantization.mixed import SENSITIVITY
 
         shutil.copyfile(job.work / SENSITIVITY, folder / SENSITIVITY)
     write_json(folder / SUMMARY, summary)
