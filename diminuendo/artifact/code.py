@@ -40,6 +40,9 @@ LEFT_OUT = {
     "diminuendo.models.families": "names of packages; those of a member's own kind and its teacher's are in its digest",
     "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
     "diminuendo.core.errors": "the exception that ends a stage",
+    "diminuendo.config.remedy": "words of error messages",
+    "diminuendo.training.display": "the progress bar",
+    "stages.stored": "finds earlier weights, and checks them by digest",
     "diminuendo.core.telemetry": "switches off what other tools report to their makers",
     "diminuendo.family": "where the files of a family are; what is in them is checked by digest",
     "stages.context": "puts the output in place",
@@ -58,6 +61,7 @@ LOADED_ALONG = {
     "diminuendo.config.*": "classes of sections, loaded to check the whole of params.yaml",
     "diminuendo.*.config": "the same, for losses, models and techniques: a stage uses its own technique's alone",
     "diminuendo.compression.member": "what the sections of all techniques share",
+    "diminuendo.compression.teacher": "the teacher's section, in the digest of its own stage",
     "diminuendo.raw.*": "tells whether the raw files are those of an interrupted run; only index writes its answer",
     "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
     "diminuendo.core.cores": "sets the most threads that are tried for a training; the record holds the number",
@@ -109,7 +113,7 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None =
     built = [families[kind] for kind in (families if kinds is None else kinds)]
     models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
     if stage == "train_teacher":
-        return (f"stages.{stage}", *models)
+        return (f"stages.{stage}", "diminuendo.compression.teacher", *models)
     if stage in packages:
         own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
         return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")), *models)
@@ -141,7 +145,9 @@ def _writers(root: Path) -> tuple[str, ...]:
     doors = (f"{package}.writing" for package in techniques_of(root).values())
     return (
         "diminuendo.export",
+        "diminuendo.artifact.history",
         "diminuendo.compression.writing",
+        "stages.making",
         *doors,
         *(f"{family}.onnx_writer" for family in families),
     )

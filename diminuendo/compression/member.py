@@ -49,6 +49,10 @@ class Member(Section):
         """The member that its losses follow."""
         return None
 
+    def layers_left(self, layers: int) -> int:
+        """How many layers a member has whose parent has so many."""
+        return layers
+
     def check_in(self, family: Family, path: str) -> None:
         """What must be true between this member and its family; ``path`` is its dotted key.
 
@@ -80,7 +84,12 @@ class TrainedMember(Member):
 def _side_of(family: Family, name: str) -> Side:
     """What the parameters alone tell of a member as a student or a teacher."""
     settings = family.members[name][1]
-    layers = getattr(getattr(settings, "architecture", None), "layers", None)  # of others some may be removed
-    while (architecture := getattr(settings, "architecture", None)) is None:
-        settings = family.members[settings.parent][1]
-    return Side(gives=architecture.gives, layers=layers)
+    if (architecture := getattr(settings, "architecture", None)) is not None:
+        return Side(gives=architecture.gives, layers=architecture.layers)
+    parent = _side_of(family, settings.parent)
+    return Side(gives=parent.gives, layers=settings.layers_left(parent.layers))
+
+
+def layers_of(family: Family, name: str) -> int:
+    """Layers of the encoder of a member."""
+    return _side_of(family, name).layers

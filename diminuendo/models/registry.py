@@ -26,10 +26,12 @@ def record_from(stored: Mapping[str, Any]) -> ModelRecord:
     """The record that ``config.json`` holds; one without ``kind`` is a Conformer's, as all were before the key.
 
     Raises:
-        UserError: its kind is not known.
+        UserError: it is no mapping, or its kind is not known.
         pydantic.ValidationError: it is no record of this kind.
     """
-    return model_family(stored.get("kind", "conformer")).Record.model_validate(dict(stored))
+    if not isinstance(stored, Mapping) or not isinstance(kind := stored.get("kind", "conformer"), str):
+        raise UserError(f"expected the record of a model with its kind, found {stored!r:.60}")
+    return model_family(kind).Record.model_validate(dict(stored))
 
 
 def build(record: ModelRecord) -> SpeechModel:

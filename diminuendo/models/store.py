@@ -71,7 +71,7 @@ def load_model(folder: str | Path) -> StoredModel:
         model = build(record_from(stored["architecture"]))
         model.load_state_dict(load_file(folder / WEIGHTS))
         teacher_layers = _teacher_layers(stored, len(model.structure().layers))
-        return StoredModel(model.eval(), list(stored["tokens"]), teacher_layers)
+        return StoredModel(model.eval(), _tokens(stored["tokens"], model.record.vocabulary), teacher_layers)
     except UserError as error:  # a kind that is not known
         raise UserError(f"{folder / CONFIG}: {error}") from None
     except FileNotFoundError as error:
@@ -84,6 +84,13 @@ def load_model(folder: str | Path) -> StoredModel:
             f"{folder}: the architecture record and the weights do not load: {error}; "
             f"build it again with {repro(folder)}"
         ) from error
+
+
+def _tokens(stored: Any, vocabulary: int) -> list[str]:
+    whole = isinstance(stored, list) and all(isinstance(token, str) for token in stored)
+    if not whole or len(set(stored)) != vocabulary or len(stored) != vocabulary:
+        raise ValueError(f"tokens: expected {vocabulary} different texts, found {stored!r:.60}")
+    return stored
 
 
 def _teacher_layers(stored: Mapping[str, Any], layers: int) -> tuple[int, ...] | None:

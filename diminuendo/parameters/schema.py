@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from pydantic import create_model, model_validator
 
 from diminuendo.compression.member import Member
 from diminuendo.compression.registry import FAMILY_SECTIONS, config_of
+from diminuendo.compression.teacher import TeacherConfig
 from diminuendo.config.base import Section
 from diminuendo.config.corpus import DataConfig, SynthesisConfig, TextConfig
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import MEMBER_NAME, TEACHER
 from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
-from diminuendo.config.training import TrainingConfig, TrainingOverrides
-from diminuendo.losses.config import LossConfig
+from diminuendo.config.training import TrainingConfig
 from diminuendo.models.architecture import ArchitectureConfig
-
-
-class TeacherConfig(Section):
-    architecture: ArchitectureConfig
-    training: TrainingOverrides = TrainingOverrides()
-    losses: LossConfig = LossConfig()
-    trains: ClassVar[bool] = True
-    taught_by: ClassVar[str | None] = None
-
-    @model_validator(mode="after")
-    def _learns_from_text(self):
-        if self.losses.needs_teacher:
-            raise ValueError("losses: the teacher has no teacher; only ctc and intermediate can be above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _hears_as_the_family(self):
-        if self.architecture.frontend is not None:
-            raise ValueError("architecture.frontend: the teacher's is the family's; set it in the section frontend")
-        return self
 
 
 class _Teacher(Section):

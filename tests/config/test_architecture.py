@@ -6,10 +6,10 @@ from pydantic import ValidationError
 from diminuendo.compression.distillation.config import DistillConfig
 from diminuendo.compression.pruning.config import StructuredConfig
 from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.teacher import TeacherConfig
 from diminuendo.core.errors import UserError
 from diminuendo.models.conformer.config import ArchitectureConfig
 from diminuendo.models.conformer.record import record_of
-from diminuendo.parameters.schema import TeacherConfig
 from tests.factories.audio import dummy_params
 from tests.factories.models import FRONTEND
 

@@ -14,7 +14,7 @@ from diminuendo.core.files import digest_of_json
 from diminuendo.parameters import load_params
 from stages import stage as stage_module
 from stages.stage import StageContext
-from stages.stored import ANEW, earlier_training
+from stages.stored import ANEW, earlier_training, is_forced
 from tests.factories.project import ROOT
 
 STUDENT = Path("models/student")
@@ -90,7 +90,7 @@ def test_a_damaged_file_of_the_cache_is_told_and_not_used(place, capsys):
     (place / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).write_bytes(b"weights of nobody!")
     assert earlier_training(student(), {}) is None
     said = capsys.readouterr().out
-    assert "student is trained anew" in said and "model.safetensors: damaged" in said
+    assert "cannot be used" in said and "damaged" in said and md5[2:] in said
 
 
 def test_a_cache_without_the_files_gives_nothing(place):
@@ -111,8 +111,33 @@ def test_another_shipped_file_of_a_parent_changes_no_weight(place):
 
 
 def test_a_run_that_is_forced_trains(place, monkeypatch):
-    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
+    monkeypatch.setattr("stages.stored.is_forced", lambda: True)
     assert earlier_training(student(), {}) is None
+
+
+def test_where_nothing_that_trains_has_changed_nothing_is_trained(place, monkeypatch):
+    """DVC runs a stage for more reasons than a member has: an edit of a module that its settings do not use."""
+    monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "of an earlier graph writer")
+    assert earlier_training(student(), {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "forced"),
+    [
+        (["python", "-m", "dvc", "repro", "--force", "a"], True),
+        (["/bin/dvc", "repro", "-sf", "a"], True),
+        (["python", "/bin/dvc", "repro", "--single-item", "a"], False),
+        (["bash", "-c", "dvc repro --force"], False),
+        (["dvc", "status", "-f"], False),
+    ],
+)
+def test_whether_dvc_was_forced_is_read_from_its_command(words, forced, monkeypatch):
+    class Ancestor:
+        def cmdline(self):
+            return words
+
+    monkeypatch.setattr("psutil.Process.parents", lambda self: [Ancestor()])
+    assert is_forced() is forced
 
 
 def test_weights_that_followed_another_decision_are_not_taken_over(place):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from diminuendo.compression.member import TrainedMember
+from diminuendo.compression.member import Family, TrainedMember, layers_of
 from diminuendo.config.base import OpenFraction, PositiveInt, Section
 
 
@@ -22,6 +22,18 @@ class RemoveLayersConfig(Section):
 class CompressArchitectureConfig(TrainedMember):
     low_rank: LowRankConfig | None = None
     remove_layers: RemoveLayersConfig | None = None
+
+    def layers_left(self, layers: int) -> int:
+        return layers - (self.remove_layers.count if self.remove_layers else 0)
+
+    def check_in(self, family: Family, path: str) -> None:
+        layers = layers_of(family, self.parent)
+        if self.layers_left(layers) < 1:
+            raise ValueError(
+                f"{path}.remove_layers.count: {self.remove_layers.count} of the {layers} layers of {self.parent}; at "
+                "least one must stay"
+            )
+        super().check_in(family, path)
 
     @model_validator(mode="after")
     def _something_to_do(self):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from diminuendo.compression.member import Family, TrainedMember
+from diminuendo.compression.member import Family, TrainedMember, layers_of
 from diminuendo.models.architecture import ArchitectureConfig
 
 
@@ -22,9 +22,8 @@ class DistillConfig(TrainedMember):
         return self.parent if self.losses.needs_teacher else None
 
     def check_in(self, family: Family, path: str) -> None:
-        parent = family.members[self.parent][1]
-        layers = getattr(getattr(parent, "architecture", None), "layers", None)
-        if self.teacher_layers and layers and max(self.teacher_layers) >= layers:
+        layers = layers_of(family, self.parent)
+        if self.teacher_layers and max(self.teacher_layers) >= layers:
             raise ValueError(
                 f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
                 f"layers, so give indices from 0 to {layers - 1}"
