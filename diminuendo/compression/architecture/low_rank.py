@@ -123,9 +123,9 @@ def ranks_by_energy(spectra: dict[str, Spectrum], energy: float) -> dict[str, in
 def ranks_by_budget(spectra: dict[str, Spectrum], budget: float) -> dict[str, int]:
     """Ranks that keep the most energy, multiplied over layers, within a share of the parameters of these layers.
 
-    The product, because layers work in a chain: one layer's surplus cannot compensate another's loss. Every layer starts
-    at rank 1; then the step that raises the product's logarithm most per parameter is taken, over and over. Steps lie
-    on the upper hull of a layer's curve: one rank at a time, and at last the jump to the layer as it is.
+    The product, because layers work in a chain: one layer's surplus cannot compensate another's loss. Every layer
+    starts at rank 1; then the step that raises the product's logarithm most per parameter is taken, over and over.
+    Steps lie on the upper hull of a layer's curve: one rank at a time, and at last the jump to the layer as it is.
 
     Raises:
         UserError: even rank 1 everywhere is over the budget.
