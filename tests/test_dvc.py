@@ -80,6 +80,8 @@ def test_the_defaults_of_a_stages_sections_are_in_its_code(stage):
     if stage == "report":  # it uses the members, by data/members.json
         keys |= set(FAMILY_SECTIONS)
     files = {section.__module__ for key in keys for section in sections_on(key)} - {SCHEMA}
+    if stage == "prepare":  # it uses one key of the teacher's architecture, whose class is in its code
+        files -= {"diminuendo.compression.teacher"}
     assert files
     assert sorted(files - set(code.modules_of(stage))) == []
 

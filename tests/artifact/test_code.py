@@ -233,11 +233,11 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
 @pytest.mark.parametrize(
     ("settings", "used", "of_the_file"),
     [
-        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, {"codec", "history"}),
+        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, {"codec"}),
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            {"codec", "history", "banks", "weight_graph", "onnx_file", "checksum"},
+            {"codec", "banks", "weight_graph", "onnx_file", "checksum"},
         ),
     ],
 )
