@@ -63,7 +63,7 @@ def record(
         "ancestors": ancestors or {},
         "corpora": corpora or {},
         **({"training": training} if training else {}),
-        **({WITHOUT: list(without)} if without else {}),
+        **({WITHOUT: _by_package(without)} if without else {}),
         **({KINDS: list(kinds)} if kinds else {}),
     }
 
@@ -76,7 +76,17 @@ def own_part(record: dict[str, Any]) -> dict[str, Any]:
 def scope_of(record: dict[str, Any]) -> Scope:
     """What the digest ``code`` of a record covers."""
     kinds = record.get(KINDS)
-    return Scope(record["stage"], tuple(record.get(WITHOUT, ())), None if kinds is None else tuple(kinds))
+    modules = (f"{package}.{module}" for package, names in record.get(WITHOUT, {}).items() for module in names)
+    return Scope(record["stage"], tuple(modules), None if kinds is None else tuple(kinds))
+
+
+def _by_package(modules: Iterable[str]) -> dict[str, list[str]]:
+    """Package to its modules: the record is part of the shipped file, and full names would take four times the bytes."""
+    found: dict[str, list[str]] = {}
+    for module in sorted(modules):
+        package, _, name = module.rpartition(".")
+        found.setdefault(package, []).append(name)
+    return found
 
 
 def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

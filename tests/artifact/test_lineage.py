@@ -81,7 +81,7 @@ def test_a_record_says_which_modules_its_code_leaves_out():
     stated = lineage.record("quantize", "int8", {}, code="k", corpus="c", parents={}, without=("a.b",))
     assert lineage.scope_of(stated) == Scope("quantize", ("a.b",))
     parent = stated | {"files": {"model.onnx": "digest"}}
-    assert lineage.ancestors_of([parent])[0]["digest"]["without"] == ["a.b"]
+    assert lineage.ancestors_of([parent])[0]["digest"]["without"] == {"a": ["b"]}
     everything = lineage.record("quantize", "int8", {}, code="k", corpus="c", parents={})
     assert "without" not in everything and lineage.scope_of(everything) == Scope("quantize")
 

@@ -64,7 +64,8 @@ def test_what_was_refused_keeps_its_commit_wherever_the_run_is_killed(flow, temp
     workspace.open()
     make_batch(root / "incoming/week1", 2)
     settings = params()
-    refused = SimpleNamespace(refusals=(), as_dict=dict, markdown=str)
+    refused = SimpleNamespace(refusals=(), as_dict=dict)
+    monkeypatch.setattr(flow, "markdown", lambda _decision: "the table")
 
     def attempt():
         one = run_of(workspace, workspace.folder, settings)
