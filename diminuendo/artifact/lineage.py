@@ -81,7 +81,7 @@ def scope_of(record: dict[str, Any]) -> Scope:
 
 
 def _by_package(modules: Iterable[str]) -> dict[str, list[str]]:
-    """Package to its modules: the record is part of the shipped file, and full names would take four times the bytes."""
+    """Package to its modules: the record is in the shipped file, where full names would take four times as many."""
     found: dict[str, list[str]] = {}
     for module in sorted(modules):
         package, _, name = module.rpartition(".")
