@@ -102,7 +102,7 @@ def test_fine_tuning_ends_exactly_sparse_and_the_stored_file_says_so(tmp_path):
 
 
 def test_a_dense_file_has_no_sparsity(tmp_path):
-    deliver(tmp_path, tiny_model(), name="dense", tokens=[], lineage={}, history=[], summary={})
+    deliver(tmp_path, tiny_model(), name="dense", tokens=["<blank>", *"▁abcd"], lineage={}, history=[], summary={})
     assert stored_sparsity(tmp_path / "model.onnx")["zeros"] == 0
 
 
