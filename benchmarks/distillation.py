@@ -73,8 +73,18 @@ def changed(settings: dict, change: dict) -> dict:
     return merged
 
 
+def student_named(params, name: str) -> DistillConfig:
+    """A member of the section ``distill``; raises ``UserError`` for another name."""
+    if name not in params.distill:
+        known = ", ".join(params.distill) or "none"
+        raise UserError(f"{name}: no member of section distill in params.yaml; there are: {known}")
+    return params.distill[name]
+
+
 def settings_of(params, member: str, change: dict) -> tuple[DistillConfig, TrainingConfig]:
-    config = DistillConfig(**changed(params.distill[member].model_dump(by_alias=True, exclude_none=True), change))
+    config = DistillConfig(
+        **changed(student_named(params, member).model_dump(by_alias=True, exclude_none=True), change)
+    )
     own = config.training.model_dump(exclude_none=True)
     return config, TrainingConfig(**{**params.training.model_dump(), **own})
 
@@ -142,11 +152,8 @@ def main() -> None:
 def print_table(options: argparse.Namespace) -> None:
     """Train and print the rows; raises ``UserError`` for an unknown member."""
     params = load_params()
-    if options.member not in params.distill:
-        known = ", ".join(params.distill) or "none"
-        raise UserError(f"{options.member}: no member of section distill in params.yaml; there are: {known}")
+    member = student_named(params, options.member)
     corpus = PreparedCorpus.open(options.corpus)
-    member = params.distill[options.member]
     epochs = options.epochs or params.training_of(options.member).epochs
     shortened = {"training": {"epochs": epochs, "dev_every": epochs}} if options.epochs else {}
     teacher = load_model(options.models / member.parent).model

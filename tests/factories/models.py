@@ -161,3 +161,15 @@ def onnx_outputs(path: Path | bytes, waveform: torch.Tensor, lengths: torch.Tens
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session.run(None, {"waveform": waveform.numpy(), "waveform_lengths": lengths.numpy()})
+
+
+class PointsTracker:
+    """A tracker; with ``kill_at``, a process that dies when that many points were logged."""
+
+    def __init__(self, kill_at=None):
+        self.steps, self.kill_at = [], kill_at
+
+    def metrics(self, values, step):
+        self.steps.append(step)
+        if len(self.steps) == self.kill_at:
+            raise KeyboardInterrupt

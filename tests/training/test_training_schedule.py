@@ -4,22 +4,10 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.training.checkpoint import CHECKPOINT
 from diminuendo.training.schedule import Later, Phase, Schedule, joined, last_of, run
 from diminuendo.training.trainer import Hooks
-from tests.factories.models import ToneCorpus, digest_of_weights, tiny_model, tiny_training
+from tests.factories.models import PointsTracker, ToneCorpus, digest_of_weights, tiny_model, tiny_training
 
 LOSSES = LossConfig(ctc=1.0)
 ONE = tiny_training(epochs=1)
-
-
-class Recorder:
-    """A tracker; with ``kill_at``, a process that dies when that many points were logged."""
-
-    def __init__(self, kill_at=None):
-        self.steps, self.kill_at = [], kill_at
-
-    def metrics(self, values, step):
-        self.steps.append(step)
-        if len(self.steps) == self.kill_at:
-            raise KeyboardInterrupt
 
 
 def halved(model):
@@ -35,7 +23,7 @@ def two_phases():
 
 
 def test_phases_follow_one_another_and_have_one_history(tmp_path):
-    recorder = Recorder()
+    recorder = PointsTracker()
     trained = run(two_phases(), ToneCorpus(), work=tmp_path, tracker=recorder)
     steps = [row["step"] for row in trained.history]
     assert steps == sorted(steps) == recorder.steps
@@ -48,7 +36,7 @@ def test_phases_follow_one_another_and_have_one_history(tmp_path):
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_at):
     whole = run(two_phases(), ToneCorpus(), work=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(two_phases(), ToneCorpus(), work=tmp_path / "cut", tracker=Recorder(killed_at))
+        run(two_phases(), ToneCorpus(), work=tmp_path / "cut", tracker=PointsTracker(killed_at))
     resumed = run(two_phases(), ToneCorpus(), work=tmp_path / "cut")
     assert digest_of_weights(resumed.model) == digest_of_weights(whole.model)
     assert (resumed.history, resumed.summary) == (whole.history, whole.summary)
@@ -80,7 +68,7 @@ def test_later_steps_go_on_after_the_earlier():
     second = [{"step": 10, "epoch": 1.25, "loss": 2.0}]
     assert joined(first, second)[2] == {"step": 18, "epoch": 2.25, "loss": 2.0}
     assert joined([], second) == second and last_of([]) == (0, 0.0)
-    recorder = Recorder()
+    recorder = PointsTracker()
     Later(recorder, 8).metrics({}, step=10)
     assert recorder.steps == [18]
 

@@ -13,22 +13,10 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.models.model import parameter_count
 from diminuendo.training.checkpoint import CHECKPOINT
 from diminuendo.training.schedule import Schedule, run
-from tests.factories.models import ToneCorpus, digest_of_weights, tiny_layer, tiny_model, tiny_training
+from tests.factories.models import PointsTracker, ToneCorpus, digest_of_weights, tiny_layer, tiny_model, tiny_training
 
 LOSSES = LossConfig(ctc=1.0, kl=1.0)
 WIDE = (tiny_layer(feed_forward_1=40, feed_forward_2=40, convolution=24),) * 2
-
-
-class Recorder:
-    """A tracker; with ``kill_at``, a process that dies when that many points were logged."""
-
-    def __init__(self, kill_at=None):
-        self.steps, self.kill_at = [], kill_at
-
-    def metrics(self, values, step):
-        self.steps.append(step)
-        if len(self.steps) == self.kill_at:
-            raise KeyboardInterrupt
 
 
 def parent():
@@ -57,7 +45,7 @@ def test_one_round_prunes_and_trains_nothing(tmp_path):
 
 
 def test_rounds_share_the_way_and_the_model_learns_between_them(tmp_path):
-    recorder = Recorder()
+    recorder = PointsTracker()
     model, history, summary = prune(tmp_path, recorder, rounds=3, round_epochs=2)
     before = parameter_count(parent())
     assert 0.5 * before * 0.97 <= parameter_count(model) <= 0.5 * before
@@ -78,7 +66,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path, killed_at):
     keys = {"rounds": 3, "round_epochs": 2}
     whole, history, summary = prune(tmp_path / "whole", **keys)
     with pytest.raises(KeyboardInterrupt):
-        prune(tmp_path / "cut", Recorder(killed_at), **keys)
+        prune(tmp_path / "cut", PointsTracker(killed_at), **keys)
     resumed, again, same = prune(tmp_path / "cut", **keys)
     assert digest_of_weights(resumed) == digest_of_weights(whole)
     assert (again, same) == (history, summary)
