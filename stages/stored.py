@@ -6,7 +6,6 @@ that ``dvc.lock`` has of it; and in place, where the stage was run without DVC.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.history import TRAINING
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder
-from diminuendo.provenance.dvc_cache import Cache
+from diminuendo.provenance.dvc_cache import WHOLE, Cache
 from stages.stage import StageContext
 
 ANEW = "DIMINUENDO_TRAIN_ANEW"  # set: earlier weights are not taken over, as when a model is to be proved
@@ -84,24 +83,16 @@ def _outputs(context: StageContext) -> Iterator[Path]:
             yield from _copied(cache, listing, context.work / FOLDER)
 
 
-def file_md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
 def _copied(cache: Cache, listing: dict[str, str], place: Path) -> Iterator[Path]:
-    """The files of a cached folder; nothing where the cache lacks one."""
+    """The files of a cached folder; nothing where the cache lacks one or has it damaged."""
     try:
         with fresh_folder(place) as folder:
             for name, md5 in listing.items():
+                if (state := cache.state(md5)) != WHOLE:
+                    raise UserError(f"{cache.object(md5)}: {state}")
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(cache.object(md5), folder / name)
-                if file_md5(folder / name) != md5:
-                    raise UserError(f"{cache.object(md5)}: damaged: its content is not what its name says")
-    except OSError as error:
-        print(f"note: what DVC's cache had of an earlier run cannot be used ({error})", flush=True)
-        return
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"note: what DVC's cache had of an earlier run cannot be used: {error}", flush=True)
         return
     yield place
