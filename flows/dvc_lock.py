@@ -27,6 +27,7 @@ from diminuendo.core.files import write_text
 
 QUIET_SECONDS = 2.0  # what ends by then needs no words: a killed run's last moments, a sibling that writes dvc.lock
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_OF_EXEC = 1.0  # a process without a command line after that is none of ours
 MODULES_OF_DVC = ("__main__", "dvc_command")  # as the first word of a command: `python -m dvc`, and ours
 
 Say = Callable[[str], None]
@@ -221,7 +222,7 @@ def _lives(holder: Holder, root: Path) -> bool:
         process = psutil.Process(holder.pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return False
-        if not _is_command(holder.command, process.cmdline()):
+        if not _is_command(holder.command, _command_line(process)):
             return False
         folder = Path(process.cwd())
         return folder == root or root in folder.parents
@@ -229,6 +230,15 @@ def _lives(holder: Holder, root: Path) -> bool:
         return False
     except psutil.AccessDenied:  # somebody else's: not for us to call it dead
         return True
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    """Its words; a process that is just being started, in the midst of ``exec``, has none for a moment."""
+    line, deadline = process.cmdline(), time.monotonic() + SECONDS_OF_EXEC
+    while not line and time.monotonic() < deadline:
+        time.sleep(SECONDS_OF_EXEC / 100)
+        line = process.cmdline()
+    return line
 
 
 def _is_command(recorded: str, line: list[str]) -> bool:

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows import dvc_lock
@@ -67,8 +68,6 @@ def started(project, *command, **options):
 
 
 def below(pid):
-    import psutil
-
     try:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -157,6 +156,21 @@ def test_only_what_is_dead_is_removed(project):
         write_rwlock(project, (gone, "dvc repro"), (alive, "-c repro"), mode="read")
         dvc_lock.heal(project)
         assert [info["pid"] for info in rwlock(project)["read"][str(project / "models/slow")]] == [alive]
+
+
+def test_a_process_that_is_just_being_started_is_alive(project, monkeypatch):
+    """In the midst of ``exec`` a process has no command line yet."""
+    whole, looks = psutil.Process.cmdline, []
+
+    def late(process):
+        looks.append(process)
+        return [] if len(looks) < 3 else whole(process)
+
+    monkeypatch.setattr(psutil.Process, "cmdline", late)
+    with sleeper("repro", cwd=project) as pid:
+        write_rwlock(project, (pid, "-c repro"))
+        dvc_lock.heal(project)
+        assert rwlock(project)["write"]
 
 
 @pytest.mark.parametrize("text", ["", '{"write": {"/a": {"pid": 1', '{"write": []}', "\0\0"])
