@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.core.errors import UserError
+from diminuendo.features.frontend import Frontend
 
 LOG_FLOOR = 1e-5  # added to mel power: about the power of 16-bit rounding noise in one band
 WINDOW_TOLERANCE = 0.02  # of its length
@@ -146,7 +147,7 @@ def second_basis(g: FrontendGeometry) -> np.ndarray:
     return np.concatenate([real, imaginary], axis=1)
 
 
-class LogMel(nn.Module):
+class LogMel(Frontend):
     """Waveform to normalised log-mel features.
 
     Each band loses its mean over the utterance, and all bands together are scaled to unit variance: a band that holds

@@ -33,7 +33,8 @@ class Teaching:
 
     def __init__(self, teacher: SpeechModel, layers: set[int], student: SpeechModel, kept: Path | None = None):
         self.teacher, self.layers, self.kept = teacher.eval(), sorted(layers), kept
-        self.same_features = teacher.record.frontend == student.record.frontend
+        learned = any(True for model in (teacher, student) for _ in model.frontend.parameters())
+        self.same_features = not learned and teacher.record.frontend == student.record.frontend
 
     @torch.no_grad()
     def __call__(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:

@@ -1,6 +1,7 @@
 """What every model is: a record, an encoder and a head.
 
-Shapes: ``B`` batch, ``N`` samples, ``M`` mel bands, ``T`` frames, ``D`` width, ``V`` vocabulary.
+Shapes: ``B`` batch, ``N`` samples, ``M`` channels of the features, such as mel bands, ``T`` frames, ``D`` width, ``V``
+vocabulary.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from diminuendo.features.frontend import Frontend
 from diminuendo.models.head import Head
 from diminuendo.models.record import ModelRecord
 from diminuendo.models.structure import Structure
@@ -18,7 +20,7 @@ class SpeechModel(nn.Module, ABC):
     """Waveforms to what the head says. The layers that :meth:`structure` names stand in one ``nn.ModuleList``."""
 
     record: ModelRecord
-    frontend: nn.Module
+    frontend: Frontend
 
     @property
     @abstractmethod

@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 from diminuendo.config.base import PositiveInt, Section
-from diminuendo.config.frontend import FrontendConfig
 from diminuendo.models.structure import Key
 
 
-class ModelRecord(Section):
+class ModelRecord(Section, ABC):
     """All that is needed to rebuild a model for its weights; saved as ``config.json``, told apart by ``kind``."""
 
     kind: str
     sample_rate: PositiveInt  # Hz
-    frontend: FrontendConfig
+    frontend: Section  # of a class of the family's own: what the model hears
     vocabulary: PositiveInt  # tokens, the blank among them
 
     @property
+    @abstractmethod
+    def feature_channels(self) -> int:
+        """Channels of the features that the frontend gives: mel bands, or those of a convolutional encoder."""
+
+    @property
+    @abstractmethod
     def frame_seconds(self) -> float:
         """Seconds of audio from one output frame to the next."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frames_of(self, seconds: float) -> tuple[int, int]:
         """Frames of the features and of the encoder for so much audio."""
-        raise NotImplementedError
 
+    @abstractmethod
     def with_layers(self, kept: Sequence[int]) -> Self:
         """The record of a model that has these layers only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def with_units(self, counts: Mapping[Key, int]) -> Self:
         """The record of a model with so many units in these groups; a module with none is left out."""
-        raise NotImplementedError
 
+    @abstractmethod
     def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
         """The record of a model whose linear products at these paths have these ranks; None: dense."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def with_width(self, width: int) -> Self:
+        """The record of a model with so many channels between its layers; what layers hold inside stays."""

@@ -44,6 +44,7 @@ class UnitGroup:
         operator: what the module costs by, one of the constants above.
         row_macs: multiply-accumulates for each row and frame beside the linear products.
         attends: every frame is compared with every other, twice for each row.
+        tables: paths of modules that hold values for each unit, along the first axis of their tensors.
     """
 
     key: Key
@@ -59,6 +60,7 @@ class UnitGroup:
     residual: float = 1.0
     row_macs: int = 0
     attends: bool = False
+    tables: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -81,6 +83,7 @@ class Structure:
         linears: paths of the linear products that may be factorised.
         output: path of the linear product that gives the tokens.
         width: of the stream between layers.
+        front: paths of the modules before the layers, those of the frontend among them if they are trained.
         front_is_product: what stands before the layers is one matrix product, rather than convolutions.
         batch_norms: path of a convolution to that of the batch normalisation that is folded into it when it is stored.
     """
@@ -91,5 +94,6 @@ class Structure:
     linears: tuple[str, ...]
     output: str
     width: int
+    front: tuple[str, ...] = ()
     front_is_product: bool = True
     batch_norms: dict[str, str] = field(default_factory=dict)

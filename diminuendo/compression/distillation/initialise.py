@@ -82,11 +82,14 @@ def _layer_of(whole: State, theirs: Structure, taken: int, ours: Structure, inde
         if wanted.width != have.width:  # rows of other units: of heads, the rotation pairs other ones
             drop(state, wanted.path)
         elif wanted.count < have.count:
-            rows = unit_rows(_heaviest(state, wanted, have.count), have.width)
+            units = _heaviest(state, wanted, have.count)
+            rows = unit_rows(units, have.width)
             for writer in wanted.writers:
                 keep_outputs(state, writer, rows)
             for path in wanted.between:
                 keep_rows(state, path, rows)
+            for path in wanted.tables:
+                keep_rows(state, path, units)
             keep_inputs(state, wanted.reader, rows)
     return state
 

@@ -78,11 +78,13 @@ def parameters_of(model: SpeechModel, group: UnitGroup, units: int) -> int:
         return 0
     module = model.get_submodule(group.path)
     # One bias a row and writer, and what stands between; the norm and the reader's bias stay as they are.
-    between = sum(parameter_count(model.get_submodule(path)) for path in group.between)
-    per_row = len(group.writers) + between // group.rows
+    between, tables = (
+        sum(parameter_count(model.get_submodule(path)) for path in paths) for paths in (group.between, group.tables)
+    )
+    per_row, per_unit = len(group.writers) + between // group.rows, tables // group.count
     products = sum(linear_weights(model.get_submodule(path)) for path in group.products)
-    fixed = parameter_count(module) - products - per_row * group.rows
-    return product_weights(model, group, units) + per_row * units * group.width + fixed
+    fixed = parameter_count(module) - products - per_row * group.rows - per_unit * group.count
+    return product_weights(model, group, units) + units * (per_row * group.width + per_unit) + fixed
 
 
 def group_features(model: SpeechModel, group: UnitGroup, units: int, frames: int) -> dict[str, float]:
@@ -104,7 +106,7 @@ def rest_features(model: SpeechModel, seconds: float) -> dict[str, float]:
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        model.embed(torch.zeros(1, record.frontend.mels, feature_frames), torch.tensor([feature_frames]))
+        model.embed(torch.zeros(1, record.feature_channels, feature_frames), torch.tensor([feature_frames]))
     model.train(was_training)
     front = counter.get_total_flops() / 2
     product = front if structure.front_is_product else 0

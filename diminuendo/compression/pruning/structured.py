@@ -78,6 +78,8 @@ def keep_units(model: SpeechModel, kept: dict[Key, Tensor]) -> SpeechModel:
             keep_outputs(state, writer, rows)
         for path in group.between:
             keep_rows(state, path, rows)
+        for path in group.tables:
+            keep_rows(state, path, units)
         keep_inputs(state, group.reader, rows)
         for path in group.products:
             if _densify(state, path):

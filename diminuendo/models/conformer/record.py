@@ -40,12 +40,17 @@ class ConformerRecord(ModelRecord):
     """Widths of a whole model, from the waveform to the tokens."""
 
     kind: Literal["conformer"] = "conformer"
+    frontend: FrontendConfig
     subsampling: PositiveInt
     subsampling_channels: Width  # 0: one convolution over time in place of convolutions over time and frequency
     width: PositiveInt
     dropout: Fraction
     layers: tuple[LayerRecord, ...]
     subsampling_rank: PositiveInt | None = None
+
+    @property
+    def feature_channels(self) -> int:
+        return self.frontend.mels
 
     @property
     def frame_seconds(self) -> float:
@@ -82,6 +87,9 @@ class ConformerRecord(ModelRecord):
                 others = layer.ranks | {name: rank}
             layers[int(index)] = layer.model_copy(update={"ranks": others})
         return self.model_copy(update={"layers": tuple(layers), **update})
+
+    def with_width(self, width: int) -> ConformerRecord:
+        return self.model_copy(update={"width": width})
 
 
 def record_of(

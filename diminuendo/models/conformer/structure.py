@@ -42,6 +42,7 @@ def structure_of(record: ConformerRecord) -> Structure:
         linears=tuple(linears),
         output="out",
         width=record.width,
+        front=("subsampling",),
         front_is_product=not record.subsampling_channels,
         batch_norms=batch_norms,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from diminuendo.config.base import PositiveInt, Section
+from diminuendo.config.frontend import FrontendConfig
 from diminuendo.models.record import ModelRecord
 from diminuendo.models.structure import ATTENTION, FEED_FORWARD, BiasSite, Key, Structure, UnitGroup
 
@@ -25,9 +26,14 @@ class BlockRecord(Section):
 
 class TransformerRecord(ModelRecord):
     kind: Literal["transformer-of-the-tests"] = "transformer-of-the-tests"
+    frontend: FrontendConfig
     width: PositiveInt
     stride: PositiveInt
     blocks: tuple[BlockRecord, ...]
+
+    @property
+    def feature_channels(self) -> int:
+        return self.frontend.mels
 
     @property
     def frame_seconds(self) -> float:
@@ -56,6 +62,9 @@ class TransformerRecord(ModelRecord):
                 update={"ranks": known if rank is None else known | {name: rank}}
             )
         return self.model_copy(update={"blocks": tuple(blocks)})
+
+    def with_width(self, width: int) -> TransformerRecord:
+        return self.model_copy(update={"width": width})
 
 
 def structure_of(record: TransformerRecord) -> Structure:
@@ -92,4 +101,5 @@ def structure_of(record: TransformerRecord) -> Structure:
         linears=tuple(path for group in groups.values() for path in group.products),
         output="to_tokens",
         width=record.width,
+        front=("encoder.stem",),
     )
