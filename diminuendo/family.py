@@ -55,6 +55,11 @@ class Family:
         return self.home / "data" / "members.json"
 
     @property
+    def beginning(self) -> Path:
+        """What of its teacher the corpus depends on; see ``stages.index``."""
+        return self.home / "data" / "teacher.json"
+
+    @property
     def models(self) -> Path:
         return self.home / "models"
 

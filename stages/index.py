@@ -1,4 +1,7 @@
-"""Stage index: which files prepare reads, what is in them, and which members the family has.
+"""Stage index: which files prepare reads, what is in them, what the teacher begins with, and which members there are.
+
+A pretrained checkpoint is fetched here, and its files are hashed as those of the corpus are: DVC depends on them by way
+of ``data/teacher.json``, wherever they lie.
 
 ``evaluate`` and ``report`` depend on the members that are written here, and not on sections of the parameter file by
 name: DVC refuses a section that is not in the file. DVC runs this stage at each repro, so it imports little.
@@ -29,7 +32,9 @@ def main() -> None:
         family = current()
         parameters = _parameters(family.params)
         index = build_index(parameters["data"], KEPT)
-        for path, text in ((family.index, index.text()), (family.members, members_of(parameters))):
+        outputs = {family.index: index.text(), family.members: members_of(parameters)}
+        outputs[family.beginning] = beginning_of(parameters)
+        for path, text in outputs.items():
             if not path.is_file() or path.read_bytes() != text.encode():
                 write_text(path, text)
         print(f"{len(index)} raw files, {index.read} of them read")
@@ -40,6 +45,28 @@ def members_of(parameters: dict[str, Any]) -> str:
     techniques = techniques_of()
     sections = {key: value for key, value in parameters.items() if key in techniques and value}
     return json.dumps(sections, indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def beginning_of(parameters: dict[str, Any]) -> str:
+    """What of the teacher ``prepare`` depends on, as JSON: how long its frames are, or all of a checkpoint.
+
+    Sections are looked at unchecked; what is missing or wrong is said by ``diminuendo check`` and by every stage.
+    """
+    teacher, frontend = _section(parameters, "teacher"), _section(parameters, "frontend")
+    found: dict[str, Any]
+    if "pretrained" in teacher:
+        from diminuendo.pretrained.index import files_of
+
+        found = files_of(teacher, KEPT)
+    else:
+        subsampling = _section(teacher, "architecture").get("subsampling")
+        found = {"hop_seconds": frontend.get("hop_seconds"), "subsampling": subsampling}
+    return json.dumps(found, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def _section(parameters: dict[str, Any], key: str) -> dict[str, Any]:
+    found = parameters.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -24,10 +24,11 @@ def main() -> None:
     from diminuendo.data.prepared import PreparedCorpus
     from diminuendo.family import current
     from diminuendo.losses.objective import Objective
-    from diminuendo.models.registry import build, record_of
     from diminuendo.parameters import load_params
     from diminuendo.training.device import choose_device
+    from diminuendo.training.fine_tuning import frozen
     from diminuendo.training.step import optimiser_for
+    from stages.train_teacher import starting_model
 
     family = current()
     params = load_params(family.params)
@@ -36,16 +37,14 @@ def main() -> None:
         return
     corpus = PreparedCorpus.open(family.corpus, verify=False)
     training = params.training_of("teacher")
-    model = build(
-        record_of(params.teacher.architecture, params.frontend, corpus.sample_rate, len(corpus.tokens))
-    ).train()
+    model = starting_model(params, corpus).train()
     objective = Objective(params.teacher.losses, model, None)
-    optimiser = optimiser_for(model, objective, training)
-    source = BatchSource(corpus, corpus.train, training.batch_seconds, params.seed, training.augmentation)
-    batches = list(islice(source.epoch(), STEPS))
-    seconds: dict[int, list[float]] = {count: [] for count in choices}
-    for _ in range(ROUNDS):
-        for count in choices:
+    with frozen(model, training):
+        optimiser = optimiser_for(model, objective, training)
+        source = BatchSource(corpus, corpus.train, training.batch_seconds, params.seed, training.augmentation)
+        batches = list(islice(source.epoch(), STEPS))
+        seconds: dict[int, list[float]] = {count: [] for count in choices}
+        for count in choices * ROUNDS:
             torch.set_num_threads(count)
             begin = time.perf_counter()
             for batch in batches:

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
 
 def corpus_settings(params: Params) -> CorpusSettings:
     """What of the parameters ``prepare`` reads."""
-    frame_seconds = params.teacher.architecture.frame_seconds(params.frontend)
-    return CorpusSettings(params.seed, params.data, params.text, params.synthesis, frame_seconds)
+    teacher, foreign = params.teacher, None
+    if teacher.pretrained is not None:
+        teacher.checkpoint.check_sample_rate(params.data.sample_rate)
+        if params.text.units == "checkpoint":
+            foreign = teacher.checkpoint.vocabulary(params.text.lowercase).tokenizer
+    frame_seconds = teacher.frame_seconds(params.frontend)
+    return CorpusSettings(params.seed, params.data, params.text, params.synthesis, frame_seconds, foreign)
 
 
 def main() -> None:

@@ -176,12 +176,22 @@ class StageContext:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of the models that the stage builds."""
+        if self.stage == "prepare" and self.params.teacher.pretrained is not None:
+            return (self.params.teacher.kind,)  # it asks the teacher's record how long frames are
         return self.params.kinds_of(self.name) if self.makes_model else ()
 
     @property
     def unused_code(self) -> tuple[str, ...]:
         """Modules of the stage that the member's settings do not use."""
+        if self.stage == "prepare":
+            return self.params.teacher.unused_code
         return getattr(self.settings, "unused_code", ()) if self.makes_model else ()
+
+    @cached_property
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Source, revision, licence and digests of the checkpoint that the stage reads; None if it reads none."""
+        reads = self.stage in ("prepare", "train_teacher") and self.params.teacher.pretrained is not None
+        return self.params.teacher.checkpoint.facts() if reads else None
 
     @cached_property
     def training(self) -> str | None:
@@ -193,15 +203,17 @@ class StageContext:
             return None
         weights = {name: weights_of(self._records[name]["files"]) for name in self.parents}
         code = digest_of_modules(training_modules_of(self.stage, without=self.unused_code, kinds=self.kinds or None))
-        return digest_of_json([self.stage, self.name, self.parameters, code, self.corpus_digest, weights])
+        parts = [self.stage, self.name, self.parameters, code, self.corpus_digest, weights]
+        return digest_of_json([*parts, *([self.checkpoint] if self.checkpoint else [])])
 
     @cached_property
     def fingerprint(self) -> str:
         """Digest of all that the result depends on."""
         if self.stage == "prepare":
-            inputs = build_index(self.params.data.model_dump(mode="json"), KEPT).files
+            raw = build_index(self.params.data.model_dump(mode="json"), KEPT).files
+            inputs = [raw, self.checkpoint or self.params.teacher.frame_seconds(self.params.frontend)]
         else:
-            inputs = [self.corpus_digest, self.parents]
+            inputs = [self.corpus_digest, self.parents, self.checkpoint]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])
 
     def lineage(self, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -224,5 +236,6 @@ class StageContext:
                 training=self.training,
                 without=self.unused_code,
                 kinds=self.kinds,
+                pretrained=self.checkpoint,
             )
         return self._lineage

@@ -153,6 +153,8 @@ def test_parameters_that_a_stage_reads_are_declared(stage):
         and (getattr(node.value, "id", None) == "params" or getattr(node.value, "attr", None) == "params")
     }
     sections = {name.split(".")[0] for name in declared(stage).params}
+    if stage == "prepare":  # what it needs of the teacher, by data/teacher.json
+        sections |= {"teacher", "frontend"}
     assert read - sections == set()
 
 

@@ -62,6 +62,8 @@ LOADED_ALONG = {
     "diminuendo.*.config": "the same, for losses, models and techniques: a stage uses its own technique's alone",
     "diminuendo.compression.member": "what the sections of all techniques share",
     "diminuendo.compression.teacher": "the teacher's section, in the digest of its own stage",
+    "diminuendo.pretrained.*": "tells of which kind a checkpoint is, and is in the digest of prepare and of the "
+    "teacher's own stage where one is used",
     "diminuendo.raw.*": "tells whether the raw files are those of an interrupted run; only index writes its answer",
     "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
     "diminuendo.core.cores": "sets the most threads that are tried for a training; the record holds the number",
@@ -112,13 +114,14 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None =
     packages, families = techniques_of(root), _literal(root, FAMILY_TABLE, FAMILIES)
     built = [families[kind] for kind in (families if kinds is None else kinds)]
     models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
+    loaders = ["diminuendo.pretrained.checkpoint", *(f"{package}.pretrained" for package in built)]
     if stage == "train_teacher":
-        return (f"stages.{stage}", "diminuendo.compression.teacher", *models)
+        return (f"stages.{stage}", "diminuendo.compression.teacher", *models, *loaders)
     if stage in packages:
         own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
         return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")), *models)
-    if stage == "prepare":
-        return (f"stages.{stage}", *_PREPARED_BY)
+    if stage == "prepare":  # asks a checkpoint how long its frames are, and takes its tokenizer
+        return (f"stages.{stage}", *_PREPARED_BY, *loaders)
     if stage == "report":  # describes every technique from its settings
         told = [f"{package}.{door}" for package in packages.values() for door in ("config", "description")]
         return (f"stages.{stage}", *told)

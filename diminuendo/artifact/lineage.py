@@ -25,6 +25,7 @@ RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 WITHOUT = "without"  # modules that ``code`` does not cover, as the settings do not use them; absent: none
+PRETRAINED = "pretrained"  # the checkpoint that a model began with; absent: none
 KINDS = "kinds"  # of the models that were built; absent: ``code`` covers all that there were
 
 
@@ -41,6 +42,7 @@ def record(
     training: str | None = None,
     without: Iterable[str] = (),
     kinds: Iterable[str] = (),
+    pretrained: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The lineage of a model without the digests of its own files, as it also stands in the ONNX metadata.
 
@@ -51,6 +53,7 @@ def record(
         training: digest of all that trained weights depend on; None where nothing is trained.
         without: modules of the stage that ``code`` does not cover.
         kinds: of the models that the stage builds.
+        pretrained: the checkpoint that it began with: source, revision, licence and the SHA-256 of every file.
     """
     return {
         "format": FORMAT,
@@ -65,12 +68,14 @@ def record(
         **({"training": training} if training else {}),
         **({WITHOUT: _by_package(without)} if without else {}),
         **({KINDS: list(kinds)} if kinds else {}),
+        **({PRETRAINED: pretrained} if pretrained else {}),
     }
 
 
 def own_part(record: dict[str, Any]) -> dict[str, Any]:
     """What a record says of the model itself, as it stands among the ancestors of a child."""
-    return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in (WITHOUT, KINDS) if key in record}
+    told = (WITHOUT, KINDS, PRETRAINED)
+    return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in told if key in record}
 
 
 def scope_of(record: dict[str, Any]) -> Scope:

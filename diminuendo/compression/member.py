@@ -84,12 +84,14 @@ class TrainedMember(Member):
 def _side_of(family: Family, name: str) -> Side:
     """What the parameters alone tell of a member as a student or a teacher."""
     settings = family.members[name][1]
-    if (architecture := getattr(settings, "architecture", None)) is not None:
-        return Side(gives=architecture.gives, layers=architecture.layers)
+    if name == TEACHER:
+        return settings.side
     parent = _side_of(family, settings.parent)
-    return Side(gives=parent.gives, layers=settings.layers_left(parent.layers))
+    if (architecture := getattr(settings, "architecture", None)) is not None:
+        return Side(gives=architecture.gives, layers=architecture.layers or parent.layers)
+    return Side(gives=parent.gives, layers=None if parent.layers is None else settings.layers_left(parent.layers))
 
 
-def layers_of(family: Family, name: str) -> int:
-    """Layers of the encoder of a member."""
+def layers_of(family: Family, name: str) -> int | None:
+    """Layers of the encoder of a member; None: that is known when the teacher's checkpoint is at hand."""
     return _side_of(family, name).layers

@@ -2,23 +2,85 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import model_validator
 
 from diminuendo.config.base import Section
+from diminuendo.config.frontend import FrontendConfig
+from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
 from diminuendo.models.architecture import ArchitectureConfig
+from diminuendo.models.knowledge import CTC_GIVES
+
+if TYPE_CHECKING:
+    from diminuendo.pretrained.checkpoint import Checkpoint
 
 
 class TeacherConfig(Section):
-    architecture: ArchitectureConfig
+    """Trained from scratch, or a pretrained checkpoint: give one of ``architecture`` and ``pretrained``."""
+
+    architecture: ArchitectureConfig | None = None
+    pretrained: PretrainedConfig | None = None
+    head: Literal["own", "ctc"] = "own"  # of a checkpoint: that which it has, or a new one for the corpus' tokens
+    fine_tune: bool = False  # train a checkpoint with its own head further; one with a new head always is
     training: TrainingOverrides = TrainingOverrides()
     losses: LossConfig = LossConfig()
-    trains: ClassVar[bool] = True
     taught_by: ClassVar[str | None] = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether weights are trained; where they are not, ``training`` and ``losses`` shape nothing."""
+        return self.pretrained is None or self.head == "ctc" or self.fine_tune
+
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        """Modules, with all below them, that these settings do not use: an edit there does not concern the member."""
+        return ("diminuendo.pretrained",) if self.pretrained is None else ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The opened checkpoint; raises ``UserError`` if it is not at hand, or cannot be used."""
+        from diminuendo.pretrained.checkpoint import opened
+
+        return opened(self.pretrained)
+
+    @property
+    def kind(self) -> str:
+        """Of the model; of a checkpoint it is read there."""
+        return self.architecture.kind if self.architecture is not None else self.checkpoint.kind
+
+    def frame_seconds(self, frontend: FrontendConfig) -> float:
+        """Seconds of audio from one output frame to the next, under the family's frontend."""
+        if self.architecture is not None:
+            return self.architecture.frame_seconds(frontend)
+        return self.checkpoint.frame_seconds
+
+    @property
+    def side(self) -> Side:
+        """What the parameters tell of it as a teacher; its layers if it is trained from scratch, or at hand."""
+        if self.architecture is not None:
+            return Side(gives=self.architecture.gives, layers=self.architecture.layers)
+        from diminuendo.pretrained.checkpoint import layers_at_hand
+
+        return Side(gives=CTC_GIVES, layers=layers_at_hand(self.pretrained))
+
+    @model_validator(mode="after")
+    def _one_beginning(self):
+        if (self.architecture is None) == (self.pretrained is None):
+            found = "both" if self.architecture is not None else "neither"
+            raise ValueError(
+                f"give one of architecture (trained from scratch) and pretrained (from a checkpoint), found {found}"
+            )
+        if self.architecture is not None and (self.head != "own" or self.fine_tune):
+            raise ValueError("head and fine_tune belong to pretrained; leave them out")
+        if self.architecture is not None and self.architecture.kind == "parent":
+            raise ValueError("architecture.kind: the teacher has no parent; give an architecture of its own")
+        if not self.trains and self.model_fields_set & {"training", "losses"}:
+            raise ValueError("training and losses: nothing is trained; set fine_tune: true, or leave them out")
+        return self
 
     @model_validator(mode="after")
     def _learns_from_text(self):
@@ -30,6 +92,6 @@ class TeacherConfig(Section):
 
     @model_validator(mode="after")
     def _hears_as_the_family(self):
-        if self.architecture.frontend is not None:
+        if self.architecture is not None and self.architecture.frontend is not None:
             raise ValueError("architecture.frontend: the teacher's is the family's; set it in the section frontend")
         return self

@@ -56,6 +56,6 @@ class SynthesisConfig(Section):
 
 
 class TextConfig(Section):
-    units: Literal["characters", "sentencepiece"]
-    vocab_size: PositiveInt  # of sentencepiece units; ignored for characters
+    units: Literal["characters", "sentencepiece", "checkpoint"]  # checkpoint: those of a pretrained teacher's own head
+    vocab_size: PositiveInt  # of sentencepiece units; ignored for characters and a checkpoint's
     lowercase: bool

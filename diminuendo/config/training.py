@@ -38,6 +38,11 @@ class TrainingConfig(Section):
     dev_every: PositiveInt  # epochs between evaluations on dev
     checkpoint_every: PositiveInt  # steps between saved states
     augmentation: AugmentationConfig
+    # Fine-tuning: what is nearer to the audio changes less. Each layer learns at this share of the rate of the next,
+    # the last at this share of the head's (Howard & Ruder 2018).
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # What stands before the layers, and so many of them, keeps its weights; null: everything is trained.
+    frozen_layers: Annotated[int, Field(ge=0)] | None = None
     # The processor unless something else is said: the same bytes again are promised there and nowhere else, since the
     # gradient of CTC has no deterministic kernel on a GPU. `auto` is CUDA where there is any.
     device: Literal["cpu", "cuda", "auto"] = "cpu"

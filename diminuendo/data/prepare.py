@@ -16,7 +16,6 @@ from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter, write_corp
 from diminuendo.data.recordings import read_recordings
 from diminuendo.data.settings import CorpusSettings
 from diminuendo.data.sources import Sources
-from diminuendo.data.text import train_tokenizer
 
 # (settings, where raw files are noted, processes) to (split, keys of the manifest line, int16 [N]) of each utterance.
 Synthesize = Callable[[CorpusSettings, Sources, int], Generator[tuple[str, dict[str, Any], np.ndarray], None, None]]
@@ -61,9 +60,7 @@ def prepare(
                 f"{settings.data.path}: {split} has no utterances left ({reasons or 'the source has none'}); "
                 "check data.min_seconds and data.max_seconds"
             )
-    tokenizer = train_tokenizer(
-        settings.text.units, [line["text"] for line in writers["train"].lines], settings.text.vocab_size
-    )
+    tokenizer = settings.tokenizer_of([line["text"] for line in writers["train"].lines])
     sources.write(out)
     summary = write_corpus(out, writers, tokenizer, settings.data.source, corpus_parameters(settings))
     for split, facts in summary["splits"].items():

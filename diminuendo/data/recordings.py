@@ -18,7 +18,7 @@ from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.resample import resample
 from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
-from diminuendo.data.text import Tokenizer, describe_characters, train_tokenizer
+from diminuendo.data.text import Tokenizer, describe_characters
 from diminuendo.data.validation import Problems
 
 # A duration may differ from the file's by this much: codecs pad, and people round.
@@ -56,6 +56,9 @@ def read_recordings(
             f"warning: {nameless} utterance(s) name no speaker: whether train, dev and test have speakers "
             "in common cannot be checked for them; only that no recording is in two splits"
         )
+    if settings.foreign is not None:
+        _check_foreign_vocabulary(splits, settings.foreign, problems)
+        problems.stop(report)  # what cannot be written in its tokens cannot be measured in them either
     kept, reasons = _kept_for_training(splits["train"], settings, say, splits)
     splits["train"] = kept
     for reason in reasons:
@@ -175,7 +178,7 @@ def _kept_for_training(
     kept, reasons = _within_limits(train, settings)
     if not kept:
         return kept, reasons
-    tokenizer = train_tokenizer(settings.text.units, [e.text for e in kept], settings.text.vocab_size)
+    tokenizer = settings.tokenizer_of([e.text for e in kept])
     frame = settings.frame_seconds
     long_enough = [e for e in kept if ctc_frames(tokenizer, e.text) <= math.ceil(e.duration / frame)]
     reasons += ["too short for its text at the teacher's frame rate"] * (len(kept) - len(long_enough))
@@ -209,6 +212,20 @@ def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
     """The fewest frames that CTC needs: one for each token, and a blank between two equal ones (Graves et al. 2006)."""
     ids = tokenizer.encode(text)
     return len(ids) + sum(a == b for a, b in pairwise(ids))
+
+
+def _check_foreign_vocabulary(splits: dict[str, list[Entry]], tokenizer: Tokenizer, problems: Problems) -> None:
+    """Report texts with characters that the checkpoint cannot write."""
+    for split in SPLITS:
+        for entry in splits[split]:
+            if unknown := tokenizer.unknown_characters(entry.text):
+                problems.add(
+                    entry.file,
+                    entry.line,
+                    "outside the vocabulary",
+                    f"text {entry.text[:60]!r}: {describe_characters(unknown)} not in the checkpoint's vocabulary; "
+                    "normalise such text away, or give teacher.head: ctc for a vocabulary of your own",
+                )
 
 
 def _check_vocabulary(splits: dict[str, list[Entry]], spoken: list[str], problems: Problems) -> None:

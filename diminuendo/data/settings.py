@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from diminuendo.config.corpus import DataConfig, SynthesisConfig, TextConfig
+from diminuendo.data.text import Tokenizer, train_tokenizer
 
 REFRESH_SECONDS = 1.0 if sys.stderr.isatty() else 10.0  # of progress bars: a log file keeps every line
 
@@ -18,6 +20,7 @@ class CorpusSettings:
         synthesis: None where ``data.source`` is not ``synthetic``, or the section is missing.
         frame_seconds: length of the teacher's output frames. CTC needs at least one frame for each token, so a train
             utterance with fewer is left out.
+        foreign: the tokenizer of a pretrained teacher, where ``text.units`` is ``checkpoint``.
     """
 
     seed: int
@@ -25,3 +28,8 @@ class CorpusSettings:
     text: TextConfig
     synthesis: SynthesisConfig | None
     frame_seconds: float
+    foreign: Tokenizer | None = None
+
+    def tokenizer_of(self, texts: Iterable[str]) -> Tokenizer:
+        """The checkpoint's, or one that is learned from these texts of train."""
+        return self.foreign or train_tokenizer(self.text.units, texts, self.text.vocab_size)

@@ -17,6 +17,7 @@ from diminuendo.core.files import atomic_file
 
 BLANK = "<blank>"
 SPACE = "▁"
+SPECIAL = "<special:"  # begins a foreign vocabulary's tokens that stand for no text, such as ``<special:unk>``
 
 
 def normalize(text: str, lowercase: bool) -> str:
@@ -69,7 +70,7 @@ def describe_characters(characters: Iterable[str]) -> str:
 
 
 def _join(tokens: Iterable[str]) -> str:
-    return "".join(tokens).replace(SPACE, " ").strip()
+    return "".join(token for token in tokens if not token.startswith(SPECIAL)).replace(SPACE, " ").strip()
 
 
 class CharacterTokenizer:
@@ -176,6 +177,81 @@ class SentencePieceTokenizer:
             temporary.write_bytes(self.model)
 
 
+class VocabularyTokenizer(CharacterTokenizer):
+    """A foreign vocabulary that is a list of texts: the longest that fits is taken, from the left."""
+
+    units = "vocabulary"
+
+    def __init__(self, tokens: Sequence[str]):
+        super().__init__(tokens)
+        self._spelt = {t: i for i, t in enumerate(self.tokens) if t != BLANK and not t.startswith(SPECIAL)}
+        self._longest = max(map(len, self._spelt), default=1)
+
+    def unknown_characters(self, text: str) -> list[str]:
+        return sorted(set(self._segments(text)[1]))
+
+    def encode(self, text: str) -> list[int]:
+        _refuse_unknown(self, text)
+        return self._segments(text)[0]
+
+    def _segments(self, text: str) -> tuple[list[int], list[str]]:
+        """Ids, and the characters at which none fits."""
+        text, at, ids, unknown = text.replace(" ", SPACE), 0, [], []
+        while at < len(text):
+            for length in range(self._longest, 0, -1):
+                if (token := self._spelt.get(text[at : at + length])) is not None:
+                    ids.append(token)
+                    at += length
+                    break
+            else:
+                unknown.append(text[at])
+                at += 1
+        return ids, unknown
+
+
+class ForeignTokenizer:
+    """A checkpoint's own subword units, by the file that came with it: ``tokenizer.json`` or a sentencepiece model.
+
+    Args:
+        content: of the file.
+        tokens: ours, the blank first, each spelt as in the file.
+    """
+
+    units = "checkpoint"
+    file_names = ("tokenizer.json", "tokenizer.model")
+
+    def __init__(self, file_name: str, content: bytes, tokens: Sequence[str]):
+        self.file_name, self.content, self.tokens = file_name, content, list(tokens)
+        self._ids = {t: i for i, t in enumerate(self.tokens) if t != BLANK and not t.startswith(SPECIAL)}
+        if file_name == "tokenizer.json":
+            from tokenizers import Tokenizer as Fast
+
+            fast = Fast.from_str(content.decode("utf-8"))
+            self._pieces = lambda text: fast.encode(text, add_special_tokens=False).tokens
+        else:
+            import sentencepiece
+
+            processor = sentencepiece.SentencePieceProcessor(model_proto=content)
+            self._pieces = lambda text: processor.encode(text, out_type=str)
+
+    def unknown_characters(self, text: str) -> list[str]:
+        if all(piece in self._ids for piece in self._pieces(text)):
+            return []
+        alone = {c for c in text if not all(piece in self._ids for piece in self._pieces(c))}
+        return sorted(alone or set(text))
+
+    def encode(self, text: str) -> list[int]:
+        _refuse_unknown(self, text)
+        return [self._ids[piece] for piece in self._pieces(text)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return _join(self.tokens[i] for i in ids)
+
+    def save(self, folder: Path) -> None:
+        with atomic_file(folder / self.file_name) as temporary:
+            temporary.write_bytes(self.content)
+
+
 def train_tokenizer(units: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """The tokenizer of ``text.units``, from the normalised texts of train."""
     if units == "characters":
@@ -187,6 +263,11 @@ def load_tokenizer(units: str, tokens: Sequence[str], folder: Path) -> Tokenizer
     """The tokenizer stored in a prepared corpus."""
     if units == "characters":
         return CharacterTokenizer(tokens)
+    if units == VocabularyTokenizer.units:
+        return VocabularyTokenizer(tokens)
+    if units == ForeignTokenizer.units:
+        name = next(name for name in ForeignTokenizer.file_names if (folder / name).is_file())
+        return ForeignTokenizer(name, (folder / name).read_bytes(), tokens)
     tokenizer = SentencePieceTokenizer((folder / SentencePieceTokenizer.file_name).read_bytes())
     if tokenizer.tokens != list(tokens):
         raise UserError(

@@ -21,19 +21,21 @@ def deliver(
     name: str,
     tokens: list[str],
     lineage: dict,
-    history: list[dict],
+    history: list[dict] | None,
     summary: dict,
     teacher_layers: Sequence[int] | None = None,
 ) -> None:
     """Write the weights, the shipped file, the curves and the technique's own figures, then compare the files.
 
     Args:
+        history: None: nothing was trained, and there are no curves.
         teacher_layers: see ``models.store.StoredModel``.
     Raises:
         UserError: the stored weights and the shipped file do not give the same log-probabilities.
     """
     save_model(folder, model, tokens, teacher_layers)
     export_model(folder / MODEL, model, name=name, tokens=tokens, lineage=lineage)
-    write_history(folder / HISTORY, history)
+    if history is not None:
+        write_history(folder / HISTORY, history)
     write_json(folder / SUMMARY, summary)
     check_parity(folder)

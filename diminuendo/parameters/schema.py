@@ -14,7 +14,6 @@ from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import MEMBER_NAME, TEACHER
 from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
 from diminuendo.config.training import TrainingConfig
-from diminuendo.models.architecture import ArchitectureConfig
 
 
 class _Teacher(Section):
@@ -61,17 +60,24 @@ class Params(_Family):
         return chain
 
     def kinds_of(self, name: str) -> tuple[str, ...]:
-        """The kinds of the models that are built to make a member: its own and its teacher's; none if none is."""
+        """The kinds of the models that are built to make a member: its own, its parent's and its teacher's.
+
+        None if none is built: a shipped file is quantized without.
+        """
         settings = self.members[name][1]
+        if name == TEACHER:
+            return (self.teacher.kind,)
         if not settings.trains:
             return ()
-        built = [name, *([settings.taught_by] if settings.taught_by else [])]
-        return tuple(sorted({self._architecture_of(other).kind for other in built}))
+        return tuple(sorted({self._kind_of(other) for other in (name, settings.parent, settings.taught_by) if other}))
 
-    def _architecture_of(self, name: str) -> ArchitectureConfig:
-        """Its own, or that of the nearest ancestor that has one."""
-        found = (getattr(self.members[member][1], "architecture", None) for member in reversed(self.chain_of(name)))
-        return next(architecture for architecture in found if architecture is not None)
+    def _kind_of(self, name: str) -> str:
+        """That of its own architecture, or of the nearest ancestor that has one."""
+        if name == TEACHER:
+            return self.teacher.kind
+        architecture = getattr(self.members[name][1], "architecture", None)
+        named = architecture is not None and architecture.kind != "parent"
+        return architecture.kind if named else self._kind_of(self.members[name][1].parent)
 
     def training_of(self, name: str) -> TrainingConfig:
         """The shared training settings with this member's own keys over them."""
@@ -115,6 +121,20 @@ class Params(_Family):
                     f"{path}.training.unlabelled: only a teacher knows what is said there; set losses.kl, hidden or "
                     "sequence above 0, or unlabelled: false"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _units_are_the_heads(self):
+        own_head = self.teacher.pretrained is not None and self.teacher.head == "own"
+        if own_head and self.text.units != "checkpoint":
+            raise ValueError(
+                f"text.units: {self.text.units}, and the teacher's own head writes the checkpoint's; give units: "
+                "checkpoint, or teacher.head: ctc for a new head"
+            )
+        if self.text.units == "checkpoint" and not own_head:
+            raise ValueError(
+                "text.units: checkpoint, and the teacher has no head of a checkpoint; give sentencepiece or characters"
+            )
         return self
 
     @model_validator(mode="after")

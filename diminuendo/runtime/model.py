@@ -18,6 +18,7 @@ from diminuendo.core.errors import UserError
 
 FORMAT = "1"
 BLANK = 0
+SPECIAL = "<special:"  # what begins so stands for no text, such as the end of a sentence in a foreign vocabulary
 THREADS_PER_CORE = 4  # at most; thousands would use up the memory
 INPUTS = ("waveform", "waveform_lengths")
 OUTPUTS = ("log_probs", "lengths")
@@ -67,7 +68,8 @@ class AcousticModel:
             expected = f"expected {INPUTS} and {OUTPUTS}"
             raise UserError(f"{self.path}: inputs {found} and outputs {given}, {expected}; export the model again")
         try:
-            self.tokens: list[str] = [str(token) for token in json.loads(metadata["diminuendo.tokens"])]
+            stored = [str(token) for token in json.loads(metadata["diminuendo.tokens"])]
+            self.tokens: list[str] = ["" if token.startswith(SPECIAL) else token for token in stored]
             self.sample_rate = int(metadata["diminuendo.sample_rate"])  # Hz
             self.frame_seconds = float(metadata["diminuendo.frame_seconds"])  # of audio per output frame
             self.name = metadata["diminuendo.name"]

@@ -17,6 +17,7 @@ from diminuendo.features.spec_augment import spec_augment
 from diminuendo.losses.objective import Objective
 from diminuendo.models.model import SpeechModel
 from diminuendo.training.average import MovingAverage
+from diminuendo.training.fine_tuning import rate_factors
 
 ADAM_BETAS = (0.9, 0.98)
 
@@ -47,13 +48,23 @@ def learning_rate_at(step: int, total: int, config: TrainingConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * fall
 
 
-def optimiser_for(model: nn.Module, objective: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019); vectors (biases and norms) are not decayed."""
-    parameters = [p for module in (model, objective) for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
+def optimiser_for(model: SpeechModel, objective: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); vectors (biases and norms) are not decayed.
+
+    A group's ``factor`` is the share of the learning rate at which it learns.
+    """
+    factors = rate_factors(model, config.layer_decay) if config.layer_decay < 1 else {}
+    learned = [(p, factors.get(name, 1.0)) for name, p in model.named_parameters() if p.requires_grad]
+    learned += [(p, 1.0) for p in objective.parameters() if p.requires_grad]
+    groups = []
+    for factor in sorted({factor for _, factor in learned}, reverse=True):
+        alike = [p for p, own in learned if own == factor]
+        for params, decay in (
+            ([p for p in alike if p.dim() > 1], config.weight_decay),
+            ([p for p in alike if p.dim() <= 1], 0.0),
+        ):
+            if params:
+                groups.append({"params": params, "weight_decay": decay, "factor": factor})
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=ADAM_BETAS, fused=True)
 
 
@@ -109,7 +120,7 @@ class TrainingStep:
         torch.manual_seed((self.seed * 1_000_003 + step) % 2**63)  # dropout of a step is the same on a resumed run
         rate = learning_rate_at(step, self.total, self.config)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         if self.hooks.before_step:
             self.hooks.before_step(self.model, step / self.total)
         loss, terms = self._loss(batch, step)

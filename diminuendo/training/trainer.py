@@ -22,6 +22,7 @@ from diminuendo.models.model import SpeechModel
 from diminuendo.training.checkpoint import load_checkpoint, save_checkpoint
 from diminuendo.training.device import choose_device, deterministic
 from diminuendo.training.display import Display
+from diminuendo.training.fine_tuning import frozen
 from diminuendo.training.recognise import dev_word_error_rate
 from diminuendo.training.step import NO_HOOKS, Hooks, Readings, TrainingStep
 
@@ -66,8 +67,8 @@ def train(
     """
     torch.manual_seed(seed)
     device = choose_device(config.device)
-    with deterministic(device):
-        model.to(device).train()
+    model.to(device).train()
+    with deterministic(device), frozen(model, config):
         kept = work / "teacher_outputs" if config.augmentation_copies else None
         teacher = teacher.to(device) if teacher else None
         objective = Objective(losses, model, teacher, kept=kept, layer_map=layer_map).to(device)

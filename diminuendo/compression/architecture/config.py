@@ -28,7 +28,7 @@ class CompressArchitectureConfig(TrainedMember):
 
     def check_in(self, family: Family, path: str) -> None:
         layers = layers_of(family, self.parent)
-        if self.layers_left(layers) < 1:
+        if layers is not None and self.layers_left(layers) < 1:
             raise ValueError(
                 f"{path}.remove_layers.count: {self.remove_layers.count} of the {layers} layers of {self.parent}; at "
                 "least one must stay"

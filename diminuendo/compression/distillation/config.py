@@ -23,22 +23,23 @@ class DistillConfig(TrainedMember):
 
     def check_in(self, family: Family, path: str) -> None:
         layers = layers_of(family, self.parent)
-        if self.teacher_layers and max(self.teacher_layers) >= layers:
+        if self.teacher_layers and layers is not None and max(self.teacher_layers) >= layers:
             raise ValueError(
                 f"{path}.teacher_layers: {list(self.teacher_layers)}; {self.parent} has {layers} "
                 f"layers, so give indices from 0 to {layers - 1}"
             )
         super().check_in(family, path)
+        if self.architecture.kind == "parent":
+            return
         own = family.frontend.with_overrides(self.architecture.frontend)
         own.check_band(family.data.sample_rate, f"{path}.architecture.frontend")
 
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
-        given = self.teacher_layers
-        if given is not None and (len(given) != self.architecture.layers or self.initialise == "random"):
+        given, layers = self.teacher_layers, self.architecture.layers
+        if given is not None and (len(given) != (layers or len(given)) or self.initialise == "random"):
             raise ValueError(
-                f"teacher_layers: {list(given)}; give one for each of the {self.architecture.layers} layers, and "
-                "initialise: teacher"
+                f"teacher_layers: {list(given)}; give one for each of the {layers} layers, and initialise: teacher"
             )
         return self
 

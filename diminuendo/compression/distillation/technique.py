@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from diminuendo.compression.distillation.copy import record_like
 from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.compression.technique import Job
 from diminuendo.models.registry import build, record_of
@@ -14,7 +15,10 @@ def schedule(job: Job) -> Schedule:
     corpus, settings = job.corpus, job.settings
     teacher = job.parent_model()
     torch.manual_seed(job.seed)
-    record = record_of(settings.architecture, job.shared["frontend"], corpus.sample_rate, len(corpus.tokens))
+    if settings.architecture.kind == "parent":
+        record = record_like(teacher, settings.architecture, settings.teacher_layers)
+    else:
+        record = record_of(settings.architecture, job.shared["frontend"], corpus.sample_rate, len(corpus.tokens))
     student = build(record)
     filled = []
     if settings.initialise == "teacher":

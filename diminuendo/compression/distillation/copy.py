@@ -1,0 +1,44 @@
+"""The record of a student that is a narrower or shallower copy of its parent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diminuendo.core.errors import UserError
+from diminuendo.models.layer_map import layer_map
+from diminuendo.models.model import SpeechModel
+from diminuendo.models.parent_architecture import UNITS, ParentArchitecture
+from diminuendo.models.record import ModelRecord
+from diminuendo.models.registry import build
+
+
+def record_like(parent: SpeechModel, sizes: ParentArchitecture, layers: Sequence[int] | None) -> ModelRecord:
+    """The parent's record with these sizes.
+
+    Args:
+        layers: the parent's layer, from 0, for every layer of the student; None: evenly spread.
+    Raises:
+        UserError: a size is above the parent's, or the parent has no units of the kind.
+    """
+    have = parent.structure()
+    count = sizes.layers or len(layers or have.layers)
+    if count > len(have.layers):
+        raise UserError(f"architecture.layers: {count}, and the parent has {len(have.layers)}; give fewer")
+    record = parent.record.with_layers(layer_map(count, len(have.layers), layers))
+    groups = build(record).structure().groups
+    counts = {}
+    for kind in UNITS:
+        wanted = getattr(sizes, kind)
+        if wanted is None:
+            continue
+        found = {key: group.count for key, group in groups.items() if group.kind == kind}
+        if not found or wanted > max(found.values()):
+            there = f"at most {max(found.values())}" if found else "none"
+            raise UserError(f"architecture.{kind}: {wanted}, and the parent has {there}; give fewer, or leave it out")
+        counts |= {key: min(wanted, count) for key, count in found.items()}
+    record = record.with_units(counts)
+    if sizes.width is None:
+        return record
+    if sizes.width > have.width:
+        raise UserError(f"architecture.width: {sizes.width}, and the parent has {have.width}; give fewer")
+    return record.with_width(sizes.width)

@@ -1,0 +1,46 @@
+"""Where a pretrained checkpoint comes from."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import model_validator
+
+from diminuendo.config.base import Section
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class PretrainedConfig(Section):
+    """A folder in Hugging Face's format, a repository of its hub at a commit, or a bundle of torchaudio by name."""
+
+    path: str | None = None  # folder with config.json, model.safetensors, and its tokenizer's files
+    hub: str | None = None  # owner/name
+    revision: str | None = None  # the commit, 40 digits: a branch may hold other weights tomorrow
+    bundle: str | None = None  # of torchaudio.pipelines, such as WAV2VEC2_ASR_BASE_960H
+    licence: str | None = None  # of the weights, where neither the folder nor the bundle says it
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        given = [key for key in ("path", "hub", "bundle") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"pretrained: give exactly one of path, hub and bundle, found {' and '.join(given) or 'none'}"
+            )
+        if self.hub is not None and self.hub.count("/") != 1:
+            raise ValueError(f"pretrained.hub: expected owner/name, found {self.hub!r}")
+        if self.hub is not None and not COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(
+                f"pretrained.revision: expected the commit of {self.hub}, 40 hexadecimal digits, found "
+                f"{self.revision!r}; the hub shows it beside the files (History)"
+            )
+        if self.hub is None and self.revision is not None:
+            raise ValueError("pretrained.revision: belongs to hub; leave it out")
+        return self
+
+    @property
+    def source(self) -> str:
+        """In words that hold on every machine: a folder is named by its last part."""
+        if self.hub is not None:
+            return self.hub
+        return f"torchaudio.pipelines.{self.bundle}" if self.bundle else re.split(r"[/\\]", self.path.rstrip("/\\"))[-1]

@@ -1,0 +1,184 @@
+"""A checkpoint's folder in Hugging Face's format, read without running anything that is in it.
+
+Read are JSON files and safetensors. Pickles (``.bin``, ``.pt``, ``.ckpt``, and what ``.nemo`` archives hold) are
+refused: loading one can run any code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diminuendo.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG, PREPROCESSOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
+WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
+# What can change the model, and what says under which terms it may be used.
+READ = (
+    CONFIG,
+    PREPROCESSOR,
+    PROCESSOR,
+    WEIGHTS,
+    WEIGHTS_INDEX,
+    *TOKENIZERS,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+TERMS = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".nemo", ".pkl")
+MOST_JSON_BYTES = 64 << 20
+
+_CONVERT = {
+    ".nemo": "convert it where you trust it: transformers/models/parakeet/convert_nemo_to_hf.py writes such a folder",
+    ".ckpt": "load it in the program that wrote it and call model.save_pretrained(FOLDER)",
+}
+_CONVERT_OTHERS = (
+    "convert it where you trust it: transformers' AutoModelForCTC.from_pretrained(…).save_pretrained(FOLDER) writes "
+    "model.safetensors"
+)
+
+
+class CheckpointFolder:
+    """A folder that was looked at; weights are read when they are asked for.
+
+    Raises:
+        UserError: it is no such folder, or holds its weights in a format that is not read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if self.path.suffix in PICKLES and not self.path.is_dir():
+            raise UserError(f"{self.path}: {self._refusal(self.path)}")
+        if not self.path.is_dir():
+            found = "a file" if self.path.exists() else "nothing there"
+            raise UserError(
+                f"{self.path}: {found}; teacher.pretrained.path names a folder with {CONFIG} and {WEIGHTS}, as "
+                "save_pretrained writes it"
+            )
+        if not (self.path / CONFIG).is_file():
+            raise UserError(
+                f"{self.path / CONFIG}: missing; it says what the model is, so the folder cannot be read without it"
+            )
+        self.weight_files = self._weight_files()
+
+    @staticmethod
+    def _refusal(path: Path) -> str:
+        way = _CONVERT.get(path.suffix, _CONVERT_OTHERS)
+        return f"pickles are not read, since loading one can run any code; {way}"
+
+    def _weight_files(self) -> tuple[str, ...]:
+        if (self.path / WEIGHTS).is_file():
+            return (WEIGHTS,)
+        if (self.path / WEIGHTS_INDEX).is_file():
+            shards = self.json_of(WEIGHTS_INDEX).get("weight_map")
+            names = sorted(set(shards.values())) if isinstance(shards, dict) and shards else []
+            if not names or not all(
+                isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names
+            ):
+                raise UserError(
+                    f"{self.path / WEIGHTS_INDEX}: its weight_map names no safetensors files of this folder; download "
+                    "it again"
+                )
+            if missing := [name for name in names if not (self.path / name).is_file()]:
+                raise UserError(
+                    f"{self.path}: {', '.join(missing)}: missing, though {WEIGHTS_INDEX} names them; download them"
+                )
+            return tuple(names)
+        pickles = sorted(file.name for file in self.path.iterdir() if file.suffix in PICKLES)
+        if pickles:
+            raise UserError(f"{self.path / pickles[0]}: {self._refusal(Path(pickles[0]))}")
+        raise UserError(f"{self.path / WEIGHTS}: missing, and no {WEIGHTS_INDEX} is there; the folder has no weights")
+
+    def json_of(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file; an empty mapping where it is not there.
+
+        Raises:
+            UserError: it cannot be read, or is no mapping.
+        """
+        path = self.path / name
+        if not path.is_file():
+            return {}
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise UserError(f"{path}: {path.stat().st_size} bytes, more than any file of its kind; download it again")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: not JSON ({error}); download it again") from None
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: expected a mapping of names to values, found {found!r:.60}")
+        return found
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """``config.json``; one that names code to be run is refused."""
+        found = self.json_of(CONFIG)
+        if "auto_map" in found:
+            raise UserError(
+                f"{self.path / CONFIG}: its auto_map names Python code that belongs to the model, which is never run "
+                "here; take a checkpoint of a type that is built in, or remove auto_map if model_type is one of those"
+            )
+        if not isinstance(found.get("model_type"), str):
+            raise UserError(f"{self.path / CONFIG}: has no model_type, so it does not say what the model is")
+        return found
+
+    @cached_property
+    def preprocessor(self) -> dict[str, Any]:
+        """What the feature extractor is told; empty where the folder does not say."""
+        return self.json_of(PREPROCESSOR) or self.json_of(PROCESSOR).get("feature_extractor", {})
+
+    @property
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The weights by name, each read when it is looked up."""
+        return _Tensors(self.path, self.weight_files)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of all files that a model is made from, and of those that say its licence."""
+        names = [name for name in (*READ, *TERMS) if (self.path / name).is_file()]
+        return tuple(sorted({*names, *self.weight_files}))
+
+    @cached_property
+    def licence(self) -> str | None:
+        """As the front matter of ``README.md`` says it; a licence file alone is named, not read."""
+        import yaml
+
+        try:
+            text = (self.path / "README.md").read_text(encoding="utf-8")
+            front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+            said = yaml.safe_load(front.group(1)).get("license") if front else None
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            said = None
+        if isinstance(said, str):
+            return said
+        return next((f"see {name}" for name in TERMS[1:] if (self.path / name).is_file()), None)
+
+
+class _Tensors(Mapping):
+    def __init__(self, folder: Path, names: tuple[str, ...]):
+        from safetensors import SafetensorError, safe_open
+
+        self._open = {}
+        for name in names:
+            try:
+                file = safe_open(folder / name, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise UserError(f"{folder / name}: not a whole safetensors file ({error}); download it again") from None
+            self._open |= {key: file for key in file.keys()}  # noqa: SIM118, it is no mapping
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._open[name].get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
