@@ -35,7 +35,8 @@ def starting_model(params: Params, corpus: PreparedCorpus) -> SpeechModel:
     if teacher.architecture is not None:
         return build(record_of(teacher.architecture, params.frontend, corpus.sample_rate, size))
     teacher.checkpoint.check_sample_rate(corpus.sample_rate)
-    own = teacher.checkpoint.vocabulary(params.text.lowercase) if teacher.head == "own" else None
+    lowercase = corpus.summary["parameters"]["text"]["lowercase"]
+    own = teacher.checkpoint.vocabulary(lowercase) if teacher.head == "own" else None
     if own is not None and own.tokens != corpus.tokens:
         raise UserError(
             f"{teacher.checkpoint.folder.path}: its {len(own.tokens)} tokens are not the {size} of the corpus; run the "
