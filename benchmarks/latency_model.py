@@ -21,7 +21,8 @@ from diminuendo.compression.pruning.cost import Prices, group_features, rest_fea
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.onnx_writer import build_onnx
-from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
+from diminuendo.models.conformer.record import ConformerRecord
+from diminuendo.models.conformer_record import LayerRecord
 
 SAMPLE_RATE = 16000
 FRONTENDS = tuple(

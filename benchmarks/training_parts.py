@@ -13,7 +13,8 @@ from torch import nn
 
 from diminuendo.data.batches import BatchSource
 from diminuendo.losses.ctc import AgainstText, IntermediateText
-from diminuendo.models.conformer.module import Attention, ConformerCTC, Convolution, FeedForward
+from diminuendo.models.conformer.module import Attention, ConformerCTC
+from diminuendo.models.conformer_layers import Convolution, FeedForward
 from diminuendo.training import step, trainer
 from diminuendo.training.average import MovingAverage
 from diminuendo.training.step import TrainingStep

@@ -10,6 +10,7 @@ from __future__ import annotations
 # A literal: what a stage depends on is found by reading it (``artifact.code``), of other commits as well.
 FAMILIES: dict[str, str] = {
     "conformer": "diminuendo.models.conformer",
+    "fastconformer": "diminuendo.models.fastconformer",
 }
 
 # The ``model_type`` of a checkpoint in Hugging Face's format, and the kind of the family that reads it.

@@ -193,6 +193,7 @@ def test_what_only_writes_files_is_no_code_of_a_training(stage):
         training
     )
     writers = {"diminuendo.models.conformer.onnx_writer", "diminuendo.onnx_graph.builder", "diminuendo.export.check"}
+    writers |= {"diminuendo.models.conformer_onnx"}
     assert writers <= set(whole) - set(training)
 
 

@@ -12,7 +12,8 @@ from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import AugmentationConfig, TrainingConfig
 from diminuendo.data.text import CharacterTokenizer
 from diminuendo.models.conformer.module import ConformerCTC
-from diminuendo.models.conformer.record import ConformerRecord, LayerRecord
+from diminuendo.models.conformer.record import ConformerRecord
+from diminuendo.models.conformer_record import LayerRecord
 
 torch.set_num_threads(1)
 

@@ -6,7 +6,7 @@ from diminuendo.compression.pruning.importance import measure_importance
 from diminuendo.compression.pruning.structured import choose, keep_units, summary_of
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.onnx_writer import build_onnx
-from diminuendo.models.conformer.structure import READERS
+from diminuendo.models.conformer_structure import READERS
 from diminuendo.models.store import load_model, save_model
 from tests.factories.models import (
     ToneCorpus,
