@@ -21,4 +21,7 @@ PRETRAINED: dict[str, str] = {
     "wavlm": "wav2vec2",
     "data2vec-audio": "wav2vec2",
     "parakeet_ctc": "fastconformer",
+    "parakeet_encoder": "fastconformer",
+    "parakeet_rnnt": "fastconformer",
+    "parakeet_tdt": "fastconformer",
 }
