@@ -58,7 +58,7 @@ def read_recordings(
         )
     if settings.foreign is not None:
         _check_foreign_vocabulary(splits, settings.foreign, problems)
-        problems.stop(report)  # what cannot be written in its tokens cannot be measured in them either
+        problems.stop(report)  # nothing can be measured in tokens that do not write the text
     kept, reasons = _kept_for_training(splits["train"], settings, say, splits)
     splits["train"] = kept
     for reason in reasons:
@@ -66,7 +66,8 @@ def read_recordings(
     splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], settings)
     for reason in reasons:
         writers[UNLABELLED].drop(reason)
-    _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
+    if settings.foreign is None:
+        _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
 
