@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from diminuendo.config.base import Positive, PositiveInt, Section, Weight, overrides_of
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from diminuendo.config.base import Fraction, Positive, PositiveInt, Section, Weight, overrides_of
 
 
 class FrontendConfig(Section):
@@ -25,3 +29,31 @@ class FrontendConfig(Section):
 
 
 FrontendOverrides = overrides_of(FrontendConfig)
+
+
+class WhisperLogMelConfig(Section):
+    """Whisper's log-mel features; keys that ``preprocessor_config.json`` does not have are these."""
+
+    kind: Literal["whisper-log-mel"] = "whisper-log-mel"
+    mels: PositiveInt = 80
+    window: Annotated[int, Field(ge=2)] = 400  # samples
+    hop: PositiveInt = 160  # samples
+    low_hz: Weight = 0.0
+    high_hz: Positive = 8000.0
+
+
+class NemoLogMelConfig(Section):
+    """NeMo's log-mel features; keys that ``preprocessor_config.json`` does not have are these."""
+
+    kind: Literal["nemo-log-mel"] = "nemo-log-mel"
+    mels: PositiveInt = 80
+    transform: Annotated[int, Field(ge=2)] = 512  # samples, with the window in the middle
+    window: Annotated[int, Field(ge=2)] = 400  # samples
+    hop: PositiveInt = 160  # samples
+    preemphasis: Fraction = 0.97
+
+    @model_validator(mode="after")
+    def _window_fits(self):
+        if self.window > self.transform:
+            raise ValueError(f"window: {self.window} samples do not fit into a transform of {self.transform}")
+        return self

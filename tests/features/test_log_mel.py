@@ -4,7 +4,8 @@ import torch
 
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.core.errors import UserError
-from diminuendo.features.log_mel import LOG_FLOOR, VARIANCE_FLOOR, FrontendGeometry, LogMel, hz_to_mel, mel_to_hz
+from diminuendo.features.log_mel import LOG_FLOOR, VARIANCE_FLOOR, LogMel, geometry_of
+from diminuendo.features.mel import hz_to_mel, mel_to_hz
 
 WIDE = FrontendConfig(mels=80, window_seconds=0.025, hop_seconds=0.01, low_hz=20.0, high_hz=7600.0)
 TELEPHONE = FrontendConfig(mels=40, window_seconds=0.025, hop_seconds=0.01, low_hz=60.0, high_hz=3800.0)
@@ -47,7 +48,7 @@ def test_features_are_those_of_the_fourier_transform(config, rate, samples):
 @pytest.mark.parametrize(("config", "rate"), RATES)
 def test_power_is_complete(config, rate):
     """Every bin of the transform is among the outputs exactly once, so Parseval's theorem holds."""
-    g = FrontendGeometry(config, rate)
+    g = geometry_of(config, rate)
     counted = sorted(g.bins[g.counted > 0].tolist())
     assert counted == list(range(g.window // 2 + 1))
 
@@ -77,7 +78,7 @@ def test_loudness_does_not_matter():
 
 
 def test_a_tone_is_in_the_band_of_its_frequency():
-    g = FrontendGeometry(WIDE, 16000)
+    g = geometry_of(WIDE, 16000)
     tone = torch.sin(2 * torch.pi * 2000 * torch.arange(16000) / 16000)[None]
     frontend = LogMel(WIDE, 16000)
     bands = (frontend.filterbank @ frontend.power(tone)).mean(dim=2)[0]
@@ -86,7 +87,7 @@ def test_a_tone_is_in_the_band_of_its_frequency():
 
 def test_bands_narrower_than_the_resolution_are_refused():
     with pytest.raises(UserError, match=r"frontend\.mels: 200 bands .* take fewer mels or a longer window"):
-        FrontendGeometry(WIDE.model_copy(update={"mels": 200}), 16000)
+        geometry_of(WIDE.model_copy(update={"mels": 200}), 16000)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +99,10 @@ def test_no_rate_makes_the_transform_dense(rate, window):
     narrow = WIDE.model_copy(update={"mels": 40, "high_hz": 3800.0})
 
     def per_second(rate: int) -> float:
-        g = FrontendGeometry(narrow, rate)
+        g = geometry_of(narrow, rate)
         return g._multiplications(g.columns) * rate / g.hop
 
-    assert FrontendGeometry(narrow, rate).window == window
+    assert geometry_of(narrow, rate).window == window
     assert per_second(rate) < 2 * per_second(16000) * rate / 16000
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from diminuendo.config.frontend import FrontendConfig
-from diminuendo.features.log_mel import FrontendGeometry, LogMel
+from diminuendo.features.log_mel import LogMel, geometry_of
 from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
 from diminuendo.onnx_graph.frontend import add_frontend
 
@@ -28,7 +28,7 @@ def pair(request):
     g = Graph("frontend")
     waveform = g.input("waveform", FLOAT, ["batch", "samples"])
     lengths = g.input("waveform_lengths", INT64, ["batch"])
-    features, frames, _ = add_frontend(g, FrontendGeometry(config, rate), waveform, lengths)
+    features, frames, _ = add_frontend(g, geometry_of(config, rate), waveform, lengths)
     g.output(features, "features", FLOAT, ["batch", config.mels, "frames"])
     g.output(frames, "lengths", INT64, ["batch"])
     options = onnxruntime.SessionOptions()
