@@ -11,6 +11,7 @@ from __future__ import annotations
 FAMILIES: dict[str, str] = {
     "conformer": "diminuendo.models.conformer",
     "fastconformer": "diminuendo.models.fastconformer",
+    "whisper-encoder": "diminuendo.models.whisper",
 }
 
 # The ``model_type`` of a checkpoint in Hugging Face's format, and the kind of the family that reads it.

@@ -99,7 +99,13 @@ class LayerWriter:
             )
 
     def image(self, module: nn.Conv1d, path: str, x: str, weight=None, bias=None) -> str:
-        """A convolution over time, ``[B, I, 1, T]`` to ``[B × T, O]``.
+        """A convolution over time, ``[B, I, 1, T]`` to ``[B × T, O]``."""
+        x = self.over_time(module, path, x, weight, bias)
+        outputs = module.out_channels if weight is None else weight.shape[0]
+        return self.g.op("Reshape", self.g.op("Transpose", x, perm=[0, 2, 3, 1]), self.g.ints(-1, outputs))
+
+    def over_time(self, module: nn.Conv1d, path: str, x: str, weight=None, bias=None) -> str:
+        """A convolution over time, ``[B, I, 1, T]`` to ``[B, O, 1, T]``.
 
         As images of one row: ONNX Runtime has fast layouts for these alone, and takes transposes around them into them.
         """
@@ -111,8 +117,7 @@ class LayerWriter:
             attributes = {"kernel_shape": [1, weight.shape[2]], "pads": [0, padding] * 2, "group": module.groups}
             if stride > 1:
                 attributes["strides"] = [1, stride]
-            x = self.g.op("Conv", x, *names, **attributes)
-        return self.g.op("Reshape", self.g.op("Transpose", x, perm=[0, 2, 3, 1]), self.g.ints(-1, weight.shape[0]))
+            return self.g.op("Conv", x, *names, **attributes)
 
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
