@@ -21,7 +21,8 @@ def dense_weight(state: State, path: str) -> Tensor:
 
 
 def bias_name(state: State, path: str) -> str:
-    return f"{path}.up.bias" if is_factorised(state, path) else f"{path}.bias"
+    """Of a linear layer, or of any other module that has a bias."""
+    return f"{path}.up.bias" if f"{path}.up.bias" in state else f"{path}.bias"
 
 
 def keep_outputs(state: State, path: str, kept: Tensor) -> None:
