@@ -9,4 +9,5 @@ from __future__ import annotations
 # A literal: what a stage depends on is found by reading it (``artifact.code``), of other commits as well.
 FAMILIES: dict[str, str] = {
     "conformer": "diminuendo.models.conformer",
+    "wav2vec2": "diminuendo.models.wav2vec2",
 }
