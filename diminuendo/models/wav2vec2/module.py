@@ -187,8 +187,7 @@ class Wav2Vec2CTC(SpeechModel):
 
     def embed(self, features_BCT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         x = self.projection(features_BCT)
-        mask = frame_mask(frames, x.shape[1])
-        return self.dropout(self.positions(x * mask[:, :, None], mask)), frames
+        return self.dropout(self.positions(x, frame_mask(frames, x.shape[1]))), frames
 
     def encode(self, features_BCT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         x, lengths = self.embed(features_BCT, frames)

@@ -34,12 +34,10 @@ class _Encoder(LayerWriter):
 
     def positions(self, module: Positions, x: str, frames: Frames) -> str:
         g, D = self.g, module.convolutions[0].out_channels
-        before, after = module.padding
-        x = y = g.op("Mul", x, frames.mask)
+        y = x
         for index, convolution in enumerate(module.convolutions):
-            if index:  # beyond an utterance's end there are zeros for every convolution
-                y = g.op("Mul", y, frames.mask)
-            y = self._same(convolution, f"positions.convolutions.{index}", y, frames, (before, after))
+            y = g.op("Mul", y, frames.mask)
+            y = self._same(convolution, f"positions.convolutions.{index}", y, frames, module.padding)
             if module.normalize:
                 y = g.op("LayerNormalization", y, g.constant(np.ones(D)), axis=-1)
             y = g.op("Gelu", y)
