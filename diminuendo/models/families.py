@@ -10,6 +10,7 @@ from __future__ import annotations
 # A literal: what a stage depends on is found by reading it (``artifact.code``), of other commits as well.
 FAMILIES: dict[str, str] = {
     "conformer": "diminuendo.models.conformer",
+    "wav2vec2": "diminuendo.models.wav2vec2",
     "fastconformer": "diminuendo.models.fastconformer",
     "whisper-encoder": "diminuendo.models.whisper",
 }

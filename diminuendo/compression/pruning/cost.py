@@ -106,6 +106,9 @@ def rest_features(model: SpeechModel, seconds: float) -> dict[str, float]:
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        if any(True for _ in model.frontend.parameters()):  # convolutions like those after it
+            samples = round(seconds * record.sample_rate)
+            model.frontend(torch.zeros(1, samples), torch.tensor([samples]))
         model.embed(torch.zeros(1, record.feature_channels, feature_frames), torch.tensor([feature_frames]))
     model.train(was_training)
     front = counter.get_total_flops() / 2

@@ -7,6 +7,7 @@ from diminuendo.compression.pruning.cost import Prices, latency_costs, parameter
 from diminuendo.compression.pruning.structured import keep_units
 from diminuendo.models.model import parameter_count
 from tests.factories.models import tiny_layer, tiny_model
+from tests.factories.wav2vec2 import tiny_feature_encoder, tiny_wav2vec2
 
 RANKS = {"feed_forward_1.up": 3, "feed_forward_1.down": 2, "attention.query": 3, "convolution.value": 2}
 BARE = {name: 0.0 for name in Prices.__dataclass_fields__}
@@ -65,3 +66,13 @@ def test_attention_grows_with_the_square_of_the_frames():
     prices = Prices(**BARE | {"mac": 1.0})
     times = [float(latency_costs(tiny_model(), s, prices).modules[0, "attention"][-1]) for s in (100.0, 200.0)]
     assert times[1] > 3.5 * times[0]
+
+
+def test_a_learned_frontend_is_counted_as_the_convolutions_that_it_is(monkeypatch):
+    monkeypatch.setattr("diminuendo.models.kernels._product", None)  # which PyTorch does not count
+    model = tiny_wav2vec2(frontend=tiny_feature_encoder("layer"))
+    frames = (999, 249, 62)  # of 4000 samples, after each of three convolutions
+    encoder = sum(n * 8 * kernel * inputs for n, kernel, inputs in zip(frames, (8, 5, 4), (1, 8, 8)))
+    projection, positions = 62 * 8 * 8, 62 * 8 * 4 * 4
+    rest = latency_costs(model, 1.0, Prices(**BARE | {"front": 1.0})).rest
+    assert rest == encoder + projection + positions
