@@ -48,25 +48,19 @@ def members_of(parameters: dict[str, Any]) -> str:
 
 
 def beginning_of(parameters: dict[str, Any]) -> str:
-    """What of the teacher ``prepare`` depends on, as JSON: how long its frames are, or all of a checkpoint.
+    """What ``prepare`` depends on of the teacher, as JSON: what decides how long its frames are, or a checkpoint.
 
     Sections are looked at unchecked; what is missing or wrong is said by ``diminuendo check`` and by every stage.
     """
-    teacher, frontend = _section(parameters, "teacher"), _section(parameters, "frontend")
-    found: dict[str, Any]
+    teacher = parameters.get("teacher")
+    teacher = teacher if isinstance(teacher, dict) else {}
     if "pretrained" in teacher:
         from diminuendo.pretrained.index import files_of
 
         found = files_of(teacher, KEPT)
     else:
-        subsampling = _section(teacher, "architecture").get("subsampling")
-        found = {"hop_seconds": frontend.get("hop_seconds"), "subsampling": subsampling}
+        found = {"architecture": teacher.get("architecture"), "frontend": parameters.get("frontend")}
     return json.dumps(found, indent=1, sort_keys=True, default=str) + "\n"
-
-
-def _section(parameters: dict[str, Any], key: str) -> dict[str, Any]:
-    found = parameters.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -52,6 +52,7 @@ from tests.factories.project import ROOT
 from tests.factories.transformer.config import TransformerConfig
 from tests.factories.transformer.module import tiny_transformer
 from tests.factories.wav2vec2 import tiny_large, tiny_wav2vec2, tiny_wavlm
+from tests.factories.whisper import tiny_whisper
 
 # Of a Conformer's parameters and modules: those that are words of the field besides are left out.
 NAMES = re.compile(r"out\.weight|subsampling(\.out)?|feed_forward_[12]|depthwise|batch_norm|pointwise")
@@ -63,6 +64,7 @@ MODELS = {
     "wav2vec2": tiny_wav2vec2,
     "wav2vec2-large": tiny_large,
     "wavlm": tiny_wavlm,
+    "whisper-encoder": tiny_whisper,
 }
 
 
