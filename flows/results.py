@@ -8,9 +8,10 @@ from pathlib import Path
 from diminuendo.config.names import TEACHER
 from diminuendo.parameters.schema import Params
 from diminuendo.report import format as as_text
+from diminuendo.report.terminal import measure_of
 from diminuendo.tracking import Track
 
-ABSOLUTE = ("wer", "bytes", "real_time_factor")
+ABSOLUTE = ("bytes", "real_time_factor")
 AGAINST_TEACHER = ("times_smaller", "times_faster")
 
 
@@ -27,7 +28,8 @@ def record_results(track: Track, params: Params, reports: Path) -> None:
         ("shipped", shipped, ABSOLUTE + AGAINST_TEACHER),
     ):
         if member in rows:
-            track.summary({role: {column: float(rows[member][column]) for column in columns}})
+            rates = dict.fromkeys(("wer", measure_of(rows[member])))  # WER always: MLflow's view is a list of it
+            track.summary({role: {column: float(rows[member][column]) for column in (*rates, *columns)}})
     track.describe(_table(rows, shipped))
     for page in (path, reports / "leaderboard.md", reports / "leaderboard.html"):
         if page.is_file():
@@ -35,11 +37,13 @@ def record_results(track: Track, params: Params, reports: Path) -> None:
 
 
 def _table(rows: dict[str, dict[str, str]], shipped: str | None) -> str:
-    lines = ["| member | WER % | size | smaller | RTF | faster | digest |", "|:--|--:|--:|--:|--:|--:|:--|"]
+    measure = measure_of(next(iter(rows.values()), {}))
+    titles = f"| member | {measure.upper()} % | size | smaller | RTF | faster | digest |"
+    lines = [titles, "|:--|--:|--:|--:|--:|--:|:--|"]
     for member, row in rows.items():
         cells = (
             f"**{member}** (shipped)" if member == shipped else member,
-            f"{100 * float(row['wer']):.2f}",
+            f"{100 * float(row[measure]):.2f}",
             as_text.size(float(row["bytes"])),
             as_text.times(float(row["times_smaller"])),
             as_text.real_time(float(row["real_time_factor"])),

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from stages.context import stage_context
 
+RATES = ("wer", "delta_wer", "cer", "delta_cer")
+RAW = tuple(f"raw_{rate}" for rate in RATES)  # only where there is a normaliser
+FIGURES = (*RATES, *RAW, "bytes", "parameters", "sparsity")
+
 
 def main() -> None:
     with stage_context("evaluate") as context:
@@ -27,7 +31,7 @@ def main() -> None:
         )
         timing = json.loads((context.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():
-            figures = {key: found[key] for key in ("wer", "cer", "delta_wer", "bytes", "parameters", "sparsity")}
+            figures = {key: found[key] for key in FIGURES if key in found}
             figures["real_time_factor"] = timing[name]["1"]["real_time_factor"]
             context.track.model_metrics(found["digest"], figures)
         context.track.artifact(context.out / "metrics.json")

@@ -37,7 +37,7 @@ def test_every_contract_is_kept():
     [
         ("diminuendo/core/errors.py", "import diminuendo.cli.errors", "Imports point downwards"),
         ("diminuendo/gate/wording.py", "import diminuendo.gate.table", "No circles among packages or modules"),
-        ("diminuendo/gate/unit.py", "import flows.lock", "The library knows neither stages nor flows"),
+        ("diminuendo/gate/limit.py", "import flows.lock", "The library knows neither stages nor flows"),
         ("diminuendo/runtime/ctc.py", "import torch", "imports neither torch nor what trains"),
         ("diminuendo/runtime/ctc.py", "import diminuendo.features.log_mel", "imports neither torch nor what trains"),
         (

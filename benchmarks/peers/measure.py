@@ -19,6 +19,8 @@ from diminuendo.config.names import TEACHER
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.evaluation.timing import speed_of, spread, take_turns
+from diminuendo.metrics.normalizers import normalizer_of
+from diminuendo.metrics.unit import CHARACTERS, unit_of
 from diminuendo.runtime.ctc import decode_text
 from diminuendo.runtime.recognizer import Recognizer
 
@@ -27,17 +29,24 @@ OURS = "diminuendo"
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; without figures where ``problem`` says why there are none."""
+    """A line of the table; without figures where ``problem`` says why there are none.
+
+    ``errors`` is the rate that the leaderboard goes by (``measure``, after the normaliser), ``raw`` the same rate of
+    texts as they are.
+    """
 
     tool: str
     version: str
     settings: str
     problem: str | None = None
     bytes: int | None = None
-    wer: float | None = None
-    wer_interval: tuple[float, float] | None = None
-    delta_wer: float | None = None
-    delta_wer_interval: tuple[float, float] | None = None
+    measure: str | None = None
+    normalizer: str | None = None
+    errors: float | None = None
+    errors_interval: tuple[float, float] | None = None
+    delta: float | None = None
+    delta_interval: tuple[float, float] | None = None
+    raw: float | None = None
     real_time_factor: float | None = None
     times_faster: float | None = None
     times_faster_interval: tuple[float, float] | None = None
@@ -102,12 +111,21 @@ def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConf
     references = [utterance.text for utterance in corpus.test]
     waveforms = [corpus.audio(utterance) for utterance in corpus.test]
     bootstrap = Bootstrap(len(waveforms), config.bootstrap_samples, config.confidence, seed)
-    words = np.array([len(text.split()) for text in references])
-    errors = {}
+    unit, normalizer = unit_of(config.measure, references), normalizer_of(config.normalizer) or str
+
+    def counted(texts: list[str], hypotheses: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        counts = count_errors(texts, hypotheses)
+        if unit is CHARACTERS:
+            return np.array([[one.character_errors, one.characters] for one in counts]).T
+        return np.array([[one.word_errors, one.words] for one in counts]).T
+
+    normalised = [normalizer(text) for text in references]
+    errors, raw = {}, {}
     for name, model in made.items():
         hypotheses = [decode_text(model.decoder.greedy_path(waveform), tokens) for waveform in waveforms]
-        errors[name] = np.array([counts.word_errors for counts in count_errors(references, hypotheses)])
-        say(f"{name}: {rate(errors[name], words):.2%} word errors, {made[name].bytes:,} bytes")
+        raw[name] = rate(*counted(references, hypotheses))
+        errors[name], lengths = counted(normalised, [normalizer(text) for text in hypotheses])
+        say(f"{name}: {unit.rate.upper()} {rate(errors[name], lengths):.2%}, {made[name].bytes:,} bytes")
     seconds = np.array([utterance.duration for utterance in corpus.test])
     chosen = spread(seconds.tolist(), config.timing_utterances)
 
@@ -116,7 +134,7 @@ def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConf
 
     transcribers = {name: transcriber(model.decoder) for name, model in made.items()}
     taken = take_turns(transcribers, [waveforms[i] for i in chosen], config.timing_repeats)
-    resampled = {name: bootstrap.rates(counts, words) for name, counts in errors.items()}
+    resampled = {name: bootstrap.rates(counts, lengths) for name, counts in errors.items()}
 
     def limits(interval) -> tuple[float, float]:
         return interval.low, interval.high
@@ -126,10 +144,13 @@ def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConf
         speed = speed_of(taken[name], taken[TEACHER], seconds[chosen], config.confidence)
         figures[name] = {
             "bytes": made[name].bytes,
-            "wer": rate(errors[name], words),
-            "wer_interval": limits(bootstrap.interval(resampled[name])),
-            "delta_wer": rate(errors[name], words) - rate(errors[TEACHER], words),
-            "delta_wer_interval": limits(bootstrap.interval(resampled[name] - resampled[TEACHER])),
+            "measure": unit.rate,
+            "normalizer": config.normalizer,
+            "errors": rate(errors[name], lengths),
+            "errors_interval": limits(bootstrap.interval(resampled[name])),
+            "delta": rate(errors[name], lengths) - rate(errors[TEACHER], lengths),
+            "delta_interval": limits(bootstrap.interval(resampled[name] - resampled[TEACHER])),
+            "raw": raw[name],
             "real_time_factor": speed["real_time_factor"],
             "times_faster": speed["times_faster"],
             "times_faster_interval": tuple(speed["times_faster_interval"].values()),

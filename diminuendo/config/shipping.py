@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -33,7 +33,7 @@ class ShipConfig(Section):
 class AccuracyLimits(Section):
     """The most by which a candidate may be worse, each a share of the reference words (0.01 is one point).
 
-    Where ``gate.unit`` is, or comes to, ``characters``, all four are of characters: ``wer`` then limits ΔCER.
+    Where ``evaluate.measure`` is, or comes to, ``cer``, all four are of characters: ``wer`` then limits ΔCER.
     """
 
     wer: Growth  # upper end of the paired bootstrap interval of ΔWER
@@ -52,7 +52,6 @@ class GateConfig(Section):
     The defaults are there for files older than the keys: without them such a file would let any model pass.
     """
 
-    unit: Literal["auto", "words", "characters"] = "auto"  # auto: by the script of the test set's references
     wer: float = 0.3  # upper end of the interval of WER; not judged where characters are counted
     cer: float = 0.3  # upper end of the interval of CER
     min_utterances: PositiveInt = 100  # of each test set, as are the next three

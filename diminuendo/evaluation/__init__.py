@@ -9,7 +9,12 @@ The folder ``evaluation/`` that the stage writes:
   Both depend on the model, the corpus, the code, the processor and onnxruntime's version, so that a member for which
   these are the same as in an earlier evaluation is not decoded again: ``dvc.yaml`` keeps the old folder for it
   (``persist: true``).
-- ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic.
+- ``<member>/normalised.jsonl``, where ``evaluate.normalizer`` names one: the same lines after the normaliser, without
+  ``seconds``. It is made anew from the hypotheses by every evaluation.
+- ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic. ``wer`` and
+  ``cer`` are of the normalised texts where there is a normaliser, and ``raw_wer``, ``raw_cer`` and so on of those that
+  were decoded; without one there are no raw keys. ``normalizer`` is its name, package and version, ``measure`` the
+  rate (``wer`` or ``cer``) that report and gate go by.
 - ``timing.json``: speed, latency and memory of all members on one machine, each with the run that measured it beside
   the teacher (see ``speed``). A member whose file did not change keeps its figures.
 """

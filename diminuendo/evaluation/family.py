@@ -21,12 +21,13 @@ from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.evaluation.process import run_module
+from diminuendo.evaluation.scores import COUNTS, Scores, read_scores, told_emptied
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.evaluation.speed import TIMING, measure_speed
+from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
+from diminuendo.metrics.unit import UNITS, unit_of
 
 METRICS = "metrics.json"
-EDITS = ("substitutions", "deletions", "insertions")
-COUNTS = (*EDITS, "words", *(f"character_{kind}" for kind in EDITS), "character_errors", "characters")
 
 
 def evaluate_family(
@@ -51,9 +52,10 @@ def evaluate_family(
     Raises:
         UserError: a model cannot be used.
     """
+    normalizer_of(config.normalizer)  # what cannot be had is said before anything is decoded
     digests = {name: sha256_of(folder / MODEL) for name, folder in models.items()}
     measure_hypotheses(models, digests, corpus, out, earlier, say, work)
-    metrics = accuracy_metrics(models, digests, corpus, config, seed, out)
+    metrics = accuracy_metrics(models, digests, corpus, config, seed, out, say)
     write_json(out / METRICS, metrics)
     files = {name: folder / MODEL for name, folder in models.items()}
     interrupted = work is not None and (work / TIMING).is_file()
@@ -84,18 +86,25 @@ def measure_hypotheses(
     def one(name: str) -> str:
         for before in (earlier, work):
             if before is not None and accuracy.is_current(before / name, digests[name], corpus.digest, code):
-                shutil.copytree(before / name, out / name)
+                _take_over(before / name, out / name)
                 return f"{name}: the same file and corpus as before, its hypotheses are taken over"
         place = (work or out) / name
         place.mkdir(parents=True, exist_ok=True)
         run_module("diminuendo.evaluation.accuracy", [str(models[name] / MODEL), str(corpus.folder), str(place)])
         if work is not None:
-            shutil.copytree(place, out / name)
+            _take_over(place, out / name)
         return f"{name}: {len(corpus.test)} utterances decoded"
 
     with ThreadPoolExecutor(available_cores()) as pool:
         for line in pool.map(one, models):
             say(line)
+
+
+def _take_over(folder: Path, target: Path) -> None:
+    """Copy what was decoded, and nothing that was made from it under other settings."""
+    target.mkdir(parents=True)
+    for name in (accuracy.ACCURACY, accuracy.HYPOTHESES):
+        shutil.copy2(folder / name, target / name)
 
 
 def accuracy_metrics(
@@ -105,32 +114,40 @@ def accuracy_metrics(
     config: EvaluateConfig,
     seed: int,
     out: Path,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Rates, intervals, groups and file facts of every member, from the hypotheses in ``out``."""
+    """Rates, intervals, groups and file facts of every member, from the hypotheses in ``out``.
+
+    Writes ``normalised.jsonl`` beside them where there is a normaliser.
+
+    Raises:
+        UserError: see ``read_scores``.
+    """
+    normalizer = normalizer_of(config.normalizer)
+    scores = {name: read_scores(out / name, normalizer, into=out / name) for name in models}
+    if told := told_emptied(scores[TEACHER], normalizer):  # the references are the same for all
+        say(f"note: {told}")
     groups = {key: _groups(corpus, key) for key in config.group_by}
-    bootstrap = Bootstrap(len(corpus.test), config.bootstrap_samples, config.confidence, seed)
-    counts = {name: read_counts(out / name) for name in models}
-    resampled = {name: bootstrap.rates(_word_errors(c), c["words"]) for name, c in counts.items()}
+    everything = np.arange(len(corpus.test))
     members = {}
-    for name, found in counts.items():
+    for name in models:
         decoded = json.loads((out / name / accuracy.ACCURACY).read_text(encoding="utf-8"))
-        delta = resampled[name] - resampled[TEACHER]
-        word_error_rate = rate(_word_errors(found), found["words"])
-        teacher_rate = rate(_word_errors(counts[TEACHER]), counts[TEACHER]["words"])
         facts = inspect_model(models[name] / MODEL)
         summary = models[name] / "summary.json"
         members[name] = {
             "digest": digests[name],
             **asdict(facts),
-            "wer": word_error_rate,
-            "wer_interval": asdict(bootstrap.interval(resampled[name])),
-            "delta_wer": word_error_rate - teacher_rate,
-            "delta_wer_interval": asdict(bootstrap.interval(delta)),
-            **{key: int(found[key].sum()) for key in COUNTS},
-            "cer": rate(found["character_errors"], found["characters"]),
-            "cer_interval": asdict(bootstrap.interval(bootstrap.rates(found["character_errors"], found["characters"]))),
+            **_rates(scores[name], scores[TEACHER], everything, config, seed),
+            **{
+                prefix + key: int(counts[key].sum())
+                for prefix, counts in scores[name].systems.items()
+                for key in COUNTS
+            },
             "blank_rate": decoded["blank_frames"] / max(1, decoded["frames"]),
-            "groups": {key: _group_rates(found, values, config, seed) for key, values in groups.items()},
+            "groups": {
+                key: {value: _of_group(scores[name], scores[TEACHER], at, config, seed) for value, at in values.items()}
+                for key, values in groups.items()
+            },
             "technique": json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},
         }
     return {
@@ -139,19 +156,36 @@ def accuracy_metrics(
         "seconds": round(sum(utterance.duration for utterance in corpus.test), 3),
         "confidence": config.confidence,
         "bootstrap_samples": config.bootstrap_samples,
+        "measure": unit_of(config.measure, (utterance.text for utterance in corpus.test)).rate,
+        "normalizer": NO_NORMALIZER if normalizer is None else normalizer.record,
+        "emptied": list(scores[TEACHER].emptied),
         "members": members,
     }
 
 
-def read_counts(folder: Path) -> dict[str, np.ndarray]:
-    """The columns of ``hypotheses.jsonl`` that are counts, each int64 [utterances]."""
-    lines = (folder / accuracy.HYPOTHESES).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    return {key: np.array([row[key] for row in rows], dtype=np.int64) for key in COUNTS}
+def _rates(scores: Scores, teacher: Scores, at: np.ndarray, config: EvaluateConfig, seed: int) -> dict[str, Any]:
+    """WER and CER over some utterances, their differences to the teacher's, and intervals; ``raw_`` ones besides."""
+    bootstrap = Bootstrap(len(at), config.bootstrap_samples, config.confidence, seed)
+    found: dict[str, Any] = {}
+    for prefix, counts in scores.systems.items():
+        for unit in UNITS.values():
+            figures, draws = [], []
+            for one in (counts, teacher.systems[prefix]):
+                errors, lengths = unit.errors(one)[at], unit.lengths(one)[at]
+                figures.append(rate(errors, lengths))
+                draws.append(bootstrap.rates(errors, lengths))
+            found |= {
+                f"{prefix}{unit.rate}": figures[0],
+                f"{prefix}{unit.rate}_interval": asdict(bootstrap.interval(draws[0])),
+                f"{prefix}delta_{unit.rate}": figures[0] - figures[1],
+                f"{prefix}delta_{unit.rate}_interval": asdict(bootstrap.interval(draws[0] - draws[1])),
+            }
+    return found
 
 
-def _word_errors(counts: dict[str, np.ndarray]) -> np.ndarray:
-    return counts["substitutions"] + counts["deletions"] + counts["insertions"]
+def _of_group(scores: Scores, teacher: Scores, at: np.ndarray, config: EvaluateConfig, seed: int) -> dict[str, Any]:
+    lengths = {unit.name: int(unit.lengths(scores.counts)[at].sum()) for unit in UNITS.values()}
+    return {"utterances": len(at), **lengths, **_rates(scores, teacher, at, config, seed)}
 
 
 def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:
@@ -163,19 +197,3 @@ def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:
         (missing if value is None else values.setdefault(value, [])).append(index)
     found = {value: np.array(values[value]) for value in sorted(values)}
     return {**found, "(not stated)": np.array(missing)} if missing and found else found
-
-
-def _group_rates(
-    counts: dict[str, np.ndarray], groups: dict[str, np.ndarray], config: EvaluateConfig, seed: int
-) -> dict[str, Any]:
-    found = {}
-    for value, indices in groups.items():
-        errors, words = _word_errors(counts)[indices], counts["words"][indices]
-        bootstrap = Bootstrap(len(indices), config.bootstrap_samples, config.confidence, seed)
-        found[value] = {
-            "utterances": len(indices),
-            "words": int(words.sum()),
-            "wer": rate(errors, words),
-            "wer_interval": asdict(bootstrap.interval(bootstrap.rates(errors, words))),
-        }
-    return found

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from diminuendo.core.files import digest_of_json
+from diminuendo.metrics.normalizers import NO_NORMALIZER
 
 PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
 FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"
@@ -65,7 +66,10 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A test set, and what every party reached on it (``figures``: ``candidate``, ``teacher``, ``champion``)."""
+    """A test set, and what every party reached on it (``figures``: ``candidate``, ``teacher``, ``champion``).
+
+    Where there is a normaliser, the figures are of normalised texts, and ``raw_wer`` and ``raw_cer`` of raw ones.
+    """
 
     __test__ = False  # pytest takes it for a test
 
@@ -83,7 +87,12 @@ class Test:
 
 @dataclass(frozen=True)
 class Decision:
-    """The decision of the gate. ``run`` is the MLflow run that records it, None if it is not in MLflow (yet)."""
+    """The decision of the gate.
+
+    Attributes:
+        normalizer: name, package and version of the normaliser that errors were counted after; ``{"name": "none"}``.
+        run: the MLflow run that records it, None if it is not in MLflow (yet).
+    """
 
     candidate: Party
     teacher: Party
@@ -94,6 +103,7 @@ class Decision:
     confidence: float
     speed: dict[str, Any]
     notes: tuple[str, ...] = ()
+    normalizer: dict[str, str] = field(default_factory=lambda: dict(NO_NORMALIZER))
     run: str | None = field(default=None, compare=False)
 
     @property

@@ -15,7 +15,7 @@ from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.gate.decision import CHAMPION, FILE, NOT_JUDGED, TEACHER, Rule
 from diminuendo.gate.limit import at_most
 from diminuendo.gate.standing import error_rates, evidence, no_spread
-from diminuendo.gate.unit import WORDS, Counts, Unit
+from diminuendo.metrics.unit import WORDS, Counts, Unit
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # manifest key → value → indices of its utterances
 NO_CHAMPION = "no champion yet"

@@ -25,12 +25,14 @@ from diminuendo.core.files import write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.process import run_module
+from diminuendo.evaluation.scores import Scores, told_emptied
 from diminuendo.evaluation.scoring import rate
 from diminuendo.evaluation.timing import Request
 from diminuendo.gate.decision import Test
 from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling
-from diminuendo.gate.unit import EDITS, UNITS, Counts, unit_of
+from diminuendo.metrics.normalizers import Normalizer
+from diminuendo.metrics.unit import EDITS, UNITS, Counts, unit_of
 
 NOT_STATED = "(not stated)"
 
@@ -102,31 +104,35 @@ def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[s
     return found
 
 
-def evidence_of(corpus: PreparedCorpus, counts: list[Counts], unit: str, keys: tuple[str, ...]) -> Evidence:
+def evidence_of(corpus: PreparedCorpus, scores: list[Scores], config: EvaluateConfig) -> Evidence:
     """The counts on a test set, with everything that the rules need to know about its utterances.
 
     Args:
-        counts: of the candidate, the teacher and, where there is one, the champion.
-        unit: ``gate.unit``.
-        keys: ``evaluate.group_by``.
+        scores: of the candidate, the teacher and, where there is one, the champion.
     """
-    candidate, teacher, *champion = counts
+    candidate, teacher, *champion = (one.counts for one in scores)
     return Evidence(
         candidate,
         teacher,
         champion[0] if champion else None,
-        groups_of(corpus, keys),
-        unit_of(unit, (utterance.text for utterance in corpus.test)),
+        groups_of(corpus, config.group_by),
+        unit_of(config.measure, (utterance.text for utterance in corpus.test)),
         [utterance.speaker for utterance in corpus.test],
     )
 
 
-def describe(label: str, corpus: PreparedCorpus, evidence: Evidence, resampling: Resampling) -> Test:
-    """The test set and what every party reached on it."""
+def notes_on(scores: Mapping[str, list[Scores]], normalizer: Normalizer | None) -> tuple[str, ...]:
+    """A sentence for each test set of whose references the normaliser left nothing somewhere."""
+    told = {label: told_emptied(found[0], normalizer) for label, found in scores.items()}
+    return tuple(f"{label}: {sentence}." for label, sentence in told.items() if sentence)
+
+
+def describe(
+    label: str, corpus: PreparedCorpus, scores: list[Scores], evidence: Evidence, resampling: Resampling
+) -> Test:
+    """The test set and what every party reached on it; ``scores`` as for ``evidence_of``."""
     seconds = [utterance.duration for utterance in corpus.test]
-    parties = {"candidate": evidence.candidate, "teacher": evidence.teacher}
-    if evidence.champion is not None:
-        parties["champion"] = evidence.champion
+    parties = dict(zip(("candidate", "teacher", "champion"), scores))
     return Test(
         label=label,
         corpus=corpus.digest,
@@ -136,14 +142,20 @@ def describe(label: str, corpus: PreparedCorpus, evidence: Evidence, resampling:
         speakers=len({utterance.speaker for utterance in corpus.test if utterance.speaker is not None}),
         shortest=min(seconds),
         longest=max(seconds),
-        figures={name: _figures(counts, evidence.groups, resampling) for name, counts in parties.items()},
+        figures={name: _figures(found, evidence.groups, resampling) for name, found in parties.items()},
         unit=evidence.unit.name,
     )
 
 
-def _figures(counts: Counts, groups: Groups, resampling: Resampling) -> dict[str, Any]:
+def _figures(scores: Scores, groups: Groups, resampling: Resampling) -> dict[str, Any]:
+    counts = scores.counts
+    everything = np.arange(len(counts["words"]))
     found: dict[str, Any] = {
-        **_rates(counts, np.arange(len(counts["words"])), resampling),
+        **{
+            prefix + name: figure
+            for prefix, own in scores.systems.items()
+            for name, figure in _rates(own, everything, resampling).items()
+        },
         **{unit.prefix + kind: int(unit.edits(counts, kind).sum()) for unit in UNITS.values() for kind in EDITS},
         "groups": {},
     }

@@ -57,20 +57,23 @@ def gate(
     if params.gate is None:
         raise UserError("params.yaml: gate: missing, and a gate needs limits; see docs/shipping.md")
     _check_growth(params.gate)
-    from diminuendo.evaluation.family import read_counts
+    from diminuendo.evaluation.scores import read_scores
     from diminuendo.gate import inputs, measure
     from diminuendo.gate.judge import Resampling, judge
+    from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
 
+    normalizer = normalizer_of(params.evaluate.normalizer)
     model = inputs.open_model(candidate)
     master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models", fetch)
     reigning, version = _champion(champion, model, work / "models")
     corpora = measure.open_tests(tests)
     models = [model, master, *([reigning] if reigning else [])]
     folders = measure.hypotheses(models, list(corpora.values()), evaluation, work, say)
-    evidence = {}
-    for label, corpus in corpora.items():
-        counts = [read_counts(folders[one.digest, corpus.digest]) for one in models]
-        evidence[label] = measure.evidence_of(corpus, counts, params.gate.unit, params.evaluate.group_by)
+    scores = {
+        label: [read_scores(folders[one.digest, corpus.digest], normalizer) for one in models]
+        for label, corpus in corpora.items()
+    }
+    evidence = {label: measure.evidence_of(corpora[label], scores[label], params.evaluate) for label in corpora}
     say(f"timing {model.name} against {(reigning or master).name}, taking turns")
     timed = measure.speed(model, reigning or master, next(iter(corpora.values())), params.evaluate)
     resampling = Resampling(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)
@@ -79,12 +82,15 @@ def gate(
         candidate=_party(model),
         teacher=_party(master),
         champion=_party(reigning, version) if reigning else None,
-        tests=tuple(measure.describe(label, corpora[label], evidence[label], resampling) for label in corpora),
+        tests=tuple(
+            measure.describe(label, corpora[label], scores[label], evidence[label], resampling) for label in corpora
+        ),
         rules=judge(params.gate, model.bytes, evidence, ratio, resampling),
         policy=params.gate.model_dump(mode="json"),
         confidence=params.evaluate.confidence,
         speed=timed,
-        notes=_notes(reigning, corpora),
+        notes=(*_notes(reigning, corpora), *measure.notes_on(scores, normalizer)),
+        normalizer=NO_NORMALIZER if normalizer is None else normalizer.record,
     )
     return replace(decision, run=_record(decision))
 

@@ -10,9 +10,9 @@ from diminuendo.config.shipping import GateConfig
 from diminuendo.evaluation.scoring import Bootstrap, rate
 from diminuendo.gate.decision import EVIDENCE, FILE, NOT_JUDGED, ROUNDING, Rule
 from diminuendo.gate.limit import at_least, at_most
-from diminuendo.gate.unit import CHARACTERS, WORDS, Counts, Unit
+from diminuendo.metrics.unit import CHARACTERS, WORDS, Counts, Unit
 
-COUNTED_IN_CHARACTERS = "counted in characters here: see gate.unit"
+COUNTED_IN_CHARACTERS = "counted in characters here: see evaluate.measure"
 
 
 def evidence(policy: GateConfig, label: str, counts: Counts, unit: Unit, speakers: Sequence[str | None]) -> list[Rule]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tabulate import tabulate
 
 from diminuendo.gate import wording
 from diminuendo.gate.decision import Decision, Party
-from diminuendo.gate.unit import CHARACTERS, EDITS, UNITS
+from diminuendo.metrics import normalizers
+from diminuendo.metrics.unit import CHARACTERS, EDITS, UNITS, Unit
 from diminuendo.report.format import NONE, percent, percent_interval, size
 
 
@@ -35,7 +39,7 @@ def terminal(decision: Decision) -> str:
     lines += [_line("champion", decision.champion)] if decision.champion else []
     for test in decision.tests:
         unit = UNITS[test.unit]
-        rates = ", ".join(f"{name} {percent(found[unit.rate])} %" for name, found in test.figures.items())
+        rates = ", ".join(f"{name} {_rate(found, unit)}" for name, found in test.figures.items())
         size_of = f"{test.utterances} utterances of {test.speakers} speakers"
         lines.append(f"{test.label}: {size_of}, {unit.rate.upper()}: {rates}")
     table = tabulate(rule_rows(decision), TITLES, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
@@ -55,8 +59,9 @@ def markdown(decision: Decision) -> str:
             limits = found[f"{unit.rate}_interval"]
             counts = "/".join(str(found[unit.prefix + kind]) for kind in EDITS)
             figures = [percent(found[unit.rate]), percent_interval((limits["low"], limits["high"])), counts]
-            tests.append([test.label, str(test.utterances), name, unit.rate.upper(), *figures])
-    right = "right"
+            raw = [] if normalizers.is_none(decision.normalizer) else [percent(found[f"raw_{unit.rate}"])]
+            tests.append([test.label, str(test.utterances), name, unit.rate.upper(), *figures, *raw])
+    right, raw = "right", () if normalizers.is_none(decision.normalizer) else ("raw %",)
     return "\n".join(
         [
             f"# {_verdict(decision)}",
@@ -70,8 +75,8 @@ def markdown(decision: Decision) -> str:
             "",
             _github(
                 tests,
-                ("test set", "utterances", "", "rate", "%", "interval", "S/D/I"),
-                ("left", right, "left", "left", right, right, right),
+                ("test set", "utterances", "", "rate", "%", "interval", "S/D/I", *raw),
+                ("left", right, "left", "left", right, right, right, *[right for _ in raw]),
             ),
             "",
         ]
@@ -113,4 +118,11 @@ def _legend(decision: Decision) -> list[str]:
     counted = [test.label for test in decision.tests if test.unit == CHARACTERS.name]
     if counted:
         lines.append(f"Errors are counted in characters, not words, on: {', '.join(counted)}.")
+    if told := normalizers.told(decision.normalizer):
+        lines.append(f"{told} Every rule is about normalised texts.")
     return lines
+
+
+def _rate(found: Mapping[str, Any], unit: Unit) -> str:
+    raw = found.get(f"raw_{unit.rate}")
+    return f"{percent(found[unit.rate])} %" + (f" (raw {percent(raw)} %)" if raw is not None else "")

@@ -17,6 +17,8 @@ from diminuendo.parameters.schema import Params
 
 # Keys of earlier versions, and what they are called now.
 RENAMED = {"aware": "quantization_aware", "draws": "augmentation_copies"}
+# Keys that stand in another section now, and what their values are called there.
+MOVED = {"gate.unit": ("evaluate.measure", {"auto": "auto", "words": "wer", "characters": "cer"})}
 
 
 class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
@@ -79,6 +81,12 @@ def _explain(problem: dict) -> str:
     path = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
     found = problem.get("input")
     if problem["type"] == "extra_forbidden":
+        if path in MOVED:
+            place, values = MOVED[path]
+            section, _, key = place.rpartition(".")
+            value = values.get(found) if isinstance(found, str) else None
+            write = f"{key}: {value}" if value else f"{key}: {' or '.join(values.values())}"
+            return f"{path}: this key is {place} now, for report and gate alike; write {write} in the section {section}"
         allowed = _keys_at(problem["loc"][:-1])
         if (new := RENAMED.get(problem["loc"][-1])) in allowed:
             return f"{path}: this key is called {new!r} now; write {new}: {found!r}"

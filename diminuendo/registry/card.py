@@ -12,7 +12,8 @@ from diminuendo.compression.registry import TECHNIQUES, description_of
 from diminuendo.data.text import SPACE
 from diminuendo.gate import wording
 from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
-from diminuendo.gate.unit import CHARACTERS, EDITS, UNITS
+from diminuendo.metrics import normalizers
+from diminuendo.metrics.unit import CHARACTERS, EDITS, UNITS
 from diminuendo.report import format as as_text
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
         limits=_interval,
         edits=_edits,
         counted=_counted(decision),
+        raw=not normalizers.is_none(decision.normalizer),
+        normalised=normalizers.told(decision.normalizer),
     )
 
 
@@ -183,7 +186,7 @@ def _counted(decision: Decision) -> str:
     where = f" on {', '.join(characters)}" if words else ""
     return (
         f"S/D/I: characters{where} that were substituted, deleted, inserted. The gate judges by CER{where}: "
-        "words are not written apart there, or gate.unit asks for it, and the WER says little."
+        "words are not written apart there, or evaluate.measure asks for it, and the WER says little."
     )
 
 

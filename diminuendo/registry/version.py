@@ -19,6 +19,7 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow gives 
 
 # Tags of a version.
 DIGEST, MEMBER, CORPUS, WER, CER, UNIT, BYTES = "digest", "member", "corpus", "wer", "cer", "unit", "bytes"
+NORMALIZER = "normalizer"  # that the error rates are of; none before there was a choice
 COMMIT, DIRTY, GIT_TAG = "git.commit", "git.dirty", "git.tag"
 GATE_RUN, DECISION = "gate.run", "gate.decision"
 PROMOTED, REPLACES, WHY, FORCED = "promoted", "promoted.replaces", "promoted.reason", "forced"

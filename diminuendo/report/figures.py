@@ -20,7 +20,7 @@ from diminuendo.config.names import TEACHER
 from diminuendo.report import format as as_text
 from diminuendo.report.labels import place_labels
 from diminuendo.report.rows import Report, Row, pareto_front
-from diminuendo.report.tables import FIGURES, group_figure
+from diminuendo.report.tables import figures_of, group_figure
 
 # Distinguishable with any colour vision; in grey the markers tell them apart.
 STAGES = {"train_teacher": (TEACHER, "#222222", "*")} | {
@@ -40,14 +40,16 @@ def draw_figures(report: Report, curves: list[dict[str, str]], folder: Path) -> 
     by_bytes = [(row.bytes, (row.bytes, row.bytes)) for row in report.rows]
     by_speed = [(row.real_time_factor, row.real_time_factor_interval) for row in report.rows]
     figures = {
-        "wer_vs_bytes": _against_wer(report, by_bytes, "file size", as_text.round_size),
-        "wer_vs_rtf": _against_wer(report, by_speed, "real-time factor with one thread", lambda x: f"{x:g}"),
+        f"{report.unit.rate}_vs_bytes": _against_errors(report, by_bytes, "file size", as_text.round_size),
+        f"{report.unit.rate}_vs_rtf": _against_errors(
+            report, by_speed, "real-time factor with one thread", lambda x: f"{x:g}"
+        ),
         "curves": _curves(curves),
     }
-    titles = dict(FIGURES)
+    titles = figures_of(report.unit)
     for key in report.groups:
         figures[group_figure(key)] = _groups(report, key)
-        titles[group_figure(key)] = f"Word error rate by {key}"
+        titles[group_figure(key)] = f"{report.unit.in_words.capitalize()} by {key}"
     paths = {}
     for name, figure in figures.items():
         paths[titles[name]] = folder / f"{name}.png"
@@ -57,13 +59,13 @@ def draw_figures(report: Report, curves: list[dict[str, str]], folder: Path) -> 
     return paths
 
 
-def _against_wer(report: Report, costs: list[tuple[float, tuple[float, float]]], label: str, tick) -> Figure:
-    """WER with its interval against a cost on a logarithmic scale; less is better in both."""
+def _against_errors(report: Report, costs: list[tuple[float, tuple[float, float]]], label: str, tick) -> Figure:
+    """The error rate with its interval against a cost on a logarithmic scale; less is better in both."""
     figure, axes = _axes((9, 5.6))
     rows = report.rows
-    xs, ys = [cost for cost, _ in costs], [100 * row.wer for row in rows]
+    xs, ys = [cost for cost, _ in costs], [100 * row.errors.figure for row in rows]
     x_bars = [limits for _, limits in costs]
-    y_bars = [(100 * row.wer_interval[0], 100 * row.wer_interval[1]) for row in rows]
+    y_bars = [(100 * low, 100 * high) for low, high in (row.errors.interval for row in rows)]
     front = pareto_front(list(zip(xs, ys)))
     axes.set_xscale("log")
     axes.set_xlim(min(low for low, _ in x_bars) / 1.6, max(high for _, high in x_bars) * 1.6)
@@ -93,7 +95,7 @@ def _against_wer(report: Report, costs: list[tuple[float, tuple[float, float]]],
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: tick(x)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{label} (logarithmic)")
-    axes.set_ylabel(f"word error rate, % ({100 * report.confidence:g} % interval)")
+    axes.set_ylabel(f"{report.unit.in_words}, % ({100 * report.confidence:g} % interval)")
     _stage_legend(axes, rows)
     figure.tight_layout()
     figure.canvas.draw()
@@ -153,17 +155,17 @@ def _curves(rows: list[dict[str, str]]) -> Figure:
 
 def _groups(report: Report, key: str) -> Figure:
     """Bars by value for the teacher and the smallest files of the Pareto front; of many values, the worst are shown."""
-    values = report.groups[key]
-    front = [report.rows[i] for i in pareto_front([(row.bytes, row.wer) for row in report.rows])]
+    values, rate = report.groups[key], report.unit.rate
+    front = [report.rows[i] for i in pareto_front([(row.bytes, row.errors.figure) for row in report.rows])]
     members = [TEACHER, *(row.member for row in front if not row.is_teacher)][:MEMBERS_SHOWN]
-    worst = sorted(values, key=lambda value: -values[value][TEACHER]["wer"])[:GROUPS_SHOWN]
+    worst = sorted(values, key=lambda value: -values[value][TEACHER][rate])[:GROUPS_SHOWN]
     shown = [value for value in values if value in worst]
     figure, axes = _axes((9, 5.0))
     width = 0.8 / len(members)
     for index, member in enumerate(members):
         found = [values[value][member] for value in shown]
-        heights = [100 * f["wer"] for f in found]
-        limits = [(100 * f["wer_interval"]["low"], 100 * f["wer_interval"]["high"]) for f in found]
+        heights = [100 * f[rate] for f in found]
+        limits = [(100 * f[f"{rate}_interval"]["low"], 100 * f[f"{rate}_interval"]["high"]) for f in found]
         errors = [_distances(height, pair) for height, pair in zip(heights, limits)]
         axes.bar(
             [at + (index - (len(members) - 1) / 2) * width for at in range(len(shown))],
@@ -178,7 +180,7 @@ def _groups(report: Report, key: str) -> Figure:
     axes.set_xticks(range(len(shown)), texts, rotation=30 if len(shown) > 6 else 0, fontsize=8)
     left_out = f"; {len(shown)} of {len(values)}, the hardest for the teacher" if len(shown) < len(values) else ""
     axes.set_xlabel(f"{key} (utterances){left_out}")
-    axes.set_ylabel("word error rate, %")
+    axes.set_ylabel(f"{report.unit.in_words}, %")
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     figure.tight_layout()
     return figure

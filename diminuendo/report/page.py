@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diminuendo.report import format as as_text
 from diminuendo.report.rows import Report, pareto_front
-from diminuendo.report.tables import COVERAGE, legend
+from diminuendo.report.tables import COVERAGE, legend, other_rates
 
 FILTERS = {
     "percent": as_text.percent,
@@ -30,10 +30,11 @@ def html_page(report: Report, figures: dict[str, Path]) -> str:
         loader=PackageLoader("diminuendo.report", "."), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= FILTERS
-    front = pareto_front([(row.bytes, row.wer) for row in report.rows])
+    front = pareto_front([(row.bytes, row.errors.figure) for row in report.rows])
     return environment.get_template("leaderboard.html.j2").render(
         report=report,
         legend=legend(report),
+        others=other_rates(report),
         coverage_titles=COVERAGE,
         front={report.rows[index].member for index in front},
         figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in figures.items()},

@@ -11,27 +11,22 @@ from typing import Any
 from diminuendo.config.names import TEACHER
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
+from diminuendo.metrics.unit import MEASURES, Unit
 from diminuendo.parameters.schema import Params
 from diminuendo.report.coverage import Coverage, coverage_of
 from diminuendo.report.family import chain_text
+from diminuendo.report.rates import Rate, pair, rates_of
 
 
 @dataclass(frozen=True)
 class Row:
-    """One member. Rates are fractions, times seconds, intervals (low, high)."""
+    """One member. Times are seconds, intervals (low, high); of ``rates`` see ``rates_of``."""
 
     member: str
     stage: str
     chain: str
-    wer: float
-    wer_interval: tuple[float, float]
-    delta_wer: float
-    delta_wer_interval: tuple[float, float]
-    substitutions: int
-    deletions: int
-    insertions: int
-    words: int
-    cer: float
+    rates: dict[str, Rate]
+    measure: str  # wer or cer, whichever report and gate go by
     blank_rate: float
     bytes: int
     times_smaller: float
@@ -54,13 +49,21 @@ class Row:
     def is_teacher(self) -> bool:
         return self.member == TEACHER
 
+    @property
+    def errors(self) -> Rate:
+        """The rate that members are compared by."""
+        return self.rates[self.measure]
+
 
 @dataclass(frozen=True)
 class Report:
     """Everything that is shown. The teacher's row is first, then the others from the largest file to the smallest."""
 
     rows: tuple[Row, ...]
-    groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval
+    unit: Unit  # of the errors that members are compared by
+    normalizer: dict[str, str]  # see ``metrics.normalizers``
+    emptied: int  # references that have no words after the normaliser
+    groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval …
     coverage: tuple[Coverage, ...]
     utterances: int
     seconds: float
@@ -106,24 +109,17 @@ def build_report(
                 member=name,
                 stage=params.members[name][0],
                 chain=chain_text(params, name),
-                wer=found["wer"],
-                wer_interval=_pair(found["wer_interval"]),
-                delta_wer=found["delta_wer"],
-                delta_wer_interval=_pair(found["delta_wer_interval"]),
-                substitutions=found["substitutions"],
-                deletions=found["deletions"],
-                insertions=found["insertions"],
-                words=found["words"],
-                cer=found["cer"],
+                rates=rates_of(found),
+                measure=metrics["measure"],
                 blank_rate=found["blank_rate"],
                 bytes=found["bytes"],
                 times_smaller=teacher_bytes / found["bytes"],
                 parameters=found["parameters"],
                 sparsity=found["sparsity"],
                 real_time_factor=speed[one]["real_time_factor"],
-                real_time_factor_interval=_pair(speed[one]["real_time_factor_interval"]),
+                real_time_factor_interval=pair(speed[one]["real_time_factor_interval"]),
                 times_faster=speed[one]["times_faster"],
-                times_faster_interval=_pair(speed[one]["times_faster_interval"]),
+                times_faster_interval=pair(speed[one]["times_faster_interval"]),
                 real_time_factor_all=speed[every]["real_time_factor"],
                 times_faster_all=speed[every]["times_faster"],
                 latency_p50=speed[one]["latency_p50"],
@@ -137,6 +133,9 @@ def build_report(
     rows.sort(key=lambda row: (not row.is_teacher, -row.bytes, row.member))
     return Report(
         rows=tuple(rows),
+        unit=MEASURES[metrics["measure"]],
+        normalizer=metrics["normalizer"],
+        emptied=len(metrics["emptied"]),
         groups=_groups(members, [row.member for row in rows]),
         coverage=coverage_of(members, [row.member for row in rows]),
         utterances=metrics["utterances"],
@@ -175,10 +174,6 @@ def _groups(members: dict[str, Any], order: list[str]) -> dict[str, dict[str, di
         }
         for key in keys
     }
-
-
-def _pair(interval: dict[str, float]) -> tuple[float, float]:
-    return interval["low"], interval["high"]
 
 
 def _read(path: Path) -> dict[str, Any]:

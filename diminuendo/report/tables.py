@@ -5,24 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from diminuendo.metrics import normalizers
+from diminuendo.metrics.unit import CHARACTERS, Unit
 from diminuendo.report import format as as_text
+from diminuendo.report.rates import limits_apart, pair
 from diminuendo.report.rows import Report, Row
 from diminuendo.report.terminal import TEXT
 
-# Column title and text, in the order of the page.
-COLUMNS = {
-    "member": lambda row: row.member,
-    "chain": lambda row: row.chain,
-    "WER %": lambda row: as_text.percent(row.wer),
-    "interval": lambda row: as_text.percent_interval(row.wer_interval),
-    "ΔWER": lambda row: as_text.NONE if row.is_teacher else as_text.points(row.delta_wer),
-    "ΔWER interval": lambda row: as_text.NONE if row.is_teacher else as_text.points_interval(row.delta_wer_interval),
-    "S/D/I": lambda row: f"{row.substitutions}/{row.deletions}/{row.insertions}",
-    "CER %": lambda row: as_text.percent(row.cer),
+# Title and text of the columns that follow the error rates, in the order of the page.
+COSTS: dict[str, Callable[[Row], str]] = {
     "size": lambda row: as_text.size(row.bytes),
     "× smaller": lambda row: as_text.times(row.times_smaller),
     "RTF, 1 thread": lambda row: as_text.real_time(row.real_time_factor),
@@ -41,16 +37,49 @@ COLUMNS = {
 LEFT = ("member", "chain", "digest", "MLflow run")
 
 
+def columns(report: Report) -> dict[str, Callable[[Row], str]]:
+    """Column title to the text of a row, in the order of the page."""
+    rate = report.unit.rate.upper()
+
+    def delta(row: Row) -> str:
+        return as_text.NONE if row.is_teacher else as_text.points(row.errors.delta)
+
+    def delta_interval(row: Row) -> str:
+        return as_text.NONE if row.is_teacher else as_text.points_interval(row.errors.delta_interval)
+
+    def other(name: str) -> Callable[[Row], str]:
+        return lambda row: as_text.percent(row.rates[name].figure)
+
+    return {
+        "member": lambda row: row.member,
+        "chain": lambda row: row.chain,
+        f"{rate} %": lambda row: as_text.percent(row.errors.figure),
+        "interval": lambda row: as_text.percent_interval(row.errors.interval),
+        f"Δ{rate}": delta,
+        f"Δ{rate} interval": delta_interval,
+        "S/D/I": lambda row: "/".join(map(str, row.errors.edits)),
+        **{title: other(name) for title, name in other_rates(report).items()},
+        **COSTS,
+    }
+
+
+def other_rates(report: Report) -> dict[str, str]:
+    """Column title to name of the rates that members are not compared by: ``raw WER %`` to ``raw_wer``."""
+    row = report.rows[0]
+    return {f"{rate.title} %": name for name, rate in row.rates.items() if name != row.measure}
+
+
 def legend(report: Report) -> list[str]:
     """What the columns mean, one sentence each."""
     share = f"{100 * report.confidence:g} %"
-    hours = report.seconds / 60
+    rate, minutes = report.unit.rate.upper(), report.seconds / 60
     runs = report.timing_runs
     apart = f" Timed in {runs} runs, as files changed; the teacher took part in each." if runs > 1 else ""
     return [
-        f"Accuracy: {report.utterances} test utterances, {hours:.1f} minutes, {report.words} words, decoded greedily "
+        f"Accuracy: {report.utterances} test utterances, {minutes:.1f} minutes, {report.words} words, decoded greedily "
         f"from the stored file; corpus {report.corpus[:12]}.",
-        f"Intervals are {share} bootstrap intervals over utterances; that of ΔWER (percentage points against the "
+        *_about_texts(report),
+        f"Intervals are {share} bootstrap intervals over utterances; that of Δ{rate} (percentage points against the "
         "teacher) is paired. S/D/I: substitutions, deletions, insertions.",
         f"Speed: {report.timing_utterances} utterances, {report.timing_repeats} repeats, all models taking turns of "
         f"which the second run is timed, on {report.machine['processor']}; all threads are {report.threads}. RTF is "
@@ -61,21 +90,33 @@ def legend(report: Report) -> list[str]:
     ]
 
 
+def _about_texts(report: Report) -> list[str]:
+    """What errors are counted in and of which texts, where that is not words of texts as they are."""
+    said = []
+    if report.unit is CHARACTERS:
+        said.append("Members are compared by CER: evaluate.measure asks for it, or the script has no spaces.")
+    if told := normalizers.told(report.normalizer):
+        emptied = f" References without words after it: {report.emptied}." if report.emptied else ""
+        said.append(f"{told}{emptied}")
+    return said
+
+
 def markdown(report: Report) -> str:
     """The whole leaderboard page."""
-    lines = ["# Leaderboard", ""]
-    lines += [f"| {' | '.join(COLUMNS)} |"]
-    lines += [f"|{'|'.join(' :--- ' if title in LEFT else ' ---: ' for title in COLUMNS)}|"]
+    lines, shown = ["# Leaderboard", ""], columns(report)
+    lines += [f"| {' | '.join(shown)} |"]
+    lines += [f"|{'|'.join(' :--- ' if title in LEFT else ' ---: ' for title in shown)}|"]
     for row in report.rows:
-        cells = {title: text(row) for title, text in COLUMNS.items()}
+        cells = {title: text(row) for title, text in shown.items()}
         if row.link:
             cells["MLflow run"] = f"[{row.run[:12]}]({row.link})"
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells.values())} |")
     lines += ["", *(f"- {sentence}" for sentence in legend(report))]
-    for name, title in FIGURES.items():
+    for name, title in figures_of(report.unit).items():
         lines += ["", f"## {title}", "", f"![{title}](plots/{name}.png)"]
     for key in report.groups:
-        lines += ["", f"## WER by {key}", "", f"![WER by {key}](plots/{group_figure(key)}.png)", ""]
+        title = f"{report.unit.rate.upper()} by {key}"
+        lines += ["", f"## {title}", "", f"![{title}](plots/{group_figure(key)}.png)", ""]
         lines += _group_table(report, key)
     if report.coverage:
         lines += ["", "## What is quantized", "", f"| {' | '.join(COVERAGE.values())} |", f"|{':---|' * len(COVERAGE)}"]
@@ -90,11 +131,16 @@ COVERAGE = {
     "integers": "done in integers",
     "left_out": "in more bits than the rest, and why",
 }
-FIGURES = {
-    "wer_vs_bytes": "Word error rate against file size",
-    "wer_vs_rtf": "Word error rate against real-time factor",
-    "curves": "Training curves",
-}
+
+
+def figures_of(unit: Unit) -> dict[str, str]:
+    """Name of a figure's file to its title, in the order of the page."""
+    errors = unit.in_words.capitalize()
+    return {
+        f"{unit.rate}_vs_bytes": f"{errors} against file size",
+        f"{unit.rate}_vs_rtf": f"{errors} against real-time factor",
+        "curves": "Training curves",
+    }
 
 
 def group_figure(key: str) -> str:
@@ -103,13 +149,15 @@ def group_figure(key: str) -> str:
 
 
 def _group_table(report: Report, key: str) -> list[str]:
-    members = [row.member for row in report.rows]
+    members, rate = [row.member for row in report.rows], report.unit.rate
+
+    def cell(found: dict[str, Any]) -> str:
+        return f"{as_text.percent(found[rate])} {as_text.percent_interval(pair(found[f'{rate}_interval']))}"
+
     lines = [f"| {key} | utterances | {' | '.join(members)} |", f"|:---|---:|{'---:|' * len(members)}"]
     for value, found in report.groups[key].items():
-        first = found[members[0]]
-        cells = (as_text.percent(found[member]["wer"]) for member in members)
-        shown = value.replace("|", "&#124;")
-        lines.append(f"| {shown} | {first['utterances']} | {' | '.join(cells)} |")
+        shown, utterances = value.replace("|", "&#124;"), found[members[0]]["utterances"]
+        lines.append(f"| {shown} | {utterances} | {' | '.join(cell(found[member]) for member in members)} |")
     return lines
 
 
@@ -120,7 +168,7 @@ def _times_interval(row: Row) -> str:
 
 def leaderboard_csv(report: Report) -> str:
     """One line per member, figures unrounded, an interval as two columns ``…_low`` and ``…_high``."""
-    return _csv([_flat(row) for row in report.rows])
+    return _csv([_flat(row) | {"normalizer": report.normalizer["name"]} for row in report.rows])
 
 
 def groups_csv(report: Report) -> str:
@@ -129,11 +177,11 @@ def groups_csv(report: Report) -> str:
     for key, values in report.groups.items():
         for value, members in values.items():
             for member, found in members.items():
-                low, high = found["wer_interval"]["low"], found["wer_interval"]["high"]
-                counts = {"utterances": found["utterances"], "words": found["words"]}
-                rates = {"wer": found["wer"], "wer_low": low, "wer_high": high}
-                lines.append({"key": key, "value": value, "member": member, **counts, **rates})
-    return _csv(lines, ("key", "value", "member", "utterances", "words", "wer", "wer_low", "wer_high"))
+                line = {"key": key, "value": value, "member": member}
+                for name, figure in found.items():
+                    line |= limits_apart(name, figure.values()) if isinstance(figure, dict) else {name: figure}
+                lines.append(line)
+    return _csv(lines, None if lines else ("key", "value", "member"))
 
 
 def read_curves(models: dict[str, Path]) -> list[dict[str, str]]:
@@ -160,11 +208,11 @@ def metrics_json(report: Report) -> dict[str, dict[str, Any]]:
 def _flat(row: Row) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in asdict(row).items():
-        if isinstance(value, tuple):
-            name = key.removesuffix("_interval")
-            flat[f"{name}_low"], flat[f"{name}_high"] = value
+        if key == "rates":
+            for rate in row.rates.values():
+                flat |= rate.flat()
         else:
-            flat[key] = value
+            flat |= limits_apart(key, value) if isinstance(value, tuple) else {key: value}
     return flat
 
 

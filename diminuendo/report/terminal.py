@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from diminuendo.config.remedy import repro
@@ -10,7 +11,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.report import format as as_text
 
 WIDTH = 120
-TEXT = ("member", "stage", "chain", "digest", "run", "link")
+TEXT = ("member", "stage", "chain", "measure", "normalizer", "digest", "run", "link")
 
 
 def read_leaderboard(folder: Path) -> str:
@@ -26,8 +27,17 @@ def read_leaderboard(folder: Path) -> str:
         lines = [_cells(row) for row in rows]
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: no leaderboard to read ({error}); run {repro(path)} first") from error
-    titles = ("member", "WER %, interval", "ΔWER, interval", "size", "smaller", "RTF", "faster", "memory", "digest")
-    return "\n".join([_table([titles, *lines]), "", f"The whole table, with plots: {folder / 'leaderboard.html'}"])
+    rate, normalizer = measure_of(rows[0]).upper(), rows[0].get("normalizer", "none")
+    errors = (f"{rate} %, interval", f"Δ{rate}, interval")
+    titles = ("member", *errors, "size", "smaller", "RTF", "faster", "memory", "digest")
+    notes = [f"Of texts after the normaliser {normalizer}; raw rates: leaderboard.md"] if normalizer != "none" else []
+    notes.append(f"The whole table, with plots: {folder / 'leaderboard.html'}")
+    return "\n".join([_table([titles, *lines]), "", *notes])
+
+
+def measure_of(row: Mapping[str, str]) -> str:
+    """Name of the rate that members are compared by; tables from before there was a choice do not say it."""
+    return row.get("measure", "wer")
 
 
 def _cells(row: dict[str, str]) -> tuple[str, ...]:
@@ -36,12 +46,12 @@ def _cells(row: dict[str, str]) -> tuple[str, ...]:
     def limits(key: str) -> tuple[float, float]:
         return number[f"{key}_low"], number[f"{key}_high"]
 
-    teacher = row["member"] == "teacher"
-    delta, (delta_low, delta_high) = 100 * number["delta_wer"], limits("delta_wer")
-    wer, (low, high) = 100 * number["wer"], limits("wer")
+    teacher, rate = row["member"] == "teacher", measure_of(row)
+    delta, (delta_low, delta_high) = 100 * number[f"delta_{rate}"], limits(f"delta_{rate}")
+    errors, (low, high) = 100 * number[rate], limits(rate)
     return (
         row["member"],
-        f"{wer:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
+        f"{errors:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
         as_text.NONE if teacher else f"{delta:+.1f} [{100 * delta_low:+.1f}, {100 * delta_high:+.1f}]",
         as_text.size(number["bytes"]),
         as_text.times(number["times_smaller"]),

@@ -48,15 +48,15 @@ def test_an_installed_tool_has_figures_or_a_reason(members, peer):
         assert peer.distribution not in ("onnxruntime", "nncf"), row.problem
         return
     assert 0 < row.bytes < 2 * teacher.bytes  # nodes and scales of a static file outweigh so small a model
-    assert row.wer_interval[0] <= row.wer <= row.wer_interval[1]
-    assert row.delta_wer == pytest.approx(row.wer - teacher.wer)
+    assert row.errors_interval[0] <= row.errors <= row.errors_interval[1]
+    assert row.delta == pytest.approx(row.errors - teacher.errors)
     assert row.real_time_factor > 0
 
 
 def test_members_are_beside_them_and_the_teacher_is_the_measure(members):
     teacher, student = measured(members)
     assert (teacher.settings, student.settings) == ("teacher", "student")
-    assert teacher.delta_wer == 0 and teacher.times_faster == 1
+    assert teacher.delta == 0 and teacher.times_faster == 1
     assert student.bytes == (members / "student" / "model.onnx").stat().st_size
 
 

@@ -9,7 +9,7 @@ from diminuendo.parameters import load_params, parse_params
 from tests.factories.audio import ROOT
 from tests.factories.shipping import raw_params
 
-NEW = ("unit", "wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers")
+NEW = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,15 @@ NEW = ("unit", "wer", "cer", "min_utterances", "min_words", "min_characters", "m
         ("min_words", 0.5, "gate.min_words: input should be a valid integer"),
         ("min_characters", -1, "gate.min_characters: input should be greater than 0"),
         ("min_speakers", -1, "gate.min_speakers: input should be greater than or equal to 0"),
-        ("unit", "letters", "gate.unit: input should be 'auto', 'words' or 'characters', found 'letters'"),
+        (
+            "unit",
+            "words",
+            "gate.unit: this key is evaluate.measure now, for report and gate alike; write measure: wer",
+        ),
+        ("unit", "characters", "write measure: cer in the section evaluate"),
+        ("unit", "auto", "write measure: auto in the section evaluate"),
+        ("unit", "letters", "write measure: auto or wer or cer in the section evaluate"),
+        ("unit", None, "write measure: auto or wer or cer in the section evaluate"),
         ("min_speaker", 1, "did you mean 'min_speakers'?"),
     ],
 )
@@ -42,7 +50,7 @@ def test_a_file_older_than_the_keys_is_judged_all_the_same():
     raw = raw_params()
     raw["gate"] = {key: value for key, value in raw["gate"].items() if key not in NEW}
     gate = parse_params(raw).gate
-    assert gate.unit == "auto" and 0 < gate.wer <= 0.3 and 0 < gate.cer <= 0.3
+    assert 0 < gate.wer <= 0.3 and 0 < gate.cer <= 0.3
     assert (
         gate.min_utterances >= 100 and gate.min_words >= 300 and gate.min_characters >= 300 and gate.min_speakers >= 2
     )

@@ -7,7 +7,7 @@ import numpy as np
 from diminuendo.config.shipping import GateConfig
 from diminuendo.gate.decision import REFUSE, Rule
 from diminuendo.gate.judge import Evidence, Ratio, Resampling, judge
-from diminuendo.gate.unit import WORDS
+from diminuendo.metrics.unit import WORDS
 from tests.factories.shipping import counts
 
 RESAMPLING = Resampling(200, 0.9, 3)

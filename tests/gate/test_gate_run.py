@@ -195,7 +195,9 @@ def test_too_little_evidence_in_any_test_set_refuses_what_makes_no_error(shop):
 
 
 def test_the_unit_is_told_wherever_the_figures_are(shop):
-    decision = judged("models/slim/model.onnx", settings=params(unit="characters"))
+    settings = params()
+    by_characters = settings.evaluate.model_copy(update={"measure": "cer"})
+    decision = judged("models/slim/model.onnx", settings=settings.model_copy(update={"evaluate": by_characters}))
     (test,) = decision.tests
     wrong = sum(letter in "ao" for text in TEXTS for letter in text) / sum(map(len, TEXTS))
     assert test.unit == decision.as_dict()["tests"][0]["unit"] == "characters"

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diminuendo.evaluation.scores import COUNTS
+from diminuendo.evaluation.scoring import count_errors
 from diminuendo.gate.decision import NOT_JUDGED, PASS, REFUSE
-from diminuendo.gate.unit import CHARACTERS
 from diminuendo.gate.wording import mark, sentence
+from diminuendo.metrics.unit import CHARACTERS, unit_of
 from tests.factories.judging import RESAMPLING, SAME, SPEAKERS, evidence, judged, refused
 from tests.factories.shipping import counts
 
@@ -158,7 +160,7 @@ def test_in_characters_every_rule_counts_them_and_wer_is_not_judged():
     wrong = {**counts([1] * 20, words=1), "characters": np.array([10] * 20)}  # every sentence is one wrong word
     wrong["character_deletions"] = np.array([0, 1] * 10)
     found = judged(evidence(wrong, counts([0] * 20), unit=CHARACTERS), min_characters=200, cer=0.2)
-    assert found["file", "wer"].verdict == NOT_JUDGED and "gate.unit" in found["file", "wer"].about
+    assert found["file", "wer"].verdict == NOT_JUDGED and "evaluate.measure" in found["file", "wer"].about
     assert found["evidence", "characters"].figure == 200 and ("evidence", "words") not in found
     assert found["file", "cer"].figure == pytest.approx(0.05) and found["file", "cer"].verdict == PASS
     assert ("teacher", "wer") not in found and found["teacher", "cer"].figure == pytest.approx(0.05)
@@ -169,3 +171,24 @@ def test_in_characters_every_rule_counts_them_and_wer_is_not_judged():
     )
     few = judged(evidence(wrong, unit=CHARACTERS), min_characters=201)
     assert refused(few) == {("evidence", "characters")}
+
+
+def test_one_wrong_character_in_each_of_five_chinese_sentences():
+    said = ["今天天气很好", "请打开客厅的灯", "明天早上七点叫我", "播放音乐", "关闭窗户吧"]
+    heard = ["今天天汽很好", "请打开客厅的等", "明天早上七点交我", "播放音月", "关闭床户吧"]
+    found = count_errors(said, heard)
+    columns = {name: np.array([getattr(count, name) for count in found]) for name in COUNTS}
+    right = {name: np.zeros(5, int) if name not in ("words", "characters") else columns[name] for name in COUNTS}
+    rules = judged(
+        evidence(columns, right, unit=unit_of("auto", said), speakers=["one", "two"] * 3),
+        min_utterances=5,
+        min_characters=30,
+        cer=0.25,
+        teacher={"wer": 0.25, "group_wer": 0.25, "deletions": 0.0, "insertions": 0.0},
+    )
+    assert refused(rules) == set()
+    assert rules["file", "wer"].verdict == NOT_JUDGED
+    for reference in ("file", "teacher"):
+        assert rules[reference, "cer"].figure == pytest.approx(5 / 30)
+    in_words = judged(evidence(columns, right, speakers=["one", "two"] * 3), wer=0.99)
+    assert in_words["file", "wer"].figure == 1.0

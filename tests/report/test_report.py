@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,7 @@ from diminuendo.report.rows import build_report
 from diminuendo.report.tables import markdown
 from diminuendo.report.terminal import read_leaderboard
 from diminuendo.report.write import write_report
-from tests.factories.audio import dummy_params
-from tests.factories.evaluation import FAMILY
+from tests.factories.evaluation import family_params
 
 WER = {"teacher": 0.08, "student": 0.10, "student-slim": 0.12, "student-int8": 0.11}
 BYTES = {"teacher": 5_000_000, "student": 1_000_000, "student-slim": 1_200_000, "student-int8": 250_000}
@@ -28,21 +28,35 @@ VALUE = "<b>|hills</b>"  # of a manifest; nothing in it may become markup
 
 @pytest.fixture(scope="module")
 def params():
-    raw = dummy_params().model_dump(mode="json", by_alias=True, exclude_none=True)
-    architecture = raw["distill"]["student"]["architecture"]
-    family = json.loads(json.dumps(FAMILY))
-    family["distill"]["student"] |= {"architecture": architecture}
-    return parse_params({**raw, **family})
+    return family_params()
 
 
 def interval(value: float, half: float) -> dict[str, float]:
     return {"low": value - half, "high": value + half}
 
 
-def made_up(folder) -> None:
+def rates(system: str, **figures: float) -> dict[str, Any]:
+    """Rates with intervals, and their differences to the teacher's 8 %."""
+    found: dict[str, Any] = {}
+    for name, figure in figures.items():
+        delta = f"{system}delta_{name}"
+        found |= {system + name: figure, f"{system}{name}_interval": interval(figure, 0.01)}
+        found |= {delta: figure - 0.08, f"{delta}_interval": interval(figure - 0.08, 0.005)}
+    return found
+
+
+def made_up(folder, measure: str = "wer", raw: bool = False) -> None:
     members, timing = {}, {}
+    edits = {"substitutions": 11, "deletions": 22, "insertions": 33}
+    counts = {**edits, "words": 800, **{f"character_{kind}": count + 100 for kind, count in edits.items()}}
+    counts |= {"character_errors": 366, "characters": 4000}
     for name, wer in WER.items():
-        group = {"utterances": 20, "words": 80, "wer": wer, "wer_interval": interval(wer, 0.02)}
+        group = {"utterances": 20, "words": 80, "characters": 400, **rates("", wer=wer, cer=wer / 2)}
+        own = {**rates("", wer=wer, cer=wer / 2), **counts}
+        if raw:
+            group |= rates("raw_", wer=wer + 0.01, cer=wer / 2 + 0.01)
+            own |= rates("raw_", wer=wer + 0.01, cer=wer / 2 + 0.01)
+            own |= {f"raw_{key}": count + 1 for key, count in counts.items()}
         technique = {}
         if name == "student-int8":
             left_out = [{"group": "norms", "reason": "vectors"}]
@@ -53,18 +67,7 @@ def made_up(folder) -> None:
             "bytes": BYTES[name],
             "parameters": BYTES[name] // 4,
             "sparsity": 0.25,
-            "wer": wer,
-            "wer_interval": interval(wer, 0.01),
-            "delta_wer": wer - 0.08,
-            "delta_wer_interval": interval(wer - 0.08, 0.005),
-            "substitutions": 11,
-            "deletions": 22,
-            "insertions": 33,
-            "words": 800,
-            "character_errors": 50,
-            "characters": 4000,
-            "cer": wer / 2,
-            "cer_interval": interval(wer / 2, 0.01),
+            **own,
             "blank_rate": 0.7,
             "groups": {"accent": {VALUE: group, "coast": group}, "age": {}},
             "technique": technique,
@@ -85,6 +88,9 @@ def made_up(folder) -> None:
             "run": "r",
         }
     whole = {"corpus": "c" * 64, "utterances": 100, "seconds": 300.0, "confidence": 0.95, "bootstrap_samples": 100}
+    whole |= {"measure": measure, "normalizer": {"name": "none"}, "emptied": []}
+    if raw:
+        whole |= {"normalizer": {"name": "basic", "package": "a_package", "version": "1.2"}, "emptied": ["u1", "u2"]}
     machine = {"processor": "A processor", "onnxruntime": "1", "threads": 2}
     clock = {"machine": machine, "threads": [1, 2], "utterances": 10, "seconds": 30.0, "repeats": 5}
     clock["runs"] = {"r": {"members": list(timing), "teacher": {}}}
@@ -149,7 +155,7 @@ def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
 def test_markdown_has_groups_coverage_and_only_figures_that_exist(written):
     text = (written / "reports" / "leaderboard.md").read_text()
     assert "8 bit 95.0 %, 16 bit 5.0 %" in text and "norms (vectors)" in text
-    assert "| <b>&#124;hills</b> | 20 |" in text
+    assert "| <b>&#124;hills</b> | 20 | 8.00 [7.00, 9.00] | 12.00 [11.00, 13.00] |" in text
     assert "WER by age" not in text  # no utterance states one
     images = re.findall(r"!\[.*?\]\((.*?)\)", text)
     assert len(images) == 4
@@ -202,7 +208,52 @@ def test_tables_for_dvc(written):
         "dev_wer": "",
     }
     with open(written / "reports" / "groups.csv", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 2 * 4
+        groups = list(csv.DictReader(file))
+    assert len(groups) == 2 * 4 and "raw_wer" not in groups[0]
+    student = next(row for row in groups if row["member"] == "student")
+    assert float(student["wer_high"]) == pytest.approx(0.11) and float(student["delta_wer_low"]) == pytest.approx(0.015)
+    assert float(student["cer"]) == 0.05 and student["characters"] == "400"
+
+
+def test_by_characters_every_table_and_plot_is(params, tmp_path):
+    made_up(tmp_path / "evaluation", measure="cer")
+    models = {name: tmp_path / name for name in WER}
+    write_report(params, tmp_path / "evaluation", models, tmp_path / "reports")
+    text = (tmp_path / "reports" / "leaderboard.md").read_text()
+    slim = next(row for row in table_of(text) if row["member"] == "student-slim")
+    assert (slim["CER %"], slim["ΔCER"], slim["WER %"]) == ("6.00", "-2.00", "12.00")
+    assert slim["S/D/I"] == "111/122/133" and "## CER by accent" in text and "6.00 [5.00, 7.00]" in text
+    assert "![Character error rate against file size](plots/cer_vs_bytes.png)" in text
+    page = (tmp_path / "reports" / "leaderboard.html").read_text()
+    assert "<th>CER %" in page and "<th>WER %</th>" in page and "Character error rate by accent" in page
+    shown = read_leaderboard(tmp_path / "reports")
+    assert "CER %, interval" in shown and "ΔCER, interval" in shown and "-2.0 [-2.5, -1.5]" in shown
+
+
+def test_after_a_normaliser_the_raw_rates_are_further_columns(params, tmp_path):
+    made_up(tmp_path / "evaluation", raw=True)
+    models = {name: tmp_path / name for name in WER}
+    report = write_report(params, tmp_path / "evaluation", models, tmp_path / "reports")
+    slim = next(row for row in table_of(markdown(report)) if row["member"] == "student-slim")
+    assert (slim["WER %"], slim["CER %"], slim["raw WER %"], slim["raw CER %"]) == ("12.00", "6.00", "13.00", "7.00")
+    said = "WER and CER are of texts after the normaliser basic (a_package 1.2), references and hypotheses alike."
+    assert said in markdown(report) and "References without words after it: 2." in markdown(report)
+    metrics = json.loads((tmp_path / "reports" / "metrics.json").read_text())["student-slim"]
+    assert (metrics["wer"], metrics["raw_wer"], metrics["raw_words"]) == (0.12, 0.13, 801)
+    with open(tmp_path / "reports" / "groups.csv", newline="") as file:
+        assert float(next(csv.DictReader(file))["raw_wer_low"]) == pytest.approx(0.08)
+    shown = read_leaderboard(tmp_path / "reports")
+    assert "Of texts after the normaliser basic" in shown
+
+
+def test_a_table_from_before_there_was_a_choice_is_read(written, tmp_path):
+    with open(written / "reports" / "leaderboard.csv", newline="") as file:
+        rows = [{k: v for k, v in row.items() if k not in ("measure", "normalizer")} for row in csv.DictReader(file)]
+    with open(tmp_path / "leaderboard.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read_leaderboard(tmp_path).splitlines()[:-1] == read_leaderboard(written / "reports").splitlines()[:-1]
 
 
 def test_terminal_fits_and_reads(written):

@@ -1,6 +1,7 @@
 """The unit of errors: words, or characters in scripts without spaces between words.
 
-In a script without spaces a sentence is one word: one wrong character is a word error rate of 100 %.
+In a script without spaces a sentence is one word: one wrong character is a word error rate of 100 %. Evaluation,
+report, gate and model card all take the unit from ``unit_of``.
 """
 
 from __future__ import annotations
@@ -27,8 +28,13 @@ class Unit:
     """The columns of ``hypotheses.jsonl`` that count in words or in characters, each int64 [U]."""
 
     name: str  # also the column with the counts of the references
-    rate: str  # name of the error rate
+    rate: str  # name of the error rate, as in ``evaluate.measure``
     prefix: str  # of the columns of edits
+
+    @property
+    def in_words(self) -> str:
+        """``word error rate`` or ``character error rate``."""
+        return f"{self.name.removesuffix('s')} error rate"
 
     def edits(self, counts: Counts, kind: str) -> np.ndarray:
         """``kind``: one of ``EDITS``."""
@@ -44,16 +50,21 @@ class Unit:
 WORDS = Unit("words", "wer", "")
 CHARACTERS = Unit("characters", "cer", "character_")
 UNITS = {unit.name: unit for unit in (WORDS, CHARACTERS)}
+MEASURES = {unit.rate: unit for unit in UNITS.values()}
 
 
-def unit_of(asked: str, references: Iterable[str]) -> Unit:
-    """The unit that ``gate.unit`` asks for.
+def unit_of(measure: str, references: Iterable[str]) -> Unit:
+    """The unit that a test set is judged and ranked by.
+
+    Args:
+        measure: ``evaluate.measure``: ``wer``, ``cer`` or ``auto``.
+        references: of the test set; read for ``auto`` alone.
 
     ``auto``: characters where the references have more letters of scripts without spaces than words of others. One
     such letter says about as much as a word, which is why mixed error rates count the two alike.
     """
-    if asked != "auto":
-        return UNITS[asked]
+    if measure != "auto":
+        return MEASURES[measure]
     apart = together = 0
     for word in (word for text in references for word in text.split()):
         inside = False
