@@ -118,6 +118,8 @@ class Checkpoint:
             state = self._door.state_of(self.folder.tensors, self.config, record, order)
         except UserError as error:
             raise UserError(f"{self.folder.path}: {error}") from None
+        except KeyError as error:
+            raise UserError(f"{self.folder.path}: the tensor {error.args[0]} is missing; download it again") from None
         model = build(record)
         own = model.state_dict()
         for name, tensor in own.items():

@@ -128,6 +128,9 @@ class CheckpointFolder:
             )
         if not isinstance(found.get("model_type"), str):
             raise UserError(f"{self.path / CONFIG}: has no model_type, so it does not say what the model is")
+        classes = found.get("architectures") or []
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise UserError(f"{self.path / CONFIG}: architectures: expected a list of names, found {classes!r:.60}")
         return found
 
     @cached_property

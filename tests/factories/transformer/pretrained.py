@@ -49,7 +49,8 @@ def state_of(
         if not name.startswith(HEAD):
             found[name.removeprefix(PREFIX)] = tensors[name].float()
     for name in ("weight", "bias") if order is not None else ():
-        if f"{HEAD}{name}" not in tensors:
-            raise UserError(f"the tensor {HEAD}{name} is missing")
-        found[f"to_tokens.{name}"] = tensors[f"{HEAD}{name}"].float()[list(order)]
+        tensor = tensors[f"{HEAD}{name}"].float()
+        if len(tensor) != len(order):
+            raise UserError(f"{HEAD}{name} has {len(tensor)} rows, and config.json says {len(order)} (vocab_size)")
+        found[f"to_tokens.{name}"] = tensor[list(order)]
     return found
