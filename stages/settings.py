@@ -29,7 +29,7 @@ def used_settings(params: Params, stage: str, name: str, member: str | None) -> 
         for part in key.split("."):
             value = value.get(part)  # a section that is null was left out of the dump
         found |= value if key == own else {key: value}
-    if "pretrained" in found:  # whose frontend is the checkpoint's own
+    if name == TEACHER and params.teacher.pretrained is not None:  # whose frontend is the checkpoint's own
         found = {key: value for key, value in found.items() if key != "frontend"}
         found["pretrained"] = params.teacher.pretrained.stated
     if name not in params.members:

@@ -59,7 +59,7 @@ def begun_params(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_begun_project(place: Path, changes: dict[str, Any] = OWN_HEAD) -> Path:
-    """The repository ``place/home/project``, committed, with recordings and checkpoint outside of it; nothing is run."""
+    """The repository ``place/home/project``, committed; recordings and checkpoint are outside. Nothing is run yet."""
     dummy_corpus(place / "speech")
     write_checkpoint(place / "checkpoints/tiny")
     project = make_minute_project(place / "home/project")
