@@ -12,13 +12,9 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from diminuendo.config.names import FAMILIES, SOURCES
 from diminuendo.core.errors import UserError
-
-if TYPE_CHECKING:
-    from diminuendo.config.corpus import DataConfig
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")
@@ -102,21 +98,3 @@ def current() -> Family:
     if os.environ.get("DVC_STAGE"):
         return Family(OWN)
     return family_of(os.environ.get(VARIABLE) or OWN)
-
-
-def check_surroundings(data: DataConfig, family: Family) -> None:
-    """Check that the folders of data exist.
-
-    Raises:
-        UserError: one does not.
-    """
-    problems = []
-    for key in ("path", "collected"):
-        folder = Path(getattr(data, key))
-        if not folder.is_dir() and not folder.with_name(f"{folder.name}.dvc").is_file():  # DVC can fetch that one
-            problems.append(
-                f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
-                f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"
-            )
-    if problems:
-        raise UserError(f"{family.params}: {len(problems)} problem(s), nothing was run:\n  " + "\n  ".join(problems))

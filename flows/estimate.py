@@ -20,7 +20,9 @@ from diminuendo.config.names import TEACHER
 from diminuendo.core.files import digest_of_json, write_json
 from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.family import Family
+from diminuendo.models.parent_architecture import ParentArchitecture
 from diminuendo.parameters import Params
+from diminuendo.pretrained.checkpoint import Checkpoint, at_hand
 from flows.graph import short
 
 PAST = Path(".work/durations.json")
@@ -38,6 +40,9 @@ SWEEP = 7.0  # of the sensitivity of every weight, for a mixed scheme
 CALIBRATION = 3.0
 REPORT = 4.0
 MOST_SECONDS = 1e7  # that a stage is believed to have taken
+# Assumed, not measured.
+WRITTEN = 5e-8  # a parameter of a checkpoint, read, written in our formats and compared
+PARAMETERS, FRAME_SECONDS = 95e6, 0.02  # of a checkpoint that is not on this machine
 
 
 def expected_seconds(params: Params, family: Family, address: str) -> float:
@@ -49,7 +54,7 @@ def expected_seconds(params: Params, family: Family, address: str) -> float:
         count = spoken.train_utterances + spoken.dev_utterances + spoken.test_utterances if spoken else 0
         return START + (SPOKEN_UTTERANCE * count if spoken else READ_SECOND * sum(audio.values()))
     if stage == "evaluate":
-        return START + len(params.members) * (MEMBER_EVALUATED + DECODED_SECOND * audio["test"])
+        return START + sum(MEMBER_EVALUATED + _decoding(params, name) * audio["test"] for name in params.members)
     if stage == "report":
         return START + REPORT
     name = member or (TEACHER if stage == "train_teacher" else "")
@@ -59,6 +64,8 @@ def expected_seconds(params: Params, family: Family, address: str) -> float:
 def _making(params: Params, name: str, audio: dict[str, float]) -> float:
     """Training of a member, and what its technique does besides."""
     _, settings = params.members[name]
+    if name == TEACHER and not settings.trains:
+        return WRITTEN * parameters_of(params, TEACHER)
     besides = 0.0
     if isinstance(settings, QuantizeConfig):
         besides = SWEEP if settings.scheme == "mixed" else CALIBRATION
@@ -66,26 +73,40 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
             return besides
     training = params.training_of(name)
     heard = audio["train"] + (audio.get(UNLABELLED, 0.0) if training.unlabelled else 0.0)
-    frames = 1.0 / _frame_seconds(params, name)
-    own = 6 * parameters_of(params, name) * frames / OPERATIONS_A_SECOND
+    own = 3 * _forward(params, name)
     asked = (
         min(training.epochs, training.augmentation_copies or training.epochs) if settings.losses.needs_teacher else 0
     )
-    teacher = 2 * parameters_of(params, TEACHER) / _frame_seconds(params, TEACHER) / OPERATIONS_A_SECOND
+    teacher = _forward(params, TEACHER)
     rounds = 1
     if isinstance(settings, PruneConfig) and settings.structured:
         rounds = 1 + (settings.structured.rounds - 1) * settings.structured.round_epochs
-    dev = audio["dev"] * DECODED_SECOND * training.epochs / training.dev_every
+    dev = audio["dev"] * _decoding(params, name) * training.epochs / training.dev_every
     return besides + dev + rounds * heard * (training.epochs * (own + BESIDES) + asked * teacher)
+
+
+def _forward(params: Params, name: str) -> float:
+    """Seconds for a second of audio through a member, once, on one thread."""
+    return 2 * parameters_of(params, name) / _frame_seconds(params, name) / OPERATIONS_A_SECOND
+
+
+def _decoding(params: Params, name: str) -> float:
+    """Seconds to recognise a second of audio."""
+    return max(DECODED_SECOND, _forward(params, name))
 
 
 def parameters_of(params: Params, name: str) -> float:
     """The approximate number of parameters of a member while it is trained."""
     _, settings = params.members[name]
     architecture = getattr(settings, "architecture", None)
-    if architecture is not None:
+    if architecture is not None and architecture.kind != "parent":
         return architecture.about_parameters(params.frontend, params.text.vocab_size)
+    if name == TEACHER:
+        begun = _begun(params)
+        return begun.about_parameters if begun is not None else PARAMETERS
     parent = parameters_of(params, params.parent_of(name))
+    if architecture is not None:
+        return parent * _share(params, settings.parent, architecture)
     match settings:
         case CompressArchitectureConfig(low_rank=rank, remove_layers=removed):
             share = rank.budget or 0.6 if rank else 1.0
@@ -96,10 +117,47 @@ def parameters_of(params: Params, name: str) -> float:
     return parent
 
 
+def _share(params: Params, parent: str, sizes: ParentArchitecture) -> float:
+    """The share of its parent's parameters that a copy has, if feed-forwards are two thirds of a layer.
+
+    A size whose value in the parent is not known is taken for half of it.
+    """
+    known = _sizes_of(params, parent)
+    share = {
+        key: min(1.0, wanted / known[key] if known.get(key) else 0.5)
+        for key in ("layers", "width", "heads", "feed_forward")
+        if (wanted := getattr(sizes, key)) is not None
+    }
+    inside = (2 * share.get("feed_forward", 1.0) + share.get("heads", 1.0)) / 3
+    return share.get("layers", 1.0) * share.get("width", 1.0) * inside
+
+
+def _sizes_of(params: Params, name: str) -> dict[str, int | None]:
+    """What is known of a member's layers, width and units."""
+    settings = params.members[name][1]
+    if (architecture := getattr(settings, "architecture", None)) is not None:
+        own = {key: getattr(architecture, key, None) for key in ("layers", "width", "heads", "feed_forward")}
+        above = _sizes_of(params, settings.parent) if architecture.kind == "parent" else {}
+        return above | {key: value for key, value in own.items() if value is not None}
+    if name != TEACHER:
+        return _sizes_of(params, settings.parent)
+    begun = _begun(params)
+    return {} if begun is None else {"layers": begun.layers, "width": getattr(begun.record(1), "width", None)}
+
+
+def _begun(params: Params) -> Checkpoint | None:
+    """The teacher's checkpoint, if it is on this machine and can be used."""
+    return at_hand(params.teacher.pretrained)
+
+
 def _frame_seconds(params: Params, name: str) -> float:
-    while (architecture := getattr(params.members[name][1], "architecture", None)) is None:
-        name = params.parent_of(name)
-    return architecture.frame_seconds(params.frontend)
+    architecture = getattr(params.members[name][1], "architecture", None)
+    if architecture is not None and architecture.kind != "parent":
+        return architecture.frame_seconds(params.frontend)
+    if name != TEACHER:
+        return _frame_seconds(params, params.parent_of(name))
+    begun = _begun(params)
+    return begun.frame_seconds if begun is not None else FRAME_SECONDS
 
 
 def _audio(params: Params, family: Family) -> dict[str, float]:

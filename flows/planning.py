@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diminuendo.family import FAMILIES, Family, check_surroundings, current
+from diminuendo.family import FAMILIES, Family, current
 from diminuendo.parameters import Params, load_params
+from diminuendo.parameters.surroundings import check_surroundings
 from flows import dvc_command
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
 from flows.healing import run_verified
@@ -38,7 +39,7 @@ def plan_run(stages: Sequence[str] = ()) -> Plan:
     """
     family = current()
     params = load_params(family.params)
-    check_surroundings(params.data, family)
+    check_surroundings(params, family)
     write_pipeline(family)
     check_pipelines()
     graph = read_graph(family)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def inputs_of(context: StageContext) -> dict[str, str]:
     """Tag to digest of everything the stage reads."""
     found = {"code": context.code, **{f"input.{name}": digest for name, digest in context.parents.items()}}
+    if context.checkpoint is not None:
+        found["input.checkpoint"] = lineage.digest_of_checkpoint(context.checkpoint)
     return found if context.stage == "prepare" else {**found, "input.corpus": context.corpus_digest}
 
 

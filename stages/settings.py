@@ -15,6 +15,8 @@ READ_TO_TRAIN = ("config.json", "model.safetensors")  # of a parent, see diminue
 def used_settings(params: Params, stage: str, name: str, member: str | None) -> dict[str, Any]:
     """The parameters that ``dvc.yaml`` declares for the stage; the member's own keys stand at the top.
 
+    The folder of a pretrained checkpoint is named by its last part, as the same folder elsewhere is the same thing.
+
     Args:
         name: of the model, or of the stage where it makes none.
         member: as the stage was called with.
@@ -27,6 +29,9 @@ def used_settings(params: Params, stage: str, name: str, member: str | None) -> 
         for part in key.split("."):
             value = value.get(part)  # a section that is null was left out of the dump
         found |= value if key == own else {key: value}
+    if name == TEACHER and params.teacher.pretrained is not None:  # whose frontend is the checkpoint's own
+        found = {key: value for key, value in found.items() if key != "frontend"}
+        found["pretrained"] = params.teacher.pretrained.stated
     if name not in params.members:
         return found
     if not params.members[name][1].trains:

@@ -85,6 +85,11 @@ def scope_of(record: dict[str, Any]) -> Scope:
     return Scope(record["stage"], tuple(modules), None if kinds is None else tuple(kinds))
 
 
+def digest_of_checkpoint(facts: dict[str, Any]) -> str:
+    """One digest for what ``PRETRAINED`` says: over the names and digests of the checkpoint's files."""
+    return digest_of_json(facts["files"])
+
+
 def _by_package(modules: Iterable[str]) -> dict[str, list[str]]:
     """Package to its modules: the record is in the shipped file, where full names would take four times as many."""
     found: dict[str, list[str]] = {}

@@ -6,7 +6,6 @@ import click
 
 from diminuendo.cli import profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
-from diminuendo.core.errors import UserError
 
 PARAMS = "params.yaml"
 
@@ -31,18 +30,23 @@ def main(params: str | None) -> None:
 @main.command()
 @click.argument("params_file", type=click.Path(), required=False)
 def check(params_file: str | None) -> None:
-    """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes."""
+    """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes.
+
+    A pretrained checkpoint is opened if it is on this machine; nothing is fetched.
+    """
     with plain_errors(status=1):
-        from diminuendo.family import check_surroundings, current
+        from diminuendo.family import current
         from diminuendo.parameters import load_params
+        from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
         from diminuendo.report.family import draw_family
 
         path = params_file or current().params
-        params = load_params(path)
-        check_surroundings(params.data, current())
+        params, problems = load_params(path, checkpoint_problems), []
         if params.ship is not None and params.ship.member not in params.members:
             known = ", ".join(params.members)
-            raise UserError(f"{path}: ship.member: there is no member {params.ship.member!r}; there are: {known}")
+            problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {known}")
+        for note in check_surroundings(params, current(), problems):
+            click.echo(f"note: {note}", err=True)
         click.echo(f"{path} is valid\n{draw_family(params)}")
 
 

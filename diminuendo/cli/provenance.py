@@ -110,6 +110,9 @@ def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
 )
 @click.option("--data", type=click.Path(), help="Folder of the raw data (data.path), if it is not found by itself.")
 @click.option("--collected", type=click.Path(), help="The same for data.collected.")
+@click.option(
+    "--checkpoint", type=click.Path(), help="Folder of the pretrained checkpoint that the teacher began with."
+)
 @click.option("--folder", type=click.Path(), help="Where to build; .work/reproduce by default.")
 @click.option("--keep", is_flag=True, help="Leave the clone there.")
 @_JSON
@@ -119,6 +122,7 @@ def reproduce(
     environment: str,
     data: str | None,
     collected: str | None,
+    checkpoint: str | None,
     folder: str | None,
     keep: bool,
     as_json: bool,
@@ -127,7 +131,9 @@ def reproduce(
     """Build MODELS again in a clean clone at their commit, and compare the bytes.
 
     The raw data are searched in the places named by dvc.lock, MLflow's run of the corpus and the parameter files, and
-    checked against the digests that the corpus keeps of them. If they cannot be found, nothing is built.
+    checked against the digests that the corpus keeps of them. A pretrained checkpoint is searched where dvc.lock and
+    the parameter files say, or in the hub's cache, and checked against the digests in MODEL. If any cannot be found,
+    nothing is built.
 
     The exit status is 1 if the bytes differ; then outputs, transcripts and error rates are compared. After an
     interruption the same command continues where it stopped.
@@ -146,7 +152,7 @@ def reproduce(
         def say(line: str) -> None:
             click.echo(line, err=True)
 
-        given = {"data.path": data, "data.collected": collected}
+        given = {"data.path": data, "data.collected": collected, "teacher.pretrained": checkpoint}
         folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
         outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders)
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from pydantic import model_validator
@@ -9,6 +10,8 @@ from pydantic import model_validator
 from diminuendo.config.base import Section
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+BUNDLE = re.compile(r"\w+", re.ASCII)
 
 
 class PretrainedConfig(Section):
@@ -27,7 +30,11 @@ class PretrainedConfig(Section):
             raise ValueError(
                 f"pretrained: give exactly one of path, hub and bundle, found {' and '.join(given) or 'none'}"
             )
-        if self.hub is not None and self.hub.count("/") != 1:
+        if self.path is not None and self.source in ("", ".", ".."):
+            raise ValueError(f"pretrained.path: expected a folder, found {self.path!r}; name it by its own name")
+        if self.bundle is not None and not BUNDLE.fullmatch(self.bundle):
+            raise ValueError(f"pretrained.bundle: expected a name of torchaudio.pipelines, found {self.bundle!r}")
+        if self.hub is not None and not REPOSITORY.fullmatch(self.hub):
             raise ValueError(f"pretrained.hub: expected owner/name, found {self.hub!r}")
         if self.hub is not None and not COMMIT.fullmatch(self.revision or ""):
             raise ValueError(
@@ -43,4 +50,11 @@ class PretrainedConfig(Section):
         """In words that hold on every machine: a folder is named by its last part."""
         if self.hub is not None:
             return self.hub
-        return f"torchaudio.pipelines.{self.bundle}" if self.bundle else re.split(r"[/\\]", self.path.rstrip("/\\"))[-1]
+        return (
+            f"torchaudio.pipelines.{self.bundle}" if self.bundle else posixpath.basename(posixpath.normpath(self.path))
+        )
+
+    @property
+    def stated(self) -> dict[str, str]:
+        """As a record says it: without where the folder lies, so that the same folder elsewhere is the same thing."""
+        return self.model_dump(exclude_none=True) | ({"path": self.source} if self.path is not None else {})

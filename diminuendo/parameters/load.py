@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import io
 import typing
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,14 @@ _UniqueKeyLoader.add_constructor(
 )
 
 
-def load_params(path: str | Path = "params.yaml") -> Params:
+Further = Callable[[dict[str, Any]], Iterable[str]]
+
+
+def load_params(path: str | Path = "params.yaml", further: Further | None = None) -> Params:
     """The validated parameters.
 
+    Args:
+        further: what else is wrong with the content of the file, to be said where the parameters are not valid.
     Raises:
         UserError: the file is missing, is not YAML, or holds keys or values that are not allowed.
     """
@@ -63,17 +69,18 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         ) from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from error
-    return parse_params(raw, source=str(path))
+    return parse_params(raw, source=str(path), further=further)
 
 
-def parse_params(raw: Any, source: str = "params") -> Params:
+def parse_params(raw: Any, source: str = "params", further: Further | None = None) -> Params:
     """Validate a nested mapping; ``source`` names it in the error."""
     if not isinstance(raw, dict):
         raise UserError(f"{source}: expected sections such as 'data' and 'teacher', found {type(raw).__name__}")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [f"  {_explain(problem)}" for problem in error.errors()]
+        said = [line for problem in error.errors() for line in _explain(problem).split("\n")]
+        lines = [f"  {line}" for line in (*said, *(further(raw) if further else ()))]
         raise UserError(f"{source}: {len(lines)} problem(s), nothing was run:\n" + "\n".join(lines)) from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import create_model, model_validator
 
-from diminuendo.compression.member import Member
+from diminuendo.compression.member import Member, layers_of
 from diminuendo.compression.registry import FAMILY_SECTIONS, config_of
 from diminuendo.compression.teacher import TeacherConfig
 from diminuendo.config.base import Section
@@ -142,7 +142,22 @@ class Params(_Family):
         if self.data.source == "synthetic" and self.synthesis is None:
             raise ValueError("synthesis: missing, and data.source is synthetic")
         self.frontend.check_band(self.data.sample_rate, "frontend")
+        problems = []
         for name, (stage, member) in self.members.items():
-            if name != TEACHER:
-                member.check_in(self, f"{stage}.{name}")
+            path = name if name == TEACHER else f"{stage}.{name}"
+            try:
+                self._check_frozen_layers(name, path)
+                if name != TEACHER:
+                    member.check_in(self, path)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("\n".join(problems))  # each is a line of its own
         return self
+
+    def _check_frozen_layers(self, name: str, path: str) -> None:
+        settings = self.members[name][1]
+        frozen = self.training_of(name).frozen_layers if settings.trains else None
+        layers = layers_of(self, name) if frozen else None
+        if layers is not None and frozen > layers:
+            raise ValueError(f"{path}.training.frozen_layers: {frozen}, and {name} has {layers} layers; give fewer")

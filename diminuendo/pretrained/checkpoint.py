@@ -81,6 +81,13 @@ class Checkpoint:
         """Of its encoder."""
         return len(self.record(1).layers)
 
+    @property
+    def about_parameters(self) -> float:
+        """As many as its files of weights have room for, those of a decoder that is not read among them."""
+        bytes_of_one = 2 if self.config.get("torch_dtype", self.config.get("dtype")) in ("float16", "bfloat16") else 4
+        files = (self.folder.path / name for name in self.folder.weight_files)
+        return sum(path.stat().st_size for path in files) / bytes_of_one
+
     def vocabulary(self, lowercase: bool) -> Vocabulary:
         """That of its own head.
 
@@ -118,6 +125,8 @@ class Checkpoint:
             state = self._door.state_of(self.folder.tensors, self.config, record, order)
         except UserError as error:
             raise UserError(f"{self.folder.path}: {error}") from None
+        except KeyError as error:
+            raise UserError(f"{self.folder.path}: the tensor {error.args[0]} is missing; download it again") from None
         model = build(record)
         own = model.state_dict()
         for name, tensor in own.items():
@@ -156,12 +165,20 @@ def opened(config: PretrainedConfig, fetch: bool = True) -> Checkpoint:
     return Checkpoint(config, fetch)
 
 
-def layers_at_hand(config: PretrainedConfig) -> int | None:
-    """Layers of its encoder; None if it is not on this machine, or cannot be used (which every stage says)."""
+def at_hand(config: PretrainedConfig) -> Checkpoint | None:
+    """The checkpoint; None if it is not on this machine, or cannot be used (which every stage that reads it says)."""
     try:
-        return opened(config, fetch=False).layers
+        found = opened(config, fetch=False)
+        found.record(1)
     except UserError:
         return None
+    return found
+
+
+def layers_at_hand(config: PretrainedConfig) -> int | None:
+    """Layers of its encoder, if it is at hand."""
+    found = at_hand(config)
+    return None if found is None else found.layers
 
 
 def kind_of(model_type: str, path: Path) -> str:

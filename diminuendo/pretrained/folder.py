@@ -36,6 +36,7 @@ READ = (
 TERMS = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".nemo", ".pkl")
 MOST_JSON_BYTES = 64 << 20
+_SHARD = re.compile(r"[\w.-]+\.safetensors")  # a name without a folder
 
 _CONVERT = {
     ".nemo": "convert it where you trust it: transformers/models/parakeet/convert_nemo_to_hf.py writes such a folder",
@@ -80,14 +81,13 @@ class CheckpointFolder:
             return (WEIGHTS,)
         if (self.path / WEIGHTS_INDEX).is_file():
             shards = self.json_of(WEIGHTS_INDEX).get("weight_map")
-            names = sorted(set(shards.values())) if isinstance(shards, dict) and shards else []
-            if not names or not all(
-                isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names
-            ):
+            named = list(shards.values()) if isinstance(shards, dict) else []
+            if not named or not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in named):
                 raise UserError(
                     f"{self.path / WEIGHTS_INDEX}: its weight_map names no safetensors files of this folder; download "
                     "it again"
                 )
+            names = sorted(set(named))
             if missing := [name for name in names if not (self.path / name).is_file()]:
                 raise UserError(
                     f"{self.path}: {', '.join(missing)}: missing, though {WEIGHTS_INDEX} names them; download them"
@@ -128,12 +128,20 @@ class CheckpointFolder:
             )
         if not isinstance(found.get("model_type"), str):
             raise UserError(f"{self.path / CONFIG}: has no model_type, so it does not say what the model is")
+        classes = found.get("architectures") or []
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise UserError(f"{self.path / CONFIG}: architectures: expected a list of names, found {classes!r:.60}")
         return found
 
     @cached_property
     def preprocessor(self) -> dict[str, Any]:
         """What the feature extractor is told; empty where the folder does not say."""
-        return self.json_of(PREPROCESSOR) or self.json_of(PROCESSOR).get("feature_extractor", {})
+        if found := self.json_of(PREPROCESSOR):
+            return found
+        found = self.json_of(PROCESSOR).get("feature_extractor") or {}
+        if not isinstance(found, dict):
+            raise UserError(f"{self.path / PROCESSOR}: feature_extractor: expected a mapping, found {found!r:.60}")
+        return found
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:

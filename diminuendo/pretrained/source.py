@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
@@ -11,11 +13,24 @@ from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder
 BUNDLES = Path(".work/bundles")  # where bundles of torchaudio are kept as folders
 
 
-def locate(config: PretrainedConfig, fetch: bool = True) -> Path:
+def at_hand(config: PretrainedConfig, root: Path = Path()) -> Path | None:
+    """The checkpoint's folder on this machine, which may lack files; None: there is none.
+
+    Args:
+        root: of the repository, from which paths are seen.
+    """
+    if config.hub is not None:
+        return _kept_by_hub(config.hub, config.revision)
+    folder = root / (BUNDLES / config.bundle if config.bundle is not None else config.path)
+    return folder if folder.is_dir() else None
+
+
+def locate(config: PretrainedConfig, fetch: bool = True, root: Path = Path()) -> Path:
     """The checkpoint's folder.
 
     Args:
         fetch: a hub's files, or a bundle's, are fetched if they are not on this machine.
+        root: of the repository, from which paths are seen.
     Raises:
         UserError: it is not there, and cannot be fetched; the message says what to do.
     """
@@ -24,29 +39,47 @@ def locate(config: PretrainedConfig, fetch: bool = True) -> Path:
     if config.bundle is not None:
         from diminuendo.pretrained.bundle import folder_of_bundle
 
-        return folder_of_bundle(config.bundle, BUNDLES, fetch)
-    return Path(config.path)
+        return folder_of_bundle(config.bundle, root / BUNDLES, fetch)
+    return root / config.path
+
+
+def _kept_by_hub(repository: str, revision: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(**_wanted(repository, revision), local_files_only=True))
+    except IncompleteSnapshotError as error:
+        return Path(error.snapshot_path)
+    except (LocalEntryNotFoundError, ValueError):  # ValueError: no name that the hub takes
+        return None
+
+
+def _wanted(repository: str, revision: str) -> dict[str, Any]:
+    patterns = [*READ, *TERMS, "*.safetensors"]
+    return {"repo_id": repository, "revision": revision, "allow_patterns": patterns}
 
 
 def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    wanted = {"repo_id": repository, "revision": revision, "allow_patterns": [*READ, *TERMS, "*.safetensors"]}
-    try:
-        found = Path(snapshot_download(**wanted, local_files_only=True))
-        CheckpointFolder(found)  # one that was fetched in part is fetched again
-        return found
-    except (LocalEntryNotFoundError, UserError):
-        pass
+    found = _kept_by_hub(repository, revision)
+    if found is not None:
+        with suppress(UserError):  # one that was fetched in part is fetched again
+            CheckpointFolder(found)
+            return found
     remedy = (
         f"where there is a network run `hf download {repository} --revision {revision} --local-dir FOLDER`, bring the "
         "folder here, and name it as teacher.pretrained.path"
     )
     if not fetch:
-        raise UserError(f"{repository} at {revision[:12]}: not on this machine; {remedy}")
+        there = "not on this machine" if found is None else "fetched in part"
+        raise UserError(f"{repository} at {revision[:12]}: {there}; {remedy}")
     try:
-        return Path(snapshot_download(**wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        return Path(snapshot_download(**_wanted(repository, revision)))
+    except LocalEntryNotFoundError:
+        reason = "no network"
+    except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise UserError(f"{repository} at {revision[:12]}: cannot be fetched ({reason}); {remedy}") from None
+    raise UserError(f"{repository} at {revision[:12]}: cannot be fetched ({reason}); {remedy}")

@@ -68,15 +68,13 @@ def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bo
         )
     order = (blank, *sorted(index for index in spelt if index < size))
     tokens = [BLANK, *(_special(t) if (t := spelt[i]) in special else t for i in order[1:])]
-    if name == "vocab.json":
-        tokens = [BLANK, *(_in_case(tokens[1:], lowercase, path))]
     if len(set(tokens)) < len(tokens):
         twice = sorted({token for token in tokens if tokens.count(token) > 1})
         raise UserError(
             f"{path}: {twice[0]!r} stands for several outputs; take the tokenizer's files of this very checkpoint"
         )
     if name == "vocab.json":
-        return Vocabulary(VocabularyTokenizer(tokens), order)
+        return Vocabulary(VocabularyTokenizer([BLANK, *_in_case(tokens[1:], lowercase, path)]), order)
     return Vocabulary(ForeignTokenizer(name, path.read_bytes(), tokens), order)
 
 
@@ -101,6 +99,12 @@ def _of_vocabulary(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str]
         _text(value) for value in folder.json_of("special_tokens_map.json").values() if not isinstance(value, list)
     }
     found = {**folder.json_of("vocab.json"), **folder.json_of("added_tokens.json")}
+    if found and all(isinstance(own, Mapping) for own in found.values()):
+        raise UserError(
+            f"{path}: expected each token with its index, found vocabularies of {len(found)} languages "
+            f"({', '.join(sorted(found)[:3])} …); load the checkpoint for one of them with transformers "
+            "(target_lang=…), and let save_pretrained write a folder"
+        )
     if not found or not all(type(index) is int for index in found.values()):
         raise UserError(f"{path}: expected each token with its index, found {json.dumps(found)[:60]}")
     if len(set(found.values())) < len(found):
@@ -111,8 +115,8 @@ def _of_vocabulary(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str]
 
 
 def _text(value: Any) -> str:
-    """A token, which some files wrap in a description of it."""
-    return str(value.get("content", "")) if isinstance(value, Mapping) else str(value)
+    """A token, which some files wrap in a description of it; none is the empty text."""
+    return str(value.get("content", "")) if isinstance(value, Mapping) else str(value or "")
 
 
 def _of_tokenizers(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str], set[str]]:

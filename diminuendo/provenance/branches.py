@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.descent import Checkpoint, Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.trace import Found, Trace
 from diminuendo.tracking.track import flat
 
 SHORT = 12  # digits of a digest that are shown
-RAW_SHOWN = 8  # raw files that are listed singly
+FILES_SHOWN = 8  # raw files, or files of a checkpoint, that are listed singly
 
 
 @dataclass(frozen=True)
 class Branch:
     """``facts`` are pairs of a label and a text; ``seen``: it is shown in full further up."""
 
-    kind: str  # model, corpus or raw
+    kind: str  # model, checkpoint, corpus or raw
     digest: str | None
     title: str
     facts: tuple[tuple[str, str], ...] = ()
@@ -42,6 +42,8 @@ def _model(model: Model, trace: Trace, seen: set[str]) -> Branch:
     if model.record is None:
         return Branch("model", model.digest, title, (("record", "not in the file, which names the digest alone"),))
     children = [_model(parent, trace, seen) for parent in model.parents]
+    if model.checkpoint is not None:
+        children.append(_checkpoint(model.checkpoint, trace))
     corpus = model.corpus
     inherited = any(corpus.digest == c.digest for parent in model.parents for c in parent.corpora())
     if not inherited:
@@ -54,6 +56,23 @@ def _model(model: Model, trace: Trace, seen: set[str]) -> Branch:
         *_whereabouts(trace, model.digest),
     )
     return Branch("model", model.digest, title, facts, tuple(children))
+
+
+def _checkpoint(checkpoint: Checkpoint, trace: Trace) -> Branch:
+    facts, files = checkpoint.facts, checkpoint.facts["files"]
+    folder = trace.checkpoints.get(checkpoint.digest)
+    named = [f"{name} {digest[:SHORT]}" for name, digest in list(files.items())[:FILES_SHOWN]]
+    if len(files) > FILES_SHOWN:
+        named.append(f"and {len(files) - FILES_SHOWN} more; `--json` names them all")
+    shown = (
+        ("digest", checkpoint.digest),
+        *([("revision", facts["revision"])] if "revision" in facts else []),
+        ("licence", facts["licence"]),
+        ("files", ", ".join(named)),
+        *([("folder", folder)] if folder else []),
+    )
+    title = f"checkpoint  {checkpoint.digest[:SHORT]}  {facts['source']}  {len(files)} files"
+    return Branch("checkpoint", checkpoint.digest, title, shown)
 
 
 def _corpus(corpus: Corpus, trace: Trace, seen: set[str]) -> Branch:
@@ -84,9 +103,9 @@ def _raw(corpus: Corpus, trace: Trace) -> Branch:
         known = f"list of digest {corpus.raw[:SHORT]}, not at hand" if corpus.raw else "not stated"
         return Branch("raw", corpus.raw, f"raw data  {known}")
     files = [(f"{folder}: {name}", digest) for folder, own in content["files"].items() for name, digest in own.items()]
-    facts = [(name, digest) for name, digest in files[:RAW_SHOWN]]
-    if len(files) > RAW_SHOWN:
-        facts.append(("and", f"{len(files) - RAW_SHOWN} more; `--json` names them all"))
+    facts = [(name, digest) for name, digest in files[:FILES_SHOWN]]
+    if len(files) > FILES_SHOWN:
+        facts.append(("and", f"{len(files) - FILES_SHOWN} more; `--json` names them all"))
     if content.get("made_by"):
         facts.insert(0, ("spoken by", content["made_by"]))
     return Branch("raw", corpus.raw, f"raw data  {corpus.raw[:SHORT]}  {len(files)} files", tuple(facts))
@@ -145,7 +164,11 @@ def _named(entry: Entry) -> dict[str, Any]:
 
 
 def as_dict(trace: Trace) -> dict[str, Any]:
-    """The whole trace, for ``--json``: models and corpora by digest, joined by ``parents`` and ``corpus``."""
+    """The whole trace, for ``--json``: models and corpora by digest, joined by ``parents`` and ``corpus``.
+
+    What a model that began with a checkpoint says of it stands under ``pretrained``; ``checkpoints`` tells where that
+    is at hand, by its digest.
+    """
 
     def known(digest: str) -> dict[str, Any]:
         found = trace.found.get(digest)
@@ -164,6 +187,11 @@ def as_dict(trace: Trace) -> dict[str, Any]:
         "models": {m.digest: {"name": m.name, **(m.record or {}), **known(m.digest)} for m in reversed(chain)},
         "corpora": {
             c.digest: {**c.facts, "sources": trace.raw.get(c.digest), **known(c.digest)} for c in trace.model.corpora()
+        },
+        "checkpoints": {
+            m.checkpoint.digest: {**m.checkpoint.facts, "folder": trace.checkpoints.get(m.checkpoint.digest)}
+            for m in chain
+            if m.checkpoint is not None
         },
         "notes": list(trace.notes),
     }

@@ -14,14 +14,17 @@ from typing import Any
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
+from diminuendo.provenance.checkpoint import PARAMETER
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.homes import PARAMS, homes_at
+from diminuendo.provenance.linked_checkpoint import LinkedCheckpoint
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
-from diminuendo.provenance.raw_data import DVC, NOTHING, RawData
+from diminuendo.provenance.raw_data import DVC, NOTHING, OPTIONS, RawData
 
 LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
+READ_FROM = Path(".work/parameters")  # parameter files that read the checkpoint from where the clone has it
 _FOLDERS = ("path", "collected")  # keys of ``data``: locations, which no record holds
 _OF_THE_MACHINE = ("threads", "device")  # that trained it; no parameter file says them
 _REPEATED = ("seed", "frontend", "training", *_OF_THE_MACHINE)  # what is outside a member's own section
@@ -57,7 +60,8 @@ class CleanClone:
     """A clone below ``folder``. If a killed run left a part of it, that is continued.
 
     Args:
-        raw: parameter name to the raw data that it reads; see ``raw_data.locate``.
+        raw: parameter name to the raw data that it reads, see ``raw_data.locate``, and ``teacher.pretrained`` to the
+            checkpoint, see ``checkpoint.Beginning``.
         folder: used by this clone only.
         environment: ``locked`` installs the commit's lock file; ``this`` uses the present environment.
     """
@@ -65,6 +69,7 @@ class CleanClone:
     def __init__(self, places: Places, commit: str, raw: Mapping[str, RawData], folder: Path, environment: str) -> None:
         self.places, self.commit, self.raw, self.environment = places, commit, raw, environment
         self.root = folder / "clone"
+        self.checkpoint: LinkedCheckpoint | None = None
 
     @property
     def python(self) -> str:
@@ -111,13 +116,17 @@ class CleanClone:
                 ) from None
 
     def set_parameters(self, models: list[Model], corpora: list[Corpus], say: Callable[[str], None]) -> None:
-        """Write the parameters of the models, and the location of the raw data, to the clone's ``params.yaml``.
+        """Write the parameters of the models, and the locations of what they read, to the clone's ``params.yaml``.
 
         They come from the family of the commit that has them, else from the file's lineage.
 
         Raises:
-            UserError: the code of that commit does not take the parameters.
+            UserError: the code of that commit does not take the parameters, or the checkpoint is another one.
         """
+        if PARAMETER in self.raw:
+            begun = next(model for model in models if model.checkpoint is not None)
+            self.checkpoint = LinkedCheckpoint(begun, self.raw[PARAMETER], self.root)
+            self.checkpoint.make()
         names = [home.parameters for home in homes_at(self.places.project, self.commit)]
         names = [name for name in names if (self.root / name).is_file()]
         differing = self._differing(names, models, corpora)
@@ -126,12 +135,24 @@ class CleanClone:
         if fitting is None:
             say("no parameter file of that commit has them; the parameters are taken from the file's lineage")
             raw = with_parameters(raw, models, corpora)
-        self._write(with_folders(raw, {parameter: self._folder(own) for parameter, own in self.raw.items()}))
+        folders = {parameter: self._folder(own) for parameter, own in self.raw.items() if parameter in OPTIONS}
+        self._write(self._with_checkpoint(with_folders(raw, folders)))
         if fitting is None and (differing := self._differing([PARAMS], models, corpora)[PARAMS]):
             raise UserError(
                 f"the parameters of {', '.join(differing)} cannot be given to the code of commit {self.commit[:12]}; "
                 f"compare `diminuendo trace --json` with {self.root / PARAMS}"
             )
+
+    def _with_checkpoint(self, raw: dict[str, Any]) -> dict[str, Any]:
+        return raw if self.checkpoint is None else self.checkpoint.named_in(raw)
+
+    def _readable(self, name: str) -> str:
+        """A parameter file with the same content that reads the checkpoint from where the clone has it."""
+        if self.checkpoint is None:
+            return name
+        path = READ_FROM / name
+        self._write(self._with_checkpoint(self._read(name)), path)
+        return path.as_posix()
 
     def _folder(self, raw: RawData) -> str:
         if raw.kind != NOTHING:
@@ -139,23 +160,22 @@ class CleanClone:
         (self.root / NO_DATA).mkdir(parents=True, exist_ok=True)
         return NO_DATA
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str | Path) -> dict[str, Any]:
         import yaml
 
         return yaml.safe_load((self.root / name).read_text(encoding="utf-8"))
 
-    def _write(self, raw: dict[str, Any]) -> None:
+    def _write(self, raw: dict[str, Any], name: str | Path = PARAMS) -> None:
         import yaml
 
-        if raw != self._read(PARAMS):
-            write_text(
-                self.root / PARAMS, yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False, allow_unicode=True)
-            )
+        path = self.root / name
+        if not path.exists() or raw != self._read(name):
+            write_text(path, yaml.safe_dump(json.loads(json.dumps(raw)), sort_keys=False, allow_unicode=True))
 
     def _differing(self, names: list[str], models: list[Model], corpora: list[Corpus]) -> dict[str, list[str]]:
         """Parameter file to the models and corpora whose parameters it does not have."""
         asked = json.dumps([[model.stage, model.name] for model in models])
-        command = [self.python, "-c", _PARAMETERS, asked, *names]
+        command = [self.python, "-c", _PARAMETERS, asked, *map(self._readable, names)]
         environment = self.surroundings() | {"OMP_NUM_THREADS": "1"}  # else a stage may measure the fastest number
         done = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, text=True)
         everything = {name: [model.name for model in models] for name in names}
@@ -199,7 +219,7 @@ class CleanClone:
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THIS_PROCESS}
         # A proof by weights that an earlier run trained would be none.
         own = {"DIMINUENDO_TRACKING": "off", "DIMINUENDO_TRAIN_ANEW": "1", "PYTHONSAFEPATH": ""}
-        return {**inherited, "PATH": path, **own}
+        return {**inherited, "PATH": path, **own, **(self.checkpoint.surroundings if self.checkpoint else {})}
 
     def _dvc(self, *arguments: str) -> None:
         self._run(self.python, "-m", "dvc", *arguments, cwd=self.root)

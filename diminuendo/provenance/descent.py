@@ -30,6 +30,19 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class Checkpoint:
+    """A pretrained checkpoint that a model began with: ``facts`` are its source, revision, licence and files."""
+
+    digest: str  # over the names and digests of its files
+    facts: dict[str, Any]
+
+    @property
+    def source(self) -> str:
+        """Its name, and the commit of the hub if it is of one."""
+        return " at ".join([self.facts["source"], *([self.facts["revision"][:12]] if "revision" in self.facts else [])])
+
+
+@dataclass(frozen=True)
 class Model:
     """A model and what it was made from. ``record``: its ``lineage.own_part``; None where only the digest is known."""
 
@@ -43,6 +56,11 @@ class Model:
     @property
     def stage(self) -> str | None:
         return self.record["stage"] if self.record else None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        facts = self.record.get(lineage.PRETRAINED) if self.record else None
+        return Checkpoint(lineage.digest_of_checkpoint(facts), facts) if facts else None
 
     def chain(self) -> list[Model]:
         """All models of the tree, ancestors first, each once."""

@@ -45,8 +45,9 @@ def _inputs(root: Path, commit: str) -> tuple[str, ...]:
     names = []
     for home in homes_at(root, commit):
         names.append(home.parameters)
-        for folder in data_folders(parameters_at(root, commit, home.parameters)).values():
-            names += [folder, f"{folder}.dvc"]
+        said = parameters_at(root, commit, home.parameters)
+        folders = [*data_folders(said).values(), *([checkpoint] if (checkpoint := checkpoint_folder(said)) else [])]
+        names += [name for folder in folders for name in (folder, f"{folder}.dvc")]
     return tuple(git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{name}").strip() for name in names)
 
 
@@ -68,6 +69,14 @@ def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {}
     return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
+
+
+def checkpoint_folder(parameters: Mapping[str, Any]) -> str | None:
+    """``teacher.pretrained.path``, from the content of a parameter file."""
+    section: Any = parameters
+    for key in ("teacher", "pretrained", "path"):
+        section = section.get(key) if isinstance(section, Mapping) else None
+    return section if isinstance(section, str) and section else None
 
 
 def differing_stages(root: Path, commit: str, code: dict[Scope, str]) -> list[str]:

@@ -16,7 +16,8 @@ ul { list-style: none; padding-left: 1.4rem; border-left: 1px solid #c9d3dd; mar
 body > ul { border: 0; padding: 0; margin: 0; }
 details > summary { cursor: pointer; }
 .name { font-weight: 600; } .kind { color: #fff; border-radius: 3px; padding: 0 .4em; font-size: 12px; }
-.model { background: #2b6cb0; } .corpus { background: #2f855a; } .raw { background: #975a16; }
+.model { background: #2b6cb0; } .checkpoint { background: #6b46c1; }
+.corpus { background: #2f855a; } .raw { background: #975a16; }
 code { font: 12px ui-monospace, monospace; } table { border-collapse: collapse; margin: .2rem 0 .2rem 1.4rem; }
 td { padding: 0 .8rem 0 0; vertical-align: top; } td:first-child { color: #5a6b7b; white-space: nowrap; }
 td:last-child { overflow-wrap: anywhere; }
@@ -52,6 +53,10 @@ def mermaid(model: Model) -> str:
         for index, parent in enumerate(made.parents):
             label = made.stage if index == 0 else "teaches"
             arrows.append(f"  m{parent.digest[:SHORT]} -->|{label}| {node}")
+        if (begun := made.checkpoint) is not None:
+            name = begun.source.replace('"', "'")
+            lines.append(f'  p{begun.digest[:SHORT]}{{{{"{name}<br/>{begun.digest[:SHORT]}"}}}}')
+            arrows.append(f"  p{begun.digest[:SHORT]} -->|{made.stage}| {node}")
         if made.corpus and not made.parents:
             arrows.append(f"  c{made.corpus.digest[:SHORT]} -->|{made.stage}| {node}")
         elif made.corpus:

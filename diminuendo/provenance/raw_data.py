@@ -124,7 +124,7 @@ def _all_claims(
     places: Places, corpus: Corpus, parameter: str, commit: str, run: Run | None
 ) -> Iterator[tuple[str | None, str]]:
     for entry in _entries(places, corpus):
-        yield data_folders(entry.parameters).get(parameter), _lock_of(entry)
+        yield data_folders(entry.parameters).get(parameter), lock_of(entry)
     if run is not None:
         yield run.folders.get(parameter), f"MLflow's run {run.name}"
     files = [(parameters_at(places.project, commit, home.parameters), f"{home.parameters} of commit {commit[:12]}")
@@ -139,10 +139,11 @@ def _all_claims(
                 yield data_folders(parameters).get(parameter), by
     for entry in places.outputs(CORPUS):  # whose lists of files may be gone from the cache
         if _is_of(entry.parameters, corpus):
-            yield data_folders(entry.parameters).get(parameter), f"{_lock_of(entry)}, of another corpus"
+            yield data_folders(entry.parameters).get(parameter), f"{lock_of(entry)}, of another corpus"
 
 
-def _lock_of(entry: Entry) -> str:
+def lock_of(entry: Entry) -> str:
+    """Where an entry stands, in words."""
     return posixpath.join(entry.home, LOCK) + (f" of commit {entry.commit[:12]}" if entry.commit else "")
 
 
@@ -176,10 +177,10 @@ def _given(places: Places, parameter: str, folder: Path, wanted: dict[str, str] 
     option = OPTIONS[parameter]
     if not folder.is_dir():
         raise UserError(f"{option} {folder}: no such folder; expected that of the raw data ({parameter})")
-    missing, changed = _compared(wanted or {}, lambda name: _digest_in(places, folder, name))
+    missing, changed = compared(wanted or {}, lambda name: digest_in(places, folder, name))
     if missing or changed:
         raise UserError(
-            f"{option} {folder}: not the data that the corpus was made from: {_told(missing, changed, wanted)}; "
+            f"{option} {folder}: not the data that the corpus was made from: {told(missing, changed, wanted)}; "
             "give the folder that has them"
         )
     return RawData(FOLDER, str(folder.resolve()), option, is_checked=wanted is not None)
@@ -198,16 +199,16 @@ def _best(
     for value, by in claimed:
         said = f"{value} (named by {by})"
         problem = f"{said} is not there"
-        for kind, digest in _at_hand(places, value, commit):
+        for kind, digest in at_hand(places, value, commit):
             name = str((places.project / value).resolve()) if kind == FOLDER else value
             if wanted is None or digest is None:
                 return RawData(kind, name, by)
-            missing, changed = _compared(wanted, digest)
+            missing, changed = compared(wanted, digest)
             if not wanted:  # nothing of the corpus came from here
                 changed = tuple(manifest for manifest in MANIFESTS if parameter == COLLECTED and digest(manifest))
             if not missing and not changed:
                 return RawData(kind, name, by, is_checked=True)
-            problem = f"{said}: {_told(missing, changed, wanted)}"
+            problem = f"{said}: {told(missing, changed, wanted)}"
             if not missing:  # it is not what was read, but it is what the commit has
                 second = second or (RawData(kind, name, by, changed, is_checked=True) if wanted else None)
                 break
@@ -223,7 +224,7 @@ def _best(
     )
 
 
-def _at_hand(places: Places, value: str, commit: str) -> Iterator[tuple[str, Callable[[str], str | None] | None]]:
+def at_hand(places: Places, value: str, commit: str) -> Iterator[tuple[str, Callable[[str], str | None] | None]]:
     """Who has a folder, and what gives the SHA-256 of a file of it by its name (None where that cannot be told).
 
     The folder of the working tree comes last: git may have the manifests and not the audio.
@@ -233,7 +234,7 @@ def _at_hand(places: Places, value: str, commit: str) -> Iterator[tuple[str, Cal
 
     def in_git(name: str) -> str | None:
         outside = name.startswith("/")  # audio that a manifest names by an absolute path
-        return _digest_in(places, folder, name) if outside else digest_at(root, commit, posixpath.join(path, name))
+        return digest_in(places, folder, name) if outside else digest_at(root, commit, posixpath.join(path, name))
 
     if not path.startswith(("/", "../")):
         if git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{path}"):
@@ -243,23 +244,24 @@ def _at_hand(places: Places, value: str, commit: str) -> Iterator[tuple[str, Cal
             is_whole = objects and all(own.is_file() for own in objects.values())
             yield DVC, (lambda name: places.digest_of(objects[name]) if name in objects else None) if is_whole else None
     if folder.is_dir():
-        yield FOLDER, lambda name: _digest_in(places, folder, name)
+        yield FOLDER, lambda name: digest_in(places, folder, name)
 
 
-def _digest_in(places: Places, folder: Path, name: str) -> str | None:
+def digest_in(places: Places, folder: Path, name: str) -> str | None:
+    """SHA-256 of a file of a folder; None where there is none."""
     return places.digest_of(folder / name) if (folder / name).is_file() else None
 
 
-def _compared(
-    wanted: Mapping[str, str], digest: Callable[[str], str | None]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compared(wanted: Mapping[str, str], digest: Callable[[str], str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names that are missing, and those whose content is another."""
     found = {name: digest(name) for name in wanted}
     missing = tuple(name for name, own in found.items() if own is None)
     return missing, tuple(name for name, own in found.items() if own not in (None, wanted[name]))
 
 
-def _told(missing: tuple[str, ...], changed: tuple[str, ...], wanted: Mapping[str, str]) -> str:
+def told(missing: tuple[str, ...], changed: tuple[str, ...], wanted: Mapping[str, str]) -> str:
+    """How many files of a list are missing or changed, and the first of them."""
     counted = [(missing, "missing"), (changed, "changed")]
-    told = [f"{len(names)} of {len(wanted)} files {what} (first: {names[0]})" for names, what in counted if names]
-    return ", ".join(told)
+    return ", ".join(
+        f"{len(names)} of {len(wanted)} files {what} (first: {names[0]})" for names, what in counted if names
+    )

@@ -13,8 +13,9 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
+from diminuendo.provenance.checkpoint import OPTION, PARAMETER, Beginning
 from diminuendo.provenance.clean_clone import CleanClone
-from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.descent import Model
 from diminuendo.provenance.history import commits_with, differing_stages
 from diminuendo.provenance.places import CORPUS, MODELS, Places
 from diminuendo.provenance.raw_data import NOTHING, RawData, locate
@@ -93,22 +94,24 @@ def reproduce(
     Args:
         folder: where clones are made, and interrupted runs continue; ``.work/reproduce`` by default.
         keep: leave the clones where they are.
-        given: parameter (``data.path``, ``data.collected``) to the folder that has the raw data.
+        given: parameter (``data.path``, ``data.collected``, ``teacher.pretrained``) to the folder that has these files.
 
     Raises:
-        UserError: no commit has the code, the raw data cannot be found, or the build failed.
+        UserError: no commit has the code, the raw data or the checkpoint cannot be found, or the build failed.
     """
     if places.project is None:
         raise UserError("no project here or above; give a clone of the repository with --project")
     if unknown := [m.name for model in models for m in model.chain() if m.record is None]:
         raise UserError(f"no file at hand says how {', '.join(unknown)} was made")
+    if PARAMETER in (given or {}) and not any(m.checkpoint for model in models for m in model.chain()):
+        raise UserError(f"{OPTION}: {', '.join(model.name for model in models)}: made without a pretrained checkpoint")
     runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
     promised = {model.digest: reasons_against(model) for model in models}
     for reason in dict.fromkeys(reason for reasons in promised.values() for reason in reasons):
         say(f"note: the same bytes are not promised: {reason}")
     for own in together(models):
-        commits = with_raw_data(commits_of(own, places, runs, say), own[0].corpus, places, runs, given, say)
+        commits = with_inputs(commits_of(own, places, runs, say), own, places, runs, given, say)
         clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
         chain = {m.digest: m for model in own for m in model.chain()}
         for made in chain.values():
@@ -150,24 +153,30 @@ def together(models: list[Model]) -> list[list[Model]]:
     return [own for _, _, own in groups]
 
 
-def with_raw_data(
+def with_inputs(
     commits: Iterable[str],
-    corpus: Corpus,
+    models: list[Model],
     places: Places,
     runs: dict[str, Run],
     given: Mapping[str, Path] | None,
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, dict[str, RawData]]]:
-    """The commits whose raw data can be found; those with unchanged data come first.
+    """The commits whose raw data, and checkpoint if the models began with one, can be found.
+
+    Those with unchanged data come first. A checkpoint that has changed is as good as none.
 
     Raises:
         UserError: there is none. Nothing was cloned or installed yet.
     """
     changed, trouble = [], None
     any_whole = False
+    corpus, begun = models[0].corpus, next((m for m in models[0].chain() if m.checkpoint is not None), None)
+    beginning = Beginning(places, begun, (given or {}).get(PARAMETER), say) if begun else None
     for commit in islice(commits, MOST_COMMITS):
         try:
             found = locate(places, corpus, commit, runs.get(corpus.digest), given)
+            if beginning is not None:
+                found[PARAMETER] = beginning.at(commit)
         except UserError as error:
             trouble = trouble or error
             continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
+from diminuendo.provenance.checkpoint import folder_at_hand
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.history import commit_with
@@ -33,6 +34,7 @@ class Trace:
         raw: digest of a corpus to the content of its ``sources.json``, if that was found.
         looked_at: which of ``mlflow`` and ``dvc`` were available.
         notes: what could not be checked, and why.
+        checkpoints: digest of a pretrained checkpoint to its folder, if one is there; its files are not hashed.
     """
 
     model: Model
@@ -40,6 +42,7 @@ class Trace:
     raw: dict[str, dict[str, Any]]
     looked_at: frozenset[str]
     notes: tuple[str, ...]
+    checkpoints: dict[str, str] = field(default_factory=dict)
 
 
 def trace(model: Model, places: Places) -> Trace:
@@ -49,7 +52,11 @@ def trace(model: Model, places: Places) -> Trace:
     found = {m.digest: _found_model(m, places, runs.get(m.digest)) for m in chain}
     found |= {c.digest: _found_corpus(c, places, runs.get(c.digest)) for c in corpora}
     raw = {c.digest: content for c in corpora if (content := places.raw_files(c.digest, c.raw)) is not None}
-    return Trace(model, found, raw, places.available, tuple(places.notes))
+    begun = [m for m in chain if m.checkpoint is not None]
+    folders = {
+        m.checkpoint.digest: str(folder.resolve()) for m in begun if (folder := folder_at_hand(places, m)) is not None
+    }
+    return Trace(model, found, raw, places.available, tuple(places.notes), folders)
 
 
 def _found_model(model: Model, places: Places, run: Run | None) -> Found:

@@ -1,8 +1,8 @@
 """``diminuendo verify``: are a file and everything it was made from unchanged?
 
 Every copy that can be found is hashed: the file, the folders of the project, the objects of DVC's cache, MLflow's
-artifacts, the raw data. No model is loaded: bytes are compared with the digests in the records, and the records with
-their own digests.
+artifacts, the raw data, the pretrained checkpoint. No model is loaded: bytes are compared with the digests in the
+records, and the records with their own digests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import actual_checksum, stated_checksum
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, json_text, sha256_of
-from diminuendo.provenance import raw_data
+from diminuendo.provenance import checkpoint, raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.history import data_folders, parameters_at
@@ -75,6 +75,10 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
         if corpus.digest not in done:
             done.add(corpus.digest)
             yield from _corpus(corpus, places)
+    for begun in model.chain():
+        if begun.checkpoint is not None and begun.checkpoint.digest not in done:
+            done.add(begun.checkpoint.digest)
+            yield from _checkpoint(begun, places)
     for ancestor in model.chain():
         if ancestor.digest not in done:
             done.add(ancestor.digest)
@@ -129,6 +133,26 @@ def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
     if not seen:
         detail = "nothing but its own checksum vouches for it" if is_given else "no copy of it"
         yield Finding(UNSEEN, what, "", f"{detail}: not in the project, DVC's cache or MLflow")
+
+
+def _checkpoint(model: Model, places: Places) -> Iterator[Finding]:
+    """The pretrained checkpoint that a model began with: its folder, and DVC's copy where DVC tracks that."""
+    begun, files = model.checkpoint, model.checkpoint.facts["files"]
+    what, seen = f"checkpoint {begun.source} {begun.digest[:12]}", False
+    for folder, is_its_own in checkpoint.folders(places, model):
+        found = list(_files(folder, files, what, f"{folder} ({len(files)} files)"))
+        if is_its_own or not any(finding.is_bad for finding in found):  # another family's may be another version
+            seen = True
+            yield from found
+            break
+    for value, objects in checkpoint.tracked(places, model):
+        seen = True
+        if objects:
+            yield from _tracked(files, objects, what, f"DVC's cache, {value} ({len(files)} files)")
+        else:
+            yield Finding(MISSING, what, value, "the list of files that its .dvc file names is not in DVC's cache")
+    if not seen:
+        yield Finding(UNSEEN, what, "", checkpoint.remedy(model))
 
 
 def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
@@ -271,5 +295,5 @@ def _tracked(files: dict[str, str], objects: dict[str, Path], label: str, all_of
         if path is None or not path.is_file():
             bad.append(Finding(MISSING, label, str(path or name), f"DVC's copy of {name}"))
         elif sha256_of(path) != expected:
-            bad.append(Finding(DAMAGED, label, str(path), f"DVC's copy of {name} is not what the corpus was made from"))
+            bad.append(Finding(DAMAGED, label, str(path), f"DVC's copy of {name} is not what the record says"))
     yield from bad or [Finding(WHOLE, label, all_of_them)]

@@ -5,9 +5,11 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from diminuendo.artifact.lineage import PRETRAINED, digest_of_checkpoint
 from diminuendo.compression.registry import TECHNIQUES, description_of
 from diminuendo.data.text import SPACE
 from diminuendo.gate import wording
@@ -109,6 +111,11 @@ def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[s
     summary = file.lineage.get("corpora", {}).get(file.lineage.get("corpus"), {})
     if summary.get("source") == "synthetic":
         facts.append("Its corpus is synthetic speech: how it does on people was not measured.")
+    for found in _checkpoints([file.lineage, *file.lineage.get("ancestors", {}).values()]):
+        facts.append(
+            f"Its weights descend from {_named(found)} (licence: {found['licence']}); what that was trained on is not "
+            "among the corpora here."
+        )
     if metadata["sample_rate"] < 16000:
         facts.append(f"It uses no frequencies above {metadata['sample_rate'] // 2} Hz.")
     least = decision.policy["min_group_utterances"]
@@ -146,8 +153,20 @@ def _chain(file: Model) -> list[str]:
         made = f" from {', '.join(parents)}" if parents else ""
         stage = str(record.get("stage", "not stated")).replace("_", " ")
         lines.append(f"{record.get('name', '?')}: {stage}{_technique(record)}{made}; `{digest}`")
+        lines += [f"{_named(facts)}, licence: {facts['licence']}, {len(facts['files'])} files; "
+                  f"`{digest_of_checkpoint(facts)}`" for facts in _checkpoints([record])]  # fmt: skip
         waiting += list(parents.values())
     return lines
+
+
+def _checkpoints(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What records say of the pretrained checkpoints that models began with."""
+    return [record[PRETRAINED] for record in records if PRETRAINED in record]
+
+
+def _named(facts: dict[str, Any]) -> str:
+    """The name of a checkpoint, and its commit if it has one."""
+    return f"{facts['source']} at {facts['revision'][:12]}" if "revision" in facts else facts["source"]
 
 
 def _technique(record: dict[str, Any]) -> str:

@@ -28,7 +28,9 @@ def draw_family(params: Params) -> str:
 
     def visit(name: str, lead: str, branch: str) -> None:
         stage, _ = params.members[name]
-        lines.append((f"{lead}{branch}{name}", technique_in_words(params, name) if name != TEACHER else stage))
+        begun = params.teacher.pretrained
+        made = f"{stage} from {begun.source}" if begun is not None else stage
+        lines.append((f"{lead}{branch}{name}", technique_in_words(params, name) if name != TEACHER else made))
         below = lead + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]
         for child in children[name]:
             visit(child, below, "└─ " if child == children[name][-1] else "├─ ")

@@ -4,12 +4,13 @@ Its names are unlike a Conformer's on purpose. Nothing outside of this package k
 protocol of a model and on its structure.
 """
 
-from diminuendo.models.families import FAMILIES
+from diminuendo.models.families import FAMILIES, PRETRAINED
 from tests.factories.transformer.config import TransformerConfig
 from tests.factories.transformer.module import TransformerCTC
 from tests.factories.transformer.record import BlockRecord, TransformerRecord
 
 KIND = "transformer-of-the-tests"
 FAMILIES[KIND] = __name__
+PRETRAINED["tiny_transformer"] = KIND
 
 __all__ = ["KIND", "BlockRecord", "TransformerCTC", "TransformerConfig", "TransformerRecord"]

@@ -32,6 +32,10 @@ class TransformerRecord(ModelRecord):
     blocks: tuple[BlockRecord, ...]
 
     @property
+    def layers(self) -> tuple[BlockRecord, ...]:
+        return self.blocks
+
+    @property
     def feature_channels(self) -> int:
         return self.frontend.mels
 

@@ -1,0 +1,158 @@
+"""What a parameter file relies on, looked at before anything runs: folders, and a checkpoint. Nothing is fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from diminuendo.config.corpus import DataConfig
+from diminuendo.config.names import TEACHER
+from diminuendo.config.pretrained import PretrainedConfig
+from diminuendo.core.errors import UserError
+from diminuendo.family import Family
+from diminuendo.models.record import ModelRecord
+from diminuendo.parameters.schema import Params
+from diminuendo.pretrained.checkpoint import Checkpoint
+from diminuendo.pretrained.source import at_hand, locate
+
+
+def check_surroundings(params: Params, family: Family, further: Iterable[str] = ()) -> list[str]:
+    """Check the folders of data, the teacher's checkpoint, and the students that are copies of their parents.
+
+    Args:
+        further: problems that are known already, to be said with these.
+    Returns:
+        What could not be checked, in a sentence each: a checkpoint that has not been fetched yet.
+    Raises:
+        UserError: everything that is wrong.
+    """
+    problems, notes, begun = _folder_problems(params.data, family), [], None
+    if params.teacher.pretrained is not None:
+        begun, wrong, notes = _opened(params.teacher.pretrained)
+        if begun is not None:
+            wrong += _misfits(begun, params.teacher.head, params.data.sample_rate, params.text.lowercase)
+        problems += wrong
+    if begun is not None or params.teacher.pretrained is None:
+        problems += _copy_problems(params, begun)
+    problems += further
+    if problems:
+        raise UserError(f"{family.params}: {len(problems)} problem(s), nothing was run:\n  " + "\n  ".join(problems))
+    return notes
+
+
+def checkpoint_problems(raw: dict[str, Any]) -> list[str]:
+    """What is wrong with the checkpoint that a parameter file names, whatever else is wrong with the file.
+
+    Args:
+        raw: content of the file, unchecked.
+    """
+    teacher, data, text = (section if isinstance(section := raw.get(key), dict) else {} for key in _READ)
+    try:
+        config = PretrainedConfig.model_validate(teacher.get("pretrained"))
+    except ValidationError:  # there is none, or it is said with the other keys
+        return []
+    begun, problems, _ = _opened(config)
+    if begun is not None:
+        problems += _misfits(begun, teacher.get("head", "own"), data.get("sample_rate"), text.get("lowercase", True))
+    return problems
+
+
+_READ = (TEACHER, "data", "text")
+
+
+def _folder_problems(data: DataConfig, family: Family) -> list[str]:
+    problems = []
+    for key in ("path", "collected"):
+        folder = Path(getattr(data, key))
+        if not folder.is_dir() and not _dvc_file(folder).is_file():  # DVC can fetch that one
+            problems.append(
+                f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
+                f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"
+            )
+    return problems
+
+
+def _dvc_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.dvc")
+
+
+def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], list[str]]:
+    """The checkpoint, if it can be used; what is wrong with it; and that it is not here yet, if it can be fetched."""
+    if config.path is None:
+        try:
+            locate(config, fetch=False)
+        except UserError:
+            fetched = "has not been fetched yet" if at_hand(config) is None else "was fetched in part"
+            note = f"{config.source} {fetched}, so it was not checked; the pipeline fetches it where there is a network"
+            return None, [], [f"teacher.pretrained: {note}"]
+    elif not Path(config.path).exists() and _dvc_file(Path(config.path)).is_file():
+        return None, [f"teacher.pretrained.path: {config.path} is not here; `dvc pull {config.path}.dvc` brings it"], []
+    try:
+        found = Checkpoint(config, fetch=False)
+        found.record(1)
+        len(found.folder.tensors)  # whole files of weights: their headers are read
+    except UserError as error:
+        return None, [f"teacher.pretrained: {error}"], []
+    return found, [], []
+
+
+def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> list[str]:
+    """What of the parameters does not go with the checkpoint."""
+    problems = []
+    if type(sample_rate) is int:
+        try:
+            begun.check_sample_rate(sample_rate)
+        except UserError as error:
+            problems.append(str(error))
+    if head == "own":
+        try:
+            begun.vocabulary(bool(lowercase))
+        except UserError as error:
+            problems.append(f"teacher.head: {error}")
+    return problems
+
+
+def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:
+    """Sizes of students of ``architecture.kind: parent`` that are above their parents', where those are known."""
+    problems = []
+    for name, (stage, settings) in params.members.items():
+        if _is_copy(settings) and (parent := _record(params, settings.parent, begun)) is not None:
+            try:
+                _copied(parent, settings)
+            except UserError as error:
+                problems.append(f"{stage}.{name}.{error}")
+    return problems
+
+
+def _is_copy(settings: Any) -> bool:
+    return getattr(getattr(settings, "architecture", None), "kind", None) == "parent"
+
+
+def _record(params: Params, name: str, begun: Checkpoint | None) -> ModelRecord | None:
+    """The record of a member, if parameters and checkpoint tell it: of others a technique chooses what is left."""
+    from diminuendo.models.registry import record_of
+
+    settings = params.members[name][1]
+    if _is_copy(settings):
+        parent = _record(params, settings.parent, begun)
+        try:
+            return None if parent is None else _copied(parent, settings)
+        except UserError:
+            return None
+    if (architecture := getattr(settings, "architecture", None)) is not None:
+        return record_of(architecture, params.frontend, params.data.sample_rate, params.text.vocab_size)
+    return begun.record(params.text.vocab_size) if name == TEACHER else None
+
+
+def _copied(parent: ModelRecord, settings: Any) -> ModelRecord:
+    """The record of a copy; no weight is made for it."""
+    import torch
+
+    from diminuendo.compression.distillation.copy import record_like
+    from diminuendo.models.registry import build
+
+    with torch.device("meta"):
+        return record_like(build(parent), settings.architecture, settings.teacher_layers)

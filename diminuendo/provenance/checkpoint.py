@@ -1,0 +1,196 @@
+"""Where the pretrained checkpoint that a model began with is, and whether it has changed since.
+
+A record names its source and the digest of each file, not where a folder lies: the same folder elsewhere is the same
+checkpoint. The location comes from ``dvc.lock`` or from a parameter file; a hub's files are in its cache, a bundle's in
+the repository. Each of them is only a claim, and is checked against the digests in the record.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from diminuendo.config.pretrained import PretrainedConfig
+from diminuendo.core.errors import UserError
+from diminuendo.pretrained import source
+from diminuendo.provenance import raw_data
+from diminuendo.provenance.descent import Model
+from diminuendo.provenance.dvc_cache import Entry
+from diminuendo.provenance.history import checkpoint_folder, parameters_at
+from diminuendo.provenance.homes import homes_at
+from diminuendo.provenance.places import Places
+from diminuendo.provenance.raw_data import FOLDER, RawData, at_hand, compared, digest_in, lock_of, told
+
+PARAMETER, OPTION = "teacher.pretrained", "--checkpoint"
+
+
+def config_of(model: Model) -> PretrainedConfig:
+    """What ``teacher.pretrained`` said, with the last part of a folder's path alone.
+
+    Raises:
+        UserError: the record does not say it.
+    """
+    try:
+        return PretrainedConfig.model_validate(model.record["parameters"]["pretrained"])
+    except (KeyError, ValidationError):
+        raise UserError(
+            f"{model.name} {model.digest[:12]}: its record does not say what kind of checkpoint it began with"
+        ) from None
+
+
+def folder_at_hand(places: Places, model: Model) -> Path | None:
+    """The first folder of the name that is there; nothing of it is hashed."""
+    return next((folder for folder, _ in folders(places, model)), None)
+
+
+def folders(places: Places, model: Model) -> Iterator[tuple[Path, bool]]:
+    """Folders on this machine that may be the checkpoint, and whether this very model is said to come from there."""
+    config, root = config_of(model), places.project
+    if config.path is None:
+        folder = source.at_hand(config, root or Path())
+        if folder is not None and (root is not None or config.hub is not None):
+            yield folder, True
+        return
+    for value, _, is_its_own in claims(places, model):
+        folder = root / value
+        if any((folder / name).exists() for name in model.checkpoint.facts["files"]):
+            yield folder, is_its_own
+
+
+def claims(places: Places, model: Model, commit: str | None = None) -> Iterator[tuple[str, str, bool]]:
+    """Values of ``teacher.pretrained.path`` that may name the checkpoint, who claims it, and whether of this model.
+
+    Each value is given once, the most reliable first; of parameter files those that name a folder of its name.
+    """
+    seen = set()
+    for value, by, is_its_own in _all_claims(places, model, commit):
+        if value not in seen:
+            seen.add(value)
+            yield value, by, is_its_own
+
+
+def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[tuple[str, str, bool]]:
+    if places.project is None:
+        return
+    for entry in _entries(places, model):
+        if value := checkpoint_folder(entry.parameters):
+            yield value, lock_of(entry), True
+    made = places.model_folder(model.digest)  # models/NAME of the family that has it
+    own = {home.parameters for home in places.homes if made and made.parents[1] == places.folder_of(home)}
+    files = [(commit, home.parameters) for home in homes_at(places.project, commit)] if commit else []
+    files += [(None, home.parameters) for home in places.homes]
+    files += [(None, f"params/{path.name}") for path in sorted(places.project.glob("params/*.yaml"))]
+    for at, file in files:
+        value = checkpoint_folder(parameters_at(places.project, at, file))
+        if value and posixpath.basename(posixpath.normpath(value)) == model.checkpoint.facts["source"]:
+            yield value, file + (f" of commit {at[:12]}" if at else ""), at is None and file in own
+
+
+def _entries(places: Places, model: Model) -> Iterator[Entry]:
+    """What every ``dvc.lock`` says of this very model: now, then in commits."""
+    folder = places.model_folder(model.digest)
+    if folder is not None and (entry := places.locked(folder)):
+        yield entry
+    if (stored := places.stored_model(model.name, model.digest)) is not None:
+        yield stored.entry
+        yield from places.cache.commits_with(stored.entry.path, stored.entry.md5)
+
+
+def tracked(places: Places, model: Model) -> Iterator[tuple[str, dict[str, Path]]]:
+    """Folders that are said to be this model's checkpoint and that DVC tracks, with the object of each file.
+
+    There are none if the list of files is not in DVC's cache.
+    """
+    if config_of(model).path is None:
+        return
+    stored = places.stored_model(model.name, model.digest)
+    commit = stored.entry.commit if stored else None
+    for value, _, is_its_own in claims(places, model):
+        if is_its_own and (objects := raw_data.tracked(places, value, commit)) is not None and (objects or not commit):
+            yield value, objects
+
+
+def remedy(model: Model) -> str:
+    """Where it was looked for in vain, and what brings it here."""
+    config = config_of(model)
+    if config.hub is not None:
+        return f"not in the hub's cache; `hf download {config.hub} --revision {config.revision}` fetches it"
+    if config.bundle is not None:
+        return f"not in {source.BUNDLES}; `make repro` fetches it, as does a stage that reads it"
+    return (
+        f"no folder {config.source} where dvc.lock and the parameters say, nor in DVC's cache; bring it there, or name "
+        "its place as teacher.pretrained.path"
+    )
+
+
+class Beginning:
+    """Finds the checkpoint of a model for the clones that build it again.
+
+    Args:
+        given: the folder that the user names.
+        say: receives one line of text at a time.
+    Raises:
+        UserError: it is not at hand, or is not what the model began with. Nothing was cloned or installed yet.
+    """
+
+    def __init__(self, places: Places, model: Model, given: Path | None, say: Callable[[str], None]) -> None:
+        self.places, self.model, self.config = places, model, config_of(model)
+        self.wanted: Mapping[str, str] = model.checkpoint.facts["files"]
+        self._fixed = None
+        if given is not None:
+            self._fixed = self._checked(given, OPTION)
+        elif self.config.path is None:
+            place = "the hub's cache" if self.config.hub else str(source.BUNDLES)
+            self._fixed = self._checked(self._fetched(say), place)
+
+    def at(self, commit: str) -> RawData:
+        """The folder that a clone at this commit should read.
+
+        Raises:
+            UserError: it is not at hand as it was.
+        """
+        if self._fixed is not None:
+            return self._fixed
+        looked = []
+        for value, by, _ in claims(self.places, self.model, commit):
+            problem = f"{value} (named by {by}) is not there"
+            for kind, digest in at_hand(self.places, value, commit):
+                name = str((self.places.project / value).resolve()) if kind == FOLDER else value
+                if digest is None:
+                    return RawData(kind, name, by)
+                missing, changed = compared(self.wanted, digest)
+                if not missing and not changed:
+                    return RawData(kind, name, by, is_checked=True)
+                problem = f"{value} (named by {by}): {told(missing, changed, self.wanted)}"
+            looked.append(problem)
+        raise self._not_at_hand("; ".join(looked) or "neither a dvc.lock nor a parameter file says where it is")
+
+    def _fetched(self, say: Callable[[str], None]) -> Path:
+        root = self.places.project
+        if (folder := source.at_hand(self.config, root)) is not None:
+            return folder
+        say(f"{PARAMETER}: {self.config.source} is not on this machine; fetching it")
+        try:
+            return source.locate(self.config, root=root)
+        except UserError as error:
+            raise self._not_at_hand(str(error)) from None
+
+    def _checked(self, folder: Path, by: str) -> RawData:
+        if not folder.is_dir():
+            raise UserError(f"{by} {folder}: no such folder; expected that of the checkpoint {self.config.source}")
+        missing, changed = compared(self.wanted, lambda name: digest_in(self.places, folder, name))
+        if missing or changed:
+            raise UserError(
+                f"{by} {folder}: not what {self.model.name} began with: {told(missing, changed, self.wanted)}; give "
+                f"the folder that is: {OPTION} FOLDER"
+            )
+        return RawData(FOLDER, str(folder.resolve()), by, is_checked=True)
+
+    def _not_at_hand(self, reason: str) -> UserError:
+        return UserError(
+            f"{PARAMETER}: the checkpoint {self.model.checkpoint.source} is not at hand: {reason}. "
+            f"Name the folder that has it: {OPTION} FOLDER"
+        )
