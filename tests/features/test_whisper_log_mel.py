@@ -74,6 +74,16 @@ def test_a_padded_batch_equals_its_utterances():
         assert (features[row, :, valid:] == 0).all()
 
 
+def test_the_peak_is_that_of_valid_frames():
+    """A click at the end is loudest in the frame that begins after it, which is valid in no utterance."""
+    frontend, waveform = frontend_of(), torch.zeros(1, 16000)
+    waveform[0, :8000] = 1e-4 * speech(8000)
+    waveform[0, 7999] = 1.0
+    features, _ = frontend(waveform, torch.tensor([8000]))
+    alone, _ = frontend(waveform[:, :8000], torch.tensor([8000]))
+    assert torch.allclose(features[:, :, :50], alone, atol=1e-5)
+
+
 def test_silence_is_at_the_floor():
     features, _ = frontend_of()(torch.zeros(1, 8000), torch.tensor([8000]))
     assert features == pytest.approx(-1.5)

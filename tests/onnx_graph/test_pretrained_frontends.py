@@ -57,6 +57,19 @@ def test_the_nodes_are_the_module(pair, lengths):
     assert np.abs(features - expected.numpy()).max() < (1e-2 if few else 1e-4)
 
 
+def test_a_click_at_the_end_of_a_shorter_utterance_is_the_same(pair):
+    """The loudest frame is the one that begins after the click, which is valid in no utterance."""
+    module, session, _ = pair
+    if not isinstance(module, WhisperLogMel):
+        pytest.skip("no peak counts")
+    waveform = torch.from_numpy(1e-4 * np.random.default_rng(0).standard_normal((2, 16000))).float()
+    waveform[0, 7999:] = 0
+    waveform[0, 7999] = 1.0
+    lengths = torch.tensor([8000, 16000])
+    found, *_ = session.run(None, {"waveform": waveform.numpy(), "waveform_lengths": lengths.numpy()})
+    assert np.abs(found - module(waveform, lengths)[0].numpy()).max() < 1e-4
+
+
 def test_silence_is_the_same(pair):
     module, session, _ = pair
     given = {"waveform": np.zeros((1, 8000), np.float32), "waveform_lengths": np.array([8000])}
