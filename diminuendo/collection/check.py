@@ -96,13 +96,11 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
     good = []
     for record in heard:
         entry = record.entry
-        strange = sorted(set(entry.text) - known.characters - {" "})
-        if strange and record.split != "train":
+        if strange := known.strange_to(entry.text, record.split):
+            of_split = f"in no text of train, and {entry.speaker} is of {record.split}"
+            reason = of_split if known.foreign is None else "not in the checkpoint's vocabulary"
             problems.add(
-                entry.file,
-                entry.line,
-                "outside the vocabulary",
-                f"text: {describe_characters(strange)} in no text of train, and {entry.speaker} is of {record.split}",
+                entry.file, entry.line, "outside the vocabulary", f"text: {describe_characters(strange)} {reason}"
             )
             continue
         if entry.speaker is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diminuendo.data.manifest import read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, PreparedCorpus
+from diminuendo.data.text import Tokenizer
 from diminuendo.data.validation import Problems
 from diminuendo.parameters.schema import Params
 
@@ -23,15 +24,23 @@ class Known:
         speakers: speaker to the split that the speaker belongs to.
         recordings: SHA-256 of 16-bit samples to a few words on where they are.
         characters: those that occur in the texts of train.
+        foreign: the tokenizer of a pretrained teacher's own head, whose vocabulary no text can add to.
     """
 
     speakers: dict[str, str] = field(default_factory=dict)
     recordings: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     characters: set[str] = field(default_factory=set)
+    foreign: Tokenizer | None = None
 
     def copy(self) -> Known:
-        return Known(dict(self.speakers), dict(self.recordings), set(self.ids), set(self.characters))
+        return Known(dict(self.speakers), dict(self.recordings), set(self.ids), set(self.characters), self.foreign)
+
+    def strange_to(self, text: str, split: str) -> list[str]:
+        """Characters of a text that no model of the family could write."""
+        if self.foreign is not None:
+            return self.foreign.unknown_characters(text)
+        return [] if split == "train" else sorted(set(text) - self.characters - {" "})
 
 
 def digest_of_samples(samples) -> str:
@@ -49,6 +58,8 @@ def read_known(params: Params, prepared: Path) -> Known:
 
     known = Known()
     corpus = PreparedCorpus.open(prepared)
+    if params.text.units == "checkpoint":
+        known.foreign = corpus.tokenizer
     for split in SPLITS:
         utterances = corpus.split(split)
         for path in dict.fromkeys(u.audio_filepath for u in utterances):

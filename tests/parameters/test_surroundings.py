@@ -1,0 +1,224 @@
+"""What ``diminuendo check`` and the pipeline say of a checkpoint before anything runs: all of it at once."""
+
+import json
+import pickle
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from diminuendo.cli import main
+from diminuendo.pretrained.checkpoint import opened
+from tests.factories import transformer  # noqa: F401  registers the family
+from tests.factories.audio import ROOT
+from tests.factories.checkpoint import change, write_checkpoint
+from tests.factories.minute import minute_params
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LEARNING = {"from": "teacher", "losses": {"ctc": 1.0}}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A checkpoint of 8 kHz with its own head, in a working directory."""
+    opened.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "speech").mkdir()
+    return write_checkpoint(tmp_path / "checkpoints/tiny")
+
+
+def check(**sections):
+    """Exit status, output and errors of the command for a family whose teacher is the checkpoint."""
+    raw = json.loads(json.dumps(minute_params()))
+    raw["data"] |= {"source": "manifest", "path": "speech", "collected": "speech", "sample_rate": 8000}
+    raw["frontend"]["high_hz"] = 3800.0
+    raw["text"]["units"] = "checkpoint"
+    raw |= {"distill": {}, "compress_architecture": {}, "prune": {}, "quantize": {}}
+    raw["teacher"] = {"pretrained": {"path": "checkpoints/tiny"}}
+    raw["ship"] |= {"member": "teacher"}
+    for name, section in sections.items():
+        raw[name] = {**raw[name], **section} if name in ("data", "text", "training", "ship") else section
+    with open("params.yaml", "w") as file:
+        yaml.safe_dump(json.loads(json.dumps(raw)), file)
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def problems(**sections):
+    """The lines of what is wrong."""
+    status, out, err = check(**sections)
+    assert status == 1 and out == "", out
+    head, *lines = err.splitlines()
+    assert head == f"error: params.yaml: {len(lines)} problem(s), nothing was run:", err
+    return [line.strip() for line in lines]
+
+
+def test_a_family_that_fits_its_checkpoint_is_valid_and_says_where_it_begins(folder):
+    status, out, err = check()
+    assert (status, err) == (0, "") and "train_teacher from tiny" in out
+
+
+def test_everything_that_is_wrong_is_said_at_once(folder):
+    """Folders, sample rate, head and sizes have nothing to do with each other."""
+    found = problems(
+        data={"path": "nowhere", "sample_rate": 16000},
+        ship={"member": "nobody"},
+        teacher={"pretrained": {"path": "checkpoints/tiny"}, "head": "own"},
+        distill={"copy": LEARNING | {"architecture": {"kind": "parent", "heads": 3}}},
+    )
+    assert len(found) == 4
+    assert found[0].startswith("data.path: there is no folder nowhere")
+    assert found[1] == "data.sample_rate: 16000 Hz, and tiny hears 8000 Hz; set it to 8000, and audio is resampled"
+    assert found[2].startswith("distill.copy.architecture.heads: 3, and the parent has at most 2")
+    assert found[3].startswith("ship.member: there is no member 'nobody'")
+
+
+def test_what_is_wrong_in_the_file_does_not_hide_what_is_wrong_with_the_checkpoint(folder):
+    change(folder / "config.json", architectures=["TinyTransformerModel"])
+    found = problems(
+        data={"sample_rate": 16000},
+        compress_architecture={"short": LEARNING | {"remove_layers": {"count": 2}}},
+        prune={"slim": LEARNING | {"structured": {"heads": 0.5}, "training": {"frozen_layers": 5}}},
+    )
+    assert len(found) == 4
+    assert "compress_architecture.short.remove_layers.count: 2 of the 2 layers of teacher" in found[0]
+    assert found[1] == "prune.slim.training.frozen_layers: 5, and slim has 2 layers; give fewer"
+    assert found[2].startswith("data.sample_rate: 16000 Hz")
+    assert found[3].startswith(
+        "teacher.head: checkpoints/tiny: has no CTC head (TinyTransformerModel); give teacher.head"
+    )
+
+
+def test_layers_that_stay_as_they_are_are_counted(folder):
+    teacher = {"pretrained": {"path": "checkpoints/tiny"}, "fine_tune": True}
+    assert check(teacher=teacher | {"training": {"frozen_layers": 2}})[0] == 0
+    (found,) = problems(teacher=teacher | {"training": {"frozen_layers": 3}})
+    assert found == "teacher.training.frozen_layers: 3, and teacher has 2 layers; give fewer"
+    (found,) = problems(teacher=teacher, training={"frozen_layers": 3})
+    assert found.startswith("teacher.training.frozen_layers: 3")
+
+
+def test_units_of_another_vocabulary_than_the_heads_are_refused(folder):
+    teacher = {"pretrained": {"path": "checkpoints/tiny"}, "head": "ctc"}
+    assert check(teacher=teacher, text={"units": "characters"})[0] == 0
+    assert any("text.units: checkpoint" in line for line in problems(teacher=teacher))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"layers": 3}, "architecture.layers: 3, and the parent has 2; give fewer"),
+        ({"width": 9}, "architecture.width: 9, and the parent has 8; give fewer"),
+        ({"feed_forward": 13}, "architecture.feed_forward: 13, and the parent has at most 12"),
+        ({"convolution": 4}, "architecture.convolution: 4, and the parent has none"),
+    ],
+)
+def test_a_copy_is_not_larger_than_its_parent(folder, sizes, expected):
+    (found,) = problems(distill={"copy": LEARNING | {"architecture": {"kind": "parent", **sizes}}})
+    assert found.startswith(f"distill.copy.{expected}")
+
+
+def test_a_copy_of_a_copy_is_measured_against_that(folder):
+    first = LEARNING | {"architecture": {"kind": "parent", "feed_forward": 6}}
+    again = LEARNING | {"from": "first", "architecture": {"kind": "parent", "feed_forward": 8}}
+    (found,) = problems(distill={"first": first, "again": again})
+    assert found.startswith("distill.again.architecture.feed_forward: 8, and the parent has at most 6")
+    of_unknown = {"slim": LEARNING | {"structured": {"heads": 0.5}}}
+    again["from"] = "slim"  # pruning decides how many are left
+    assert check(prune=of_unknown, distill={"first": first, "again": again})[0] == 0
+
+
+def test_a_copy_of_a_model_that_is_trained_from_scratch_is_measured_too(folder):
+    raw = minute_params()
+    copy = LEARNING | {"architecture": {"kind": "parent", "heads": 3}}
+    (found,) = problems(teacher=raw["teacher"], text={"units": "characters"}, distill={"copy": copy})
+    assert found.startswith("distill.copy.architecture.heads: 3, and the parent has at most 2")
+
+
+def test_a_checkpoint_that_is_not_there_is_a_problem(folder):
+    (found,) = problems(teacher={"pretrained": {"path": "checkpoints/other"}})
+    assert found.startswith("teacher.pretrained: checkpoints/other: nothing there")
+
+
+def test_a_checkpoint_that_dvc_has_is_brought_by_dvc(folder):
+    folder.rename(folder.with_name("away"))
+    folder.with_name("tiny.dvc").write_text("outs: []\n")
+    (found,) = problems()
+    assert found == "teacher.pretrained.path: checkpoints/tiny is not here; `dvc pull checkpoints/tiny.dvc` brings it"
+
+
+def test_a_pickle_is_a_problem_and_is_not_loaded(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+    (found,) = problems()
+    assert found.startswith("teacher.pretrained: checkpoints/tiny/pytorch_model.bin: pickles are not read")
+
+
+def test_an_unknown_type_is_a_problem(folder):
+    change(folder / "config.json", model_type="parrot")
+    (found,) = problems()
+    assert "teacher.pretrained: checkpoints/tiny/config.json: model_type 'parrot' is not known" in found
+
+
+def test_weights_that_are_cut_off_are_found_before_anything_runs(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    (found,) = problems()
+    assert "model.safetensors: not a whole safetensors file" in found
+
+
+def test_a_tokenizer_that_does_not_fit_is_found_before_anything_runs(folder):
+    change(folder / "vocab.json", zz=40)
+    (found,) = problems()
+    assert found.startswith("teacher.head: checkpoints/tiny/vocab.json: does not fit the head")
+
+
+@pytest.mark.parametrize(
+    "pretrained", [{"hub": "someone/small", "revision": COMMIT}, {"bundle": "WAV2VEC2_ASR_BASE_960H"}]
+)
+def test_what_has_not_been_fetched_yet_is_a_note_and_nothing_is_fetched(folder, monkeypatch, pretrained):
+    from huggingface_hub import constants
+
+    def fetched(*_arguments, **_named):
+        raise AssertionError("a check fetches nothing")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder.parent / "hub"))
+    monkeypatch.setattr("socket.socket.connect", fetched)
+    copy = LEARNING | {"architecture": {"kind": "parent", "layers": 100}}
+    status, out, err = check(teacher={"pretrained": pretrained}, distill={"copy": copy})
+    assert status == 0 and "is valid" in out
+    assert err.startswith("note: teacher.pretrained: ") and err.count("\n") == 1
+    assert "has not been fetched yet, so it was not checked; the pipeline fetches it" in err
+
+
+def test_a_commit_that_was_fetched_is_checked_as_a_folder_is(folder, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder.parent / "hub"))
+    place = folder.parent / "hub/models--someone--small/snapshots" / COMMIT
+    write_checkpoint(place, sample_rate=16000)
+    (found,) = problems(teacher={"pretrained": {"hub": "someone/small", "revision": COMMIT}})
+    assert found.startswith("data.sample_rate: 8000 Hz, and someone/small hears 16000 Hz")
+    (place / "model.safetensors").unlink()
+    opened.cache_clear()
+    status, _, err = check(teacher={"pretrained": {"hub": "someone/small", "revision": COMMIT}})
+    assert status == 0 and "someone/small was fetched in part" in err
+
+
+def test_a_pipeline_that_could_not_run_is_not_planned(folder, monkeypatch):
+    from diminuendo.core.errors import UserError
+    from flows import planning
+
+    check()  # writes params.yaml
+    monkeypatch.setattr(planning, "check_pipelines", lambda: (_ for _ in ()).throw(LookupError("planned")))
+    with pytest.raises(LookupError, match="planned"):
+        planning.plan_run()
+    change(folder / "config.json", model_type="parrot")
+    with pytest.raises(UserError, match=r"nothing was run:\n  teacher.pretrained: .*model_type 'parrot' is not known"):
+        planning.plan_run()
+
+
+def test_the_files_of_this_repository_need_no_checkpoint(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert CliRunner().invoke(main, ["check"]).exit_code == 0
