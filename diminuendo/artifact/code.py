@@ -109,10 +109,11 @@ def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None =
     """Where ``modules_of`` begins: the stage's own module, its technique's, its models', and the classes of sections.
 
     Args:
-        kinds: of the models that the stage builds; None: all that there are.
+        kinds: of the models that the stage builds; None: all that there are. One that the tree at ``root`` does not
+            have, as that of an earlier commit, is passed over.
     """
     packages, families = techniques_of(root), _literal(root, FAMILY_TABLE, FAMILIES)
-    built = [families[kind] for kind in (families if kinds is None else kinds)]
+    built = [families[kind] for kind in (families if kinds is None else kinds) if kind in families]
     models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
     loaders = ["diminuendo.pretrained.checkpoint", *(f"{package}.pretrained" for package in built)]
     if stage == "train_teacher":

@@ -121,8 +121,8 @@ def remedy(model: Model) -> str:
     if config.bundle is not None:
         return f"not in {source.BUNDLES}; `make repro` fetches it, as does a stage that reads it"
     return (
-        f"no folder {config.source} where dvc.lock and the parameters say, nor in DVC's cache; bring it there, or name "
-        "its place as teacher.pretrained.path"
+        f"no folder {config.source} with its files where dvc.lock and the parameters say, nor in DVC's cache; bring it "
+        "there, or name its place as teacher.pretrained.path"
     )
 
 

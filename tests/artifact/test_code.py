@@ -294,3 +294,16 @@ def test_a_further_family_leaves_the_code_of_others_as_it_is(copied):
     finally:
         table.write_text(source)
         shutil.rmtree(package)
+
+
+def test_a_commit_that_has_no_such_family_has_other_code_and_is_no_error(tmp_path):
+    """Commits from before the family are searched for the code that made a model of it."""
+    sources(
+        tmp_path,
+        {
+            "diminuendo/models/families.py": 'FAMILIES: dict[str, str] = {"old": "diminuendo.models.old"}\n',
+            "diminuendo/models/old/family.py": "x = 1\n",
+            "stages/train_teacher.py": "x = 1\n",
+        },
+    )
+    assert code.code_digest("train_teacher", tmp_path, kinds=["new"]) != code.code_digest("train_teacher", tmp_path)

@@ -87,6 +87,21 @@ def test_the_card_says_what_a_person_must_know(shop):
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".py")]
 
 
+def test_the_card_names_the_checkpoint_that_the_weights_descend_from_and_its_licence(shop):
+    file = open_model(FILES["student"])
+    ((digest, teacher),) = file.lineage["ancestors"].items()
+    begun = {"source": "someone/small", "revision": "0123456789abcdef" * 2, "licence": "cc-by-nc-4.0"}
+    teacher = teacher | {"pretrained": begun | {"files": {"config.json": "a" * 64, "model.safetensors": "b" * 64}}}
+    file = replace(file, lineage=file.lineage | {"ancestors": {digest: teacher}})
+    card = model_card("commands", file, decision_about(FILES["student"]))
+    assert "- someone/small at 0123456789ab, licence: cc-by-nc-4.0, 2 files; `" in card
+    assert card.index("- teacher: train teacher") < card.index("- someone/small at")
+    said = (
+        "- Its weights descend from someone/small at 0123456789ab (licence: cc-by-nc-4.0); what that was trained on is"
+    )
+    assert card.count(said) == 1
+
+
 def test_what_is_counted_in_characters_is_told_so_and_listed_by_it(shop):
     assert "judges by WER" in model_card("commands", open_model(FILES["student"]), decision_about(FILES["student"]))
     decision = decision_about(FILES["student"], errors=1)
