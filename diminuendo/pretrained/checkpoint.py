@@ -81,12 +81,10 @@ class Checkpoint:
         """Of its encoder."""
         return len(self.record(1).layers)
 
-    @property
+    @cached_property
     def about_parameters(self) -> float:
-        """As many as its files of weights have room for, those of a decoder that is not read among them."""
-        bytes_of_one = 2 if self.config.get("torch_dtype", self.config.get("dtype")) in ("float16", "bfloat16") else 4
-        files = (self.folder.path / name for name in self.folder.weight_files)
-        return sum(path.stat().st_size for path in files) / bytes_of_one
+        """Those of its encoder: of all tensors that no decoder has, by their shapes."""
+        return sum(size for name, size in self.folder.sizes.items() if "decoder." not in name)
 
     def vocabulary(self, lowercase: bool) -> Vocabulary:
         """That of its own head.

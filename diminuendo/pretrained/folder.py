@@ -7,6 +7,7 @@ refused: loading one can run any code.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -149,6 +150,12 @@ class CheckpointFolder:
         return _Tensors(self.path, self.weight_files)
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Name to number of values of every tensor, from the headers of the files."""
+        shapes = _Tensors(self.path, self.weight_files, framework="np").shapes()  # without waiting for torch
+        return {name: math.prod(shape) for name, shape in shapes.items()}
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Names of all files that a model is made from, and of those that say its licence."""
         names = [name for name in (*READ, *TERMS) if (self.path / name).is_file()]
@@ -171,16 +178,19 @@ class CheckpointFolder:
 
 
 class _Tensors(Mapping):
-    def __init__(self, folder: Path, names: tuple[str, ...]):
+    def __init__(self, folder: Path, names: tuple[str, ...], framework: str = "pt"):
         from safetensors import SafetensorError, safe_open
 
         self._open = {}
         for name in names:
             try:
-                file = safe_open(folder / name, framework="pt")
+                file = safe_open(folder / name, framework=framework)
             except (SafetensorError, OSError) as error:
                 raise UserError(f"{folder / name}: not a whole safetensors file ({error}); download it again") from None
             self._open |= {key: file for key in file.keys()}  # noqa: SIM118, it is no mapping
+
+    def shapes(self) -> dict[str, list[int]]:
+        return {name: file.get_slice(name).get_shape() for name, file in self._open.items()}
 
     def __getitem__(self, name: str) -> Tensor:
         return self._open[name].get_tensor(name)
