@@ -58,6 +58,8 @@ def beginning_of(parameters: dict[str, Any]) -> str:
         from diminuendo.pretrained.index import files_of
 
         found = files_of(teacher, KEPT)
+        if teacher.get("head", "own") == "own":
+            found["head"] = "own"  # whose tokens are in the corpus
     else:
         subsampling = _section(teacher, "architecture").get("subsampling")
         found = {"hop_seconds": frontend.get("hop_seconds"), "subsampling": subsampling}

@@ -178,7 +178,7 @@ def _kept_for_training(
     kept, reasons = _within_limits(train, settings)
     if not kept:
         return kept, reasons
-    tokenizer = settings.tokenizer_of([e.text for e in kept])
+    tokenizer = settings.foreign or settings.tokenizer_of([e.text for e in kept])  # the teacher's, as the frames are
     frame = settings.frame_seconds
     long_enough = [e for e in kept if ctc_frames(tokenizer, e.text) <= math.ceil(e.duration / frame)]
     reasons += ["too short for its text at the teacher's frame rate"] * (len(kept) - len(long_enough))
