@@ -66,7 +66,8 @@ def read_recordings(
     splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], settings)
     for reason in reasons:
         writers[UNLABELLED].drop(reason)
-    _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
+    if settings.text.units != "checkpoint":  # whose tokens are not learned from train
+        _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
 

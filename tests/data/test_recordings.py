@@ -404,3 +404,12 @@ def test_texts_that_the_teacher_cannot_write_are_named(source, tmp_path):
     fewer = VocabularyTokenizer(["<blank>", "▁", *"abcd"])
     with pytest.raises(UserError, match=r"'e' \(U\+0065\) not in the checkpoint's vocabulary"):
         prepared_under(source, tmp_path / "fewer", fewer)
+
+
+def test_what_only_test_holds_is_named_where_the_corpus_tokens_are_learned_from_train(source, tmp_path):
+    edit(source / "test.jsonl", 0, text="ab fab")
+    teachers = VocabularyTokenizer(["<blank>", "▁", *"abcdef"])
+    with pytest.raises(UserError, match=r"'f' \(U\+0066\) not in any text of train"):
+        prepared_under(source, tmp_path / "letters", teachers)
+    corpus, _ = prepared_under(source, tmp_path / "own", teachers, units="checkpoint")
+    assert corpus.test[0].text == "ab fab"
