@@ -58,6 +58,8 @@ def beginning_of(parameters: dict[str, Any]) -> str:
         from diminuendo.pretrained.index import files_of
 
         found = files_of(teacher, KEPT)
+        if teacher.get("head", "own") == "own":
+            found["head"] = "own"  # whose tokens are in the corpus
     else:
         found = {"architecture": teacher.get("architecture"), "frontend": parameters.get("frontend")}
     return json.dumps(found, indent=1, sort_keys=True, default=str) + "\n"

@@ -11,6 +11,7 @@ from diminuendo.core.files import write_json
 from stages.stage import StageContext
 
 if TYPE_CHECKING:  # a stage that trains nothing must not wait seconds for torch
+    from diminuendo.data.prepared import PreparedCorpus
     from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Schedule, Trained
 
@@ -22,6 +23,7 @@ def make(
     schedule: Schedule | None,
     write: Callable[[Trained | None, Path], None],
     load: Callable[[Path], SpeechModel],
+    open_corpus: Callable[[], PreparedCorpus],
 ) -> None:
     """Fill ``context.out``; of what is trained, the training's own figures are in ``training.json`` there.
 
@@ -29,6 +31,7 @@ def make(
         schedule: what is trained; None where nothing is.
         write: writes all files of what was trained.
         load: reads the trained model back from them.
+        open_corpus: opens the corpus in the tokens that the model writes.
     """
     if schedule is None:
         write(None, context.out)
@@ -37,7 +40,7 @@ def make(
 
     trained = _taken_over(context, schedule, load)
     if trained is None:
-        trained = run(schedule, context.corpus, work=context.work, tracker=context.track, name=context.name)
+        trained = run(schedule, open_corpus(), work=context.work, tracker=context.track, name=context.name)
     write(trained, context.out)
     write_json(context.out / TRAINING, trained.summary)
 

@@ -28,14 +28,14 @@ def main() -> None:
     from diminuendo.training.device import choose_device
     from diminuendo.training.fine_tuning import frozen
     from diminuendo.training.step import optimiser_for
-    from stages.train_teacher import starting_model
+    from stages.train_teacher import corpus_of, starting_model
 
     family = current()
     params = load_params(family.params)
     if choose_device(params.training_of("teacher").device).type == "cuda":
         print("{}")
         return
-    corpus = PreparedCorpus.open(family.corpus, verify=False)
+    corpus = corpus_of(params, PreparedCorpus.open(family.corpus, verify=False))
     training = params.training_of("teacher")
     model = starting_model(params, corpus).train()
     objective = Objective(params.teacher.losses, model, None)

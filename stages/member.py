@@ -21,7 +21,7 @@ def main() -> None:
 
         job, writing = _job_of(context), writing_of(context.stage)
         schedule = technique_of(context.stage).schedule(job)
-        make(context, schedule, partial(writing.write, job), partial(writing.load, job))
+        make(context, schedule, partial(writing.write, job), partial(writing.load, job), lambda: job.corpus)
 
 
 def _job_of(context: StageContext):

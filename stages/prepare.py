@@ -16,7 +16,7 @@ def corpus_settings(params: Params) -> CorpusSettings:
     teacher, foreign = params.teacher, None
     if teacher.pretrained is not None:
         teacher.checkpoint.check_sample_rate(params.data.sample_rate)
-        if params.text.units == "checkpoint":
+        if teacher.has_own_tokens:
             foreign = teacher.checkpoint.vocabulary(params.text.lowercase).tokenizer
     frame_seconds = teacher.frame_seconds(params.frontend)
     return CorpusSettings(params.seed, params.data, params.text, params.synthesis, frame_seconds, foreign)

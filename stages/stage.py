@@ -211,7 +211,9 @@ class StageContext:
         """Digest of all that the result depends on."""
         if self.stage == "prepare":
             raw = build_index(self.params.data.model_dump(mode="json"), KEPT).files
-            inputs = [raw, self.checkpoint or self.params.teacher.frame_seconds(self.params.frontend)]
+            teacher = self.params.teacher
+            inputs = [raw, self.checkpoint or teacher.frame_seconds(self.params.frontend)]
+            inputs += ["own head"] if teacher.has_own_tokens else []
         else:
             inputs = [self.corpus_digest, self.parents, self.checkpoint]
         return digest_of_json([self.stage, self.name, self.parameters, self.code, inputs])

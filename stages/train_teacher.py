@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.core.errors import UserError
 from stages.context import stage_context
 from stages.making import make
 from stages.stage import StageContext
@@ -21,11 +20,26 @@ if TYPE_CHECKING:
 def main() -> None:
     with stage_context("train_teacher") as context:
         schedule = _schedule(context) if context.params.teacher.trains else None
-        make(context, schedule, partial(_write, context), _load)
+        make(context, schedule, partial(_write, context), _load, lambda: corpus_of(context.params, context.corpus))
+
+
+def corpus_of(params: Params, corpus: PreparedCorpus) -> PreparedCorpus:
+    """The corpus in the tokens that the teacher writes.
+
+    Raises:
+        UserError: it was prepared for another checkpoint.
+    """
+    if not params.teacher.has_own_tokens:
+        return corpus
+    return corpus.spelling(params.teacher.checkpoint.vocabulary(corpus.lowercase).tokens)
 
 
 def starting_model(params: Params, corpus: PreparedCorpus) -> SpeechModel:
-    """The teacher before its training: with random weights, or those of a checkpoint."""
+    """The teacher before its training: with random weights, or those of a checkpoint.
+
+    Args:
+        corpus: as :func:`corpus_of` gives it.
+    """
     import torch
 
     from diminuendo.models.registry import build, record_of
@@ -35,13 +49,7 @@ def starting_model(params: Params, corpus: PreparedCorpus) -> SpeechModel:
     if teacher.architecture is not None:
         return build(record_of(teacher.architecture, params.frontend, corpus.sample_rate, size))
     teacher.checkpoint.check_sample_rate(corpus.sample_rate)
-    lowercase = corpus.summary["parameters"]["text"]["lowercase"]
-    own = teacher.checkpoint.vocabulary(lowercase) if teacher.head == "own" else None
-    if own is not None and own.tokens != corpus.tokens:
-        raise UserError(
-            f"{teacher.checkpoint.folder.path}: its {len(own.tokens)} tokens are not the {size} of the corpus; run the "
-            "prepare stage again"
-        )
+    own = teacher.checkpoint.vocabulary(corpus.lowercase) if teacher.has_own_tokens else None
     return teacher.checkpoint.model(size, own.order if own else None)
 
 
@@ -50,17 +58,19 @@ def _schedule(context: StageContext):
 
     params = context.params
     phase = Phase(params.training_of(context.name), params.seed)
-    return Schedule(starting_model(params, context.corpus), (phase,), params.teacher.losses)
+    model = starting_model(params, corpus_of(params, context.corpus))
+    return Schedule(model, (phase,), params.teacher.losses)
 
 
 def _write(context: StageContext, trained: Trained | None, folder: Path) -> None:
     from diminuendo.export.trained import deliver
 
+    corpus = corpus_of(context.params, context.corpus)
     deliver(
         folder,
-        trained.model if trained else starting_model(context.params, context.corpus),
+        trained.model if trained else starting_model(context.params, corpus),
         name=context.name,
-        tokens=context.corpus.tokens,
+        tokens=corpus.tokens,
         lineage=context.lineage(),
         history=trained.history if trained else None,
         summary=trained.summary if trained else {},

@@ -107,7 +107,9 @@ def _attempt(peer: Peer, source: Source) -> Made | str:
 
 
 def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConfig, seed: int, say) -> dict[str, dict]:
-    tokens = corpus.tokens
+    # A peer is made from the teacher; a member may write tokens of its own.
+    own = {name: model.decoder for name, model in made.items() if isinstance(model.decoder, Recognizer)}
+    tokens = {name: own.get(name, own[TEACHER]).model.tokens for name in made}
     references = [utterance.text for utterance in corpus.test]
     waveforms = [corpus.audio(utterance) for utterance in corpus.test]
     bootstrap = Bootstrap(len(waveforms), config.bootstrap_samples, config.confidence, seed)
@@ -122,17 +124,17 @@ def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConf
     normalised = [normalizer(text) for text in references]
     errors, raw = {}, {}
     for name, model in made.items():
-        hypotheses = [decode_text(model.decoder.greedy_path(waveform), tokens) for waveform in waveforms]
+        hypotheses = [decode_text(model.decoder.greedy_path(waveform), tokens[name]) for waveform in waveforms]
         raw[name] = rate(*counted(references, hypotheses))
         errors[name], lengths = counted(normalised, [normalizer(text) for text in hypotheses])
         say(f"{name}: {unit.rate.upper()} {rate(errors[name], lengths):.2%}, {made[name].bytes:,} bytes")
     seconds = np.array([utterance.duration for utterance in corpus.test])
     chosen = spread(seconds.tolist(), config.timing_utterances)
 
-    def transcriber(decoder: Decoder) -> Callable[[np.ndarray], str]:
+    def transcriber(decoder: Decoder, tokens: list[str]) -> Callable[[np.ndarray], str]:
         return lambda waveform: decode_text(decoder.greedy_path(waveform), tokens)
 
-    transcribers = {name: transcriber(model.decoder) for name, model in made.items()}
+    transcribers = {name: transcriber(model.decoder, tokens[name]) for name, model in made.items()}
     taken = take_turns(transcribers, [waveforms[i] for i in chosen], config.timing_repeats)
     resampled = {name: bootstrap.rates(counts, lengths) for name, counts in errors.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 from pydantic import Field
@@ -14,11 +15,14 @@ from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
 
+CHECKPOINTS, CORPUS = "the checkpoint's tokens", "the corpus' own"  # as ``Side.units``
+
 
 class Family(Protocol):
     """What a member may ask of all parameters (``diminuendo.parameters.Params``)."""
 
     data: Any  # DataConfig: an import would make every member depend on it
+    text: Any  # TextConfig, likewise
     frontend: FrontendConfig
 
     @property
@@ -48,6 +52,11 @@ class Member(Section):
     def taught_by(self) -> str | None:
         """The member that its losses follow."""
         return None
+
+    @property
+    def writes_as_parent(self) -> bool:
+        """Whether its tokens are those of its parent, and not the corpus' own."""
+        return True
 
     def layers_left(self, layers: int) -> int:
         """How many layers a member has whose parent has so many."""
@@ -84,12 +93,15 @@ class TrainedMember(Member):
 def _side_of(family: Family, name: str) -> Side:
     """What the parameters alone tell of a member as a student or a teacher."""
     settings = family.members[name][1]
+    own = CHECKPOINTS if family.text.units == "checkpoint" else CORPUS
     if name == TEACHER:
-        return settings.side
+        return replace(settings.side, units=CHECKPOINTS if settings.has_own_tokens else own)
     parent = _side_of(family, settings.parent)
+    units = parent.units if settings.writes_as_parent else own
     if (architecture := getattr(settings, "architecture", None)) is not None:
-        return Side(gives=architecture.gives, layers=architecture.layers or parent.layers)
-    return Side(gives=parent.gives, layers=None if parent.layers is None else settings.layers_left(parent.layers))
+        return Side(gives=architecture.gives, layers=architecture.layers or parent.layers, units=units)
+    layers = None if parent.layers is None else settings.layers_left(parent.layers)
+    return Side(gives=parent.gives, layers=layers, units=units)
 
 
 def layers_of(family: Family, name: str) -> int | None:

@@ -41,6 +41,11 @@ class TeacherConfig(Section):
         return ("diminuendo.pretrained",) if self.pretrained is None else ()
 
     @property
+    def has_own_tokens(self) -> bool:
+        """Whether it writes the tokens of its checkpoint, by the head that came with it."""
+        return self.pretrained is not None and self.head == "own"
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """The opened checkpoint; raises ``UserError`` if it is not at hand, or cannot be used."""
         from diminuendo.pretrained.checkpoint import opened

@@ -66,7 +66,23 @@ class Job:
 
     @cached_property
     def corpus(self) -> PreparedCorpus:
-        return self.open_corpus()
+        """In the tokens that the member is trained to write; where nothing is trained, only the audio counts."""
+        corpus = self.open_corpus()
+        trained_as_parent = self.training is not None and self.settings.writes_as_parent
+        return corpus.spelling(self.parent_tokens) if trained_as_parent else corpus
+
+    @cached_property
+    def parent_tokens(self) -> tuple[str, ...]:
+        from diminuendo.models.store import tokens_of
+
+        return tokens_of(self.parent)
+
+    @cached_property
+    def teacher_tokens(self) -> tuple[str, ...] | None:
+        """Of what teaches it."""
+        from diminuendo.models.store import tokens_of
+
+        return tokens_of(self.teacher) if self.teacher is not None else None
 
     def parent_model(self) -> SpeechModel:
         """A copy of its own of the parent, in evaluation mode."""

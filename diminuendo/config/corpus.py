@@ -56,6 +56,7 @@ class SynthesisConfig(Section):
 
 
 class TextConfig(Section):
-    units: Literal["characters", "sentencepiece", "checkpoint"]  # checkpoint: those of a pretrained teacher's own head
+    # What the corpus' own students write; checkpoint: the tokens of a pretrained teacher's own head.
+    units: Literal["characters", "sentencepiece", "checkpoint"]
     vocab_size: PositiveInt  # of sentencepiece units; ignored for characters and a checkpoint's
     lowercase: bool

@@ -62,12 +62,14 @@ def prepare(
             )
     tokenizer = settings.tokenizer_of([line["text"] for line in writers["train"].lines])
     sources.write(out)
-    summary = write_corpus(out, writers, tokenizer, settings.data.source, corpus_parameters(settings))
+    parameters = corpus_parameters(settings)
+    summary = write_corpus(out, writers, tokenizer, settings.data.source, parameters, settings.teachers)
     for split, facts in summary["splits"].items():
         dropped = "".join(f", {n} left out: {reason}" for reason, n in facts["dropped"].items())
         size = f"{facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers"
         say(f"{split}: {size}{dropped}")
-    say(f"{len(tokenizer.tokens)} tokens ({tokenizer.units}), corpus {summary['digest'][:12]}")
+    other = f"; the teacher's: {len(settings.teachers.tokens)}" if settings.teachers else ""
+    say(f"{len(tokenizer.tokens)} tokens ({tokenizer.units}{other}), corpus {summary['digest'][:12]}")
     return summary
 
 

@@ -2,13 +2,14 @@
 
 ``<split>.jsonl`` are manifests, ``audio/<split>-<nnn>.wav`` hold many utterances each (16-bit mono, one after the
 other, found by offset and duration), ``tokens.json`` and ``tokenizer.model`` the vocabulary, ``corpus.json`` the
-summary and the digest of every file.
+summary and the digest of every file. Where a pretrained teacher writes other tokens than the corpus' own,
+``checkpoint`` holds its vocabulary.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,8 @@ from diminuendo.core.files import digest_of_json, sha256_of, write_json
 from diminuendo.data.text import Tokenizer, load_tokenizer
 
 SPLITS = ("train", "dev", "test")
+TOKENS = "tokens.json"
+CHECKPOINT = "checkpoint"  # folder of a pretrained teacher's tokenizer, where it is another than the corpus' own
 UNLABELLED = "unlabelled"  # audio without transcripts, which a teacher can teach from; a corpus may have none
 SHARD_SECONDS = 600.0
 
@@ -101,10 +104,14 @@ def write_corpus(
     tokenizer: Tokenizer,
     source: str,
     parameters: dict[str, Any] | None = None,
+    teachers: Tokenizer | None = None,
 ) -> dict[str, Any]:
     """Write manifests, tokens and corpus.json beside the audio; returns the content of corpus.json.
 
-    ``parameters``: those that shaped the corpus, to stand in corpus.json.
+    Args:
+        tokenizer: the corpus' own.
+        parameters: those that shaped the corpus, to stand in corpus.json.
+        teachers: that of a pretrained teacher, if it is another.
     """
     for split, writer in writers.items():
         writer.close()
@@ -112,8 +119,10 @@ def write_corpus(
             continue
         lines = (json.dumps(line, ensure_ascii=False, allow_nan=False) for line in writer.lines)
         (folder / f"{split}.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    write_json(folder / "tokens.json", {"units": tokenizer.units, "tokens": tokenizer.tokens})
-    tokenizer.save(folder)
+    _write_tokenizer(folder, tokenizer)
+    if teachers is not None:
+        (folder / CHECKPOINT).mkdir()
+        _write_tokenizer(folder / CHECKPOINT, teachers)
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "corpus.json")
     summary: dict[str, Any] = {
         "files": {p.relative_to(folder).as_posix(): sha256_of(p) for p in paths},
@@ -127,12 +136,22 @@ def write_corpus(
     return summary
 
 
-class PreparedCorpus:
-    """A prepared corpus that was opened; splits and tokenizer are read when first asked for."""
+def _write_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
+    write_json(folder / TOKENS, {"units": tokenizer.units, "tokens": tokenizer.tokens})
+    tokenizer.save(folder)
 
-    def __init__(self, folder: Path, summary: dict[str, Any]):
+
+class PreparedCorpus:
+    """A prepared corpus that was opened; splits and tokenizer are read when first asked for.
+
+    Args:
+        vocabulary: folder of the tokenizer, relative to the corpus folder; empty: the corpus' own.
+    """
+
+    def __init__(self, folder: Path, summary: dict[str, Any], vocabulary: str = ""):
         self.folder = folder
         self.summary = summary
+        self.vocabulary = vocabulary
         self.sample_rate: int = summary["sample_rate"]
         self.digest: str = summary["digest"]
 
@@ -198,12 +217,35 @@ class PreparedCorpus:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        stored = json.loads((self.folder / "tokens.json").read_text(encoding="utf-8"))
-        return load_tokenizer(stored["units"], stored["tokens"], self.folder)
+        folder = self.folder / self.vocabulary
+        stored = json.loads((folder / TOKENS).read_text(encoding="utf-8"))
+        return load_tokenizer(stored["units"], stored["tokens"], folder)
 
     @property
     def tokens(self) -> list[str]:
         return self.tokenizer.tokens
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether its texts are in lower case."""
+        return self.summary["parameters"]["text"]["lowercase"]
+
+    def spelling(self, tokens: Sequence[str]) -> PreparedCorpus:
+        """The same corpus with the tokenizer that these are the tokens of: the corpus' own, or the teacher's.
+
+        Raises:
+            UserError: it has no such tokenizer.
+        """
+        for vocabulary in ("", CHECKPOINT):
+            if vocabulary and f"{vocabulary}/{TOKENS}" not in self.summary["files"]:
+                continue
+            view = self if vocabulary == self.vocabulary else PreparedCorpus(self.folder, self.summary, vocabulary)
+            if view.tokens == list(tokens):
+                return view
+        raise UserError(
+            f"{self.folder}: has no tokenizer of the {len(tokens)} tokens that a model of the family writes; the model "
+            f"and the corpus do not belong together: {_remedy(self.folder)}, and then the model's"
+        )
 
     def audio(self, utterance: Utterance) -> np.ndarray:
         """float32 [N] in −1..1 at ``sample_rate``."""

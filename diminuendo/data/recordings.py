@@ -66,7 +66,7 @@ def read_recordings(
     splits[UNLABELLED], reasons = _within_limits(splits[UNLABELLED], settings)
     for reason in reasons:
         writers[UNLABELLED].drop(reason)
-    if settings.foreign is None:
+    if settings.text.units != "checkpoint":  # whose tokens are not learned from train
         _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
@@ -179,7 +179,7 @@ def _kept_for_training(
     kept, reasons = _within_limits(train, settings)
     if not kept:
         return kept, reasons
-    tokenizer = settings.tokenizer_of([e.text for e in kept])
+    tokenizer = settings.foreign or settings.tokenizer_of([e.text for e in kept])  # the teacher's, as the frames are
     frame = settings.frame_seconds
     long_enough = [e for e in kept if ctc_frames(tokenizer, e.text) <= math.ceil(e.duration / frame)]
     reasons += ["too short for its text at the teacher's frame rate"] * (len(kept) - len(long_enough))

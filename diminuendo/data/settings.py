@@ -20,7 +20,8 @@ class CorpusSettings:
         synthesis: None where ``data.source`` is not ``synthetic``, or the section is missing.
         frame_seconds: length of the teacher's output frames. CTC needs at least one frame for each token, so a train
             utterance with fewer is left out.
-        foreign: the tokenizer of a pretrained teacher, where ``text.units`` is ``checkpoint``.
+        foreign: the tokenizer of a pretrained teacher's own head, which is the corpus' own as well where
+            ``text.units`` is ``checkpoint``; None: the teacher writes the corpus' own tokens.
     """
 
     seed: int
@@ -31,5 +32,12 @@ class CorpusSettings:
     foreign: Tokenizer | None = None
 
     def tokenizer_of(self, texts: Iterable[str]) -> Tokenizer:
-        """The checkpoint's, or one that is learned from these texts of train."""
-        return self.foreign or train_tokenizer(self.text.units, texts, self.text.vocab_size)
+        """The corpus' own: the checkpoint's, or one that is learned from these texts of train."""
+        if self.text.units == "checkpoint":
+            return self.foreign
+        return train_tokenizer(self.text.units, texts, self.text.vocab_size)
+
+    @property
+    def teachers(self) -> Tokenizer | None:
+        """The teacher's, where it is another than the corpus' own."""
+        return None if self.text.units == "checkpoint" else self.foreign

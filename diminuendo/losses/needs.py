@@ -27,13 +27,15 @@ class Side:
 
     Attributes:
         gives: what its head says.
-        tokens: size of its vocabulary.
+        tokens: of its vocabulary, the blank first.
         layers: of its encoder.
+        units: whose tokens these are, as the parameters tell before there are any: the corpus' own or the checkpoint's.
     """
 
     gives: Knowledge | None = None
-    tokens: int | None = None
+    tokens: tuple[str, ...] | None = None
     layers: int | None = None
+    units: str | None = None
 
 
 def impossible(
@@ -53,18 +55,30 @@ def impossible(
     if teacher is None:
         names = " and ".join(taught)
         return f"{names} above 0, and there is no teacher; set 0 for a member that is trained from scratch"
+    different = _different_vocabularies(student, teacher)
     for key, needs in taught.items():
-        if teacher.gives is not None and (missing := needs & ~teacher.gives):
+        needed = needs.across_vocabularies if different else needs
+        if teacher.gives is not None and (missing := needed & ~teacher.gives):
             return f"{key} needs {missing} of the teacher, which gives {teacher.gives}; set {key}: 0"
-        if needs.is_in_tokens and None not in (student.tokens, teacher.tokens) and student.tokens != teacher.tokens:
+        if different and needs & Knowledge.FRAME_POSTERIORS:
             return (
-                f"{key} compares tokens, and teacher and student have different vocabularies ({teacher.tokens} and "
-                f"{student.tokens} tokens); build both from one prepared corpus, or set {key}: 0"
+                f"{key} compares posteriors token by token, and teacher and student have different vocabularies "
+                f"({different}); set {key}: 0, and sequence or hidden above 0, which work between any two"
             )
     known = layers is not None and student.layers is not None and teacher.layers is not None
     if Knowledge.STATES in _all(taught) and known:
         return problem_of(layers, student.layers, teacher.layers)
     return None
+
+
+def _different_vocabularies(student: Side, teacher: Side) -> str:
+    """How they differ, by more than the order of their tokens; empty: they do not, as far as is known."""
+    if None not in (student.tokens, teacher.tokens):
+        same = set(student.tokens) == set(teacher.tokens)
+        return "" if same else f"{len(teacher.tokens)} and {len(student.tokens)} tokens"
+    if None not in (student.units, teacher.units) and student.units != teacher.units:
+        return f"{teacher.units} and {student.units}, by text.units"
+    return ""
 
 
 def _all(terms: Mapping[str, Knowledge]) -> Knowledge:

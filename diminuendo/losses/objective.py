@@ -11,7 +11,8 @@ from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
-from diminuendo.losses.term import Pair, StudentOutput, Term
+from diminuendo.losses.term import Pair, StudentOutput, Term, Vocabularies
+from diminuendo.models.knowledge import Knowledge
 from diminuendo.models.model import SpeechModel
 
 
@@ -63,6 +64,7 @@ class Objective(nn.Module):
     Args:
         kept: folder for what the teacher said of batches that come again.
         layer_map: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
+        vocabularies: None where student and teacher write the same tokens.
 
     Raises:
         UserError: the student cannot learn one of the terms from this teacher, or a term needs one and there is none.
@@ -76,11 +78,12 @@ class Objective(nn.Module):
         *,
         kept: Path | None = None,
         layer_map: Sequence[int] | None = None,
+        vocabularies: Vocabularies | None = None,
     ):
         super().__init__()
-        if problem := impossible(config.terms, _side(student), _side(teacher), layer_map):
+        if problem := impossible(config.terms, *_sides(student, teacher, vocabularies), layer_map):
             raise UserError(f"losses: {problem}")
-        pair = Pair(student, teacher if config.needs_teacher else None, layer_map)
+        pair = Pair(student, teacher if config.needs_teacher else None, layer_map, vocabularies)
         self.weights: dict[str, float] = {key: getattr(config, key) for key in config.terms}
         self._terms: dict[str, Term] = {key: TERMS[key]().between(pair, config) for key in config.terms}
         for key, term in self._terms.items():
@@ -109,8 +112,21 @@ class Objective(nn.Module):
         terms = {key: term.of(student, batch, teacher) for key, term in self._terms.items()}
         return sum(self.weights[key] * value for key, value in terms.items()), terms
 
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the whole training, a sentence each."""
+        return [note for term in self._terms.values() if (note := getattr(term, "note", None))]
 
-def _side(model: SpeechModel | None) -> Side | None:
-    if model is None:
-        return None
-    return Side(model.head.gives, model.record.vocabulary, len(model.structure().layers))
+
+def _sides(
+    student: SpeechModel, teacher: SpeechModel | None, vocabularies: Vocabularies | None
+) -> tuple[Side, Side | None]:
+    ours, theirs = (vocabularies.student.tokens, vocabularies.teacher.tokens) if vocabularies else (None, None)
+    return _side(student, ours), _side(teacher, theirs) if teacher is not None else None
+
+
+def _side(model: SpeechModel, tokens: Sequence[str] | None) -> Side:
+    gives = model.head.gives
+    if tokens is None:  # those of both have the same names: numbers do, from which no text can be read
+        gives, tokens = gives & ~Knowledge.TEXT, map(str, range(model.record.vocabulary))
+    return Side(gives, tuple(tokens), len(model.structure().layers))

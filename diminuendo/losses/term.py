@@ -13,6 +13,8 @@ from typing import ClassVar, Protocol, Self
 from torch import Tensor
 
 from diminuendo.data.batches import Batch
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.data.text import Tokenizer
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.knowledge import Knowledge
 from diminuendo.models.model import SpeechModel
@@ -47,21 +49,47 @@ class TeacherOutput:
 
 
 @dataclass(frozen=True)
+class Vocabularies:
+    """What the outputs of a student and of its teacher mean where they do not mean the same.
+
+    Attributes:
+        lowercase: whether the texts of their corpus are in lower case.
+    """
+
+    student: Tokenizer
+    teacher: Tokenizer
+    lowercase: bool
+
+    @classmethod
+    def of(cls, corpus: PreparedCorpus, teacher_tokens: Sequence[str] | None) -> Vocabularies | None:
+        """Those of a student that writes the corpus' tokens; None: its teacher's are the same, or it has none.
+
+        Raises:
+            UserError: the corpus has no tokenizer of the teacher's tokens.
+        """
+        if teacher_tokens is None or list(teacher_tokens) == corpus.tokens:
+            return None
+        return cls(corpus.tokenizer, corpus.spelling(teacher_tokens).tokenizer, corpus.lowercase)
+
+
+@dataclass(frozen=True)
 class Pair:
     """Who learns from whom.
 
     Attributes:
         teacher: None where no term needs one.
         layers: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
+        vocabularies: None where both write the same tokens.
     """
 
     student: SpeechModel
     teacher: SpeechModel | None = None
     layers: Sequence[int] | None = None
+    vocabularies: Vocabularies | None = None
 
 
 class Term(Protocol):
-    """One term of a loss.
+    """One term of a loss. One that leaves something out says so in ``note``, a sentence about the whole training.
 
     Attributes:
         key: of its weight in ``losses``.

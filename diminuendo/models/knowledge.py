@@ -19,9 +19,9 @@ class Knowledge(Flag):
     TEXT = auto()  # its own transcription, in letters alone
 
     @property
-    def is_in_tokens(self) -> bool:
-        """Whether any of it means something only to a student that has the same tokens."""
-        return bool(self & (Knowledge.FRAME_POSTERIORS | Knowledge.TOKENS))
+    def across_vocabularies(self) -> Knowledge:
+        """What takes its place for a student that has other tokens: a transcription is carried over as text."""
+        return (self & ~Knowledge.TOKENS) | Knowledge.TEXT if self & Knowledge.TOKENS else self
 
     def __str__(self) -> str:
         return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"

@@ -59,6 +59,22 @@ def save_weights(path: str | Path, model: SpeechModel) -> None:
         save_file(state, temporary)
 
 
+def tokens_of(folder: str | Path) -> tuple[str, ...]:
+    """The tokens of a stored model's outputs, without its weights.
+
+    Raises:
+        UserError: its ``config.json`` is missing, or names none.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(_tokens(stored["tokens"], stored["architecture"]["vocabulary"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: does not tell the tokens of a model ({error}); build it again with {repro(path.parent)}"
+        ) from None
+
+
 def load_model(folder: str | Path) -> StoredModel:
     """Rebuild a model from its record and weights.
 

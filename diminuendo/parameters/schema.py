@@ -124,14 +124,8 @@ class Params(_Family):
         return self
 
     @model_validator(mode="after")
-    def _units_are_the_heads(self):
-        own_head = self.teacher.pretrained is not None and self.teacher.head == "own"
-        if own_head and self.text.units != "checkpoint":
-            raise ValueError(
-                f"text.units: {self.text.units}, and the teacher's own head writes the checkpoint's; give units: "
-                "checkpoint, or teacher.head: ctc for a new head"
-            )
-        if self.text.units == "checkpoint" and not own_head:
+    def _units_are_there(self):
+        if self.text.units == "checkpoint" and not self.teacher.has_own_tokens:
             raise ValueError(
                 "text.units: checkpoint, and the teacher has no head of a checkpoint; give sentencepiece or characters"
             )

@@ -48,6 +48,7 @@ class Schedule:
 
     Attributes:
         teacher: what the terms of ``losses`` other than ``ctc`` follow.
+        teacher_tokens: of its outputs; None: those of the corpus that the model is trained on.
         layer_map: the teacher's layer, from 0, for every layer of the model; None: evenly spread.
         decided: figures for ``summary.json`` that were decided beforehand and that the training follows, beyond what
             parameters and inputs say: earlier weights are taken over only where these are the same.
@@ -59,6 +60,7 @@ class Schedule:
     losses: LossConfig
     teacher: SpeechModel | None = None
     layer_map: tuple[int, ...] | None = None
+    teacher_tokens: tuple[str, ...] | None = None
     decided: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -97,6 +99,7 @@ def run(
             seed=phase.seed,
             work=folder,
             teacher=schedule.teacher,
+            teacher_tokens=schedule.teacher_tokens,
             layer_map=layer_map,
             tracker=Later(tracker, last_of(history)[0]) if tracker else None,
             hooks=phase.hooks(model) if phase.hooks else Hooks(),

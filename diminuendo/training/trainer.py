@@ -6,6 +6,7 @@ checkpoint holds all else. A run that is killed and started again ends with the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
+from diminuendo.losses.term import Vocabularies
 from diminuendo.models.model import SpeechModel
 from diminuendo.training.checkpoint import load_checkpoint, save_checkpoint
 from diminuendo.training.device import choose_device, deterministic
@@ -44,6 +46,7 @@ def train(
     seed: int,
     work: Path,
     teacher: SpeechModel | None = None,
+    teacher_tokens: Sequence[str] | None = None,
     layer_map: Sequence[int] | None = None,
     tracker: Tracker | None = None,
     hooks: Hooks = NO_HOOKS,
@@ -56,6 +59,7 @@ def train(
         corpus: ``train`` is learned from, and ``unlabelled`` if ``config`` says so; ``dev`` chooses.
         work: folder of the checkpoint; a run found there goes on.
         teacher: what the terms of ``losses`` other than ``ctc`` and ``intermediate`` follow.
+        teacher_tokens: of its outputs, the blank first; None: the corpus' own, as those of ``model`` are.
         layer_map: the teacher's layer, from 0, that each layer of ``model`` follows; None: evenly spread.
         keep: "best" by dev WER, or "last" where only the end of a schedule is valid (gradual pruning).
     Returns:
@@ -71,7 +75,10 @@ def train(
     with deterministic(device), frozen(model, config):
         kept = work / "teacher_outputs" if config.augmentation_copies else None
         teacher = teacher.to(device) if teacher else None
-        objective = Objective(losses, model, teacher, kept=kept, layer_map=layer_map).to(device)
+        vocabularies = Vocabularies.of(corpus, teacher_tokens)
+        objective = Objective(losses, model, teacher, kept=kept, layer_map=layer_map, vocabularies=vocabularies).to(
+            device
+        )
         source = BatchSource(
             corpus,
             _learned_from(corpus, config),
@@ -126,6 +133,8 @@ def train(
             if progress.step == end:
                 save_checkpoint(work, progress, **step.parts)
         display.close()
+        for note in objective.notes:
+            print(f"note: {name}: {note}", file=sys.stderr, flush=True)
         model.load_state_dict(progress.best)
     model.cpu().eval()
     if teacher:

@@ -7,7 +7,7 @@ import soundfile
 from diminuendo.core.errors import UserError
 from diminuendo.data import prepared as module
 from diminuendo.data.prepared import PreparedCorpus, ShardWriter, write_corpus
-from diminuendo.data.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer, VocabularyTokenizer
 from tests.factories.audio import dummy_prepared
 
 
@@ -72,3 +72,36 @@ def test_shards_are_found_again_to_the_sample(tmp_path, monkeypatch, rate):
         "speakers": 3,
         "dropped": {"too loud": 1},
     }
+
+
+def two_vocabularies(folder, teachers=None):
+    writers = {split: ShardWriter(folder, split, 8000) for split in ("train", "dev", "test")}
+    for split, writer in writers.items():
+        writer.add({"id": split, "text": "ab a"}, np.ones(4000, np.int16))
+    own, parameters = CharacterTokenizer.train(["ab a"]), {"text": {"lowercase": True}}
+    summary = write_corpus(folder, writers, own, "manifest", parameters, teachers)
+    return PreparedCorpus.open(folder), summary
+
+
+def test_a_corpus_spells_its_texts_in_its_own_tokens_and_in_its_teachers(tmp_path):
+    teachers = VocabularyTokenizer(["<blank>", "▁", "ab", "a", "<special:unk>"])
+    corpus, _ = two_vocabularies(tmp_path, teachers)
+    view = corpus.spelling(teachers.tokens)
+    assert corpus.tokens == ["<blank>", "▁", "a", "b"] and view.tokens == teachers.tokens
+    assert [c.tokenizer.encode(c.train[0].text) for c in (corpus, view)] == [[2, 3, 1, 2], [2, 1, 3]]
+    assert corpus.spelling(corpus.tokens) is corpus and view.spelling(view.tokens) is view
+    assert view.spelling(corpus.tokens).tokens == corpus.tokens
+    assert (view.digest, view.sample_rate, view.lowercase) == (corpus.digest, 8000, True)
+    np.testing.assert_array_equal(view.audio(view.dev[0]), corpus.audio(corpus.dev[0]))
+    with pytest.raises(UserError, match=r"has no tokenizer of the 2 tokens .* run the prepare stage again"):
+        corpus.spelling(["<blank>", "z"])
+    (tmp_path / "checkpoint" / "tokens.json").unlink()
+    with pytest.raises(UserError, match=r"checkpoint/tokens.json is missing"):
+        PreparedCorpus.open(tmp_path)
+
+
+def test_a_corpus_of_one_vocabulary_has_nothing_of_a_second(tmp_path):
+    corpus, summary = two_vocabularies(tmp_path)
+    assert not any(name.startswith("checkpoint") for name in summary["files"])
+    with pytest.raises(UserError, match="has no tokenizer of the 3 tokens"):
+        corpus.spelling(["<blank>", "▁", "ab"])

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -8,9 +9,11 @@ import soundfile
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
+from diminuendo.data.prepare import prepare
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.recordings import ctc_frames, in_order
-from diminuendo.data.text import CharacterTokenizer
+from diminuendo.data.text import CharacterTokenizer, VocabularyTokenizer
+from stages.prepare import corpus_settings
 from tests.factories.audio import (
     RATE,
     dummy_corpus,
@@ -364,3 +367,49 @@ def test_unlabelled_audio_of_train_is_left_out_and_of_test_refused(source, tmp_p
 def test_speakers_of_test_are_not_heard_unlabelled_either(source):
     unlabel(source, "x.wav", speaker=read_manifest(source / "test.jsonl")[0]["speaker"])
     assert "every speaker belongs to one split" in refused(source)
+
+
+def prepared_under(source, out, teachers, units="characters", **changes):
+    """A corpus whose teacher writes these tokens of its checkpoint."""
+    out.mkdir(parents=True)
+    settings, said = corpus_settings(manifest_params(source)), []
+    text = settings.text.model_copy(update={"units": units})
+    settings = dataclasses.replace(settings, text=text, foreign=teachers, **changes)
+    prepare(settings, out, None, workers=1, say=said.append, report=source / "report.txt")
+    return PreparedCorpus.open(out), said
+
+
+def test_a_teachers_own_tokens_are_kept_beside_those_of_the_corpus(source, tmp_path):
+    teachers = VocabularyTokenizer(["<blank>", "<special:unk>", *"abcde", "ab", "▁"])
+    both, said = prepared_under(source, tmp_path / "both", teachers)
+    assert both.tokens == ["<blank>", "▁", *"abcde"] and both.spelling(teachers.tokens).tokens == teachers.tokens
+    assert any(line.startswith("7 tokens (characters; the teacher's: 9), corpus ") for line in said)
+    own, said = prepared_under(source, tmp_path / "own", teachers, units="checkpoint")
+    assert own.tokens == teachers.tokens and not (tmp_path / "own" / "checkpoint").exists()
+    assert any(line.startswith("9 tokens (vocabulary), corpus ") for line in said)
+
+
+def test_an_utterance_must_be_long_enough_for_the_teachers_tokens_at_the_teachers_frames(source, tmp_path):
+    """Most letters of 90 ms do not fit into frames of 120 ms, and pieces of two do."""
+    letters = VocabularyTokenizer(["<blank>", "▁", *"abcde"])
+    pieces = VocabularyTokenizer(["<blank>", "▁", *"abcde", "ab", "ba", "ca", "da", "be", "ac"])
+    fewer, whole = (
+        prepared_under(source, tmp_path / str(len(teachers.tokens)), teachers, frame_seconds=0.12)[0]
+        for teachers in (letters, pieces)
+    )
+    assert 0 < len(fewer.train) < len(whole.train) == 16
+
+
+def test_texts_that_the_teacher_cannot_write_are_named(source, tmp_path):
+    fewer = VocabularyTokenizer(["<blank>", "▁", *"abcd"])
+    with pytest.raises(UserError, match=r"'e' \(U\+0065\) not in the checkpoint's vocabulary"):
+        prepared_under(source, tmp_path / "fewer", fewer)
+
+
+def test_what_only_test_holds_is_named_where_the_corpus_tokens_are_learned_from_train(source, tmp_path):
+    edit(source / "test.jsonl", 0, text="ab fab")
+    teachers = VocabularyTokenizer(["<blank>", "▁", *"abcdef"])
+    with pytest.raises(UserError, match=r"'f' \(U\+0066\) not in any text of train"):
+        prepared_under(source, tmp_path / "letters", teachers)
+    corpus, _ = prepared_under(source, tmp_path / "own", teachers, units="checkpoint")
+    assert corpus.test[0].text == "ab fab"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,15 @@ class SilentTrack:
     def artifact(self, path: Path) -> None: ...
 
 
-def job_of(models: Path, name: str, settings: Member, *, seed: int = 0, **training: Any) -> Job:
+def job_of(
+    models: Path,
+    name: str,
+    settings: Member,
+    *,
+    seed: int = 0,
+    open_corpus: Callable[[], ToneCorpus] = ToneCorpus,
+    **training: Any,
+) -> Job:
     """The job of a member whose parent and teacher are folders of ``models``, where its own is made as well."""
     work = models.parent / "work" / name
     work.mkdir(parents=True, exist_ok=True)
@@ -38,7 +47,7 @@ def job_of(models: Path, name: str, settings: Member, *, seed: int = 0, **traini
         work=work,
         lineage={},
         track=SilentTrack(),
-        open_corpus=ToneCorpus,
+        open_corpus=open_corpus,
     )
 
 

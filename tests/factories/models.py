@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import torch
 
 from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.training import AugmentationConfig, TrainingConfig
-from diminuendo.data.text import CharacterTokenizer
+from diminuendo.core.errors import UserError
+from diminuendo.data.text import CharacterTokenizer, Tokenizer
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.conformer.record import ConformerRecord
 from diminuendo.models.conformer_record import LayerRecord
@@ -119,17 +122,43 @@ class Tones:
 
 
 class ToneCorpus:
-    """As much of ``PreparedCorpus`` as training and scoring need, without a disk."""
+    """As much of ``PreparedCorpus`` as training and scoring need, without a disk.
+
+    Args:
+        tokenizer: the corpus' own; None: a token for each letter.
+        teachers: that of a pretrained teacher that writes other tokens.
+    """
+
+    lowercase = True
 
     def __init__(
-        self, train: tuple[str, ...] = TEXTS, dev: tuple[str, ...] = TEXTS[:3], test: tuple[str, ...] = TEXTS[3:6]
+        self,
+        train: tuple[str, ...] = TEXTS,
+        dev: tuple[str, ...] = TEXTS[:3],
+        test: tuple[str, ...] = TEXTS[3:6],
+        *,
+        tokenizer: Tokenizer | None = None,
+        teachers: Tokenizer | None = None,
     ):
         self.sample_rate = SAMPLE_RATE
-        self.tokenizer = CharacterTokenizer.train(["".join(TONES)])
-        self.tokens = self.tokenizer.tokens
+        self.tokenizer = tokenizer or CharacterTokenizer.train(["".join(TONES)])
+        self.tokenizers = [self.tokenizer, *([teachers] if teachers else [])]
+        self.unlabelled: list[Tones] = []
         self.train, self.dev, self.test = (
             self._split(*split) for split in (("train", train), ("dev", dev), ("test", test))
         )
+
+    @property
+    def tokens(self) -> list[str]:
+        return self.tokenizer.tokens
+
+    def spelling(self, tokens: Sequence[str]) -> ToneCorpus:
+        found = [tokenizer for tokenizer in self.tokenizers if tokenizer.tokens == list(tokens)]
+        if not found:
+            raise UserError(f"has no tokenizer of the {len(tokens)} tokens")
+        view = copy(self)
+        view.tokenizer = found[0]
+        return view
 
     @staticmethod
     def _split(name: str, texts: tuple[str, ...]) -> list[Tones]:

@@ -9,8 +9,10 @@ import torch
 from diminuendo.compression.distillation.initialise import initialise_from_teacher
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import collate
+from diminuendo.data.text import CharacterTokenizer, VocabularyTokenizer
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
+from diminuendo.losses.term import Vocabularies
 from diminuendo.models.ctc import ctc_loss
 from diminuendo.models.knowledge import Knowledge
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
@@ -22,10 +24,11 @@ def batch():
     return collate(waveforms, [[2, 3], [4]], SAMPLE_RATE)
 
 
-def judge(config, student, teacher=None):
+def judge(config, student, teacher=None, vocabularies=None):
     spoken = batch()
     features, frames = student.frontend(spoken.waveform, spoken.lengths)
-    return Objective(config, student, teacher)(student.encode(features, frames), features, frames, spoken)
+    objective = Objective(config, student, teacher, vocabularies=vocabularies)
+    return objective(student.encode(features, frames), features, frames, spoken)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
@@ -79,8 +82,34 @@ def test_terms_without_a_teacher_are_refused():
 
 
 def test_a_teacher_of_other_tokens_is_refused():
-    with pytest.raises(UserError, match="different vocabularies"):
+    with pytest.raises(UserError, match=r"different vocabularies \(9 and 6 tokens\)"):
         Objective(LossConfig(kl=1.0), tiny_model(), tiny_model(vocabulary=9))
+    with pytest.raises(UserError, match="sequence needs text of the teacher"):  # and nobody says what they stand for
+        Objective(LossConfig(sequence=1.0), tiny_model(), tiny_model(vocabulary=9))
+
+
+LETTERS = CharacterTokenizer(["<blank>", "▁", *"abcd"])
+SHUFFLED = CharacterTokenizer(["<blank>", *"dbca", "▁"])
+PIECES = VocabularyTokenizer(["<blank>", "▁", "ab", "c", "d", "e"])
+
+
+def test_as_many_tokens_are_not_the_same_tokens():
+    between = {"vocabularies": Vocabularies(LETTERS, PIECES, lowercase=True)}
+    with pytest.raises(UserError, match=r"kl compares .* \(6 and 6 tokens\); set kl: 0, and sequence or hidden"):
+        Objective(LossConfig(kl=1.0), tiny_model(), tiny_model(seed=1), **between)
+    Objective(LossConfig(sequence=1.0, hidden=1.0), tiny_model(), tiny_model(seed=1), **between)
+
+
+def test_posteriors_of_a_teacher_whose_tokens_stand_in_another_order_are_the_same_posteriors():
+    """The teacher is the student, with the rows of its output layer in another order."""
+    student, teacher = tiny_model(), tiny_model()
+    order = [LETTERS.tokens.index(token) for token in SHUFFLED.tokens]
+    with torch.no_grad():
+        teacher.out.weight.copy_(student.out.weight[order])
+        teacher.out.bias.copy_(student.out.bias[order])
+    config, between = LossConfig(ctc=0.0, kl=1.0), Vocabularies(LETTERS, SHUFFLED, lowercase=True)
+    assert judge(config, student, teacher)[0].item() > 0.01
+    assert judge(config, student, teacher, between)[0].item() == pytest.approx(0, abs=1e-5)
 
 
 def test_states_of_a_teacher_of_other_tokens_can_be_followed():
@@ -90,9 +119,9 @@ def test_states_of_a_teacher_of_other_tokens_can_be_followed():
 
 def test_a_teacher_that_has_no_states_to_show_is_refused(monkeypatch):
     teacher = tiny_model(seed=1)
-    head = dataclasses.replace(teacher.head, gives=Knowledge.TEXT)
+    head = dataclasses.replace(teacher.head, gives=Knowledge.TOKENS)
     monkeypatch.setattr(type(teacher), "head", property(lambda _: head))
-    with pytest.raises(UserError, match="losses: hidden needs states of the teacher, which gives text; set hidden: 0"):
+    with pytest.raises(UserError, match="losses: hidden needs states of the teacher, which gives tokens; set hidden"):
         Objective(LossConfig(hidden=1.0), tiny_model(), teacher)
 
 

@@ -31,4 +31,4 @@ def schedule(job: Job) -> Schedule:
         return teacher_layers(job, figures.get("remove_layers", {}).get("kept", every_layer))
 
     phase = Phase(job.training, job.seed, before=compress, layer_map=layer_map)
-    return Schedule(parent, (phase,), job.settings.losses, job.teacher_model())
+    return Schedule(parent, (phase,), job.settings.losses, job.teacher_model(), teacher_tokens=job.teacher_tokens)

@@ -21,6 +21,10 @@ class DistillConfig(TrainedMember):
     def taught_by(self) -> str | None:
         return self.parent if self.losses.needs_teacher else None
 
+    @property
+    def writes_as_parent(self) -> bool:
+        return self.architecture.kind == "parent"
+
     def check_in(self, family: Family, path: str) -> None:
         layers = layers_of(family, self.parent)
         if self.teacher_layers and layers is not None and max(self.teacher_layers) >= layers:

@@ -29,7 +29,7 @@ from diminuendo.models.surgery import (
 
 @torch.no_grad()
 def initialise_from_teacher(
-    student: SpeechModel, teacher: SpeechModel, layers: Sequence[int] | None = None
+    student: SpeechModel, teacher: SpeechModel, layers: Sequence[int] | None = None, *, output: bool = True
 ) -> list[str]:
     """Copy what fits, in place; returns the names of the student's tensors that were filled.
 
@@ -40,6 +40,7 @@ def initialise_from_teacher(
 
     Args:
         layers: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
+        output: copy the output layer too: the two write the same tokens.
     Raises:
         UserError: the teacher is of another kind, or nothing that is trained could be filled; not one layer for every
             layer of the student, or the teacher does not have them.
@@ -53,7 +54,8 @@ def initialise_from_teacher(
     count, available = len(ours.layers), len(theirs.layers)
     mapping = layer_map(count, available, layers)
     whole = teacher.state_dict()
-    source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in theirs.layers))}
+    apart = theirs.layers if output else (*theirs.layers, theirs.output)
+    source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in apart))}
     for index, taken in enumerate(mapping):
         source |= _layer_of(whole, theirs, taken, ours, index)
     filled = []

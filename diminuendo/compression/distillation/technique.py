@@ -22,8 +22,9 @@ def schedule(job: Job) -> Schedule:
     student = build(record)
     filled = []
     if settings.initialise == "teacher":
-        filled = initialise_from_teacher(student, teacher, settings.teacher_layers)
+        same_tokens = tuple(corpus.tokens) == job.parent_tokens
+        filled = initialise_from_teacher(student, teacher, settings.teacher_layers, output=same_tokens)
     figures = {"initialised_tensors": len(filled), "tensors": len(student.state_dict())}
-    return Schedule(
-        student, (Phase(job.training, job.seed),), settings.losses, teacher, settings.teacher_layers, figures=figures
-    )
+    phases = (Phase(job.training, job.seed),)
+    taught_by = teacher, settings.teacher_layers, job.parent_tokens
+    return Schedule(student, phases, settings.losses, *taught_by, figures=figures)

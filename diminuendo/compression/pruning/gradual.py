@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -31,6 +31,7 @@ def rounds_of(
     *,
     seed: int,
     teacher: SpeechModel | None = None,
+    teacher_tokens: Sequence[str] | None = None,
 ) -> tuple[Phase, ...]:
     """The phases of pruning ``parent`` in rounds and of the member's own training after the last.
 
@@ -42,11 +43,12 @@ def rounds_of(
         UserError: when a phase begins whose budget cannot be met.
     """
     costs = cache(lambda: costs_of(parent, corpus, config))  # of the parent; taken when the first round begins
+    judged_by = {"teacher": teacher, "teacher_tokens": teacher_tokens}
 
     def pruning(index: int) -> Callable[[SpeechModel], tuple[SpeechModel, dict[str, Any]]]:
         def prune(model: SpeechModel) -> tuple[SpeechModel, dict[str, Any]]:
             scores = measure_importance(
-                model, corpus, training, losses, seed=seed + index, batches=config.batches, teacher=teacher
+                model, corpus, training, losses, seed=seed + index, batches=config.batches, **judged_by
             )
             limit = None
             if costs():

@@ -7,6 +7,7 @@ for every utterance, so that few batches give many samples; the score is the mea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -17,6 +18,7 @@ from diminuendo.data.batches import BatchSource
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
+from diminuendo.losses.term import Vocabularies
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Key
 
@@ -32,14 +34,18 @@ def measure_importance(
     seed: int,
     batches: int,
     teacher: SpeechModel | None = None,
+    teacher_tokens: Sequence[str] | None = None,
 ) -> Scores:
     """Scores over the first ``batches`` training batches, augmented as in training; the model is not changed.
 
     The loss is that of the fine-tuning without what has to be learned first (``hidden``). CTC is always in it: where
     the model is its own teacher, the divergence between the two is at its minimum and has no gradient.
+
+    Args:
+        teacher_tokens: of the teacher's outputs; None: the corpus' own, as those of ``model`` are.
     """
     judged = losses.model_copy(update={"ctc": max(losses.ctc, 1.0), "hidden": 0.0, "intermediate": 0.0})
-    objective = Objective(judged, model, teacher)
+    objective = Objective(judged, model, teacher, vocabularies=Vocabularies.of(corpus, teacher_tokens))
     was_training = model.training
     model.eval()  # dropout off, and an utterance's gradient free of its neighbours in the batch
     scores: Scores = {}

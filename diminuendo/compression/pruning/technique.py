@@ -14,7 +14,14 @@ def schedule(job: Job) -> Schedule:
     figures = {}
     if settings.structured:
         phases = rounds_of(
-            model, job.corpus, job.training, settings.losses, settings.structured, seed=job.seed, teacher=teacher
+            model,
+            job.corpus,
+            job.training,
+            settings.losses,
+            settings.structured,
+            seed=job.seed,
+            teacher=teacher,
+            teacher_tokens=job.teacher_tokens,
         )
     else:
 
@@ -25,4 +32,4 @@ def schedule(job: Job) -> Schedule:
         phases = (Phase(job.training, job.seed, hooks=hooks, keep="last"),)
         figures = {"technique": "magnitude", "target": settings.magnitude.sparsity}
     layer_map = teacher_layers(job, range(len(model.structure().layers)))
-    return Schedule(model, phases, settings.losses, teacher, layer_map, figures=figures)
+    return Schedule(model, phases, settings.losses, teacher, layer_map, job.teacher_tokens, figures=figures)

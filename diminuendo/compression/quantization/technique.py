@@ -34,6 +34,7 @@ def schedule(job: Job) -> Schedule | None:
         job.settings.losses,
         teacher,
         teacher_layers(job, range(len(model.structure().layers))),
+        job.teacher_tokens,
         decided=decided,
         figures=figures,
     )
