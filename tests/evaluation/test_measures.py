@@ -108,3 +108,4 @@ def test_the_script_decides_the_measure(tmp_path, asked, measure):
     teacher = metrics["members"]["teacher"]
     assert metrics["measure"] == measure
     assert teacher["wer"] == 1 and teacher["cer"] == 2 / 11  # one character in each of two sentences
+    assert teacher["delta_cer_interval"] == teacher["delta_wer_interval"] == {"low": 0, "high": 0}  # paired with itself
