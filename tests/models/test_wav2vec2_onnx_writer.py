@@ -8,7 +8,8 @@ import torch
 from diminuendo.artifact.weight_graph import CONSTANT, FRONTEND, WeightGraph
 from diminuendo.compression.pruning.structured import keep_units
 from diminuendo.export.registry import build_onnx
-from diminuendo.models.wav2vec2.record import LayerRecord, PositionsRecord
+from diminuendo.models.transformer_record import LayerRecord
+from diminuendo.models.wav2vec2.record import PositionsRecord
 from tests.factories.models import onnx_outputs, speech_batch
 from tests.factories.wav2vec2 import RELATIVE, tiny_feature_encoder, tiny_large, tiny_wav2vec2, tiny_wavlm
 

@@ -19,8 +19,9 @@ from diminuendo.models.frames import frame_mask
 from diminuendo.models.kernels import Linear
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.feature_encoder import FeatureEncoder
-from diminuendo.models.wav2vec2.record import LayerRecord, Wav2Vec2Record
+from diminuendo.models.wav2vec2.record import Wav2Vec2Record
 from diminuendo.models.wav2vec2.relative_positions import RelativePositions, distance_buckets
 from diminuendo.models.wav2vec2.structure import structure_of
 

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from diminuendo.core.errors import UserError
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.record import (
     ConvolutionRecord,
     FeatureEncoderRecord,
-    LayerRecord,
     PositionsRecord,
     RelativePositionsRecord,
     Wav2Vec2Record,

@@ -21,7 +21,8 @@ from diminuendo.models.frames import frame_mask
 from diminuendo.models.kernels import Linear
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
-from diminuendo.models.whisper.record import STRIDE, LayerRecord, WhisperEncoderRecord
+from diminuendo.models.transformer_record import LayerRecord
+from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
 from diminuendo.models.whisper.structure import structure_of
 
 LONGEST_PERIOD = 10000.0  # frames, over 2π

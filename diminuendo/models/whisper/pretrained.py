@@ -11,8 +11,9 @@ from torch import Tensor
 from diminuendo.config.frontend import WhisperLogMelConfig
 from diminuendo.core.errors import UserError
 from diminuendo.models.foreign_tensors import ForeignTensors
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.whisper.module import sinusoids
-from diminuendo.models.whisper.record import LayerRecord, WhisperEncoderRecord
+from diminuendo.models.whisper.record import WhisperEncoderRecord
 
 MODEL_TYPES = ("whisper",)
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
