@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from diminuendo.models.conformer_record import ConformerLayersRecord, LayerRecord
 from diminuendo.models.factorised import linear
-from diminuendo.models.frames import frame_mask
+from diminuendo.models.feed_forward import FeedForward
+from diminuendo.models.frames import frame_mask, padding_bias
 from diminuendo.models.kernels import DepthwiseConvolution
 
 Tables = Mapping[int, tuple[Tensor, ...]]  # of positions, by the width of a head
@@ -60,21 +61,6 @@ class Subsampling(nn.Module):
         return self.out(x.flatten(1, 2).transpose(1, 2)), lengths
 
 
-class FeedForward(nn.Module):
-    """Norm, expansion, SiLU (Elfwing et al. 2018), projection; ``ranks`` of its linear layers by name."""
-
-    def __init__(self, D: int, inner: int, dropout: float, ranks: dict[str, int]):
-        super().__init__()
-        self.norm = nn.LayerNorm(D)
-        self.up = linear(D, inner, ranks.get("up"))
-        self.down = linear(inner, D, ranks.get("down"))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """``[B, T, D] → [B, T, D]``."""
-        return self.dropout(self.down(F.silu(self.up(self.norm(x_BTD)))))
-
-
 class Convolution(nn.Module):
     """Gated linear unit, depthwise convolution, batch normalisation, SiLU; ``ranks`` of its linear layers by name."""
 
@@ -107,19 +93,15 @@ class ConformerLayer(nn.Module):
 
     def __init__(self, D: int, layer: LayerRecord, dropout: float, attention: Callable[..., nn.Module]):
         super().__init__()
-
-        def ranks(module: str) -> dict[str, int]:
-            return {name.split(".")[1]: rank for name, rank in layer.ranks.items() if name.startswith(f"{module}.")}
-
         self.feed_forward_1 = self.attention = self.convolution = self.feed_forward_2 = None
         if layer.feed_forward_1:
-            self.feed_forward_1 = FeedForward(D, layer.feed_forward_1, dropout, ranks("feed_forward_1"))
+            self.feed_forward_1 = _feed_forward(D, layer, "feed_forward_1", dropout)
         if layer.heads:
-            self.attention = attention(D, layer.heads, layer.head_width, dropout, ranks("attention"))
+            self.attention = attention(D, layer.heads, layer.head_width, dropout, layer.ranks_of("attention"))
         if layer.convolution:
-            self.convolution = Convolution(D, layer.convolution, layer.kernel, dropout, ranks("convolution"))
+            self.convolution = Convolution(D, layer.convolution, layer.kernel, dropout, layer.ranks_of("convolution"))
         if layer.feed_forward_2:
-            self.feed_forward_2 = FeedForward(D, layer.feed_forward_2, dropout, ranks("feed_forward_2"))
+            self.feed_forward_2 = _feed_forward(D, layer, "feed_forward_2", dropout)
         self.norm = nn.LayerNorm(D)
 
     def forward(self, x: Tensor, mask: Tensor, bias: Tensor, tables: Tables) -> Tensor:
@@ -135,6 +117,11 @@ class ConformerLayer(nn.Module):
         return self.norm(x)
 
 
+def _feed_forward(D: int, layer: LayerRecord, name: str, dropout: float) -> FeedForward:
+    """With SiLU (Elfwing et al. 2018)."""
+    return FeedForward(D, getattr(layer, name), dropout, layer.ranks_of(name), F.silu, nn.LayerNorm(D))
+
+
 def run_layers(
     layers: nn.ModuleList, x_BTD: Tensor, lengths: Tensor, tables: Callable[[int], tuple[Tensor, ...]]
 ) -> list[Tensor]:
@@ -145,8 +132,8 @@ def run_layers(
         lengths: valid frames ``[B]``.
         tables: of positions, for a width of heads; asked for once for each width that there is.
     """
-    mask = frame_mask(lengths, x_BTD.shape[1])
-    bias = (mask - 1)[:, None, None, :] * 1e4
+    T = x_BTD.shape[1]
+    mask, bias = frame_mask(lengths, T), padding_bias(lengths, T)
     widths = {layer.attention.head_width for layer in layers if layer.attention is not None}
     known, states = {E: tables(E) for E in widths}, []
     for layer in layers:

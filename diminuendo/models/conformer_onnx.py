@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from diminuendo.models.batch_norm import folded
-from diminuendo.models.conformer_layers import ConformerLayer, Convolution, FeedForward, Subsampling
+from diminuendo.models.conformer_layers import ConformerLayer, Convolution, Subsampling
 from diminuendo.models.factorised import linear_shape
 from diminuendo.models.onnx_layers import Frames, LayerWriter, array
 
@@ -41,10 +41,6 @@ class ConformerWriter(LayerWriter, ABC):
         flat = g.ints(-1, linear_shape(module.out)[0])
         return self.linear(module.out, "subsampling.out", g.op("Reshape", x, flat)), mask
 
-    def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
-        x = self.norm(module.norm, f"{path}.norm", x)
-        return self.linear(module.down, f"{path}.down", self.silu(self.linear(module.up, f"{path}.up", x)))
-
     def convolution_module(self, module: Convolution, path: str, x: str, frames: Frames) -> str:
         g = self.g
         x = self.norm(module.norm, f"{path}.norm", x)
@@ -63,7 +59,7 @@ class ConformerWriter(LayerWriter, ABC):
             part = getattr(module, name)
             if part is None:
                 return x
-            return g.op("Add", x, g.op("Mul", self.feed_forward(part, f"{path}.{name}", x), g.constant(0.5)))
+            return g.op("Add", x, g.op("Mul", self.feed_forward(part, f"{path}.{name}", x, self.silu), g.constant(0.5)))
 
         with g.scope(path):
             x = half("feed_forward_1", x)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diminuendo.models.conformer_record import MODULES, SUBSAMPLING, ConformerLayersRecord, LayerRecord
-from diminuendo.models.structure import ATTENTION, CONVOLUTION, FEED_FORWARD, BiasSite, Key, Structure, UnitGroup
+from diminuendo.models.conformer_record import SUBSAMPLING, ConformerLayersRecord, LayerRecord
+from diminuendo.models.structure import CONVOLUTION, BiasSite, Key, Structure, UnitGroup
+from diminuendo.models.unit_groups import (
+    ATTENTION_READER,
+    FEED_FORWARD_READER,
+    attention_group,
+    feed_forward_group,
+    path_of,
+    within,
+)
 
-# The linear layers of each module that write its units, and the one that reads them.
-WRITERS = {
-    "feed_forward_1": ("up",),
-    "attention": ("query", "key", "value"),
-    "convolution": ("value", "gate"),
-    "feed_forward_2": ("up",),
-}
-READERS = {"feed_forward_1": "down", "attention": "out", "convolution": "out", "feed_forward_2": "down"}
-KINDS = {
-    "feed_forward_1": "feed_forward",
-    "attention": "heads",
-    "convolution": "convolution",
-    "feed_forward_2": "feed_forward",
+READERS = {
+    "feed_forward_1": FEED_FORWARD_READER,
+    "attention": ATTENTION_READER,
+    "convolution": "out",
+    "feed_forward_2": FEED_FORWARD_READER,
 }
 RESIDUAL = {"feed_forward_1": 0.5, "attention": 1.0, "convolution": 1.0, "feed_forward_2": 0.5}
 
@@ -45,54 +45,49 @@ def layers_structure(
     Args:
         input_scale: what the subsampling's output is multiplied by.
     """
-    groups: dict[Key, UnitGroup] = {}
-    batch_norms: dict[str, str] = {}
+    groups = {key: _group(key, layer, positions, input_scale) for key, layer in record.present()}
     linears = [SUBSAMPLING] if record.subsampling_channels else []  # a convolution over time is no linear layer
-    for index, layer in enumerate(record.layers):
-        for module, width in MODULES.items():
-            if getattr(layer, width):
-                group = groups[index, module] = _group(index, module, layer, positions, input_scale)
-                linears += group.products
-        if layer.convolution:
-            path = f"layers.{index}.convolution"
-            batch_norms[f"{path}.depthwise"] = f"{path}.batch_norm"
+    convolutions = [group.path for group in groups.values() if group.operator == CONVOLUTION]
     return Structure(
         layers=tuple(f"layers.{index}" for index in range(len(record.layers))),
         groups=groups,
-        modules=MODULES,
-        linears=tuple(linears),
+        modules=record.MODULES,
+        linears=(*linears, *(path for group in groups.values() for path in group.products)),
         output="out",
         width=record.width,
         front=("subsampling",),
         front_is_product=not record.subsampling_channels,
-        batch_norms=batch_norms,
+        batch_norms={f"{path}.depthwise": f"{path}.batch_norm" for path in convolutions},
     )
 
 
-def _group(index: int, module: str, layer: LayerRecord, positions: Positions, input_scale: float) -> UnitGroup:
-    path = f"layers.{index}.{module}"
-    attention, convolution = module == "attention", module == "convolution"
-    between = positions.between if attention else ("depthwise", "batch_norm") if convolution else ()
+def _group(key: Key, layer: LayerRecord, positions: Positions, input_scale: float) -> UnitGroup:
+    path, module = path_of(key), key[1]
+    sites = _bias_sites(*key, input_scale)
+    if module == "attention":
+        return attention_group(
+            key, layer.heads, layer.head_width, sites, between=positions.between, row_macs=positions.row_macs
+        )
+    if module != "convolution":
+        return feed_forward_group(key, getattr(layer, module), sites, RESIDUAL[module])
     return UnitGroup(
-        key=(index, module),
+        key=key,
         path=path,
-        kind=KINDS[module],
-        count=getattr(layer, MODULES[module]),
-        width=layer.head_width if attention else 1,
-        writers=tuple(f"{path}.{name}" for name in WRITERS[module]),
+        kind="convolution",
+        count=layer.convolution,
+        width=1,
+        writers=within(path, ("value", "gate")),
         reader=f"{path}.{READERS[module]}",
-        between=tuple(f"{path}.{name}" for name in between),
-        residual=RESIDUAL[module],
-        bias_sites=_bias_sites(index, module, input_scale),
-        operator=ATTENTION if attention else CONVOLUTION if convolution else FEED_FORWARD,
-        row_macs=positions.row_macs if attention else layer.kernel if convolution else 0,
-        attends=attention,
+        between=within(path, ("depthwise", "batch_norm")),
+        bias_sites=sites,
+        operator=CONVOLUTION,
+        row_macs=layer.kernel,
     )
 
 
 def _bias_sites(index: int, module: str, input_scale: float) -> tuple[BiasSite, ...]:
     """The modules of the layer before this one, then what gives the layer its input."""
-    names = list(MODULES)
+    names = list(READERS)
     earlier = reversed(names[: names.index(module)])
-    within = [BiasSite(f"layers.{index}.{m}.{READERS[m]}", RESIDUAL[m], (index, m)) for m in earlier]
-    return (*within, BiasSite(f"layers.{index - 1}.norm") if index else BiasSite(SUBSAMPLING, input_scale))
+    before = [BiasSite(f"{path_of((index, m))}.{READERS[m]}", RESIDUAL[m], (index, m)) for m in earlier]
+    return (*before, BiasSite(f"layers.{index - 1}.norm") if index else BiasSite(SUBSAMPLING, input_scale))

@@ -5,13 +5,16 @@ Names of the products' nodes say which weight they use; quantization selects by 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 from torch import nn
 
-from diminuendo.models.factorised import FactorisedLinear
-from diminuendo.onnx_graph.builder import Graph
+from diminuendo.models.attention import SelfAttention
+from diminuendo.models.factorised import FactorisedLinear, linear_shape
+from diminuendo.models.feed_forward import FeedForward
+from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
 from diminuendo.onnx_graph.frontend import positions
 
 END = 2**31 - 1  # of a slice that goes on to the end
@@ -20,6 +23,11 @@ MASKED = 1e4  # subtracted from scores of padded frames
 
 def array(tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy().astype(np.float32)
+
+
+def add_inputs(g: Graph) -> tuple[str, str]:
+    """The inputs of a recogniser: waveforms ``[B, N]`` and their lengths ``[B]``, in samples."""
+    return g.input("waveform", FLOAT, ["batch", "samples"]), g.input("waveform_lengths", INT64, ["batch"])
 
 
 class Frames:
@@ -80,7 +88,10 @@ class LayerWriter:
             y = self.g.op("MatMul", x, self.g.weight(f"{path}.weight", array(module.weight).T))
             return y if module.bias is None else self.g.op("Add", y, self.g.weight(f"{path}.bias", array(module.bias)))
 
-    def norm(self, module: nn.LayerNorm, path: str, x: str) -> str:
+    def norm(self, module: nn.LayerNorm | None, path: str, x: str) -> str:
+        """None: there is none."""
+        if module is None:
+            return x
         weight, bias = (self.g.weight(f"{path}.{key}", array(getattr(module, key))) for key in ("weight", "bias"))
         return self.g.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=module.eps)
 
@@ -119,8 +130,40 @@ class LayerWriter:
                 attributes["strides"] = [1, stride]
             return self.g.op("Conv", x, *names, **attributes)
 
+    def queries_keys_values(self, module: SelfAttention, path: str, x: str, frames: Frames) -> tuple[str, str, str]:
+        """The stream ``[B × T, D]`` after the norm to ``[B, T, H × E]`` each."""
+        rows = linear_shape(module.query)[1]
+        query, key, value = (
+            self.g.op("Reshape", self.linear(getattr(module, name), f"{path}.{name}", x), frames.shape(rows))
+            for name in ("query", "key", "value")
+        )
+        return query, key, value
+
+    def attended(self, module: nn.Module, path: str, query: str, key: str, value: str, bias: str) -> str:
+        """Queries, keys and values ``[B, T, H × E]`` and what is added to their scores to the stream ``[B × T, D]``.
+
+        ``module`` has ``heads`` and ``out``, as :class:`~diminuendo.models.attention.SelfAttention` has.
+        """
+        g, H = self.g, module.heads
+        mixed = g.op("Attention", query, key, value, bias, q_num_heads=H, kv_num_heads=H)
+        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, linear_shape(module.out)[0])))
+
+    def feed_forward(self, module: FeedForward, path: str, x: str, activation: Callable[[str], str]) -> str:
+        x = self.linear(module.up, f"{path}.up", self.norm(module.norm, f"{path}.norm", x))
+        return self.linear(module.down, f"{path}.down", activation(x))
+
+    def gelu(self, x: str) -> str:
+        return self.g.op("Gelu", x)
+
     def silu(self, x: str) -> str:
         return self.g.op("Mul", x, self.g.op("Sigmoid", x))
+
+    def log_probs(self, module: nn.Module, path: str, x: str, frames: Frames, valid: str) -> None:
+        """The outputs of a recogniser: the linear layer's log-probabilities ``[B, T, V]`` and valid frames ``[B]``."""
+        g, V = self.g, linear_shape(module)[1]
+        log_probs = g.op("LogSoftmax", self.linear(module, path, x), axis=-1)
+        g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
+        g.output(valid, "lengths", INT64, ["batch"])
 
     def every(self, stride: int, mask: str) -> str:
         """The mask of every ``stride``-th frame, ``[B, …, T]``."""

@@ -32,6 +32,11 @@ class ModelRecord(Section, ABC):
     def frames_of(self, seconds: float) -> tuple[int, int]:
         """Frames of the features and of the encoder for so much audio."""
 
+    @property
+    @abstractmethod
+    def layer_count(self) -> int:
+        """Layers of the encoder."""
+
     @abstractmethod
     def with_layers(self, kept: Sequence[int]) -> Self:
         """The record of a model that has these layers only."""

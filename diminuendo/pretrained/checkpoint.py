@@ -79,7 +79,7 @@ class Checkpoint:
     @cached_property
     def layers(self) -> int:
         """Of its encoder."""
-        return len(self.record(1).layers)
+        return self.record(1).layer_count
 
     @cached_property
     def about_parameters(self) -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.feature_encoder import ChannelNorm
 from diminuendo.models.wav2vec2.module import Wav2Vec2CTC
 from diminuendo.models.wav2vec2.record import (
     ConvolutionRecord,
     FeatureEncoderRecord,
-    LayerRecord,
     PositionsRecord,
     RelativePositionsRecord,
     Wav2Vec2Record,

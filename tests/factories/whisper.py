@@ -6,9 +6,10 @@ import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from diminuendo.config.frontend import WhisperLogMelConfig
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.whisper import pretrained
 from diminuendo.models.whisper.module import WhisperEncoderCTC, sinusoids
-from diminuendo.models.whisper.record import LayerRecord, WhisperEncoderRecord
+from diminuendo.models.whisper.record import WhisperEncoderRecord
 from tests.factories.models import SAMPLE_RATE
 
 FRONTEND = WhisperLogMelConfig(mels=12, window=128, hop=64, high_hz=1900.0)

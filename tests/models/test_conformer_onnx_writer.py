@@ -1,7 +1,6 @@
 import json
 from collections import Counter
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -14,10 +13,10 @@ from diminuendo.export.trained import deliver
 from diminuendo.export.write import export_model
 from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.models.model import parameter_count
-from tests.factories.models import onnx_outputs, speech_batch, tiny_layer, tiny_model
+from tests.factories.graphs import CONFORMER_LAYERS, assert_graph_is_model, assert_weights_are_stored_once
+from tests.factories.models import speech_batch, tiny_model
 
 TOKENS = ["<blank>", "▁", "a", "b", "c", "d"]
-RANKS = {"attention.query": 3, "attention.out": 2, "convolution.gate": 2, "feed_forward_1.up": 4}
 ARCHITECTURES = {
     "uniform": {},
     "one layer": {"layers": 1},
@@ -26,12 +25,7 @@ ARCHITECTURES = {
     "subsampling 8": {"subsampling": 8},
     "time convolution": {"subsampling": 4, "subsampling_channels": 0},
     "time convolution of three": {"subsampling": 3, "subsampling_channels": 0},
-    "no attention": {"layers": (tiny_layer(heads=0), tiny_layer(heads=0))},
-    "no convolution": {"layers": (tiny_layer(convolution=0), tiny_layer(convolution=0))},
-    "no feed-forward": {"layers": (tiny_layer(feed_forward_1=0), tiny_layer(feed_forward_2=0))},
-    "nothing": {"layers": (tiny_layer(heads=0, convolution=0, feed_forward_1=0, feed_forward_2=0),)},
-    "mixed widths": {"layers": (tiny_layer(heads=3, head_width=2, kernel=3), tiny_layer(convolution=5))},
-    "factorised": {"layers": (tiny_layer(ranks=RANKS), tiny_layer()), "subsampling_rank": 3},
+    **CONFORMER_LAYERS,
 }
 
 
@@ -43,29 +37,13 @@ def pair(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_graph_is_the_model(architecture):
     model, graph = pair(architecture)
-    waveform, lengths = speech_batch(seconds=(1.0, 0.61, 0.05))
-    with torch.inference_mode():
-        expected, expected_lengths = model(waveform, lengths)
-    found, found_lengths = onnx_outputs(graph, waveform, lengths)
-    assert found_lengths.tolist() == expected_lengths.tolist()
-    assert found.shape == tuple(expected.shape)
-    for ours, theirs, valid in zip(found, expected.numpy(), found_lengths):
-        assert np.abs(ours[:valid] - theirs[:valid]).max() < 1e-4
-    for row, (length, valid) in enumerate(zip(lengths.tolist(), found_lengths.tolist())):
-        alone, (count,) = onnx_outputs(graph, waveform[row : row + 1, :length], lengths[row : row + 1])
-        assert count == valid
-        assert np.abs(alone[0] - found[row, :valid]).max() < 1e-4
+    assert_graph_is_model(model, graph, *speech_batch(seconds=(1.0, 0.61, 0.05)))
 
 
 @pytest.mark.parametrize("samples", [1, 127, 128, 129, 4000])
 def test_any_length_is_recognised(samples):
     model, graph = pair("uniform")
-    waveform, lengths = speech_batch(seconds=(samples / 4000,))
-    with torch.inference_mode():
-        expected, _ = model(waveform, lengths)
-    found, frames = onnx_outputs(graph, waveform, lengths)
-    assert np.abs(found - expected.numpy()).max() < 1e-4
-    assert frames.tolist() == [found.shape[1]]  # of a lone utterance every frame is valid: nobody needs to ask
+    assert_graph_is_model(model, graph, *speech_batch(seconds=(samples / 4000,)))
 
 
 def test_batch_normalisation_is_folded():
@@ -111,12 +89,7 @@ def test_onnx_runtime_takes_the_transposes_into_the_products_of_the_frontend(tmp
 
 
 def test_every_weight_is_stored_once_under_its_own_name():
-    model, graph = pair("factorised")
-    stored = {t.name: t for t in onnx.load_from_string(graph).graph.initializer}
-    names = [n for n, _ in model.named_parameters() if "batch_norm" not in n]
-    assert set(names) <= set(stored)
-    floats = sum(np.prod(t.dims) for t in stored.values() if t.name in names)
-    assert floats == sum(p.numel() for n, p in model.named_parameters() if n in names)
+    assert_weights_are_stored_once(*pair("factorised"))
 
 
 def export(folder, model, **keys):

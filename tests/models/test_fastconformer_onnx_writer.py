@@ -1,16 +1,14 @@
 from collections import Counter
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 
 from diminuendo.models.fastconformer.onnx_writer import build_onnx
 from tests.factories.fastconformer import tiny_fastconformer
-from tests.factories.models import onnx_outputs, speech_batch, tiny_layer
+from tests.factories.graphs import CONFORMER_LAYERS, assert_graph_is_model, assert_weights_are_stored_once
+from tests.factories.models import speech_batch
 
-RANKS = {"attention.query": 3, "attention.out": 2, "convolution.gate": 2, "feed_forward_1.up": 4}
 ARCHITECTURES = {
     "uniform": {},
     "one layer, not scaled": {"layers": 1, "input_scale": 1.0},
@@ -19,12 +17,7 @@ ARCHITECTURES = {
     "stride 3": {"subsampling": 9, "subsampling_stride": 3},
     "odd width": {"width": 7},
     "narrower than the sinusoids": {"width": 6, "sinusoid_width": 12},
-    "no attention": {"layers": (tiny_layer(heads=0), tiny_layer(heads=0))},
-    "no convolution": {"layers": (tiny_layer(convolution=0), tiny_layer(convolution=0))},
-    "no feed-forward": {"layers": (tiny_layer(feed_forward_1=0), tiny_layer(feed_forward_2=0))},
-    "nothing": {"layers": (tiny_layer(heads=0, convolution=0, feed_forward_1=0, feed_forward_2=0),)},
-    "mixed widths": {"layers": (tiny_layer(heads=3, head_width=2, kernel=3), tiny_layer(convolution=5))},
-    "factorised": {"layers": (tiny_layer(ranks=RANKS), tiny_layer()), "subsampling_rank": 3},
+    **CONFORMER_LAYERS,
 }
 
 
@@ -36,29 +29,13 @@ def pair(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_graph_is_the_model(architecture):
     model, graph = pair(architecture)
-    waveform, lengths = speech_batch(seconds=(1.0, 0.61, 0.05))
-    with torch.inference_mode():
-        expected, expected_lengths = model(waveform, lengths)
-    found, found_lengths = onnx_outputs(graph, waveform, lengths)
-    assert found_lengths.tolist() == expected_lengths.tolist()
-    assert found.shape == tuple(expected.shape)
-    for ours, theirs, valid in zip(found, expected.numpy(), found_lengths):
-        assert np.abs(ours[:valid] - theirs[:valid]).max() < 1e-4
-    for row, (length, valid) in enumerate(zip(lengths.tolist(), found_lengths.tolist())):
-        alone, (count,) = onnx_outputs(graph, waveform[row : row + 1, :length], lengths[row : row + 1])
-        assert count == valid
-        assert np.abs(alone[0] - found[row, :valid]).max() < 1e-4
+    assert_graph_is_model(model, graph, *speech_batch(seconds=(1.0, 0.61, 0.05)))
 
 
 @pytest.mark.parametrize("samples", [1, 63, 64, 127, 129, 4000])
 def test_any_length_is_recognised(samples):
     model, graph = pair("uniform")
-    waveform, lengths = speech_batch(seconds=(samples / 4000,))
-    with torch.inference_mode():
-        expected, _ = model(waveform, lengths)
-    found, frames = onnx_outputs(graph, waveform, lengths)
-    assert np.abs(found - expected.numpy()).max() < 1e-4
-    assert frames.tolist() == [found.shape[1]]
+    assert_graph_is_model(model, graph, *speech_batch(seconds=(samples / 4000,)))
 
 
 def test_distances_are_multiplied_once_a_layer_whatever_the_batch():
@@ -87,10 +64,4 @@ def test_operators_are_standard_and_few():
 
 
 def test_every_weight_is_stored_once_under_its_own_name():
-    model, graph = pair("factorised")
-    stored = {t.name: t for t in onnx.load_from_string(graph).graph.initializer}
-    names = [n for n, _ in model.named_parameters() if "batch_norm" not in n]
-    assert set(names) <= set(stored)
-    floats = sum(np.prod(t.dims) for t in stored.values() if t.name in names)
-    assert floats == sum(p.numel() for n, p in model.named_parameters() if n in names)
-    assert {n for n in stored if not n.startswith(("const/", "frontend"))} == set(names)
+    assert_weights_are_stored_once(*pair("factorised"))

@@ -13,7 +13,8 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.models.model import parameter_count
 from diminuendo.models.registry import build, record_from, record_of
-from diminuendo.models.wav2vec2.record import LayerRecord, PositionsRecord, RelativePositionsRecord
+from diminuendo.models.transformer_record import LayerRecord
+from diminuendo.models.wav2vec2.record import PositionsRecord, RelativePositionsRecord
 from diminuendo.models.wav2vec2.relative_positions import bucket_edges, distance_buckets
 from tests.factories.models import AUGMENTATION, SAMPLE_RATE, speech_batch, tiny_model
 from tests.factories.wav2vec2 import (

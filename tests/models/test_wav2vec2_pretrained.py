@@ -288,12 +288,15 @@ def test_tensors_that_do_not_fit_the_config_are_refused():
         with pytest.raises(UserError, match=message):
             state_of(found, config, record, order)
 
-    refused(r"weights have no encoder.layers.1.attention.q_proj.weight, \[24, 24\]; the checkpoint", **{query: None})
+    refused(rf"the checkpoint has no tensor {query}, of shape \[24, 24\]; give the weights", **{query: None})
     wrong = {query: torch.zeros(24, 23)}
-    refused(rf"{query}: found \[24, 23\] of torch.float32, expected \[24, 24\] of floating point; config.json", **wrong)
-    refused(r"found \[24, 24\] of torch.int8, expected", **{query: torch.zeros(24, 24, dtype=torch.int8)})
+    refused(rf"tensor {query} has the shape \[24, 23\] and is of torch.float32, where .* it \[24, 24\] of fl", **wrong)
+    refused(r"has the shape \[24, 24\] and is of torch.int8, where", **{query: torch.zeros(24, 24, dtype=torch.int8)})
     rest = {"wav2vec2.encoder.layers.2.final_layer_norm.bias": torch.zeros(24)}
-    refused("layers.2.final_layer_norm.bias: one of 1 tensors that the model of this config.json does not have", **rest)
-    refused("the tokenizer has 3 tokens, and the model 12", order=[0, 1, 2])
-    refused("lm_head: found 12 outputs and 12 biases, and the tokenizer has tokens up to 12", order=[*range(1, 13)])
-    refused(r"lm_head.weight: found \[12, 20\].*expected \[any, 24\]", **{"lm_head.weight": torch.zeros(12, 20)})
+    refused("a tensor wav2vec2.encoder.layers.2.final_layer_norm.bias, which a model by its config.json does", **rest)
+    refused("the tokenizer, of 3 tokens up to number 2, and the model, of 12", order=[0, 1, 2])
+    refused("has 12 rows, which do not fit the tokenizer, of 12 tokens up to number 12, and", order=[*range(1, 13)])
+    refused(r"tensor lm_head.bias has the shape \[11\]", **{"lm_head.bias": torch.zeros(11)})
+    known = "feature_projection.projection.weight"
+    refused(rf"no tensor wav2vec2.{known} or hubert.{known} or .* or {known};", **{f"wav2vec2.{known}": None})
+    refused(r"weight has the shape \[12, 20\].* makes it \[any, 24\]", **{"lm_head.weight": torch.zeros(12, 20)})

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from diminuendo.features.log_mel import LogMel
+from diminuendo.models.attention import SelfAttention
 from diminuendo.models.conformer.record import ConformerRecord
 from diminuendo.models.conformer.structure import structure_of
 from diminuendo.models.conformer_layers import ConformerLayer, Subsampling, run_layers
 from diminuendo.models.ctc import CTCHead
-from diminuendo.models.factorised import linear
 from diminuendo.models.kernels import Linear, StackingConvolution
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
@@ -70,26 +70,16 @@ class TimeConvolution(nn.Module):
         return self.out(features_BMT), (lengths - 1) // self.out.stride[0] + 1
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017) with rotary positions; ``ranks`` of its linear layers by name."""
+class Attention(SelfAttention):
+    """Self-attention with rotary positions; ``ranks`` of its linear layers by name."""
 
     def __init__(self, D: int, H: int, E: int, dropout: float, ranks: dict[str, int]):
-        super().__init__()
-        self.heads, self.head_width = H, E
-        self.norm = nn.LayerNorm(D)
-        self.query = linear(D, H * E, ranks.get("query"))
-        self.key = linear(D, H * E, ranks.get("key"))
-        self.value = linear(D, H * E, ranks.get("value"))
-        self.out = linear(H * E, D, ranks.get("out"))
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(D, H, E, dropout, ranks, nn.LayerNorm(D))
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """``[B, T, D] → [B, T, D]``; the bias ``[B, 1, 1, T]`` forbids padding as a key, tables are ``[T, E / 2]``."""
         B, T, _ = x_BTD.shape
-        x = self.norm(x_BTD)
-        q, k, v = (
-            m(x).view(B, T, self.heads, self.head_width).transpose(1, 2) for m in (self.query, self.key, self.value)
-        )
+        q, k, v = self.queries_keys_values(self.normed(x_BTD))
         scale = self.head_width**-0.5
         scores = rotate(q, cos * scale, sin * scale) @ rotate(k, cos, sin).transpose(2, 3)
         mixed = scores.add_(bias_B11T).softmax(dim=-1) @ v

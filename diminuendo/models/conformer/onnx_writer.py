@@ -12,8 +12,8 @@ import onnx
 from diminuendo.models.conformer.module import ROTARY_BASE, Attention, ConformerCTC, TimeConvolution
 from diminuendo.models.conformer_layers import Subsampling
 from diminuendo.models.conformer_onnx import ConformerWriter
-from diminuendo.models.onnx_layers import Frames
-from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.models.onnx_layers import Frames, add_inputs
+from diminuendo.onnx_graph.builder import FLOAT, Graph
 from diminuendo.onnx_graph.frontend import add_frontend
 
 
@@ -43,15 +43,13 @@ class _Encoder(ConformerWriter):
             for name in ("query", "key", "value")
         )
         query, key = (g.op("RotaryEmbedding", y, *tables, frames.indices, num_heads=H) for y in (query, key))
-        mixed = g.op("Attention", query, key, value, frames.bias, q_num_heads=H, kv_num_heads=H)
-        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, H * E)))
+        return self.attended(module, path, query, key, value, frames.bias)
 
 
 def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto:
     """The whole recogniser, waveform to log-probabilities, as a checked ONNX model."""
     g = Graph("diminuendo")
-    waveform = g.input("waveform", FLOAT, ["batch", "samples"])
-    lengths = g.input("waveform_lengths", INT64, ["batch"])
+    waveform, lengths = add_inputs(g)
     features, valid, mask = add_frontend(g, model.frontend.geometry, waveform, lengths, model.record.subsampling)
 
     encoder = _Encoder(g)
@@ -60,8 +58,5 @@ def build_onnx(model: ConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto
     rotary = {E: encoder.rotary(frames, E) for E in sorted({r.head_width for r in model.record.layers if r.heads})}
     for index, layer in enumerate(model.layers):
         x = encoder.layer(layer, f"layers.{index}", x, frames, rotary)
-    log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
-    V = model.record.vocabulary
-    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    g.output(valid, "lengths", INT64, ["batch"])
+    encoder.log_probs(model.out, "out", x, frames, valid)
     return g.model(metadata)

@@ -8,8 +8,8 @@ import onnx
 from diminuendo.models.conformer_onnx import ConformerWriter, Tables
 from diminuendo.models.fastconformer.module import Attention, FastConformerCTC, sinusoid_rates
 from diminuendo.models.fastconformer.record import FastConformerRecord
-from diminuendo.models.onnx_layers import Frames, array
-from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.models.onnx_layers import Frames, add_inputs, array
+from diminuendo.onnx_graph.builder import FLOAT, Graph
 from diminuendo.onnx_graph.nemo_log_mel import add_nemo_frontend
 
 
@@ -54,15 +54,13 @@ class _Encoder(ConformerWriter):
         scores = g.op("MatMul", distance, g.op("Transpose", rows, perm=[1, 2, 0]))
         scores = g.op("Add", self.by_key(scores, frames, *shifts), frames.bias)
         content, key, value = (g.op("Reshape", y, frames.shape(H * E)) for y in (content, key, value))
-        mixed = g.op("Attention", content, key, value, scores, q_num_heads=H, kv_num_heads=H)
-        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, H * E)))
+        return self.attended(module, path, content, key, value, scores)
 
 
 def build_onnx(model: FastConformerCTC, metadata: dict[str, str]) -> onnx.ModelProto:
     """The whole recogniser, waveform to log-probabilities, as a checked ONNX model."""
     g, record, heard = Graph("diminuendo"), model.record, model.frontend
-    waveform = g.input("waveform", FLOAT, ["batch", "samples"])
-    lengths = g.input("waveform_lengths", INT64, ["batch"])
+    waveform, lengths = add_inputs(g)
     features, valid, mask = add_nemo_frontend(
         g, heard.geometry, heard.preemphasis, waveform, lengths, record.subsampling
     )
@@ -75,8 +73,5 @@ def build_onnx(model: FastConformerCTC, metadata: dict[str, str]) -> onnx.ModelP
     tables = encoder.distances(frames, record)
     for index, layer in enumerate(model.layers):
         x = encoder.layer(layer, f"layers.{index}", x, frames, tables)
-    log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
-    V = record.vocabulary
-    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    g.output(valid, "lengths", INT64, ["batch"])
+    encoder.log_probs(model.out, "out", x, frames, valid)
     return g.model(metadata)

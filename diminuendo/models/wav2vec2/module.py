@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diminuendo.models.attention import SelfAttention
 from diminuendo.models.ctc import CTCHead
 from diminuendo.models.factorised import linear
-from diminuendo.models.frames import frame_mask
+from diminuendo.models.feed_forward import FeedForward
+from diminuendo.models.frames import frame_mask, padding_bias
 from diminuendo.models.kernels import Linear
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.feature_encoder import FeatureEncoder
-from diminuendo.models.wav2vec2.record import LayerRecord, Wav2Vec2Record
+from diminuendo.models.wav2vec2.record import Wav2Vec2Record
 from diminuendo.models.wav2vec2.relative_positions import RelativePositions, distance_buckets
 from diminuendo.models.wav2vec2.structure import structure_of
 
@@ -83,45 +86,21 @@ class Positions(nn.Module):
         return self.offset(x) if self.norm is None else self.norm(x)
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al. 2017); ``ranks`` of its linear layers by name."""
+class Attention(SelfAttention):
+    """Self-attention that may have gated relative positions."""
 
-    def __init__(self, record: Wav2Vec2Record, layer: LayerRecord, ranks: dict[str, int]):
-        super().__init__()
-        D, H, E = record.width, layer.heads, layer.head_width
-        self.heads = H
-        self.norm = nn.LayerNorm(D, eps=record.norm_eps) if record.pre_norm else None
-        self.query = linear(D, H * E, ranks.get("query"))
-        self.key = linear(D, H * E, ranks.get("key"))
-        self.value = linear(D, H * E, ranks.get("value"))
-        self.out = linear(H * E, D, ranks.get("out"))
+    def __init__(self, record: Wav2Vec2Record, layer: LayerRecord, norm: nn.LayerNorm | None):
+        ranks = layer.ranks_of("attention")
+        super().__init__(record.width, layer.heads, layer.head_width, record.dropout, ranks, norm)
         buckets = record.relative_positions
-        self.relative = RelativePositions(H, E, buckets.buckets) if buckets else None
-        self.dropout = nn.Dropout(record.dropout)
+        self.relative = RelativePositions(layer.heads, layer.head_width, buckets.buckets) if buckets else None
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor, buckets_TT: Tensor | None) -> Tensor:
         """``[B, T, D] → [B, T, D]``; the bias ``[B, 1, 1, T]`` forbids padding as a key, see ``RelativePositions``."""
-        x = x_BTD if self.norm is None else self.norm(x_BTD)
-        q, k, v = (m(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for m in (self.query, self.key, self.value))
+        x = self.normed(x_BTD)
+        products = self.queries_keys_values(x)
         bias = bias_B11T if self.relative is None else bias_B11T + self.relative(x, buckets_TT)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        return self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
-
-
-class FeedForward(nn.Module):
-    """Expansion, GELU, projection; ``ranks`` of its linear layers by name."""
-
-    def __init__(self, record: Wav2Vec2Record, layer: LayerRecord, ranks: dict[str, int]):
-        super().__init__()
-        self.norm = nn.LayerNorm(record.width, eps=record.norm_eps) if record.pre_norm else None
-        self.up = linear(record.width, layer.feed_forward, ranks.get("up"))
-        self.down = linear(layer.feed_forward, record.width, ranks.get("down"))
-        self.dropout = nn.Dropout(record.dropout)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """``[B, T, D] → [B, T, D]``."""
-        x = x_BTD if self.norm is None else self.norm(x_BTD)
-        return self.dropout(self.down(F.gelu(self.up(x))))
+        return self.attended(*products, bias)
 
 
 class TransformerLayer(nn.Module):
@@ -133,16 +112,18 @@ class TransformerLayer(nn.Module):
     def __init__(self, record: Wav2Vec2Record, layer: LayerRecord):
         super().__init__()
 
-        def ranks(module: str) -> dict[str, int]:
-            return {name.split(".")[1]: rank for name, rank in layer.ranks.items() if name.startswith(f"{module}.")}
+        D, inner = record.width, layer.feed_forward
 
-        def norm() -> nn.LayerNorm | None:
-            return None if record.pre_norm else nn.LayerNorm(record.width, eps=record.norm_eps)
+        def norm(before: bool) -> nn.LayerNorm | None:
+            return nn.LayerNorm(D, eps=record.norm_eps) if before == record.pre_norm else None
 
-        self.attention = Attention(record, layer, ranks("attention")) if layer.heads else None
-        self.attention_norm = norm()
-        self.feed_forward = FeedForward(record, layer, ranks("feed_forward")) if layer.feed_forward else None
-        self.norm = norm()
+        self.attention = Attention(record, layer, norm(before=True)) if layer.heads else None
+        self.attention_norm = norm(before=False)
+        self.feed_forward = None
+        if inner:
+            ranks = layer.ranks_of("feed_forward")
+            self.feed_forward = FeedForward(D, inner, record.dropout, ranks, F.gelu, norm(before=True))
+        self.norm = norm(before=False)
 
     def forward(self, x: Tensor, bias: Tensor, buckets: Tensor | None) -> Tensor:
         """``[B, T, D] → [B, T, D]``; bias ``[B, 1, 1, T]`` and buckets ``[T, T]`` as in :class:`Attention`."""
@@ -191,7 +172,7 @@ class Wav2Vec2CTC(SpeechModel):
 
     def encode(self, features_BCT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         x, lengths = self.embed(features_BCT, frames)
-        bias = (frame_mask(lengths, x.shape[1]) - 1)[:, None, None, :] * 1e4
+        bias = padding_bias(lengths, x.shape[1])
         relative = self.record.relative_positions
         buckets = distance_buckets(x.shape[1], relative, x.device) if relative else None
         states = []

@@ -10,10 +10,9 @@ import onnx
 from torch import nn
 
 from diminuendo.models.factorised import linear_shape
-from diminuendo.models.onnx_layers import Frames, LayerWriter, array
+from diminuendo.models.onnx_layers import Frames, LayerWriter, add_inputs, array
 from diminuendo.models.wav2vec2.module import (
     Attention,
-    FeedForward,
     Positions,
     Projection,
     TransformerLayer,
@@ -22,15 +21,14 @@ from diminuendo.models.wav2vec2.module import (
 from diminuendo.models.wav2vec2.onnx_feature_encoder import FeatureEncoderWriter
 from diminuendo.models.wav2vec2.record import RelativePositionsRecord
 from diminuendo.models.wav2vec2.relative_positions import RelativePositions, bucket_edges
-from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.onnx_graph.builder import INT64, Graph
 
 
 class _Encoder(LayerWriter):
     """Adds the modules after the frontend to a graph; streams are ``[B × T, D]``."""
 
     def projection(self, module: Projection, x: str) -> str:
-        x = x if module.norm is None else self.norm(module.norm, "projection.norm", x)
-        return self.linear(module.out, "projection.out", x)
+        return self.linear(module.out, "projection.out", self.norm(module.norm, "projection.norm", x))
 
     def positions(self, module: Positions, x: str, frames: Frames) -> str:
         g, D = self.g, module.convolutions[0].out_channels
@@ -98,40 +96,30 @@ class _Encoder(LayerWriter):
         return g.op("Mul", g.op("Unsqueeze", gate, g.ints(3)), g.op("Gather", table, buckets, axis=1))
 
     def attention(self, module: Attention, path: str, x: str, frames: Frames, buckets: str | None) -> str:
-        g, H = self.g, module.heads
-        D, rows, _ = linear_shape(module.query)
-        x = x if module.norm is None else self.norm(module.norm, f"{path}.norm", x)
-        query, key, value = (
-            g.op("Reshape", self.linear(getattr(module, name), f"{path}.{name}", x), frames.shape(rows))
-            for name in ("query", "key", "value")
-        )
+        x = self.norm(module.norm, f"{path}.norm", x)
+        products = self.queries_keys_values(module, path, x, frames)
         bias = frames.bias
         if module.relative is not None:
-            bias = g.op("Add", self.relative(module.relative, f"{path}.relative", x, frames, buckets, D), bias)
-        mixed = g.op("Attention", query, key, value, bias, q_num_heads=H, kv_num_heads=H)
-        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, rows)))
-
-    def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
-        x = x if module.norm is None else self.norm(module.norm, f"{path}.norm", x)
-        return self.linear(module.down, f"{path}.down", self.g.op("Gelu", self.linear(module.up, f"{path}.up", x)))
+            D = linear_shape(module.query)[0]
+            relative = self.relative(module.relative, f"{path}.relative", x, frames, buckets, D)
+            bias = self.g.op("Add", relative, bias)
+        return self.attended(module, path, *products, bias)
 
     def layer(self, module: TransformerLayer, path: str, x: str, frames: Frames, buckets: str | None) -> str:
         g = self.g
         with g.scope(path):
             if module.attention is not None:
                 x = g.op("Add", x, self.attention(module.attention, f"{path}.attention", x, frames, buckets))
-            if module.attention_norm is not None:
-                x = self.norm(module.attention_norm, f"{path}.attention_norm", x)
+            x = self.norm(module.attention_norm, f"{path}.attention_norm", x)
             if module.feed_forward is not None:
-                x = g.op("Add", x, self.feed_forward(module.feed_forward, f"{path}.feed_forward", x))
-            return x if module.norm is None else self.norm(module.norm, f"{path}.norm", x)
+                x = g.op("Add", x, self.feed_forward(module.feed_forward, f"{path}.feed_forward", x, self.gelu))
+            return self.norm(module.norm, f"{path}.norm", x)
 
 
 def build_onnx(model: Wav2Vec2CTC, metadata: dict[str, str]) -> onnx.ModelProto:
     """The whole recogniser, waveform to log-probabilities, as a checked ONNX model."""
     g, record = Graph("diminuendo"), model.record
-    waveform = g.input("waveform", FLOAT, ["batch", "samples"])
-    lengths = g.input("waveform_lengths", INT64, ["batch"])
+    waveform, lengths = add_inputs(g)
     features, valid, mask = FeatureEncoderWriter(g).write(model.feature_encoder, "feature_encoder", waveform, lengths)
 
     encoder = _Encoder(g)
@@ -141,10 +129,6 @@ def build_onnx(model: Wav2Vec2CTC, metadata: dict[str, str]) -> onnx.ModelProto:
     buckets = encoder.buckets(record.relative_positions, frames) if attends else None
     for index, layer in enumerate(model.layers):
         x = encoder.layer(layer, f"layers.{index}", x, frames, buckets)
-    if model.norm is not None:
-        x = encoder.norm(model.norm, "norm", x)
-    log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
-    V = record.vocabulary
-    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    g.output(valid, "lengths", INT64, ["batch"])
+    x = encoder.norm(model.norm, "norm", x)
+    encoder.log_probs(model.out, "out", x, frames, valid)
     return g.model(metadata)

@@ -8,18 +8,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from diminuendo.core.errors import UserError
+from diminuendo.models.foreign_config import CONFIG, PREPROCESSOR, Keys
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.record import (
     ConvolutionRecord,
     FeatureEncoderRecord,
-    LayerRecord,
     PositionsRecord,
     RelativePositionsRecord,
     Wav2Vec2Record,
 )
 
 WAV2VEC2, HUBERT, WAVLM, DATA2VEC = MODEL_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-# What a key may say; anything else is another function than the one that is built here. The first is its default.
+# What a key may say; anything else is another function than the one that is built here.
 SUPPORTED: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("gelu",),
     "feat_extract_activation": ("gelu",),
@@ -46,49 +46,13 @@ CONVOLUTIONS = {
 }
 
 
-class Keys:
-    """The keys of one file, each of the type that is expected of it; ``UserError`` names file, key and value."""
-
-    def __init__(self, values: Mapping[str, Any], file: str):
-        self._values, self._file = values, file
-
-    def get(self, name: str, kind: type | tuple[type, ...], default: Any, expected: str) -> Any:
-        value = self._values.get(name, default)
-        # True is an int to Python, and no size.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self.refuse(name, f"expected {expected}")
-        return value
-
-    def size(self, name: str, default: int) -> int:
-        value = self.get(name, int, default, "a positive whole number")
-        return value if value > 0 else self.refuse(name, "expected a positive whole number")
-
-    def number(self, name: str, default: float) -> float:
-        return float(self.get(name, (int, float), default, "a number"))
-
-    def flag(self, name: str, default: bool) -> bool:
-        return self.get(name, bool, default, "true or false")
-
-    def sizes(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-        found = self.get(name, (list, tuple), default, "a list of positive whole numbers")
-        if not found or any(type(value) is not int or value < 1 for value in found):
-            self.refuse(name, "expected a list of positive whole numbers")
-        return tuple(found)
-
-    def refuse(self, name: str, why: str) -> Any:
-        found = repr(self._values[name]) if name in self._values else "nothing"
-        raise UserError(f"{self._file}: {name}: found {found:.60}, {why}; take another checkpoint, or repair this file")
-
-
 def record_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any], vocabulary: int) -> Wav2Vec2Record:
     """See :func:`diminuendo.models.wav2vec2.pretrained.record_of`."""
     keys = Keys(config, CONFIG)
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
         keys.refuse("model_type", f"expected one of {', '.join(MODEL_TYPES)}")
-    for name, allowed in SUPPORTED.items():
-        if config.get(name, allowed[0]) not in allowed:
-            keys.refuse(name, f"and only {' or '.join(map(repr, allowed))} is supported")
+    keys.check(SUPPORTED)
     width, layers, heads, inner, groups = (keys.size(name, default) for name, default in SIZES.items())
     if width % heads:
         keys.refuse("num_attention_heads", f"expected a divisor of hidden_size ({width})")

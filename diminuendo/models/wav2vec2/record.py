@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
+from diminuendo.config.base import Positive, PositiveInt, Section
 from diminuendo.core.errors import UserError
-from diminuendo.models.record import ModelRecord
-from diminuendo.models.structure import Key
+from diminuendo.models.transformer_record import TransformerLayersRecord
 
-# Modules of a layer in the order of its forward pass, and the key of its record that says how many units they have.
-MODULES = {"attention": "heads", "feed_forward": "feed_forward"}
 PROJECTION = "projection.out"  # path of its linear product
-Width = Annotated[int, Field(ge=0)]  # 0: pruning left nothing of this module
 
 
 class ConvolutionRecord(Section):
@@ -90,29 +85,19 @@ class RelativePositionsRecord(Section):
         return self.half // 2
 
 
-class LayerRecord(Section):
-    """Widths of one layer."""
-
-    heads: Width
-    head_width: PositiveInt
-    feed_forward: Width
-    ranks: dict[str, PositiveInt] = {}  # factorised linear layers by name, for instance "attention.query"
-
-
-class Wav2Vec2Record(ModelRecord):
+class Wav2Vec2Record(TransformerLayersRecord):
     """Widths of a whole model, from the waveform to the tokens."""
+
+    RANKS: ClassVar = {PROJECTION: "projection_rank"}
 
     kind: Literal["wav2vec2"] = "wav2vec2"
     frontend: FeatureEncoderRecord
     projection_norm: bool = True  # of the features, before they are brought to the width
     projection_rank: PositiveInt | None = None
-    width: PositiveInt
     positions: PositionsRecord
     relative_positions: RelativePositionsRecord | None = None
     pre_norm: bool  # norms before modules and one at the end, rather than after sums and one at the beginning
     norm_eps: Positive  # of the norms after the feature encoder
-    dropout: Fraction
-    layers: tuple[LayerRecord, ...]
 
     @model_validator(mode="after")
     def _widths_fit(self):
@@ -142,33 +127,7 @@ class Wav2Vec2Record(ModelRecord):
         frames = self.frontend.frames(max(self.frontend.field, round(seconds * self.sample_rate)))
         return frames, frames
 
-    def with_layers(self, kept: Sequence[int]) -> Wav2Vec2Record:
-        return self.model_copy(update={"layers": tuple(self.layers[index] for index in kept)})
-
-    def with_units(self, counts: Mapping[Key, int]) -> Wav2Vec2Record:
-        layers = list(self.layers)
-        for (index, module), count in counts.items():
-            ranks = layers[index].ranks
-            if not count:
-                ranks = {name: rank for name, rank in ranks.items() if not name.startswith(f"{module}.")}
-            layers[index] = layers[index].model_copy(update={MODULES[module]: count, "ranks": ranks})
-        return self.model_copy(update={"layers": tuple(layers)})
-
-    def with_ranks(self, ranks: Mapping[str, int | None]) -> Wav2Vec2Record:
-        layers, update = list(self.layers), {}
-        for path, rank in ranks.items():
-            if path == PROJECTION:
-                update["projection_rank"] = rank
-                continue
-            _, index, name = path.split(".", 2)
-            layer = layers[int(index)]
-            others = {other: value for other, value in layer.ranks.items() if other != name}
-            if rank is not None:  # one that has a rank already keeps its place among them
-                others = layer.ranks | {name: rank}
-            layers[int(index)] = layer.model_copy(update={"ranks": others})
-        return self.model_copy(update={"layers": tuple(layers), **update})
-
-    def with_width(self, width: int) -> Wav2Vec2Record:
+    def with_width(self, width: int) -> Self:
         """See the base class; raises ``UserError`` for a width that positions or gates cannot have."""
         if problem := self._misfit(width):
             raise UserError(f"{problem}; choose another width")

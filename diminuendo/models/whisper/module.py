@@ -15,13 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diminuendo.features.whisper_log_mel import WhisperLogMel
+from diminuendo.models.attention import SelfAttention
 from diminuendo.models.ctc import CTCHead
-from diminuendo.models.factorised import linear
-from diminuendo.models.frames import frame_mask
+from diminuendo.models.feed_forward import FeedForward
+from diminuendo.models.frames import frame_mask, padding_bias
 from diminuendo.models.kernels import Linear
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
-from diminuendo.models.whisper.record import STRIDE, LayerRecord, WhisperEncoderRecord
+from diminuendo.models.transformer_record import LayerRecord
+from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
 from diminuendo.models.whisper.structure import structure_of
 
 LONGEST_PERIOD = 10000.0  # frames, over 2π
@@ -60,60 +62,22 @@ class Positions(nn.Module):
         return x_BTD + (sinusoids(T, self.channels, x_BTD.device)[:, :D] + self.bias)
 
 
-class FeedForward(nn.Module):
-    """Norm, expansion, GELU, projection; ``ranks`` of its linear layers by name."""
-
-    def __init__(self, D: int, inner: int, dropout: float, ranks: dict[str, int]):
-        super().__init__()
-        self.norm = nn.LayerNorm(D)
-        self.up = linear(D, inner, ranks.get("up"))
-        self.down = linear(inner, D, ranks.get("down"))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """``[B, T, D] → [B, T, D]``."""
-        return self.dropout(self.down(F.gelu(self.up(self.norm(x_BTD)))))
-
-
-class Attention(nn.Module):
-    """Norm and multi-head self-attention (Vaswani et al. 2017); ``ranks`` of its linear layers by name.
+class EncoderLayer(nn.Module):
+    """Attention and feed-forward, each after a norm; a module of width 0 is left out.
 
     Whisper's keys have no bias. Here they have one, as all products that techniques change: it begins with zeros, and
     as it adds the same to all scores of a query, it changes nothing.
     """
 
-    def __init__(self, D: int, H: int, E: int, dropout: float, ranks: dict[str, int]):
-        super().__init__()
-        self.heads, self.head_width = H, E
-        self.norm = nn.LayerNorm(D)
-        self.query = linear(D, H * E, ranks.get("query"))
-        self.key = linear(D, H * E, ranks.get("key"))
-        self.value = linear(D, H * E, ranks.get("value"))
-        self.out = linear(H * E, D, ranks.get("out"))
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x_BTD: Tensor, bias_B11T: Tensor) -> Tensor:
-        """``[B, T, D] → [B, T, D]``; the bias ``[B, 1, 1, T]`` forbids padding as a key."""
-        x = self.norm(x_BTD)
-        q, k, v = (m(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for m in (self.query, self.key, self.value))
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias_B11T)
-        return self.dropout(self.out(mixed.transpose(1, 2).flatten(2)))
-
-
-class EncoderLayer(nn.Module):
-    """Attention and feed-forward; a module of width 0 is left out."""
-
     def __init__(self, D: int, layer: LayerRecord, dropout: float):
         super().__init__()
-
-        def ranks(module: str) -> dict[str, int]:
-            return {name.split(".")[1]: rank for name, rank in layer.ranks.items() if name.startswith(f"{module}.")}
-
         self.attention = self.feed_forward = None
         if layer.heads:
-            self.attention = Attention(D, layer.heads, layer.head_width, dropout, ranks("attention"))
+            ranks = layer.ranks_of("attention")
+            self.attention = SelfAttention(D, layer.heads, layer.head_width, dropout, ranks, nn.LayerNorm(D))
         if layer.feed_forward:
-            self.feed_forward = FeedForward(D, layer.feed_forward, dropout, ranks("feed_forward"))
+            ranks = layer.ranks_of("feed_forward")
+            self.feed_forward = FeedForward(D, layer.feed_forward, dropout, ranks, F.gelu, nn.LayerNorm(D))
 
     def forward(self, x_BTD: Tensor, bias_B11T: Tensor) -> Tensor:
         """``[B, T, D] → [B, T, D]``; the bias ``[B, 1, 1, T]`` forbids padding as a key."""
@@ -152,7 +116,7 @@ class WhisperEncoderCTC(SpeechModel):
 
     def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         x, lengths = self.embed(features_BMT, frames)
-        bias = (frame_mask(lengths, x.shape[1]).to(x.dtype) - 1)[:, None, None, :] * 1e4
+        bias = padding_bias(lengths, x.shape[1]).to(x.dtype)
         states = []
         for layer in self.layers:
             x = layer(x, bias)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import onnx
 
-from diminuendo.models.factorised import linear_shape
-from diminuendo.models.onnx_layers import Frames, LayerWriter, array
-from diminuendo.models.whisper.module import Attention, EncoderLayer, FeedForward, Positions, WhisperEncoderCTC, rates
-from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.models.attention import SelfAttention
+from diminuendo.models.onnx_layers import Frames, LayerWriter, add_inputs, array
+from diminuendo.models.whisper.module import EncoderLayer, Positions, WhisperEncoderCTC, rates
+from diminuendo.onnx_graph.builder import FLOAT, Graph
 from diminuendo.onnx_graph.whisper_log_mel import add_whisper_frontend
 
 
@@ -36,20 +36,9 @@ class _Encoder(LayerWriter):
             x = g.op("Add", g.op("Reshape", x, frames.shape(D)), table)
             return g.op("Reshape", x, g.ints(-1, D))
 
-    def attention(self, module: Attention, path: str, x: str, frames: Frames) -> str:
-        g, H = self.g, module.heads
-        inner = linear_shape(module.query)[1]
+    def attention(self, module: SelfAttention, path: str, x: str, frames: Frames) -> str:
         x = self.norm(module.norm, f"{path}.norm", x)
-        query, key, value = (
-            g.op("Reshape", self.linear(getattr(module, name), f"{path}.{name}", x), frames.shape(inner))
-            for name in ("query", "key", "value")
-        )
-        mixed = g.op("Attention", query, key, value, frames.bias, q_num_heads=H, kv_num_heads=H)
-        return self.linear(module.out, f"{path}.out", g.op("Reshape", mixed, g.ints(-1, inner)))
-
-    def feed_forward(self, module: FeedForward, path: str, x: str) -> str:
-        x = self.linear(module.up, f"{path}.up", self.norm(module.norm, f"{path}.norm", x))
-        return self.linear(module.down, f"{path}.down", self.g.op("Gelu", x))
+        return self.attended(module, path, *self.queries_keys_values(module, path, x, frames), frames.bias)
 
     def layer(self, module: EncoderLayer, path: str, x: str, frames: Frames) -> str:
         g = self.g
@@ -57,15 +46,14 @@ class _Encoder(LayerWriter):
             if module.attention is not None:
                 x = g.op("Add", x, self.attention(module.attention, f"{path}.attention", x, frames))
             if module.feed_forward is not None:
-                x = g.op("Add", x, self.feed_forward(module.feed_forward, f"{path}.feed_forward", x))
+                x = g.op("Add", x, self.feed_forward(module.feed_forward, f"{path}.feed_forward", x, self.gelu))
             return x
 
 
 def build_onnx(model: WhisperEncoderCTC, metadata: dict[str, str]) -> onnx.ModelProto:
     """The whole recogniser, waveform to log-probabilities, as a checked ONNX model."""
     g = Graph("diminuendo")
-    waveform = g.input("waveform", FLOAT, ["batch", "samples"])
-    lengths = g.input("waveform_lengths", INT64, ["batch"])
+    waveform, lengths = add_inputs(g)
     stride = model.conv2.stride[0]
     features, valid, mask = add_whisper_frontend(g, model.frontend.geometry, waveform, lengths, stride)
 
@@ -75,8 +63,5 @@ def build_onnx(model: WhisperEncoderCTC, metadata: dict[str, str]) -> onnx.Model
     for index, layer in enumerate(model.layers):
         x = encoder.layer(layer, f"layers.{index}", x, frames)
     x = encoder.norm(model.norm, "norm", x)
-    log_probs = g.op("LogSoftmax", encoder.linear(model.out, "out", x), axis=-1)
-    V = model.record.vocabulary
-    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    g.output(valid, "lengths", INT64, ["batch"])
+    encoder.log_probs(model.out, "out", x, frames, valid)
     return g.model(metadata)

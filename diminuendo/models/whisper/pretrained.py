@@ -10,24 +10,26 @@ from torch import Tensor
 
 from diminuendo.config.frontend import WhisperLogMelConfig
 from diminuendo.core.errors import UserError
-from diminuendo.models.foreign_tensors import ForeignTensors
+from diminuendo.models.foreign_config import CONFIG, PREPROCESSOR, Keys
+from diminuendo.models.foreign_tensors import ForeignTensors, below
+from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.whisper.module import sinusoids
-from diminuendo.models.whisper.record import LayerRecord, WhisperEncoderRecord
+from diminuendo.models.whisper.record import WhisperEncoderRecord
 
 MODEL_TYPES = ("whisper",)
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 PREFIXES = ("model.encoder.", "encoder.", "")  # of a model with its output layer, of one without, of the encoder alone
 POSITION_TOLERANCE = 5e-3  # bfloat16 rounds numbers below 1 by up to 2e-3
 
-# Keys that change what the encoder says, and the one value of each that it knows. Masks, and rates of dropout other
-# than `dropout`, are of Whisper's own training alone.
-CONFIG_VALUES = {"activation_function": "gelu", "scale_embedding": False}
-PREPROCESSOR_VALUES = {
-    "feature_extractor_type": "WhisperFeatureExtractor",
-    "padding_value": 0.0,
-    "dither": 0.0,
-    "do_normalize": False,
+# What a key may say; anything else changes what the encoder says. Masks, and rates of dropout other than `dropout`, are
+# of Whisper's own training alone.
+SUPPORTED = {"activation_function": ("gelu",), "scale_embedding": (False,)}
+SUPPORTED_FEATURES = {
+    "feature_extractor_type": ("WhisperFeatureExtractor",),
+    "padding_value": (0.0,),
+    "dither": (0.0,),
+    "do_normalize": (False,),
 }
+SIZES = ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "num_mel_bins")
 
 
 def has_ctc_head(config: Mapping[str, Any]) -> bool:
@@ -45,31 +47,22 @@ def record_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any], vocabu
     Raises:
         UserError: a key is missing, or has a value that is not known here.
     """
-    _refuse_others(CONFIG, config, CONFIG_VALUES)
-    _refuse_others(PREPROCESSOR, preprocessor, PREPROCESSOR_VALUES)
-    keys = ("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "num_mel_bins")
-    width, layers, heads, inner, mels = (_count(CONFIG, config, key) for key in keys)
+    keys, said = Keys(config, CONFIG), Keys(preprocessor, PREPROCESSOR)
+    keys.check(SUPPORTED)
+    said.check(SUPPORTED_FEATURES)
+    width, layers, heads, inner, mels = (keys.size(name) for name in SIZES)
     if width % heads or width % 2 or width < 4:
-        raise UserError(
-            f"{CONFIG}: d_model: expected an even multiple of encoder_attention_heads ({heads}), found {width}; "
-            "check that the file is whole"
-        )
-    dropout = config.get("dropout", 0.0)
-    if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
-        raise UserError(f"{CONFIG}: dropout: expected a number from 0 to 1, found {dropout!r}; check the file")
+        keys.refuse("d_model", f"expected an even multiple of encoder_attention_heads ({heads})")
     defaults = {"feature_size": mels, "n_fft": 400, "hop_length": 160, "sampling_rate": 16000}
-    bands, window, hop, rate = (_count(PREPROCESSOR, {**defaults, **preprocessor}, key) for key in defaults)
+    bands, window, hop, rate = (said.size(name, default) for name, default in defaults.items())
     if bands != mels:
-        raise UserError(
-            f"{PREPROCESSOR}: feature_size: expected num_mel_bins of {CONFIG} ({mels}), found {bands}; "
-            "give the two files that belong together"
-        )
+        said.refuse("feature_size", f"expected num_mel_bins of {CONFIG} ({mels})")
     return WhisperEncoderRecord(
         sample_rate=rate,
         frontend=WhisperLogMelConfig(mels=mels, window=window, hop=hop),
         width=width,
         position_channels=width,
-        dropout=dropout,
+        dropout=keys.fraction("dropout", 0.0),
         vocabulary=vocabulary,
         layers=(LayerRecord(heads=heads, head_width=width // heads, feed_forward=inner),) * layers,
     )
@@ -88,22 +81,16 @@ def state_of(
     Raises:
         UserError: a tensor is missing, of another shape, or not known, or positions are not told by sinusoids.
     """
-    taken, D = ForeignTensors(tensors, PREFIXES, "conv1.weight"), record.width
+    weights, D = ForeignTensors(tensors, PREFIXES, "conv1.weight"), record.width
     state: dict[str, Tensor] = {"positions.bias": torch.zeros(D)}
 
     def take(ours: str, theirs: str, *shape: int, bias: bool = True) -> None:
-        state[f"{ours}.weight"] = taken(f"{theirs}.weight", *shape)
-        state[f"{ours}.bias"] = taken(f"{theirs}.bias", shape[0]) if bias else torch.zeros(shape[0])
+        state.update(below(ours, weights.module(theirs, *shape, bias=bias)))
 
     take("conv1", "conv1", D, record.frontend.mels, 3)
     take("conv2", "conv2", D, D, 3)
-    _check_positions(
-        taken(
-            "embed_positions.weight",
-            _count(CONFIG, {"max_source_positions": 1500, **config}, "max_source_positions"),
-            D,
-        )
-    )
+    positions = Keys(config, CONFIG).size("max_source_positions", 1500)
+    _check_positions(weights("embed_positions.weight", positions, D))
     for index, layer in enumerate(record.layers):
         ours, theirs, rows = f"layers.{index}", f"layers.{index}", layer.heads * layer.head_width
         take(f"{ours}.attention.norm", f"{theirs}.self_attn_layer_norm", D)
@@ -114,7 +101,7 @@ def state_of(
         take(f"{ours}.feed_forward.up", f"{theirs}.fc1", layer.feed_forward, D)
         take(f"{ours}.feed_forward.down", f"{theirs}.fc2", D, layer.feed_forward)
     take("norm", "layer_norm", D)
-    taken.refuse_others()
+    weights.refuse_others()
     return state
 
 
@@ -125,19 +112,3 @@ def _check_positions(table_TD: Tensor) -> None:
             f"the checkpoint's tensor embed_positions.weight is up to {distance:.3g} away from the sinusoids that "
             "Whisper tells positions by; models with learned positions are not supported, give one without"
         )
-
-
-def _count(file: str, values: Mapping[str, Any], key: str) -> int:
-    found = values.get(key)
-    if type(found) is not int or found < 1:
-        raise UserError(
-            f"{file}: {key}: expected a whole number above 0, found {found!r}; check that the file is whole"
-        )
-    return found
-
-
-def _refuse_others(file: str, values: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    """Raise ``UserError`` for a key with a value that changes what the encoder says, and is not known."""
-    for key, value in known.items():
-        if (found := values.get(key, value)) != value:
-            raise UserError(f"{file}: {key}: expected {value!r}, found {found!r}, which is not supported here")

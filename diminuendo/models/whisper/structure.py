@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-from diminuendo.models.structure import ATTENTION, FEED_FORWARD, BiasSite, Key, Structure, UnitGroup
-from diminuendo.models.whisper.record import MODULES, LayerRecord, WhisperEncoderRecord
-
-# The linear layers of each module that write its units, and the one that reads them.
-WRITERS = {"attention": ("query", "key", "value"), "feed_forward": ("up",)}
-READERS = {"attention": "out", "feed_forward": "down"}
-KINDS = {"attention": "heads", "feed_forward": "feed_forward"}
+from diminuendo.models.structure import Structure
+from diminuendo.models.transformer_structure import layers_structure, sites_before_norms
+from diminuendo.models.whisper.record import WhisperEncoderRecord
 
 
 def structure_of(record: WhisperEncoderRecord) -> Structure:
     """From the record alone: it names every width."""
-    groups: dict[Key, UnitGroup] = {}
-    for index, layer in enumerate(record.layers):
-        for module, size in MODULES.items():
-            if getattr(layer, size):
-                groups[index, module] = _group(index, module, layer)
-    return Structure(
-        layers=tuple(f"layers.{index}" for index in range(len(record.layers))),
-        groups=groups,
-        modules=MODULES,
-        linears=tuple(path for group in groups.values() for path in group.products),
-        output="out",
-        width=record.width,
-        front=("conv1", "conv2", "positions"),
-        front_is_product=False,
-    )
-
-
-def _group(index: int, module: str, layer: LayerRecord) -> UnitGroup:
-    path, attention = f"layers.{index}.{module}", module == "attention"
-    return UnitGroup(
-        key=(index, module),
-        path=path,
-        kind=KINDS[module],
-        count=getattr(layer, MODULES[module]),
-        width=layer.head_width if attention else 1,
-        writers=tuple(f"{path}.{name}" for name in WRITERS[module]),
-        reader=f"{path}.{READERS[module]}",
-        bias_sites=_bias_sites(index, module),
-        operator=ATTENTION if attention else FEED_FORWARD,
-        attends=attention,
-    )
-
-
-def _bias_sites(index: int, module: str) -> tuple[BiasSite, ...]:
-    """The modules before this one, whose outputs are added to the same stream, then what the stream begins with."""
-    order = [(i, m) for i in range(index + 1) for m in MODULES]
-    earlier = reversed(order[: order.index((index, module))])
-    return (*(BiasSite(f"layers.{i}.{m}.{READERS[m]}", group=(i, m)) for i, m in earlier), BiasSite("positions"))
+    front = ("conv1", "conv2", "positions")
+    return layers_structure(record, front, lambda key: sites_before_norms(key, "positions"))

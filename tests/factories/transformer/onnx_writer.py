@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 
 from diminuendo.models.factorised import linear_shape
-from diminuendo.models.onnx_layers import Frames, LayerWriter
-from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
+from diminuendo.models.onnx_layers import Frames, LayerWriter, add_inputs
+from diminuendo.onnx_graph.builder import Graph
 from diminuendo.onnx_graph.frontend import add_frontend
 from tests.factories.transformer.module import Block, TransformerCTC
 
@@ -32,16 +32,12 @@ class _Writer(LayerWriter):
 
 def build_onnx(model: TransformerCTC, metadata: dict[str, str]) -> onnx.ModelProto:
     g = Graph("transformer")
-    waveform = g.input("waveform", FLOAT, ["batch", "samples"])
-    lengths = g.input("waveform_lengths", INT64, ["batch"])
+    waveform, lengths = add_inputs(g)
     features, valid, mask = add_frontend(g, model.frontend.geometry, waveform, lengths, model.record.stride)
     writer = _Writer(g)
     x = writer.image(model.encoder.stem, "encoder.stem", g.op("Unsqueeze", features, g.ints(2)))
     frames = Frames(g, writer.every(model.record.stride, mask))
     for index, block in enumerate(model.encoder.blocks):
         x = writer.block(block, f"encoder.blocks.{index}", x, frames)
-    log_probs = g.op("LogSoftmax", writer.linear(model.to_tokens, "to_tokens", x), axis=-1)
-    V = model.record.vocabulary
-    g.output(g.op("Reshape", log_probs, frames.shape(V)), "log_probs", FLOAT, ["batch", "frames", V])
-    g.output(valid, "lengths", INT64, ["batch"])
+    writer.log_probs(model.to_tokens, "to_tokens", x, frames, valid)
     return g.model(metadata)

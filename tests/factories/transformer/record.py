@@ -32,10 +32,6 @@ class TransformerRecord(ModelRecord):
     blocks: tuple[BlockRecord, ...]
 
     @property
-    def layers(self) -> tuple[BlockRecord, ...]:
-        return self.blocks
-
-    @property
     def feature_channels(self) -> int:
         return self.frontend.mels
 
@@ -46,6 +42,10 @@ class TransformerRecord(ModelRecord):
     def frames_of(self, seconds: float) -> tuple[int, int]:
         features = max(1, round(seconds / self.frontend.hop_seconds))
         return features, -(-features // self.stride)
+
+    @property
+    def layer_count(self) -> int:
+        return len(self.blocks)
 
     def with_layers(self, kept: Sequence[int]) -> TransformerRecord:
         return self.model_copy(update={"blocks": tuple(self.blocks[index] for index in kept)})

@@ -5,9 +5,9 @@ import onnx
 import pytest
 import torch
 
-from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.models.model import parameter_count
 from diminuendo.models.whisper.onnx_writer import build_onnx
+from tests.factories.graphs import assert_graph_is_model, assert_weights_are_stored_once
 from tests.factories.models import onnx_outputs, speech_batch
 from tests.factories.whisper import foreign_whisper, ours_of, tiny_whisper
 
@@ -26,13 +26,7 @@ def test_the_file_says_what_the_model_says(name):
     model = MODELS[name]()
     file = build_onnx(model, {"a": "b"}).SerializeToString()
     for seconds in ((0.5, 0.83, 0.017), (0.001,), (40.0,)):
-        waveform, lengths = speech_batch(seconds=seconds)
-        with torch.no_grad():
-            expected, frames = model(waveform, lengths)
-        log_probs, counts = onnx_outputs(file, waveform, lengths)
-        assert counts.tolist() == frames.tolist() and log_probs.shape == tuple(expected.shape)
-        for row, count in enumerate(counts):
-            assert np.abs(log_probs[row, :count] - expected[row, :count].numpy()).max() <= 1e-4
+        assert_graph_is_model(model, file, *speech_batch(seconds=seconds))
 
 
 def test_the_file_says_what_whispers_encoder_says():
@@ -49,10 +43,7 @@ def test_the_file_says_what_whispers_encoder_says():
 
 def test_every_weight_is_stored_once_under_its_own_name():
     model = tiny_whisper(1)
-    graph = WeightGraph(build_onnx(model, {}))
-    names = set(graph.parameters())
-    assert names == {name for name, _ in model.named_parameters()}
-    assert sum(np.prod(graph.initializers[name].dims) for name in names) == parameter_count(model)
+    assert_weights_are_stored_once(model, build_onnx(model, {}).SerializeToString())
 
 
 def test_weights_are_most_of_the_file_and_runtimes_know_every_operator():

@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from diminuendo.config.base import Fraction, Hertz, PositiveInt, Section
 from diminuendo.core.errors import UserError
+from diminuendo.models.foreign_config import CONFIG, PREPROCESSOR
 
-CONFIG, PREPROCESSOR, ENCODER = "config.json", "preprocessor_config.json", "encoder_config"
+ENCODER = "encoder_config"
 
 # Of training, or of the tool that wrote the file: they change nothing that a trained encoder computes.
 WITHOUT_EFFECT = frozenset(
