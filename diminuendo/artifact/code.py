@@ -73,6 +73,7 @@ LOADED_ALONG = {
     "diminuendo.*.description": "says for the pictures of a descent what a technique did",
     "diminuendo.losses.needs": "tells whether the losses of params.yaml can be had",
     "diminuendo.models.architecture": "names the classes of sections that params.yaml may have",
+    "diminuendo.models.parent_architecture": "one of those classes; a copy of a parent has it in its digest",
     "diminuendo.models.knowledge": "names what losses may need of a model, which params.yaml is checked for",
     "diminuendo.models.layer_map": "pairs layers, which params.yaml is checked for",
     "stages.index": "says where the digests of raw files are kept",
