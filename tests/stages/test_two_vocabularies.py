@@ -16,7 +16,7 @@ from stages import member, prepare, train_teacher
 from stages import stage as stage_module
 from stages.index import beginning_of
 from tests.factories.audio import RATE, dummy_corpus, manifest_params
-from tests.factories.capitals import TOKENS, VOCABULARY, write_capitals
+from tests.factories.capitals import TOKENS, VOCABULARY, known_family, write_capitals
 
 BRIEF = {"epochs": 1, "dev_every": 1}
 STUDENT = {
@@ -62,9 +62,8 @@ def project(tmp_path_factory):
     write_capitals(folder / "checkpoint", RATE)
     params = manifest_params(source, **FAMILY)
     raw = params.model_dump(mode="json", by_alias=True, exclude_none=True)
-    raw["teacher"].pop("losses")
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
-    with pytest.MonkeyPatch.context() as patch:
+    with known_family(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DIMINUENDO_TRACKING", "off")
         # A family of the tests has no code of the project's.

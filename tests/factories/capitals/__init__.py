@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from safetensors.torch import save_file
 
 from diminuendo.models.families import FAMILIES, PRETRAINED
+from diminuendo.pretrained.checkpoint import opened
 from tests.factories.capitals.pretrained import record_of
 from tests.factories.transformer.module import TransformerCTC
 
 KIND, MODEL_TYPE = "capitals-of-the-tests", "capitals"
-FAMILIES[KIND], PRETRAINED[MODEL_TYPE] = __name__, KIND
 
 VOCABULARY = {"<s>": 0, "<unk>": 1, "A": 2, "B": 3, "C": 4, "D": 5, "E": 6, "AB": 7, "|": 8, "<pad>": 9}
 TOKENS = ["<blank>", "<special:s>", "<special:unk>", *"abcde", "ab", "▁"]  # as they are read for texts in lower case
+
+
+@contextmanager
+def known_family():
+    """Within the block the family is known, and no checkpoint is remembered from before or for later."""
+    opened.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, KIND, __name__)
+        patch.setitem(PRETRAINED, MODEL_TYPE, KIND)
+        yield
+    opened.cache_clear()
 
 
 def write_capitals(folder: Path, sample_rate: int) -> Path:
