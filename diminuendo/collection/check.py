@@ -98,7 +98,8 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
         entry = record.entry
         if strange := known.strange_to(entry.text, record.split):
             of_split = f"in no text of train, and {entry.speaker} is of {record.split}"
-            reason = of_split if known.foreign is None else "not in the checkpoint's vocabulary"
+            foreign = known.foreign is not None and known.foreign.unknown_characters(entry.text)
+            reason = "not in the checkpoint's vocabulary" if foreign else of_split
             problems.add(
                 entry.file, entry.line, "outside the vocabulary", f"text: {describe_characters(strange)} {reason}"
             )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diminuendo.data.manifest import read_collected, read_splits
-from diminuendo.data.prepared import SPLITS, PreparedCorpus
+from diminuendo.data.prepared import CHECKPOINT, SPLITS, PreparedCorpus
 from diminuendo.data.text import Tokenizer
 from diminuendo.data.validation import Problems
 from diminuendo.parameters.schema import Params
@@ -25,6 +25,7 @@ class Known:
         recordings: SHA-256 of 16-bit samples to a few words on where they are.
         characters: those that occur in the texts of train.
         foreign: the tokenizer of a pretrained teacher's own head, whose vocabulary no text can add to.
+        learned: whether the corpus' own tokens are learned from train, and are not the checkpoint's.
     """
 
     speakers: dict[str, str] = field(default_factory=dict)
@@ -32,15 +33,18 @@ class Known:
     ids: set[str] = field(default_factory=set)
     characters: set[str] = field(default_factory=set)
     foreign: Tokenizer | None = None
+    learned: bool = True
 
     def copy(self) -> Known:
-        return Known(dict(self.speakers), dict(self.recordings), set(self.ids), set(self.characters), self.foreign)
+        own = dict(self.speakers), dict(self.recordings), set(self.ids), set(self.characters)
+        return Known(*own, self.foreign, self.learned)
 
     def strange_to(self, text: str, split: str) -> list[str]:
         """Characters of a text that no model of the family could write."""
-        if self.foreign is not None:
-            return self.foreign.unknown_characters(text)
-        return [] if split == "train" else sorted(set(text) - self.characters - {" "})
+        strange = set(self.foreign.unknown_characters(text)) if self.foreign is not None else set()
+        if self.learned and split != "train":
+            strange |= set(text) - self.characters - {" "}
+        return sorted(strange)
 
 
 def digest_of_samples(samples) -> str:
@@ -58,8 +62,10 @@ def read_known(params: Params, prepared: Path) -> Known:
 
     known = Known()
     corpus = PreparedCorpus.open(prepared)
-    if params.text.units == "checkpoint":
-        known.foreign = corpus.tokenizer
+    known.learned = params.text.units != "checkpoint"
+    if params.teacher.has_own_tokens:
+        vocabulary = CHECKPOINT if known.learned else ""
+        known.foreign = PreparedCorpus(prepared, corpus.summary, vocabulary).tokenizer
     for split in SPLITS:
         utterances = corpus.split(split)
         for path in dict.fromkeys(u.audio_filepath for u in utterances):

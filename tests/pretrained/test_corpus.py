@@ -114,3 +114,23 @@ def test_collecting_lets_in_what_the_checkpoint_can_write(place):
     assert {problem["kind"] for problem in problems} == {"outside the vocabulary"}
     assert "not in the checkpoint's vocabulary" in json.dumps(problems)
     assert sum(outcome.added[0]["records"].values()) == 4
+
+
+def test_collecting_lets_in_what_both_the_checkpoint_and_the_students_can_write(place):
+    changes = {"retrain.test_fraction": 0.99, "retrain.dev_fraction": 0.0, "text.units": "characters"}
+    for split in ("train", "dev", "test"):
+        lines = [line for line in read_manifest(place / f"source/{split}.jsonl") if "e" not in line["text"]]
+        write_manifest(place / f"source/{split}.jsonl", lines)
+    corpus = prepared(place, **changes)
+    assert "e" not in corpus.tokens and (corpus.folder / "checkpoint" / "tokens.json").is_file()
+    batch = make_batch(place / "incoming/week1", 8, tuple(f"new-{i}" for i in range(8)))
+    for index, text in enumerate(["ab xyz", "ab bed", *["ab cab"] * 6]):
+        edit(batch / "manifest.jsonl", index, text=text)
+    params = params_of(place, **changes, **{"retrain.quarantine_limit": 0.9})
+    arguments = params, place / "collected", place / "quarantine", corpus.folder, lambda _line: None
+    outcome = collect(arrived(place / "incoming"), *arguments)
+    problems = read_manifest(place / "quarantine/week1/records/problems.jsonl")
+    assert [problem["line"] for problem in problems] == [1, 2]
+    assert "not in the checkpoint's vocabulary" in json.dumps(problems[0])
+    assert "in no text of train" in json.dumps(problems[1])
+    assert sum(outcome.added[0]["records"].values()) == 6
