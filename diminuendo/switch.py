@@ -16,8 +16,10 @@ from diminuendo.parameters.load import load_params, parse_params
 KEPT = Path(".work/params")  # in the checkout: a copy of every text that was written, by its digest
 
 
-def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force: bool = False) -> None:
-    """Check ``source`` with ``changes`` (``key.path=value``), then write it to ``target`` atomically.
+def put_in_place(
+    source: Path, target: Path, changes: Sequence[str] = (), force: bool = False, removed: Sequence[str] = ()
+) -> None:
+    """Check ``source`` without the keys ``removed`` and with ``changes`` (``key.path=value``), then write ``target``.
 
     Comments and order stay as they are in ``source``. A copy is kept in ``.work/params``, so that it is recognised, and
     not lost, when it is replaced.
@@ -28,8 +30,8 @@ def put_in_place(source: Path, target: Path, changes: Sequence[str] = (), force:
     """
     load_params(source)
     text = source.read_text(encoding="utf-8")
-    if changes:
-        text = _changed(text, source, changes)
+    if changes or removed:
+        text = _changed(text, source, changes, removed)
     content = text.encode()
     if not force and target.exists() and not _is_safe(target, target.read_bytes(), content):
         raise UserError(
@@ -56,13 +58,21 @@ def _is_kept(target: Path, content: bytes) -> bool:
     return kept.is_file() and kept.read_bytes() == content
 
 
-def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
+def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[str]) -> str:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     yaml = YAML()  # keeps comments, quotes and flow style
     yaml.width = 4096
     tree = yaml.load(text)
+    for key in removed:
+        *above, last = key.split(".")
+        section = tree
+        for part in above:
+            section = section.get(part) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            raise UserError(f"--unset {key}: {source} has no such key")
+        del section[last]
     for change in changes:
         key, equals, value = change.partition("=")
         path = key.strip().split(".")
@@ -80,7 +90,8 @@ def _changed(text: str, source: Path, changes: Sequence[str]) -> str:
             raise UserError(f"--set {change}: the value is not YAML: {reason}") from error
     written = io.StringIO()
     yaml.dump(tree, written)
-    shown = f"{source} with " + ", ".join(f"--set {change}" for change in changes)
+    told = [*(f"--unset {key}" for key in removed), *(f"--set {change}" for change in changes)]
+    shown = f"{source} with {', '.join(told)}"
     parse_params(YAML(typ="safe").load(written.getvalue()), source=shown)
     return written.getvalue()
 

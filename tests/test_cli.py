@@ -190,6 +190,17 @@ def test_use_makes_a_family_of_its_own(run, tmp_path):
     assert status == 1 and "params/NAME.yaml" in err
 
 
+def test_use_leaves_keys_out(run, tmp_path):
+    options = ("--unset", "distill.student-alone", "--unset", "retrain", "--set", "training.epochs=3")
+    status, out, _ = run("use", "params.yaml", "--as", "mine", *options)
+    assert status == 0 and "without distill.student-alone" in out
+    raw = yaml.safe_load((tmp_path / "params/mine.yaml").read_text())
+    assert "student-alone" not in raw["distill"] and "retrain" not in raw and raw["training"]["epochs"] == 3
+    for key in ("distill.nobody", "seed.more", "nobody.at.all"):
+        status, _, err = run("use", "params.yaml", "--as", "mine", "--unset", key)
+        assert status == 1 and f"--unset {key}: params.yaml has no such key" in err
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -66,9 +66,10 @@ def leaderboard(folder: str | None) -> None:
 @main.command()
 @click.argument("params_file", type=click.Path())
 @click.option("--set", "changes", multiple=True, metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")
+@click.option("--unset", "removed", multiple=True, metavar="KEY.PATH", help="Leave one key out; may be repeated.")
 @click.option("--as", "name", metavar="NAME", help="Write params/NAME.yaml, a family of its own, and not params.yaml.")
 @click.option("--force", is_flag=True, help="Replace a file with changes of your own that git does not have.")
-def use(params_file: str, changes: tuple[str, ...], name: str | None, force: bool) -> None:
+def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], name: str | None, force: bool) -> None:
     """Make PARAMS_FILE the params.yaml of the pipeline, once it has been checked.
 
     `diminuendo use params/fsdd.yaml --as digits --set data.path=FOLDER`
@@ -85,8 +86,9 @@ def use(params_file: str, changes: tuple[str, ...], name: str | None, force: boo
         target = family_of(PARAMS if name is None else SOURCES / f"{name}.yaml").params
         if name and not any(change.startswith("ship.model=") for change in changes):
             changes += (f"ship.model={name}",)  # two families must not share a model in the registry
-        put_in_place(Path(params_file), target, changes, force)
-        click.echo(f"{target} is written: {params_file}" + "".join(f", {change}" for change in changes))
+        put_in_place(Path(params_file), target, changes, force, removed)
+        told = [params_file, *(f"without {key}" for key in removed), *changes]
+        click.echo(f"{target} is written: {', '.join(told)}")
         click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
