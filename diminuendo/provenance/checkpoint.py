@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -43,41 +45,59 @@ def config_of(model: Model) -> PretrainedConfig:
 
 def folder_at_hand(places: Places, model: Model) -> Path | None:
     """The first folder of the name that is there; nothing of it is hashed."""
-    return next((folder for folder, _ in folders(places, model)), None)
+    with suppress(UserError):  # a record that does not say what it is still tells its descent
+        return next((folder for folder, _ in folders(places, model)), None)
+    return None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A value of ``teacher.pretrained.path`` that may name the checkpoint, seen from the project.
+
+    Attributes:
+        by: who says so.
+        commit: as of which; None: the working tree.
+        is_its_own: it is said of this very model, and not of another that began with a folder of the name.
+    """
+
+    value: str
+    by: str
+    commit: str | None
+    is_its_own: bool
 
 
 def folders(places: Places, model: Model) -> Iterator[tuple[Path, bool]]:
-    """Folders on this machine that may be the checkpoint, and whether this very model is said to come from there."""
+    """Folders on this machine that may be the checkpoint, and whether the model is said to come from there now."""
     config, root = config_of(model), places.project
     if config.path is None:
         folder = source.at_hand(config, root or Path())
         if folder is not None and (root is not None or config.hub is not None):
             yield folder, True
         return
-    for value, _, is_its_own in claims(places, model):
-        folder = root / value
+    for claim in claims(places, model):
+        folder = root / claim.value
         if any((folder / name).exists() for name in model.checkpoint.facts["files"]):
-            yield folder, is_its_own
+            yield folder, claim.is_its_own and claim.commit is None
 
 
-def claims(places: Places, model: Model, commit: str | None = None) -> Iterator[tuple[str, str, bool]]:
-    """Values of ``teacher.pretrained.path`` that may name the checkpoint, who claims it, and whether of this model.
+def claims(places: Places, model: Model, commit: str | None = None) -> Iterator[Claim]:
+    """Who says where a folder lies, the most reliable first, each value once.
 
-    Each value is given once, the most reliable first; of parameter files those that name a folder of its name.
+    Of parameter files, those of ``commit`` among them, it is those that name a folder of its name.
     """
     seen = set()
-    for value, by, is_its_own in _all_claims(places, model, commit):
-        if value not in seen:
-            seen.add(value)
-            yield value, by, is_its_own
+    for claim in _all_claims(places, model, commit):
+        if claim.value not in seen:
+            seen.add(claim.value)
+            yield claim
 
 
-def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[tuple[str, str, bool]]:
+def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[Claim]:
     if places.project is None:
         return
     for entry in _entries(places, model):
         if value := checkpoint_folder(entry.parameters):
-            yield value, lock_of(entry), True
+            yield Claim(value, lock_of(entry), entry.commit, True)
     made = places.model_folder(model.digest)  # models/NAME of the family that has it
     own = {home.parameters for home in places.homes if made and made.parents[1] == places.folder_of(home)}
     files = [(commit, home.parameters) for home in homes_at(places.project, commit)] if commit else []
@@ -86,7 +106,8 @@ def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[tu
     for at, file in files:
         value = checkpoint_folder(parameters_at(places.project, at, file))
         if value and posixpath.basename(posixpath.normpath(value)) == model.checkpoint.facts["source"]:
-            yield value, file + (f" of commit {at[:12]}" if at else ""), at is None and file in own
+            by = file + (f" of commit {at[:12]}" if at else "")
+            yield Claim(value, by, at, at is None and file in own)
 
 
 def _entries(places: Places, model: Model) -> Iterator[Entry]:
@@ -106,11 +127,10 @@ def tracked(places: Places, model: Model) -> Iterator[tuple[str, dict[str, Path]
     """
     if config_of(model).path is None:
         return
-    stored = places.stored_model(model.name, model.digest)
-    commit = stored.entry.commit if stored else None
-    for value, _, is_its_own in claims(places, model):
-        if is_its_own and (objects := raw_data.tracked(places, value, commit)) is not None and (objects or not commit):
-            yield value, objects
+    for claim in claims(places, model):
+        objects = raw_data.tracked(places, claim.value, claim.commit) if claim.is_its_own else None
+        if objects or (objects is not None and claim.commit is None):
+            yield claim.value, objects
 
 
 def remedy(model: Model) -> str:
@@ -155,16 +175,17 @@ class Beginning:
         if self._fixed is not None:
             return self._fixed
         looked = []
-        for value, by, _ in claims(self.places, self.model, commit):
-            problem = f"{value} (named by {by}) is not there"
-            for kind, digest in at_hand(self.places, value, commit):
-                name = str((self.places.project / value).resolve()) if kind == FOLDER else value
+        for claim in claims(self.places, self.model, commit):
+            said = f"{claim.value} (named by {claim.by})"
+            problem = f"{said} is not there"
+            for kind, digest in at_hand(self.places, claim.value, commit):
+                place = str((self.places.project / claim.value).resolve()) if kind == FOLDER else claim.value
                 if digest is None:
-                    return RawData(kind, name, by)
+                    return RawData(kind, place, claim.by)
                 missing, changed = compared(self.wanted, digest)
                 if not missing and not changed:
-                    return RawData(kind, name, by, is_checked=True)
-                problem = f"{value} (named by {by}): {told(missing, changed, self.wanted)}"
+                    return RawData(kind, place, claim.by, is_checked=True)
+                problem = f"{said}: {told(missing, changed, self.wanted)}"
             looked.append(problem)
         raise self._not_at_hand("; ".join(looked) or "neither a dvc.lock nor a parameter file says where it is")
 

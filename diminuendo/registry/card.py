@@ -161,7 +161,8 @@ def _chain(file: Model) -> list[str]:
 
 def _checkpoints(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """What records say of the pretrained checkpoints that models began with."""
-    return [record[PRETRAINED] for record in records if PRETRAINED in record]
+    found = {digest_of_checkpoint(record[PRETRAINED]): record[PRETRAINED] for record in records if PRETRAINED in record}
+    return list(found.values())
 
 
 def _named(facts: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ class Run:
         return f"retraining/{self.memory['run']}"
 
     def reload(self) -> None:
+        self.workspace.link_checkpoint()
         self.params = checked_params()
 
 

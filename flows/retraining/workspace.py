@@ -15,6 +15,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
+from diminuendo.provenance.history import checkpoint_folder, parameters_at
 from diminuendo.tracking.store import tracking_uri
 from flows import dvc_command
 from flows.retraining.git import git
@@ -199,6 +200,17 @@ class Workspace:
         """Add the collection to DVC as a new version, and name it in ``params.yaml``."""
         self.dvc("add", "--quiet", str(COLLECTED))
         self._name_collection()
+
+    def link_checkpoint(self) -> None:
+        """Link the folder of the teacher's checkpoint, where the checkout has it and the worktree, being git's, not."""
+        value = checkpoint_folder(parameters_at(self.folder, None))
+        if value is None or Path(value).is_absolute() or ".." in Path(value).parts:
+            return  # seen from the worktree, as folders of data are
+        there, here = self.root / value, self.folder / value
+        if there.is_dir() and not here.exists():
+            here.unlink(missing_ok=True)  # a link whose end has moved
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(there.resolve())
 
     def _name_collection(self) -> None:
         path = self.folder / PARAMS
