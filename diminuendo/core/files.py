@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -38,15 +39,32 @@ def _beside(path: Path) -> Path:
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Write to the path that is yielded; it replaces ``path`` if the block ends without an error."""
     path = Path(path)
+    with temporary_file(path) as temporary:
+        yield temporary
+        move_in_place(temporary, path)
+
+
+@contextmanager
+def temporary_file(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; what is there at the end is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
         yield temporary
-        with open(temporary, "rb") as file:  # on the disk before the rename, in case of a power failure
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move_in_place(temporary: Path, path: Path) -> None:
+    """Let a finished file replace ``path``, in one step."""
+    with open(temporary, "rb") as file:  # on the disk before the rename, in case of a power failure
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def left_over(path: Path) -> Iterator[Path]:
+    """What processes that were killed left of their temporary files beside ``path``."""
+    return path.parent.glob(f".{glob.escape(path.name)}.*.tmp")
 
 
 @contextmanager
@@ -57,7 +75,7 @@ def fresh_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+    for stale in left_over(path):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = _beside(path)
     temporary.mkdir()

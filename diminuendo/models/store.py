@@ -59,9 +59,11 @@ def save_weights(path: str | Path, model: SpeechModel) -> None:
         save_file(state, temporary)
 
 
-def load_model(folder: str | Path) -> StoredModel:
+def load_model(folder: str | Path, *, mapped: bool = False) -> StoredModel:
     """Rebuild a model from its record and weights.
 
+    Args:
+        mapped: leave the weights in their file and read them as they are used, for a model that is only run.
     Raises:
         UserError: a file is missing, is not what it should be, or the weights do not fit the record.
     """
@@ -69,7 +71,7 @@ def load_model(folder: str | Path) -> StoredModel:
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         model = build(record_from(stored["architecture"]))
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        model.load_state_dict(load_file(folder / WEIGHTS), assign=mapped)
         teacher_layers = _teacher_layers(stored, len(model.structure().layers))
         return StoredModel(model.eval(), _tokens(stored["tokens"], model.record.vocabulary), teacher_layers)
     except UserError as error:  # a kind that is not known
