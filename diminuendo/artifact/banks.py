@@ -3,6 +3,8 @@
 In a small file every tensor and node counts, so codes of equal bits are one tensor, and so are all vectors: scales,
 biases and norms. The graph decodes them whole and splits them. Matrices that share all but their number of outputs are
 a *bank*, which is scaled at once. ONNX Runtime folds every one of these nodes when the session opens.
+
+Large files are written by :mod:`~diminuendo.artifact.alone`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from diminuendo.artifact.codec import (
     Quantized,
@@ -23,13 +25,14 @@ from diminuendo.artifact.codec import (
     unpack_planes,
     weight_of,
 )
+from diminuendo.artifact.tensors import array_of
 from diminuendo.artifact.weight_graph import FLOAT, INT4, INT8, INT64, UINT8, WeightGraph
 
 # What the names of stored tensors end in; the first two are what ONNX Runtime's own tools write.
 CODES, SCALES, HALF, SIZES = "_quantized", "_scale", "_half", "_sizes"
 VECTORS, HALVES = "vectors", "weights"
 # What the tensors of a stored file are called.
-STORED_NAME = re.compile(r"(int[2-8]|weights)(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
+STORED_NAME = re.compile(r"(int[2-8]|weights)(_\d+)?(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
 
 
 @dataclass(frozen=True)
@@ -66,24 +69,29 @@ def write_banks(graph: WeightGraph, entries: list[Entry]) -> None:
             (vectors if isinstance(entry.value, QuantizedVector) else halves).append(entry)
     banks = {bits: _banks_of(stream) for bits, stream in sorted(streams.items())}
     if halves:
-        _write_halves(graph, halves)
+        write_halves(graph, halves)
     if vectors or banks:
-        _write_vectors(graph, vectors, [bank for group in banks.values() for bank in group])
+        scales = {
+            f"{bank.name}/scales": [entry.value.scales for entry in bank.entries]
+            for group in banks.values()
+            for bank in group
+        }
+        write_vectors(graph, vectors, scales)
     for bits, group in banks.items():
         _write_stream(graph, bits, group)
 
 
 def stored_codes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Codes of every bank by the name of its tensor, flat; zero means zero. Vectors are not among them."""
+    """Codes of all matrices by the names of their tensors, flat; zero means zero. Vectors are not among them."""
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     found = {}
     for name, tensor in tensors.items():
         stem = name.removesuffix(CODES).removesuffix(HALF)
         if not STORED_NAME.fullmatch(name) or name.endswith((SIZES, SCALES)) or stem == VECTORS:
             continue
-        values = numpy_helper.to_array(tensor)
+        values = array_of(tensor)
         if tensor.data_type == UINT8:
-            values = unpack_planes(values[..., 0])[: int(numpy_helper.to_array(tensors[stem + SIZES]).sum())]
+            values = unpack_planes(values[..., 0])[: int(array_of(tensors[stem + SIZES]).sum())]
         found[name] = values.reshape(-1)
     return found
 
@@ -104,7 +112,7 @@ def _banks_of(stream: list[Entry]) -> list[Bank]:
     return banks
 
 
-def _ints(graph: WeightGraph, values, name: str | None = None) -> str:
+def ints(graph: WeightGraph, values, name: str | None = None) -> str:
     """An int64 constant ``[N]``, or a scalar for a single integer; small numbers take a byte each."""
     dims, flat = ([], [values]) if isinstance(values, int) else ([len(values)], list(values))
     name = name or "const/int64_" + "_".join(map(str, [*dims, *flat]))
@@ -118,10 +126,10 @@ def _split(
     if len(names) == 1 and at is None:
         graph.prepend("Identity", [value], names[0])
     else:
-        graph.prepend("Split", [value, at or _ints(graph, sizes)], names, **({"axis": axis} if axis else {}))
+        graph.prepend("Split", [value, at or ints(graph, sizes)], names, **({"axis": axis} if axis else {}))
 
 
-def _write_halves(graph: WeightGraph, entries: list[Entry]) -> None:
+def write_halves(graph: WeightGraph, entries: list[Entry]) -> None:
     vectors = [entry for entry in entries if entry.operator == "vector"]
     banks = _banks_of([entry for entry in entries if entry.operator != "vector"])
     joined = [np.concatenate([e.value for e in b.entries], axis=b.axis).reshape(-1) for b in banks]
@@ -146,15 +154,16 @@ def _shape(graph: WeightGraph, vectors: list[Entry]) -> None:
     """What is no product's weight may have any shape."""
     for entry in vectors:
         if len(entry.shape) != 1:
-            graph.prepend("Reshape", [_flat(entry), _ints(graph, entry.shape)], entry.name)
+            graph.prepend("Reshape", [_flat(entry), ints(graph, entry.shape)], entry.name)
 
 
-def _write_vectors(graph: WeightGraph, vectors: list[Entry], banks: list[Bank]) -> None:
+def write_vectors(graph: WeightGraph, vectors: list[Entry], scales: dict[str, list[QuantizedVector]]) -> None:
+    """``scales``: name of a value to the vectors that it consists of."""
     parts, names, sizes = [], [], []
-    for bank in banks:
-        parts += [entry.value.scales for entry in bank.entries]
-        names.append(f"{bank.name}/scales")
-        sizes.append(sum(entry.value.scales.codes.size for entry in bank.entries))
+    for name, own in scales.items():
+        parts += own
+        names.append(name)
+        sizes.append(sum(part.codes.size for part in own))
     for entry in vectors:
         parts.append(entry.value)
         names.append(_flat(entry))
@@ -164,14 +173,14 @@ def _write_vectors(graph: WeightGraph, vectors: list[Entry], banks: list[Bank]) 
     codes = graph.add(VECTORS + CODES, np.concatenate([part.codes for part in parts]))
     # Blocks are counted from one, so the first step is never read.
     steps = graph.add(VECTORS + SCALES, np.concatenate([np.zeros(1, np.float16), *(part.steps for part in parts)]))
-    blocks = _ints(graph, lengths, "vectors/blocks")
+    blocks = ints(graph, lengths, "vectors/blocks")
     # The block of every value: a one where each begins, summed up.
-    first = graph.prepend("CumSum", [blocks, _ints(graph, 0)], "vectors/first", exclusive=1)
+    first = graph.prepend("CumSum", [blocks, ints(graph, 0)], "vectors/first", exclusive=1)
     ones = graph.prepend("Div", [blocks, blocks], "vectors/ones")
     zero = helper.make_tensor("", INT64, [1], [0])
-    zeros = graph.prepend("ConstantOfShape", [_ints(graph, [count])], "vectors/zeros", value=zero)
+    zeros = graph.prepend("ConstantOfShape", [ints(graph, [count])], "vectors/zeros", value=zero)
     begins = graph.prepend("ScatterElements", [zeros, first, ones], "vectors/begins")
-    block = graph.prepend("CumSum", [begins, _ints(graph, 0)], "vectors/block")
+    block = graph.prepend("CumSum", [begins, ints(graph, 0)], "vectors/block")
     step = graph.prepend("Gather", [graph.prepend("Cast", [steps], "vectors/steps", to=FLOAT), block], "vectors/step")
     whole = graph.prepend("Cast", [codes], "vectors/codes", to=FLOAT)
     _split(graph, graph.prepend("Mul", [whole, step], "vectors/values"), names, sizes, 0)
@@ -193,31 +202,33 @@ def _write_stream(graph: WeightGraph, bits: int, banks: list[Bank]) -> None:
     elif bits == 8:
         whole = graph.add(stem + CODES, joined)
     else:
-        whole = _unpacked(graph, stem, pack_planes(joined, bits))
+        planes = pack_planes(joined, bits)
+        graph.add(stem + CODES, planes[..., None])
+        whole = unpacked(graph, stem, *planes.shape)
         if joined.size % 8:
-            end = _ints(graph, [joined.size])
-            whole = graph.prepend("Slice", [whole, _ints(graph, [0]), end], f"{stem}/codes")
+            end = ints(graph, [joined.size])
+            whole = graph.prepend("Slice", [whole, ints(graph, [0]), end], f"{stem}/codes")
     # Always there: padding of the last byte is told from codes by it.
-    _split(graph, whole, names, sizes, 0, _ints(graph, sizes, stem + SIZES))
+    _split(graph, whole, names, sizes, 0, ints(graph, sizes, stem + SIZES))
     for bank in banks:
         _write_bank(graph, bank, as_bytes=bits in (4, 8))
 
 
-def _unpacked(graph: WeightGraph, stem: str, planes: np.ndarray) -> str:
-    bits, size = planes.shape
-    packed = graph.add(stem + CODES, planes[..., None])
+def unpacked(graph: WeightGraph, stem: str, bits: int, size: int) -> str:
+    """The codes, float32 ``[8 × size]``, of the planes that are stored under this stem."""
+    packed = stem + CODES
     shifts, one = graph.add("const/shifts", np.arange(8, dtype=np.uint8)), graph.add("const/bit", np.uint8(1))
     shifted = graph.prepend("BitShift", [packed, shifts], f"{stem}/shifted", direction="RIGHT")
     ones = graph.prepend("BitwiseAnd", [shifted, one], f"{stem}/bits")
     wide = graph.prepend("Cast", [ones], f"{stem}/wide", to=FLOAT)
     values = graph.add(f"const/planes_{bits}", plane_values(bits)[:, None, None])
     worth = graph.prepend("Mul", [wide, values], f"{stem}/worth")
-    rows = graph.prepend("ReduceSum", [worth, _ints(graph, [0])], f"{stem}/rows", keepdims=0)
-    return graph.prepend("Reshape", [rows, _ints(graph, [8 * size])], f"{stem}/all")
+    rows = graph.prepend("ReduceSum", [worth, ints(graph, [0])], f"{stem}/rows", keepdims=0)
+    return graph.prepend("Reshape", [rows, ints(graph, [8 * size])], f"{stem}/all")
 
 
 def _write_bank(graph: WeightGraph, bank: Bank, as_bytes: bool = False) -> None:
-    value = graph.prepend("Reshape", [f"{bank.name}/flat", _ints(graph, bank.shape)], f"{bank.name}/joined")
+    value = graph.prepend("Reshape", [f"{bank.name}/flat", ints(graph, bank.shape)], f"{bank.name}/joined")
     if as_bytes:  # until here: while a session folds the graph it holds every value on the way
         value = graph.prepend("Cast", [value], f"{bank.name}/codes", to=FLOAT)
     first = bank.entries[0]
@@ -227,21 +238,21 @@ def _write_bank(graph: WeightGraph, bank: Bank, as_bytes: bool = False) -> None:
         grouped, matrix = first.value.group_size < inputs, first.operator == "MatMul"
         if grouped:
             groups = -(-inputs // first.value.group_size)
-            rows = _group_of_rows(graph, inputs, first.value.group_size)
-            scales = graph.prepend("Reshape", [scales, _ints(graph, [outputs, groups])], f"{bank.name}/groups")
+            rows = group_of_rows(graph, inputs, first.value.group_size)
+            scales = graph.prepend("Reshape", [scales, ints(graph, [outputs, groups])], f"{bank.name}/groups")
             scales = graph.prepend("Gather", [scales, rows], f"{bank.name}/rows", axis=1)
         if grouped and matrix:
             scales = graph.prepend("Transpose", [scales], f"{bank.name}/columns")
         elif not matrix:
             shape = bank.shape if grouped else [outputs, *[1] * (len(bank.shape) - 1)]
-            scales = graph.prepend("Reshape", [scales, _ints(graph, shape)], f"{bank.name}/channels")
+            scales = graph.prepend("Reshape", [scales, ints(graph, shape)], f"{bank.name}/channels")
         value = graph.prepend("Mul", [value, scales], f"{bank.name}/values")
     sizes = [entry.shape[bank.axis] for entry in bank.entries]
     _split(graph, value, [entry.name for entry in bank.entries], sizes, bank.axis)
 
 
-def _group_of_rows(graph: WeightGraph, inputs: int, group_size: int) -> str:
+def group_of_rows(graph: WeightGraph, inputs: int, group_size: int) -> str:
     """The group that each of so many rows belongs to; computed when the session opens, it costs no bytes."""
-    zero, one, count, size = (_ints(graph, number) for number in (0, 1, inputs, group_size))
+    zero, one, count, size = (ints(graph, number) for number in (0, 1, inputs, group_size))
     rows = graph.prepend("Range", [zero, count, one], f"rows/{inputs}")
     return graph.prepend("Div", [rows, size], f"rows/{inputs}_{group_size}")

@@ -10,6 +10,9 @@ import hashlib
 import re
 from pathlib import Path
 
+from diminuendo.artifact.external_data import mapped
+from diminuendo.artifact.wire import Content
+
 MODEL = "model.onnx"  # the name of a shipped file in its folder
 KEY = "diminuendo.checksum"
 UNSEALED = "0" * 64
@@ -17,8 +20,8 @@ UNSEALED = "0" * 64
 _ENTRY = re.compile(re.escape(KEY.encode()) + rb"\x12\x40([0-9a-f]{64})")
 
 
-def sealed(content: bytes) -> bytes:
-    """The bytes of an ONNX file whose checksum is ``UNSEALED``, with the checksum filled in.
+def seal_of(content: Content) -> tuple[int, bytes]:
+    """Where the checksum goes into the bytes of an ONNX file in which it is ``UNSEALED``, and its digits.
 
     Raises:
         ValueError: there is not exactly one such entry.
@@ -26,10 +29,10 @@ def sealed(content: bytes) -> bytes:
     start, found = _value(content)
     if found != UNSEALED:
         raise ValueError(f"{KEY} is {found!r}, expected zeros")
-    return content[:start] + hashlib.sha256(content).hexdigest().encode() + content[start + 64 :]
+    return start, hashlib.sha256(content).hexdigest().encode()
 
 
-def stated_checksum(content: bytes) -> str | None:
+def stated_checksum(content: Content) -> str | None:
     """What the bytes say of themselves; None if they say nothing."""
     try:
         return _value(content)[1]
@@ -37,23 +40,27 @@ def stated_checksum(content: bytes) -> str | None:
         return None
 
 
-def actual_checksum(content: bytes) -> str:
+def actual_checksum(content: Content) -> str:
     """What the checksum of these bytes would have to be."""
     start, _ = _value(content)
-    digest = hashlib.sha256(content[:start])
-    digest.update(UNSEALED.encode())
-    digest.update(content[start + 64 :])
+    with memoryview(content) as view, view[:start] as before, view[start + 64 :] as after:
+        digest = hashlib.sha256(before)
+        digest.update(UNSEALED.encode())
+        digest.update(after)
     return digest.hexdigest()
 
 
 def is_damaged(path: str | Path) -> bool:
-    """Whether a file contradicts its own checksum; one without a checksum cannot."""
-    content = Path(path).read_bytes()
-    stated = stated_checksum(content)
-    return stated is not None and stated != actual_checksum(content)
+    """Whether a file contradicts its own checksum; one without a checksum cannot.
+
+    Weights in another file are not looked at, see ``external_data.check_data``.
+    """
+    with mapped(path) as content:
+        stated = stated_checksum(content)
+        return stated is not None and stated != actual_checksum(content)
 
 
-def _value(content: bytes) -> tuple[int, str]:
+def _value(content: Content) -> tuple[int, str]:
     entries = list(_ENTRY.finditer(content))
     if len(entries) != 1:
         raise ValueError(f"expected one entry {KEY}, found {len(entries)}")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import onnx
 
-from diminuendo.artifact import checksum
+from diminuendo.artifact import checksum, external_data, tensors
+from diminuendo.artifact.message import read_message, write_message
+from diminuendo.artifact.outside import find_outside, message_with_names, move_outside, stale_data
+from diminuendo.artifact.tensors import is_too_large
 from diminuendo.core.files import atomic_file, canonical_json
 
 FORMAT = "1"
@@ -31,10 +34,43 @@ def metadata_of(
 
 
 def write_onnx(path: str | Path, model: onnx.ModelProto) -> None:
-    """Atomically write a model, sealed with its checksum; serialisation is deterministic."""
-    replace_metadata(model, **{checksum.KEY.removeprefix(PREFIX): checksum.UNSEALED})
+    """Write a model, sealed with its checksum; its bytes depend on the model alone, and it is whole or absent.
+
+    Weights that are too many for one message go into a file beside it, see :mod:`~diminuendo.artifact.external_data`;
+    in ``model`` they are outside then. That file is written first: until the other is there too, an earlier pair of
+    this name is whole. What is left over from earlier is removed at last.
+    """
+    path = Path(path)
+    data = move_outside(model, path) if is_too_large(model) else None
+    stated = {external_data.KEY.removeprefix(PREFIX): data.as_text() if data else None}
+    replace_metadata(model, **stated, **{checksum.KEY.removeprefix(PREFIX): checksum.UNSEALED})
     with atomic_file(path) as temporary:
-        temporary.write_bytes(checksum.sealed(model.SerializeToString(deterministic=True)))
+        with open(temporary, "wb") as file:
+            if data:
+                file.write(message_with_names(model))
+            else:
+                write_message(file, model)
+        with external_data.mapped(temporary) as content:
+            place, seal = checksum.seal_of(content)
+        with open(temporary, "r+b") as file:
+            file.seek(place)
+            file.write(seal)
+    for other in list(stale_data(path, data)):
+        other.unlink(missing_ok=True)
+
+
+def read_onnx(path: str | Path) -> onnx.ModelProto:
+    """A model; its weights are read when they are asked for if they are many, or in a file beside it.
+
+    Raises:
+        UserError: that file is missing, of another size, or not in the same folder; its digest is not looked at.
+    """
+    path = Path(path)
+    external_data.check_data(path, digest=False)
+    is_whole = path.stat().st_size <= tensors.WHOLE
+    model = onnx.load(path, load_external_data=False) if is_whole else read_message(path)
+    find_outside(model, path.parent)
+    return model
 
 
 def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
@@ -42,7 +78,7 @@ def read_metadata(model: onnx.ModelProto) -> dict[str, str]:
     return {p.key.removeprefix(PREFIX): p.value for p in model.metadata_props if p.key.startswith(PREFIX)}
 
 
-def replace_metadata(model: onnx.ModelProto, **values: str) -> None:
-    """Set some of our keys, in place."""
+def replace_metadata(model: onnx.ModelProto, **values: str | None) -> None:
+    """Set some of our keys, in place; None removes one."""
     merged = {f"{PREFIX}{key}": value for key, value in {**read_metadata(model), **values}.items()}
-    onnx.helper.set_model_props(model, dict(sorted(merged.items())))
+    onnx.helper.set_model_props(model, {key: merged[key] for key in sorted(merged) if merged[key] is not None})

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from diminuendo.artifact import tensors
+
 PRODUCTS = ("MatMul", "Conv")
 FRONTEND = "frontend"  # first part of the names of the frontend's nodes and tables
 CONSTANT = "const/"  # of unnamed constants
@@ -59,7 +61,8 @@ class WeightGraph:
         return (name for name in self.initializers if not name.startswith((FRONTEND, CONSTANT)))
 
     def array(self, name: str) -> np.ndarray:
-        return numpy_helper.to_array(self.initializers[name])
+        """The values of an initializer, to be read alone."""
+        return tensors.array_of(self.initializers[name])
 
     def remove(self, name: str) -> None:
         del self.initializers[name]
@@ -90,14 +93,14 @@ class WeightGraph:
         del graph.node[:], graph.initializer[:]
         graph.node.extend(nodes)
         graph.initializer.extend(self.initializers.values())
-        onnx.checker.check_model(self.model)
+        tensors.check(self.model)
         return self.model
 
 
 def store_multiples(graph: WeightGraph) -> None:
     """Tables that are whole multiples of one number, in every bit, as bytes: frequencies of bins, masks."""
     for name, tensor in list(graph.initializers.items()):
-        if tensor.data_type != FLOAT or not name.startswith(CONSTANT) or len(tensor.raw_data) < MIN_TABLE_BYTES:
+        if tensor.data_type != FLOAT or not name.startswith(CONSTANT) or tensors.size_of(tensor) < MIN_TABLE_BYTES:
             continue
         values = graph.array(name)
         step = values[values > 0].min(initial=np.inf)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from diminuendo.artifact.banks import STORED_NAME, stored_codes
+from diminuendo.artifact.external_data import bytes_of_files
+from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.tensors import array_of
 from diminuendo.artifact.weight_graph import CONSTANT, FRONTEND, SHORT_CONSTANT_PREFIX
 
 _WEIGHT_TYPES = {
@@ -43,7 +46,7 @@ def inspect_model(path: Path) -> FileFacts:
     A weight is an initializer of two or more dimensions; biases, gains and scales are never pruned and are left out. In
     a quantized weight, zeros are the codes that mean zero.
     """
-    model = onnx.load(str(path))
+    model = read_onnx(path)
     weights = zeros = stored = 0
     for weight, zero in _weights(model):
         weights += weight.size
@@ -51,7 +54,7 @@ def inspect_model(path: Path) -> FileFacts:
     for tensor in model.graph.initializer:
         stored += int(np.prod(tensor.dims)) if tensor.data_type in _WEIGHT_TYPES else 0
     said = {entry.key: entry.value for entry in model.metadata_props}.get("diminuendo.parameters")
-    return FileFacts(path.stat().st_size, int(said) if said else stored, zeros / weights if weights else 0.0)
+    return FileFacts(bytes_of_files(path), int(said) if said else stored, zeros / weights if weights else 0.0)
 
 
 def _weights(model: onnx.ModelProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -72,8 +75,8 @@ def _weights(model: onnx.ModelProto) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         named = name in scales or name in zero_points.values() or name.startswith(_NOT_TRAINED)
         if named or tensor.data_type not in _WEIGHT_TYPES or len(tensor.dims) < 2:
             continue
-        weight = numpy_helper.to_array(tensor)
-        zero = numpy_helper.to_array(tensors[zero_points[name]]) if name in zero_points else np.zeros((), weight.dtype)
+        weight = array_of(tensor)
+        zero = array_of(tensors[zero_points[name]]) if name in zero_points else np.zeros((), weight.dtype)
         if zero.size > 1 and zero.shape != weight.shape[-zero.ndim :]:  # per output channel, which is the first axis
             zero = zero.reshape(-1, *[1] * (weight.ndim - 1))
         yield weight, zero

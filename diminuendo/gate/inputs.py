@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import is_damaged
+from diminuendo.artifact.external_data import bytes_of_files, check_data
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
@@ -44,7 +45,7 @@ class Model:
 
     @property
     def bytes(self) -> int:
-        return self.path.stat().st_size
+        return bytes_of_files(self.path)
 
     @property
     def teachers(self) -> list[str]:
@@ -65,12 +66,14 @@ def open_model(path: Path) -> Model:
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / lineage.MODEL}?")
     if not path.is_file():
         raise UserError(f"{path}: there is no such model file; {repro(path)} makes models/<name>/model.onnx")
-    if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file():
+    has_record = path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file()
+    if has_record:
         digest = lineage.verified_record(path.parent)["files"][lineage.MODEL]
     elif is_damaged(path):
         raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
     else:
         digest = sha256_of(path)
+    check_data(path, digest=not has_record)  # a record names every file
     name, record = _read(path)
     return Model(path, digest, name, record)
 

@@ -22,7 +22,7 @@ MASKED = 1e4  # subtracted from scores of padded frames
 
 
 def array(tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float32)
+    return tensor.detach().cpu().numpy().astype(np.float32, copy=False)
 
 
 def add_inputs(g: Graph) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from diminuendo.artifact import tensors
+
 OPSET = 23  # the first with Attention and RotaryEmbedding
 IR_VERSION = 11
 
@@ -16,7 +18,7 @@ class Graph:
     def __init__(self, name: str):
         self.name = name
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.initializers: dict[str, np.ndarray] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple, str] = {}
@@ -37,9 +39,8 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def weight(self, name: str, value: np.ndarray) -> str:
-        """A named initializer; the same name twice is one tensor."""
-        if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.array(value, order="C"), name)
+        """A named initializer; the same name twice is one tensor. The array is read when the model is made."""
+        self.initializers.setdefault(name, value)
         return name
 
     def constant(self, value, dtype=np.float32) -> str:
@@ -66,13 +67,21 @@ class Graph:
         self.outputs.append(helper.make_tensor_value_info(name, element, shape))
 
     def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
-        """The checked model; its bytes depend on the graph and the metadata alone."""
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, list(self.initializers.values()))
+        """The checked model; what its bytes will be depends on the graph and the metadata alone.
+
+        Its weights may be too many for one message, which ``artifact.onnx_file.write_onnx`` writes and others cannot.
+        """
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs)
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="diminuendo"
         )
+        for (
+            name,
+            value,
+        ) in self.initializers.items():  # straight into the model: gigabytes are copied once
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         helper.set_model_props(model, dict(sorted(metadata.items())))
-        onnx.checker.check_model(model, full_check=True)
+        tensors.check(model, full=True)
         return model
 
 

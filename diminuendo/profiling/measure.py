@@ -14,9 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnx
 import onnxruntime
 
+from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.session import open_session
 from diminuendo.core.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
@@ -80,9 +81,8 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     if not SHORTEST <= seconds <= LONGEST:
         raise UserError(f"--seconds: {seconds:g}, expected {SHORTEST:g} to {LONGEST:g} seconds of audio")
     sample_rate = AcousticModel(path, threads).sample_rate  # it says what is wrong with a file that is not one of ours
-    model = onnx.load(path)
+    model = read_onnx(path)
     mark_modules(model)
-    content = model.SerializeToString()
     waveform = noise(seconds, sample_rate)
     feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
 
@@ -94,7 +94,7 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
                 options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / prefix)
             for key, value in entries.items():
                 options.add_session_config_entry(f"session.{key}", value)
-            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            return open_session(model, options)
 
         shaped = session("shaped", disable_prepacking="1")
         shaped.run(None, feeds)

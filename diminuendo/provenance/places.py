@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact import lineage
+from diminuendo.artifact.external_data import is_whole
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
@@ -165,13 +166,13 @@ class Places:
                 yield path
 
     def file_of(self, model: Model) -> Path | None:
-        """Any intact copy of a model's file."""
+        """Any intact copy of a model's file, with its weights beside it if it does not hold them."""
         candidates = [model.path] if model.path else []
         candidates += [folder / lineage.MODEL] if (folder := self.model_folder(model.digest)) else []
         if stored := self.stored_model(model.name, model.digest):
             candidates.append(self.cache.object(stored.files[lineage.MODEL]))
         candidates += self.logged_files(model.digest)
-        return next((path for path in candidates if path.is_file() and sha256_of(path) == model.digest), None)
+        return next((path for path in candidates if is_whole(path, model.digest)), None)
 
     def logged_files(self, digest: str) -> list[Path]:
         """Where MLflow keeps models of this digest; files that cannot be fetched are included."""

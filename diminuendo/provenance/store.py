@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact import lineage
+from diminuendo.artifact.external_data import files_of
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
@@ -79,7 +80,12 @@ class Store:
                 if digest.startswith(beginning):
                     address = f"{model.artifact_location}/{lineage.MODEL}"
                     try:
-                        yield digest, Path(download_artifacts(artifact_uri=address))
+                        path = Path(download_artifacts(artifact_uri=address))
+                        for beside in files_of(path)[1:]:
+                            if not beside.is_file():  # of a store that is not a folder
+                                place = f"{model.artifact_location}/{beside.name}"
+                                download_artifacts(artifact_uri=place, dst_path=str(path.parent))
+                        yield digest, path
                     except Exception:  # each kind of store raises its own
                         yield digest, Path(address.removeprefix("file://"))
             token = page.token

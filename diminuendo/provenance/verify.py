@@ -15,6 +15,7 @@ from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import actual_checksum, stated_checksum
+from diminuendo.artifact.external_data import check_data, files_of, mapped
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, json_text, sha256_of
 from diminuendo.provenance import checkpoint, raw_data
@@ -44,16 +45,18 @@ def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Ite
     """A shipped file, and every copy of its ancestry; digests in ``done`` were checked already."""
     what = f"file {path.name}"
     try:
-        content = path.read_bytes()
+        with mapped(path) as content:
+            stated = stated_checksum(content)
+            is_it = stated is not None and stated == actual_checksum(content)
     except OSError as error:
         yield Finding(MISSING, what, str(path), f"cannot be read: {error.strerror}")
         return
-    stated = stated_checksum(content)
-    if stated is None or stated != actual_checksum(content):
+    if not is_it:
         reason = "it carries no checksum" if stated is None else "it does not match its own checksum"
         yield Finding(DAMAGED, what, str(path), f"{reason}: not a file of diminuendo, or a damaged one")
         return
     yield Finding(WHOLE, what, str(path), f"sha256 {sha256_of(path)[:12]}")
+    yield from _weights(path, what)
     is_in_project = places.model_folder(sha256_of(path)) == path.parent.resolve()
     if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file() and not is_in_project:
         yield from _folder(path.parent, f"model {path.parent.name}")
@@ -63,6 +66,19 @@ def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Ite
         yield Finding(DAMAGED, what, str(path), str(error))
         return
     yield from verify_descent(model, places, done)
+
+
+def _weights(path: Path, what: str) -> Iterator[Finding]:
+    """The file beside a shipped file that has its weights; nothing if it holds them itself."""
+    files: list[Path] = []
+    try:
+        files = files_of(path)[1:]
+        check_data(path)
+    except UserError as error:
+        missing = any(not file.is_file() for file in files)
+        yield Finding(MISSING if missing else DAMAGED, f"weights of {what}", str(path), str(error))
+        return
+    yield from (Finding(WHOLE, f"weights of {what}", str(file)) for file in files)
 
 
 def verify_descent(model: Model, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
@@ -130,6 +146,7 @@ def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
             yield Finding(DAMAGED, what, str(path), "MLflow's artifact has another digest")
         else:
             yield Finding(WHOLE, what, str(path), "MLflow")
+            yield from _weights(path, what)
     if not seen:
         detail = "nothing but its own checksum vouches for it" if is_given else "no copy of it"
         yield Finding(UNSEEN, what, "", f"{detail}: not in the project, DVC's cache or MLflow")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from diminuendo.core.files import sha256_of
+from diminuendo.artifact.external_data import is_whole
 from diminuendo.registry.store import existing_store
 from diminuendo.registry.version import NotWhole, save_model
 
@@ -15,7 +15,7 @@ from diminuendo.registry.version import NotWhole, save_model
 def fetch_logged(digest: str, folder: Path) -> Path | None:
     """``folder/<digest>.onnx`` from MLflow; None if MLflow has no intact copy."""
     target = folder / f"{digest}.onnx"
-    if target.is_file() and sha256_of(target) == digest:
+    if is_whole(target, digest):
         return target
     with existing_store() as client:
         models = list(_models_of(client, digest)) if client else []

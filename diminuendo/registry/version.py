@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.external_data import check_data, files_of
+from diminuendo.artifact.external_data import is_whole as is_whole_file
 from diminuendo.artifact.lineage import MODEL
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, sha256_of
@@ -82,24 +84,29 @@ class Version:
     def download(self, folder: Path) -> Path:
         """``folder/<digest>.onnx``, with its bytes checked; an intact copy that is there already is used.
 
+        Weights that it does not hold itself are in a file beside it.
+
         Raises:
             NotWhole: the file in the store is not the one that was registered.
             UserError: the store does not answer.
         """
         target = folder / f"{self.digest}.onnx"
-        if not (target.is_file() and sha256_of(target) == self.digest):
+        if not is_whole_file(target, self.digest):
             save_model(self.address, self.digest, target)
         return target
 
 
 def save_model(address: str, digest: str, target: Path) -> None:
-    """Write the ``model.onnx`` of an MLflow model to ``target`` if its digest is the expected one."""
+    """Write the ``model.onnx`` of an MLflow model to ``target`` if its digest is the expected one.
+
+    The file with its weights, if there is one, comes to lie beside it, under the name that it has.
+    """
     import tempfile
 
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: large files do not belong in /tmp, and the last step is a rename.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
-        path = _download(address, folder)
+        path = _download(address, MODEL, folder)
         found = sha256_of(path)
         if found != digest:
             raise NotWhole(
@@ -107,6 +114,13 @@ def save_model(address: str, digest: str, target: Path) -> None:
                 f"{digest[:12]}…; build it again (`diminuendo reproduce --keep {digest[:12]}` names a clone below "
                 f"{CLONES} and leaves the file there, as models/NAME/{MODEL}) and promote that file"
             )
+        for beside in files_of(path)[1:]:
+            _download(address, beside.name, folder)
+            try:
+                check_data(path)
+            except UserError as error:
+                raise NotWhole(f"{address}: damaged in the artifact store: {error}") from None
+            os.replace(beside, target.with_name(beside.name))
         with atomic_file(target) as temporary:
             os.replace(path, temporary)
 
@@ -123,7 +137,7 @@ def is_whole(version: Version) -> bool:
     return True
 
 
-def _download(address: str, folder: str) -> Path:
+def _download(address: str, name: str, folder: str) -> Path:
     with existing_store() as client:
         if client is None:
             raise no_store()
@@ -133,10 +147,10 @@ def _download(address: str, folder: str) -> Path:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         repository = get_artifact_repository(address, tracking_uri=client.tracking_uri)
         try:
-            return Path(repository.download_artifacts(MODEL, dst_path=folder))
+            return Path(repository.download_artifacts(name, dst_path=folder))
         except (OSError, MlflowException) as error:
             reason = str(error).splitlines()[0][:300]
-            raise NotWhole(f"{address}: its file cannot be read from the artifact store ({reason})") from error
+            raise NotWhole(f"{address}: its {name} cannot be read from the artifact store ({reason})") from error
 
 
 def champion(name: str) -> Version | None:

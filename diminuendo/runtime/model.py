@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
+from diminuendo.artifact.external_data import check_data
 from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
@@ -50,7 +51,7 @@ class AcousticModel:
         threads: of one run; 0 means every core that the process may use.
 
     Raises:
-        UserError: the file is missing, is not ONNX, or lacks our metadata.
+        UserError: the file or the one with its weights is missing or damaged, is not ONNX, or lacks our metadata.
     """
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
@@ -112,6 +113,7 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
             f"{path}: damaged: its content does not match the checksum that it carries; "
             "`diminuendo verify` says more, and a whole copy is needed"
         )
+    check_data(path)
     options = session_options(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

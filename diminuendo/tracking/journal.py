@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.external_data import files_of
 from diminuendo.core.locks import hold, is_held
 
 OUTBOX = Path(".work/tracking-outbox")
@@ -83,6 +84,8 @@ class Journal:
     def keep(self, path: Path) -> str:
         """Copy a file, or a folder of files, as it is now; returns its path within the journal.
 
+        A shipped file is copied with the one that has its weights, if it does not hold them itself.
+
         Raises:
             OSError: it cannot be read or copied.
         """
@@ -93,7 +96,8 @@ class Journal:
             if path.is_dir():
                 shutil.copytree(path, target)
             else:
-                shutil.copy2(path, target)
+                for file in files_of(path) if path.suffix == ".onnx" else [path]:
+                    shutil.copy2(file, place)
         except OSError:
             shutil.rmtree(place, ignore_errors=True)  # an incomplete copy only fills the disk
             raise

@@ -13,6 +13,7 @@ from mlflow import pyfunc
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from diminuendo.artifact.external_data import bytes_of_files, files_of
 from diminuendo.core.files import canonical_json
 
 SIGNATURE = ModelSignature(
@@ -39,6 +40,8 @@ def write_mlflow_model(folder: Path, onnx_file: Path, logged: Any, run: str) -> 
     ``logged``: the ``LoggedModel`` that the files are for.
     """
     shutil.copy2(onnx_file, folder / "model.onnx")
+    for beside in files_of(onnx_file)[1:]:
+        shutil.copy2(beside, folder)
     needed = ("mlflow", "onnx", "onnxruntime", "numpy")
     requirements = "".join(f"{name}=={metadata.version(name)}\n" for name in needed)
     (folder / "requirements.txt").write_text(requirements)
@@ -55,5 +58,5 @@ def write_mlflow_model(folder: Path, onnx_file: Path, logged: Any, run: str) -> 
     model.add_flavor("onnx", onnx_version=metadata.version("onnx"), data="model.onnx", providers=providers)
     environment = {"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(canonical_json(environment))  # JSON is YAML
-    model.model_size_bytes = onnx_file.stat().st_size
+    model.model_size_bytes = bytes_of_files(onnx_file)
     model.save(str(folder / "MLmodel"))

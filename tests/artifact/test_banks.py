@@ -1,4 +1,4 @@
-"""Tensors side by side: the session folds them into the parent's graph, and readers find what is in them."""
+"""Tensors side by side or alone: the session folds them into the parent's graph, and readers find what is in them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from diminuendo.artifact import alone
 from diminuendo.artifact.banks import STORED_NAME, stored_codes
 from diminuendo.artifact.weight_graph import WeightGraph, shorten_names, store_multiples
 from diminuendo.compression.quantization.coverage import bytes_of, stored_bits
@@ -17,7 +18,7 @@ from diminuendo.compression.quantization.storage import Storage, uniform
 from diminuendo.compression.quantization.weight_writer import plan, store_by_choice, store_uniformly
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.export.write import export_model
-from tests.factories.models import tiny_layer, tiny_model
+from tests.factories.models import onnx_outputs, speech_batch, tiny_layer, tiny_model
 
 # Odd widths, so that codes end within a byte; magnitude pruning has left zeros.
 LAYERS = (tiny_layer(heads=2, head_width=16, feed_forward_1=71, feed_forward_2=45, convolution=33),) * 2
@@ -49,6 +50,13 @@ def parent(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture(params=["side by side", "alone"])
+def layout(request, monkeypatch):
+    if request.param == "alone":
+        monkeypatch.setattr(alone, "SIDE_BY_SIDE", 0)
+    return request.param
+
+
 def stored(parent: Path, way: str) -> onnx.ModelProto:
     model = WAYS[way](onnx.load(parent))
     shorten_names(model, STORED_NAME)
@@ -63,7 +71,7 @@ def optimised(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_opened_file_is_the_dense_model_and_nothing_is_said(way, parent, tmp_path, capfd):
+def test_an_opened_file_is_the_dense_model_and_nothing_is_said(way, layout, parent, tmp_path, capfd):
     expected = optimised(onnx.load(parent), tmp_path)
     capfd.readouterr()
     found = optimised(stored(parent, way), tmp_path)
@@ -75,7 +83,7 @@ def test_an_opened_file_is_the_dense_model_and_nothing_is_said(way, parent, tmp_
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_readers_find_the_codes(way, parent, tmp_path):
+def test_readers_find_the_codes(way, layout, parent, tmp_path):
     model = stored(parent, way)
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
@@ -93,7 +101,7 @@ def test_readers_find_the_codes(way, parent, tmp_path):
     assert sum(bytes_of(model).values()) == path.stat().st_size
 
 
-def test_bits_are_read_from_the_tensors(parent):
+def test_bits_are_read_from_the_tensors(layout, parent):
     model = store_by_choice(onnx.load(parent), several_bits)
     names = shorten_names(model, STORED_NAME)
     parameters = list(WeightGraph(onnx.load(parent)).parameters())
@@ -101,6 +109,21 @@ def test_bits_are_read_from_the_tensors(parent):
     chosen = plan(WeightGraph(onnx.load(parent)), several_bits)
     assert found == {name: storage.bits for name, (_, storage) in chosen.items()}
     assert set(found.values()) == set(ALL_BITS)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_both_layouts_say_the_same_and_one_has_a_tensor_for_each_matrix(way, parent, monkeypatch):
+    waveform, lengths = speech_batch(seconds=(1.2, 0.7))
+    together = stored(parent, way)
+    monkeypatch.setattr(alone, "SIDE_BY_SIDE", 0)
+    apart = stored(parent, way)
+    one, other = (onnx_outputs(model.SerializeToString(), waveform, lengths)[0] for model in (together, apart))
+    assert np.array_equal(one, other)
+    products = WeightGraph(onnx.load(parent)).products()
+    assert len(stored_codes(together)) < 7 and len(stored_codes(apart)) == len(products)
+    if way in ("fp16", "int8", "int4, groups", "int4, channels"):
+        shapes = {name: tuple(tensor.dims) for name, tensor in WeightGraph(apart).initializers.items()}
+        assert [shapes[name] for name in stored_codes(apart)] == [product.shape for product in products]
 
 
 def test_names_are_short_and_constants_keep_their_mark(parent):

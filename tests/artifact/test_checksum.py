@@ -49,9 +49,9 @@ def test_a_damaged_file_is_refused_before_it_is_parsed(model, tmp_path):
 
 def test_what_cannot_be_sealed_is_refused():
     with pytest.raises(ValueError, match="found 0"):
-        checksum.sealed(b"no entry")
+        checksum.seal_of(b"no entry")
     entry = checksum.KEY.encode() + b"\x12\x40" + checksum.UNSEALED.encode()
     with pytest.raises(ValueError, match="found 2"):
-        checksum.sealed(entry * 2)
+        checksum.seal_of(entry * 2)
     with pytest.raises(ValueError, match="expected zeros"):
-        checksum.sealed(entry.replace(b"0", b"1"))
+        checksum.seal_of(entry.replace(b"0", b"1"))

@@ -238,7 +238,8 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            {"codec", "banks", "weight_graph", "onnx_file", "checksum"},
+            {"alone", "banks", "checksum", "codec", "external_data", "message", "onnx_file", "outside", "session"}
+            | {"tensors", "weight_graph", "wire"},
         ),
     ],
 )

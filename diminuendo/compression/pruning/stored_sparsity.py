@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import onnx
-from onnx import numpy_helper
+from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.tensors import array_of
 
 
 def stored_sparsity(path: Path) -> dict[str, float | int]:
@@ -14,8 +14,10 @@ def stored_sparsity(path: Path) -> dict[str, float | int]:
     Returns:
         ``weights`` and ``zeros`` (counts) and ``sparsity`` (their share).
     """
-    tensors = [t for t in onnx.load(path).graph.initializer if t.name.endswith(".weight") and len(t.dims) > 1]
-    arrays = [numpy_helper.to_array(tensor) for tensor in tensors]
-    weights = sum(array.size for array in arrays)
-    zeros = sum(int((array == 0).sum()) for array in arrays)
+    weights = zeros = 0
+    for tensor in read_onnx(path).graph.initializer:
+        if tensor.name.endswith(".weight") and len(tensor.dims) > 1:
+            array = array_of(tensor)
+            weights += array.size
+            zeros += int((array == 0).sum())
     return {"weights": weights, "zeros": zeros, "sparsity": round(zeros / weights, 6)}

@@ -14,11 +14,14 @@ import onnx
 from onnx import helper
 
 from diminuendo.artifact.banks import CODES, SIZES, STORED_NAME, VECTORS
+from diminuendo.artifact.outside import bytes_in_files
+from diminuendo.artifact.session import open_session
+from diminuendo.artifact.tensors import is_outside, size_of
 from diminuendo.artifact.weight_graph import (
     BITS,
     CONSTANT,
-    FLOAT,
     FRONTEND,
+    INT64,
     PRODUCTS,
     SHORT_CONSTANT_PREFIX,
     UINT8,
@@ -56,18 +59,18 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
     nodes = [node for node in model.graph.node if node.op_type in (*PRODUCTS, ATTENTION)]
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
-    shown = {value.name for value in watched.graph.output}
     initializers = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    for value in dict.fromkeys(v for node in nodes for v in (node.output[0], *node.input[:2])):
-        if value not in shown and value not in initializers:
-            watched.graph.output.append(helper.make_tensor_value_info(value, FLOAT, None))
+    values = dict.fromkeys(v for node in nodes for v in (node.output[0], *node.input[:2]) if v not in initializers)
+    del watched.graph.output[:]
+    for number, value in enumerate(values):  # shapes alone: of a large model the values would take a gigabyte
+        watched.graph.node.append(helper.make_node("Shape", [value], [f"shape/{number}"]))
+        watched.graph.output.append(helper.make_tensor_value_info(f"shape/{number}", INT64, None))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # ONNX Runtime infers a wrong width of Attention's output, and warns of it
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(watched, options)
     waveform = probe(sample_rate, SECONDS)[:1]
-    names = [value.name for value in session.get_outputs()]
-    outputs = session.run(names, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
-    shapes = {**initializers, **{name: value.shape for name, value in zip(names, outputs)}}
+    found = session.run(None, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
+    shapes = initializers | {value: tuple(shape.tolist()) for value, shape in zip(values, found)}
 
     output = WeightGraph(model).output_weight()
     macs = []
@@ -152,7 +155,7 @@ def coverage(
     sizes_by_bits: Counter[int] = Counter()
     for name, size in sizes.items():
         sizes_by_bits[bits[name]] += size
-    size = model.ByteSize()
+    size = bytes_in_files(model)
     ideal = sum(size * width for width, size in sizes_by_bits.items()) / 8
     return {
         "parameters": total,
@@ -173,17 +176,18 @@ def bytes_of(model: onnx.ModelProto) -> dict[str, int]:
     """Where the bytes of a stored file are; they add up to its size."""
     parts = Counter({"codes": 0, "scales, biases and norms": 0, "constants": 0})
     for tensor in model.graph.initializer:
+        size = size_of(tensor) if is_outside(tensor) or tensor.HasField("raw_data") else 0
         head = STORED_NAME.fullmatch(tensor.name)
         weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT_PREFIX))
         if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith(SIZES):
-            parts["codes"] += len(tensor.raw_data)
+            parts["codes"] += size
         elif head and not tensor.name.endswith(SIZES):
-            parts["scales, biases and norms"] += len(tensor.raw_data)
+            parts["scales, biases and norms"] += size
         else:
-            parts["codes" if weight else "constants"] += len(tensor.raw_data)
+            parts["codes" if weight else "constants"] += size
     parts["nodes"] = sum(node.ByteSize() for node in model.graph.node)
     parts["metadata"] = sum(prop.ByteSize() for prop in model.metadata_props)
-    parts["names, shapes and headers"] = model.ByteSize() - parts.total()
+    parts["names, shapes and headers"] = bytes_in_files(model) - parts.total()
     return dict(parts)
 
 

@@ -1,4 +1,4 @@
-"""Products in 8-bit integers, by ONNX Runtime's own tools: activations measured as they come, or calibrated before.
+"""Products in 8-bit integers: activations measured as they come, or calibrated before by ONNX Runtime's own tools.
 
 Only products with a stored weight are quantized. The frontend's transforms and the two products of attention, whose
 factors are both activations, stay in float32: their ranges are wide, and the tools' defaults, which take them too,
@@ -23,8 +23,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from diminuendo.artifact.weight_graph import WeightGraph
+from diminuendo.artifact.banks import CODES, SCALES
+from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.tensors import is_too_large
+from diminuendo.artifact.weight_graph import FLOAT, INT8, WeightGraph
+from diminuendo.core.errors import UserError
 
+HIGHEST = 64  # code of a weight, in 7 of 8 bits
 ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tools write
 LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and a channel that is almost zero has tiny steps
 
@@ -37,34 +42,70 @@ def nodes_for_integers(model: onnx.ModelProto) -> dict[str, str]:
     return {product.node: "MatMul" for product in WeightGraph(model).products() if product.operator == "MatMul"}
 
 
-def quantize_dynamic(source: Path, nodes: dict[str, str] | None = None) -> onnx.ModelProto:
+def quantize_dynamic(source: Path) -> onnx.ModelProto:
     """Scales of activations are taken from each input as it comes.
 
-    Args:
-        nodes: name to operator of what is done in integers; None: :func:`nodes_for_integers`.
-    """
-    from onnxruntime import quantization as tools
+    The same file as ``quantize_dynamic`` of ONNX Runtime's tools gives, which holds the weights three times and takes
+    minutes for a gigabyte of them. Here one weight is in memory at a time.
 
-    nodes = nodes_for_integers(onnx.load(source)) if nodes is None else nodes
-    with TemporaryDirectory() as folder, _quiet():
-        target = Path(folder) / "model.onnx"
-        tools.quantize_dynamic(
-            source,
-            target,
-            nodes_to_quantize=list(nodes),
-            op_types_to_quantize=sorted(set(nodes.values())),
-            per_channel=True,
-            reduce_range=True,
-            weight_type=tools.QuantType.QInt8,
-        )
-        return _cleaned(_shared_zeros(onnx.load(target)))
+    Raises:
+        UserError: a weight is not finite.
+    """
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    model = read_onnx(source)
+    graph = WeightGraph(model)
+    weights = {product.node: product.weight for product in graph.products() if product.operator == "MatMul"}
+    nodes: dict[str, onnx.NodeProto] = {}
+    for node in model.graph.node:
+        if node.name in weights:
+            own = _integer_product(node, weights[node.name])
+            nodes.update((one.name, one) for one in own if one.name not in nodes)
+        else:
+            nodes[node.name] = node
+    for weight in dict.fromkeys(weights.values()):
+        _store_seven_bits(graph, weight)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes.values())
+    ONNXModel(graph.finish()).topological_sort()
+    return _cleaned(_shared_zeros(model))
+
+
+def _integer_product(node: onnx.NodeProto, weight: str) -> list[onnx.NodeProto]:
+    """The nodes that do a ``MatMul`` in integers; the first rounds its input, which other products may have too."""
+    (given, _), (made,) = node.input, node.output
+    rounded = [f"{given}_{part}" for part in ("quantized", "scale", "zero_point")]
+    sums, wide, scales, name = (f"{made}_sums", f"{made}_wide", f"{made}_scales", node.name)
+    codes, zero = weight + CODES, weight + ZERO_POINT
+    return [
+        helper.make_node("DynamicQuantizeLinear", [given], rounded, name=f"{given}_rounded"),
+        helper.make_node("MatMulInteger", [rounded[0], codes, rounded[2], zero], [sums], name=f"{name}_sums"),
+        helper.make_node("Cast", [sums], [wide], name=f"{name}_wide", to=FLOAT),
+        helper.make_node("Mul", [rounded[1], weight + SCALES], [scales], name=f"{name}_scales"),
+        helper.make_node("Mul", [wide, scales], [made], name=name),
+    ]
+
+
+def _store_seven_bits(graph: WeightGraph, name: str) -> None:
+    """Put int8 codes of 7 bits and a scale for each output in the place of a weight ``[I, O]``."""
+    weight = graph.array(name)
+    graph.remove(name)
+    if not np.isfinite(weight).all():
+        raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
+    steps = np.abs(weight).max(axis=0, initial=0) / np.float32(HIGHEST)
+    steps[steps < np.finfo(np.float32).tiny] = 1
+    codes = np.clip(np.rint(weight / steps), -128, 127).astype(np.int8)
+    graph.add_tensor(helper.make_tensor(name + SCALES, FLOAT, steps.shape, steps.tolist()))
+    graph.add_tensor(helper.make_tensor(name + ZERO_POINT, INT8, steps.shape, [0] * steps.size))
+    graph.add(name + CODES, codes)
 
 
 def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None) -> onnx.ModelProto:
     """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
     from onnxruntime import quantization as tools
 
-    nodes = nodes_for_integers(onnx.load(source)) if nodes is None else nodes
+    model = read_onnx(source)
+    nodes = nodes_for_integers(model) if nodes is None else nodes
     with TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "model.onnx"
         tools.quantize_static(
@@ -81,6 +122,7 @@ def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, 
             calibrate_method=tools.CalibrationMethod.MinMax,
             # What follows a product (biases, gates, norms) is float32, so its output needs no rounding of its own.
             extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul"]},
+            use_external_data_format=is_too_large(model),
         )
         return _cleaned(_shared_zeros(_integer_biases(onnx.load(target))))
 

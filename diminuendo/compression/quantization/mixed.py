@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ import onnx
 
 from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.checksum import UNSEALED
-from diminuendo.artifact.onnx_file import MODEL, replace_metadata
+from diminuendo.artifact.onnx_file import MODEL, read_onnx, replace_metadata
+from diminuendo.artifact.outside import bytes_in_files, make_room
+from diminuendo.artifact.tensors import is_too_large
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.quantization.calibration import calibration_audio
@@ -100,7 +103,7 @@ def mixed_bits(job: Job) -> dict[str, Any]:
     from diminuendo.compression.quantization.figure import draw_sensitivity
 
     audio = calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)
-    parent = onnx.load(job.parent / MODEL)
+    parent = read_onnx(job.parent / MODEL)
     _, sensitivities, found = choose(parent, job.settings, audio, job.work, name=job.name, lineage=job.lineage)
     write_sensitivity(job.work / SENSITIVITY, sensitivities, found["bits"])
     draw_sensitivity(job.work / "sensitivity.png", sensitivities, found["bits"])
@@ -233,6 +236,10 @@ def file_size(parent: onnx.ModelProto, name: str, lineage: dict, group_size: int
         replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
         store_by_choice(model, by_name(bits, group_size))
         shorten_names(model, STORED_NAME)
-        return model.ByteSize()
+        if not is_too_large(model):
+            replace_metadata(model, data=None)  # what the parent said of a file of its own
+        with TemporaryDirectory() as folder:
+            make_room(model, Path(folder))
+            return bytes_in_files(model)
 
     return size

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from diminuendo.artifact.onnx_file import read_onnx
 from diminuendo.compression.quantization.config import QuantizeConfig
 from diminuendo.compression.quantization.weight_writer import store_uniformly
 
@@ -25,16 +26,18 @@ from diminuendo.compression.quantization.weight_writer import store_uniformly
 def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.ndarray]) -> onnx.ModelProto:
     """The model at ``source`` under ``config.scheme``, its metadata unchanged.
 
+    Weights in a file beside ``source`` are read one at a time.
+
     Args:
         audio: waveforms float32 ``[N]`` that ``int8_static`` is calibrated on; the other schemes do not need it.
     """
     match config.scheme:
         case "fp16":
-            return store_uniformly(onnx.load(source), 16)
+            return store_uniformly(read_onnx(source), 16)
         case "int8_weight":
-            return store_uniformly(onnx.load(source), 8)
+            return store_uniformly(read_onnx(source), 8)
         case "int4_weight":
-            return store_uniformly(onnx.load(source), 4, config.group_size)
+            return store_uniformly(read_onnx(source), 4, config.group_size)
         case "int8_dynamic":
             from diminuendo.compression.quantization.integer import quantize_dynamic
 

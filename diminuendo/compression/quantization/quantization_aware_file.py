@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from torch import nn
 
 from diminuendo.artifact.onnx_file import MODEL, metadata_of
+from diminuendo.artifact.outside import make_room
+from diminuendo.artifact.tensors import copy_of
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import BudgetConfig
 from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
@@ -66,14 +69,14 @@ def write_quantization_aware(
     fold_batch_norms(model)
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
-    plain = build_onnx(model, metadata)
-    chosen = plan(WeightGraph(plain), choice)
-    load_stored(model, stored_values(plain, chosen))
-    save_model(folder, model, tokens, teacher_layers)
-    stored = type(plain).FromString(plain.SerializeToString())
-    summary = write_quantized(
-        folder / MODEL, store_all(stored, chosen), plain, name=name, lineage=lineage, nominal=nominal
-    )
+    with TemporaryDirectory(dir=folder) as work:
+        plain = build_onnx(model, metadata)
+        make_room(plain, Path(work))
+        chosen = plan(WeightGraph(plain), choice)
+        load_stored(model, stored_values(plain, chosen))
+        save_model(folder, model, tokens, teacher_layers)
+        stored = store_all(copy_of(plain), chosen)
+        summary = write_quantized(folder / MODEL, stored, plain, name=name, lineage=lineage, nominal=nominal)
     check_parity(folder)
     if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
         excess = summary["bytes"] - budget.bytes

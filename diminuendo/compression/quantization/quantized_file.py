@@ -8,12 +8,13 @@ import numpy as np
 import onnx
 
 from diminuendo.artifact.banks import STORED_NAME
-from diminuendo.artifact.onnx_file import read_metadata, replace_metadata, write_onnx
+from diminuendo.artifact.onnx_file import read_metadata, read_onnx, replace_metadata, write_onnx
+from diminuendo.artifact.session import open_session
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.quantization.coverage import coverage
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import canonical_json
-from diminuendo.export.check import probe
+from diminuendo.export.check import options_for_one_run, probe
 
 
 def write_quantized(
@@ -22,6 +23,7 @@ def write_quantized(
     """Write the model as the member ``name``, run what was written, and report what it holds.
 
     Args:
+        parent: the float32 model that it was made from, as :func:`~diminuendo.artifact.onnx_file.read_onnx` gives it.
         nominal: bits of a weight that the scheme promises.
     Returns:
         the content of ``summary.json``: see :func:`~diminuendo.compression.quantization.coverage.coverage`.
@@ -33,7 +35,7 @@ def write_quantized(
     write_onnx(path, model)
     sample_rate = int(read_metadata(parent)["sample_rate"])
     drift = compare(path, parent, sample_rate)
-    return {**coverage(parent, onnx.load(path), names, sample_rate, nominal), "log_prob_difference": round(drift, 4)}
+    return {**coverage(parent, read_onnx(path), names, sample_rate, nominal), "log_prob_difference": round(drift, 4)}
 
 
 def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:
@@ -49,12 +51,14 @@ def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:
     waveform = probe(sample_rate)
     feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1], waveform.shape[1] // 2])}
 
-    def run(model: bytes | str) -> list[np.ndarray]:
-        return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
+    parameters = int(read_metadata(parent)["parameters"])
 
-    expected, expected_lengths = run(parent.SerializeToString())
+    expected, expected_lengths = open_session(parent, options_for_one_run(parameters)).run(None, feeds)
     try:
-        found, lengths = run(str(path))
+        session = onnxruntime.InferenceSession(
+            str(path), options_for_one_run(parameters), providers=["CPUExecutionProvider"]
+        )
+        found, lengths = session.run(None, feeds)
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the quantized file does not run in ONNX Runtime: {reason}") from error

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from diminuendo.artifact.session import open_session
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph
 from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
 from diminuendo.core.errors import UserError
@@ -68,9 +69,7 @@ class Posteriors:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # it warns of every such initializer
         options.intra_op_num_threads = 1  # sums in one order
-        self.session = onnxruntime.InferenceSession(
-            open_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = open_session(open_model, options)
         ordered = sorted(audio, key=len)
         self.feeds = [self._feed(ordered[i : i + BATCH]) for i in range(0, len(ordered), BATCH)]
         self.reference = [self._log_probs(feed, {}) for feed in self.feeds]

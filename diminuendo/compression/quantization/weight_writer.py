@@ -7,10 +7,13 @@ graph, and runs it again for every utterance), so that the model then runs exact
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx
 
-from diminuendo.artifact.banks import SCALES, Entry, write_banks
+from diminuendo.artifact.alone import write_entries
+from diminuendo.artifact.banks import SCALES, Entry
 from diminuendo.artifact.codec import quantize_vector
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
 from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded, uniform
@@ -41,7 +44,15 @@ def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
         UserError: a parameter is not finite.
     """
     graph = WeightGraph(model)
-    entries = []
+    weights = sum(int(np.prod(graph.initializers[name].dims)) for name in chosen)
+    write_entries(graph, _entries(graph, chosen), weights)
+    store_multiples(graph)
+    model = graph.finish()
+    drop_defaults(model)
+    return model
+
+
+def _entries(graph: WeightGraph, chosen: Plan) -> Iterator[Entry]:
     for name, (operator, storage) in chosen.items():
         value = graph.array(name)
         graph.remove(name)
@@ -53,12 +64,7 @@ def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
             stored = quantize_vector(value.reshape(-1))
         else:
             stored = quantize_weight(operator, value, storage)
-        entries.append(Entry(name, operator, value.shape, stored))
-    write_banks(graph, entries)
-    store_multiples(graph)
-    model = graph.finish()
-    drop_defaults(model)
-    return model
+        yield Entry(name, operator, value.shape, stored)
 
 
 def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:

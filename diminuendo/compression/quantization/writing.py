@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact.history import HISTORY, SUMMARY, write_history
-from diminuendo.artifact.onnx_file import MODEL
+from diminuendo.artifact.onnx_file import MODEL, read_onnx
 from diminuendo.compression.quantization.config import NOMINAL_BITS
 from diminuendo.compression.technique import Job
 from diminuendo.core.files import write_json
@@ -65,8 +65,6 @@ def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
 
 
 def _post_training(job: Job, folder: Path) -> dict[str, Any]:
-    import onnx
-
     from diminuendo.compression.quantization.quantized_file import write_quantized
 
     source, settings, found = job.parent / MODEL, job.settings, {}
@@ -77,13 +75,13 @@ def _post_training(job: Job, folder: Path) -> dict[str, Any]:
 
         found = mixed_bits(job)
         nominal = found["mean_bits"]
-        model = store_by_choice(onnx.load(source), by_name(found["bits"], settings.group_size))
+        model = store_by_choice(read_onnx(source), by_name(found["bits"], settings.group_size))
     else:
         from diminuendo.compression.quantization.post_training import quantize_post_training
 
         nominal = NOMINAL_BITS[settings.scheme]
         model = quantize_post_training(source, settings, _calibration(job))
-    parent, target = onnx.load(source), folder / MODEL
+    parent, target = read_onnx(source), folder / MODEL
     return write_quantized(target, model, parent, name=job.name, lineage=job.lineage, nominal=nominal) | found
 
 

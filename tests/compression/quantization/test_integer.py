@@ -10,13 +10,18 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from diminuendo.artifact.banks import STORED_NAME
+from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.quantization.integer import (
     LARGEST_SUM,
+    _cleaned,
+    _shared_zeros,
     nodes_for_integers,
     quantize_dynamic,
     quantize_static,
 )
 from diminuendo.compression.quantization.weight_writer import store_uniformly
+from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
 
@@ -53,6 +58,39 @@ def test_every_product_is_run_in_integers(parent, scheme, tmp_path):
     operators = executed(store_uniformly(model, 8), tmp_path)
     assert sum(operators[name] for name in IN_INTEGERS) == len(nodes_for_integers(onnx.load(parent))) > 10
     assert not operators["DequantizeLinear"] and not operators["MatMulInteger"] and not operators["Gemm"]
+
+
+def test_the_tool_of_onnx_runtime_gives_the_same_dynamic_file(parent, tmp_path):
+    """But for the names of nodes, and what the tool leaves behind."""
+    from onnxruntime import quantization as tools
+
+    tools.quantize_dynamic(
+        parent,
+        tmp_path / "tool.onnx",
+        nodes_to_quantize=list(nodes_for_integers(onnx.load(parent))),
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=tools.QuantType.QInt8,
+    )
+    files = []
+    for model in (quantize_dynamic(parent), _cleaned(_shared_zeros(onnx.load(tmp_path / "tool.onnx")))):
+        store_uniformly(model, 8)
+        shorten_names(model, STORED_NAME)
+        files.append(model.SerializeToString(deterministic=True))
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "weights"])
+def test_a_weight_that_is_not_finite_is_named(parent, scheme, tmp_path):
+    model = onnx.load(parent)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "out.weight")
+    values = numpy_helper.to_array(tensor).copy()
+    values[0, 0] = np.nan
+    tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UserError, match=r"^out\.weight: holds values that are not finite"):
+        quantize_dynamic(tmp_path / "model.onnx") if scheme == "dynamic" else store_uniformly(model, 8)
 
 
 def test_activations_of_several_products_are_rounded_once(parent):
