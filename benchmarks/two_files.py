@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
 from diminuendo.profiling.measure import noise
@@ -61,7 +62,7 @@ def main() -> None:
         print(f"{'':<32}{'bytes':>12}{'quartile µs':>14}{'median µs':>14}")
         for path, column in zip(given.files, taken.T):
             low, middle = 1e6 * np.percentile(column, [25, 50])
-            print(f"{path.parent.name:<32}{path.stat().st_size:>12}{low:>14.0f}{middle:>14.0f}")
+            print(f"{path.parent.name:<32}{bytes_of_files(path):>12}{low:>14.0f}{middle:>14.0f}")
         low, middle, high = np.percentile(taken[:, 1] / taken[:, 0], [25, 50, 75])
         print(f"second to first: {middle:.2f}, half of {given.turns} turns from {low:.2f} to {high:.2f}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.peer import Decoder, Made, Peer, Source
+from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.config.evaluation import EvaluateConfig
@@ -71,7 +72,7 @@ def measure(
     calibration = calibration_audio(corpus, calibration_utterances, seed)
     with tempfile.TemporaryDirectory() as folder, _one_thread():
         made = {
-            name: Made(Recognizer(path / MODEL, threads=1), (path / MODEL).stat().st_size)
+            name: Made(Recognizer(path / MODEL, threads=1), bytes_of_files(path / MODEL))
             for name, path in members.items()
         }
         labels = {name: (OURS, "", name) for name in members}

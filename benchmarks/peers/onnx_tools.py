@@ -14,6 +14,7 @@ import onnx
 
 from benchmarks.peers.peer import Made, Peer, Source
 from benchmarks.peers.plain_graph import plain
+from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.artifact.onnx_file import MODEL, PREFIX, write_onnx
 from diminuendo.artifact.weight_graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
@@ -41,7 +42,7 @@ def _file_peer(distribution: str, settings: str, write: Callable[[Source, Path],
         path = source.work / MODEL
         write(source, path)
         _describe(path, source.folder / MODEL)
-        return Made(Recognizer(path, threads=1), path.stat().st_size)
+        return Made(Recognizer(path, threads=1), bytes_of_files(path))
 
     return Peer(distribution, settings, make)
 

@@ -65,15 +65,15 @@ def data_of(path: str | Path) -> Data | None:
 
     Raises:
         UserError: weights are said to be anywhere else than in one file in the same folder, or that file's digest is
-            not stated.
+            not stated, or it cannot be told.
     """
     path = Path(path)
     with mapped(path) as content:
         try:
             locations = external_locations(content)
             stated = metadata_in(content).get(KEY) if locations else None
-        except ValueError:  # no ONNX file: whoever opens it says so
-            return None
+        except ValueError as error:
+            raise UserError(f"{path}: cannot be read as an ONNX file ({error}); is it a complete one?") from None
     if not locations:
         return None
     for location in sorted(locations):

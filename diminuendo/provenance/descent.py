@@ -10,6 +10,8 @@ from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import KEY, actual_checksum, stated_checksum
+from diminuendo.artifact.external_data import mapped
+from diminuendo.artifact.wire import Content, metadata_in
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 
@@ -83,35 +85,37 @@ def read_model(path: Path) -> Model:
     return descent_of(read_record(path), sha256_of(path), path)
 
 
-def is_contradicted(content: bytes) -> bool:
+def is_contradicted(content: Content) -> bool:
     """Whether a file of ours does not match its checksum, or has lost it: both mean damage."""
     stated = stated_checksum(content)
     if stated is None:
-        return KEY.encode() in content  # a checksum that can no longer be read
+        return content.find(KEY.encode()) >= 0  # a checksum that can no longer be read
     return stated != actual_checksum(content)
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """The lineage in an ONNX file's metadata; the file is parsed only if it matches its own checksum."""
+    """The lineage in an ONNX file's metadata, which is read only if the file matches its own checksum.
+
+    Weights are not needed for it, wherever they are.
+    """
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / lineage.MODEL}?")
     try:
-        content = path.read_bytes()
+        with mapped(path) as content:
+            is_damaged = is_contradicted(content)
+            properties = {} if is_damaged else metadata_in(content)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    if is_contradicted(content):
+    except ValueError as error:
+        raise UserError(f"{path}: not a model of diminuendo, or a damaged one ({error})") from None
+    if is_damaged:
         raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
-    import onnx
-
     try:
-        properties = {entry.key: entry.value for entry in onnx.ModelProto.FromString(content).metadata_props}
         record = json.loads(properties[LINEAGE])
         if record["format"] != lineage.FORMAT:
             raise UserError(f"{path}: its lineage has format {record['format']!r}, expected {lineage.FORMAT}")
         return {**record, "ancestors": dict(record["ancestors"]), "corpora": dict(record["corpora"])}
-    except UserError:
-        raise
-    except Exception as error:  # protocol buffers have no public base class for what they raise
+    except (KeyError, ValueError, TypeError) as error:
         reason = f"no metadata {LINEAGE}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: not a model of diminuendo, or a damaged one ({reason})") from None
 

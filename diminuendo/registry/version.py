@@ -12,7 +12,7 @@ from diminuendo.artifact.external_data import check_data, files_of
 from diminuendo.artifact.external_data import is_whole as is_whole_file
 from diminuendo.artifact.lineage import MODEL
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import atomic_file, sha256_of
+from diminuendo.core.files import atomic_file, move_in_place, sha256_of
 from diminuendo.registry.store import existing_store, no_store
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -120,7 +120,7 @@ def save_model(address: str, digest: str, target: Path) -> None:
                 check_data(path)
             except UserError as error:
                 raise NotWhole(f"{address}: damaged in the artifact store: {error}") from None
-            os.replace(beside, target.with_name(beside.name))
+            move_in_place(beside, target.with_name(beside.name))
         with atomic_file(target) as temporary:
             os.replace(path, temporary)
 

@@ -201,6 +201,15 @@ def test_a_second_file_that_the_metadata_does_not_name_is_refused(pair):
         AcousticModel(path)
 
 
+def test_a_file_that_hides_its_weights_from_the_check_is_refused(pair):
+    """A field of a type that protocol buffers pass over, and ONNX Runtime too."""
+    path, _ = pair
+    path.write_bytes(path.read_bytes() + b"\xfb\x7f\xfc\x7f")  # an empty group
+    write_onnx_with_checksum(path, onnx.load(path, load_external_data=False))
+    with pytest.raises(UserError, match=r"model.onnx: cannot be read as an ONNX file \(no field has the type 3"):
+        AcousticModel(path)
+
+
 def test_weights_whose_digest_nobody_states_are_refused(tmp_path):
     model = onnx.load(write_model(tmp_path / "small.onnx", width=50))
     onnx.save(model, tmp_path / MODEL, save_as_external_data=True, location="weights.bin", size_threshold=100)
