@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def at_hand(config: PretrainedConfig, root: Path = Path()) -> Path | None:
     if config.hub is not None:
         return _kept_by_hub(config.hub, config.revision)
     folder = root / (BUNDLES / config.bundle if config.bundle is not None else config.path)
-    return folder if folder.is_dir() else None
+    return folder if os.path.isdir(folder) else None  # unlike pathlib's, it does not fail for a path that is too long
 
 
 def locate(config: PretrainedConfig, fetch: bool = True, root: Path = Path()) -> Path:
