@@ -17,6 +17,7 @@ from diminuendo.family import Family
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
 from diminuendo.pretrained.checkpoint import Checkpoint
+from diminuendo.pretrained.folder import NotAtHand
 from diminuendo.pretrained.source import at_hand, locate
 
 
@@ -85,10 +86,12 @@ def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], lis
     if config.path is None:
         try:
             locate(config, fetch=False)
-        except UserError:
+        except NotAtHand:
             fetched = "has not been fetched yet" if at_hand(config) is None else "was fetched in part"
             note = f"{config.source} {fetched}, so it was not checked; the pipeline fetches it where there is a network"
             return None, [], [f"teacher.pretrained: {note}"]
+        except UserError as error:  # there is no such bundle
+            return None, [f"teacher.{error}"], []
     elif not os.path.exists(config.path) and os.path.isfile(_dvc_file(Path(config.path))):
         return None, [f"teacher.pretrained.path: {config.path} is not here; `dvc pull {config.path}.dvc` brings it"], []
     try:

@@ -52,6 +52,10 @@ _CONVERT_OTHERS = (
 )
 
 
+class NotAtHand(UserError):
+    """A checkpoint is not on this machine, and could be fetched."""
+
+
 class CheckpointFolder:
     """A folder that was looked at; weights are read when they are asked for.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
-from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder
+from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder, NotAtHand
 
 BUNDLES = Path(".work/bundles")  # where bundles of torchaudio are kept as folders
 
@@ -33,6 +33,7 @@ def locate(config: PretrainedConfig, fetch: bool = True, root: Path = Path()) ->
         fetch: a hub's files, or a bundle's, are fetched if they are not on this machine.
         root: of the repository, from which paths are seen.
     Raises:
+        NotAtHand: it is not there, and was not to be fetched.
         UserError: it is not there, and cannot be fetched; the message says what to do.
     """
     if config.hub is not None:
@@ -76,7 +77,7 @@ def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
     )
     if not fetch:
         there = "not on this machine" if found is None else "fetched in part"
-        raise UserError(f"{repository} at {revision[:12]}: {there}; {remedy}")
+        raise NotAtHand(f"{repository} at {revision[:12]}: {there}; {remedy}")
     try:
         return Path(snapshot_download(**_wanted(repository, revision)))
     except LocalEntryNotFoundError:

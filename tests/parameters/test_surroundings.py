@@ -108,6 +108,11 @@ def test_a_path_that_no_file_can_have_is_said_with_all_else(folder):
     assert len(found) == 2 and "nothing there" in found[1]
 
 
+def test_a_bundle_that_does_not_exist_is_not_waited_for(folder):
+    (found,) = problems(teacher={"pretrained": {"bundle": "WAV2VEC3"}})
+    assert found.startswith("teacher.pretrained.bundle: torchaudio.pipelines has no 'WAV2VEC3'; there are: ")
+
+
 def test_layers_that_stay_as_they_are_are_counted(folder):
     teacher = {"pretrained": {"path": "checkpoints/tiny"}, "fine_tune": True}
     assert check(teacher=teacher | {"training": {"frozen_layers": 2}})[0] == 0
