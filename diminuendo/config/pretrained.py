@@ -32,6 +32,8 @@ class PretrainedConfig(Section):
             )
         if self.path is not None and self.source in ("", ".", ".."):
             raise ValueError(f"pretrained.path: expected a folder, found {self.path!r}; name it by its own name")
+        if (self.path or "").startswith("~"):
+            raise ValueError(f"pretrained.path: ~ stands for no folder here; write {self.path!r} in full")
         if self.bundle is not None and not BUNDLE.fullmatch(self.bundle):
             raise ValueError(f"pretrained.bundle: expected a name of torchaudio.pipelines, found {self.bundle!r}")
         if self.hub is not None and not REPOSITORY.fullmatch(self.hub):

@@ -7,6 +7,8 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 
+# Beyond any model's: a file that says more is damaged, and memory would end before its model is built.
+MOST, MOST_LAYERS = 1 << 20, 1024
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 
 
@@ -23,13 +25,16 @@ class Keys:
             self.refuse(name, f"expected {expected}")
         return value
 
-    def size(self, name: str, default: int | None = None) -> int:
+    def size(self, name: str, default: int | None = None, most: int = MOST) -> int:
         """None: the file must say it."""
         value = self.get(name, int, default, "a positive whole number")
+        if value > most:
+            self.refuse(name, f"expected {most} at most")
         return value if value > 0 else self.refuse(name, "expected a positive whole number")
 
     def number(self, name: str, default: float) -> float:
-        return float(self.get(name, (int, float), default, "a number"))
+        value = self.get(name, (int, float), default, "a number")
+        return float(value) if abs(value) <= MOST else self.refuse(name, f"expected {MOST} at most")
 
     def fraction(self, name: str, default: float) -> float:
         value = self.number(name, default)
@@ -42,6 +47,8 @@ class Keys:
         found = self.get(name, (list, tuple), default, "a list of positive whole numbers")
         if not found or any(type(value) is not int or value < 1 for value in found):
             self.refuse(name, "expected a list of positive whole numbers")
+        if max(found) > MOST:
+            self.refuse(name, f"expected {MOST} at most")
         return tuple(found)
 
     def check(self, supported: Mapping[str, tuple[Any, ...]]) -> None:

@@ -39,7 +39,7 @@ class ForeignTensors:
         """The tensor of this name, in float32; None in its shape: of any length.
 
         Raises:
-            UserError: it is not there, of another shape, or not of floating-point numbers.
+            UserError: it is not there, of another shape, or not of finite floating-point numbers.
         """
         whole, written = f"{self._prefix}{name}", _written(shape)
         if name not in self:
@@ -55,7 +55,12 @@ class ForeignTensors:
                 f"where its config.json makes it {written} of floating-point numbers; give the two that belong together"
             )
         self._taken.add(whole)
-        return tensor.float()
+        tensor = tensor.float()
+        if not tensor.is_meta and not tensor.isfinite().all():
+            raise UserError(
+                f"the checkpoint's tensor {whole} holds what is no number in float32 (NaN, infinity); download it again"
+            )
+        return tensor
 
     def module(self, name: str, *shape: int | None, bias: bool = True) -> dict[str, Tensor]:
         """Weight, of this shape, and bias of a module, whose bias is zeros if the checkpoint has none."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import io
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
@@ -85,7 +86,7 @@ def parse_params(raw: Any, source: str = "params", further: Further | None = Non
 
 
 def _explain(problem: dict) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+    path = ".".join(_place(problem["loc"])[0]) or "(whole file)"
     found = problem.get("input")
     if problem["type"] == "extra_forbidden":
         if path in MOVED:
@@ -94,7 +95,8 @@ def _explain(problem: dict) -> str:
             value = values.get(found) if isinstance(found, str) else None
             write = f"{key}: {value}" if value else f"{key}: {' or '.join(values.values())}"
             return f"{path}: this key is {place} now, for report and gate alike; write {write} in the section {section}"
-        allowed = _keys_at(problem["loc"][:-1])
+        section = next(section for _, section in _sections_in(_place(problem["loc"][:-1])[1]))
+        allowed = list(_keys_of(section))
         if (new := RENAMED.get(problem["loc"][-1])) in allowed:
             return f"{path}: this key is called {new!r} now; write {new}: {found!r}"
         near = difflib.get_close_matches(str(problem["loc"][-1]), allowed, n=1)
@@ -109,19 +111,38 @@ def _explain(problem: dict) -> str:
     return f"{path}: {message[0].lower()}{message[1:]}, found {found!r}{none}"
 
 
-def _keys_at(location: tuple) -> list[str]:
-    """The keys that the section at this location may have."""
-    annotation: Any = Params
+def _place(location: Sequence[int | str]) -> tuple[list[str], Any]:
+    """A location as a user writes it, and the type of what stands there; None: it is not known.
+
+    Of a section that may be of several kinds, pydantic names the kind as well, which is no key.
+    """
+    path, annotation = [], Params
     for part in location:
+        sections = dict(_sections_in(annotation))
+        if part in sections:  # a kind
+            annotation = sections[part]
+            continue
+        path.append(str(part))
         if typing.get_origin(annotation) is dict:  # the part is a member's name
             annotation = typing.get_args(annotation)[1]
             continue
-        fields = _section_in(annotation).model_fields
-        annotation = next(field.annotation for name, field in fields.items() if part in (name, field.alias))
-    return [field.alias or name for name, field in _section_in(annotation).model_fields.items()]
+        fields = {name: field for section in sections.values() for name, field in _keys_of(section).items()}
+        annotation = fields[part].annotation if part in fields else None
+    return path, annotation
 
 
-def _section_in(annotation: Any) -> type[BaseModel]:
-    """The section type itself, or the one inside ``Section | None``."""
-    candidates = [annotation, *typing.get_args(annotation)]
-    return next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+def _sections_in(annotation: Any) -> Iterator[tuple[str | None, type[BaseModel]]]:
+    """The section type itself, or those inside of ``Section | None`` or a union by kinds, each with its kind."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield None, annotation
+    elif typing.get_origin(annotation) is typing.Annotated:
+        inner, *notes = typing.get_args(annotation)
+        kind = next((note.tag for note in notes if isinstance(note, Tag)), None)
+        yield from ((kind or own, section) for own, section in _sections_in(inner))
+    else:
+        for inner in typing.get_args(annotation):
+            yield from _sections_in(inner)
+
+
+def _keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in section.model_fields.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from diminuendo.family import Family
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
 from diminuendo.pretrained.checkpoint import Checkpoint
+from diminuendo.pretrained.folder import NotAtHand
 from diminuendo.pretrained.source import at_hand, locate
 
 
@@ -84,16 +86,18 @@ def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], lis
     if config.path is None:
         try:
             locate(config, fetch=False)
-        except UserError:
+        except NotAtHand:
             fetched = "has not been fetched yet" if at_hand(config) is None else "was fetched in part"
             note = f"{config.source} {fetched}, so it was not checked; the pipeline fetches it where there is a network"
             return None, [], [f"teacher.pretrained: {note}"]
-    elif not Path(config.path).exists() and _dvc_file(Path(config.path)).is_file():
+        except UserError as error:  # there is no such bundle
+            return None, [f"teacher.{error}"], []
+    elif not os.path.exists(config.path) and os.path.isfile(_dvc_file(Path(config.path))):
         return None, [f"teacher.pretrained.path: {config.path} is not here; `dvc pull {config.path}.dvc` brings it"], []
     try:
         found = Checkpoint(config, fetch=False)
         found.record(1)
-        len(found.folder.tensors)  # whole files of weights: their headers are read
+        found.check_weights(None)
     except UserError as error:
         return None, [f"teacher.pretrained: {error}"], []
     return found, [], []
@@ -109,7 +113,7 @@ def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> 
             problems.append(str(error))
     if head == "own":
         try:
-            begun.vocabulary(bool(lowercase))
+            begun.check_weights(begun.vocabulary(bool(lowercase)).order)
         except UserError as error:
             problems.append(f"teacher.head: {error}")
     return problems

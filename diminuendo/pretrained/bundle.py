@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder, write_json
 from diminuendo.models.families import FAMILIES
-from diminuendo.pretrained.folder import CONFIG, PREPROCESSOR, WEIGHTS
+from diminuendo.pretrained.folder import CONFIG, PREPROCESSOR, WEIGHTS, NotAtHand
 
 if TYPE_CHECKING:
     from torchaudio.models import Wav2Vec2Model
@@ -35,7 +35,7 @@ def folder_of_bundle(name: str, root: Path, fetch: bool = True) -> Path:
         known = [key for key in dir(pipelines) if isinstance(getattr(pipelines, key), pipelines.Wav2Vec2Bundle)]
         raise UserError(f"pretrained.bundle: torchaudio.pipelines has no {name!r}; there are: {', '.join(known)}")
     if not fetch:
-        raise UserError(f"pretrained.bundle: {name} is not on this machine; run `make repro` where there is a network")
+        raise NotAtHand(f"pretrained.bundle: {name} is not on this machine; run `make repro` where there is a network")
     try:
         model = bundle.get_model()
     except (OSError, RuntimeError) as error:

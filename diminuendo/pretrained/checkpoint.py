@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,8 @@ from diminuendo.pretrained.source import locate
 from diminuendo.pretrained.tokens import Vocabulary, vocabulary_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from diminuendo.models.model import SpeechModel
 
 
@@ -56,10 +58,11 @@ class Checkpoint:
         """
         try:
             return self._door.record_of(self.config, self.folder.preprocessor, vocabulary)
-        except UserError as error:
-            raise UserError(f"{self.folder.path / CONFIG}: {error}") from None
-        except (KeyError, TypeError, ValueError, ValidationError) as error:
+        except UserError as error:  # which names the file
+            raise UserError(f"{self.folder.path}: {error}") from None
+        except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError, ValidationError) as error:
             said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            said = said or "more than memory holds"
             kind = self.config["model_type"]
             raise UserError(f"{self.folder.path / CONFIG}: does not describe a {kind}: {said[:300]}") from None
 
@@ -119,13 +122,36 @@ class Checkpoint:
         from diminuendo.models.registry import build
 
         record = self.record(vocabulary)
+        state = self._state(self.folder.tensors, record, order)
+        model = build(record)
+        self._check_state(state, model, order)
+        for name, tensor in model.state_dict().items():
+            if name in state:
+                tensor.copy_(state[name])
+        return model.eval()
+
+    def check_weights(self, order: Sequence[int] | None) -> None:
+        """Raises what :meth:`model` would, as far as the headers of the files tell; no weight is read."""
+        import torch
+
+        from diminuendo.models.registry import build
+
+        record = self.record(len(order) if order else 1)
+        state = self._state(self.folder.outlines, record, order)
+        with torch.device("meta"):
+            self._check_state(state, build(record), order)
+
+    def _state(
+        self, tensors: Mapping[str, Tensor], record: ModelRecord, order: Sequence[int] | None
+    ) -> dict[str, Tensor]:
         try:
-            state = self._door.state_of(self.folder.tensors, self.config, record, order)
+            return self._door.state_of(tensors, self.config, record, order)
         except UserError as error:
             raise UserError(f"{self.folder.path}: {error}") from None
         except KeyError as error:
             raise UserError(f"{self.folder.path}: the tensor {error.args[0]} is missing; download it again") from None
-        model = build(record)
+
+    def _check_state(self, state: Mapping[str, Tensor], model: SpeechModel, order: Sequence[int] | None) -> None:
         own = model.state_dict()
         for name, tensor in own.items():
             given = state.get(name)
@@ -137,13 +163,11 @@ class Checkpoint:
                     f"{self.folder.path}: the weights of {name} are {found}, expected {tuple(tensor.shape)} by "
                     f"{CONFIG}; the two do not belong together"
                 )
-            tensor.copy_(given)
         if unknown := sorted(set(state) - set(own)):
             raise UserError(
                 f"{self.folder.path}: {CONFIG} describes no {unknown[0]}, which has weights; the two do not belong "
                 "together"
             )
-        return model.eval()
 
     def facts(self) -> dict[str, Any]:
         """What lineage says of it: the source, the commit, the licence, and the SHA-256 of every file."""

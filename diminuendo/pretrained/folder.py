@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -34,9 +35,11 @@ READ = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-TERMS = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md")
+CARD = "README.md"
+TERMS = (CARD, "LICENSE", "LICENSE.txt", "LICENSE.md")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".nemo", ".pkl")
 MOST_JSON_BYTES = 64 << 20
+FLOATS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")  # types of safetensors that PyTorch converts
 _SHARD = re.compile(r"[\w.-]+\.safetensors")  # a name without a folder
 
 _CONVERT = {
@@ -49,6 +52,10 @@ _CONVERT_OTHERS = (
 )
 
 
+class NotAtHand(UserError):
+    """A checkpoint is not on this machine, and could be fetched."""
+
+
 class CheckpointFolder:
     """A folder that was looked at; weights are read when they are asked for.
 
@@ -58,10 +65,10 @@ class CheckpointFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if self.path.suffix in PICKLES and not self.path.is_dir():
-            raise UserError(f"{self.path}: {self._refusal(self.path)}")
-        if not self.path.is_dir():
-            found = "a file" if self.path.exists() else "nothing there"
+        if not os.path.isdir(self.path):  # unlike pathlib's, it does not fail for a path that is too long
+            if self.path.suffix in PICKLES:
+                raise UserError(f"{self.path}: {self._refusal(self.path)}")
+            found = "a file" if os.path.exists(self.path) else "nothing there"
             raise UserError(
                 f"{self.path}: {found}; teacher.pretrained.path names a folder with {CONFIG} and {WEIGHTS}, as "
                 "save_pretrained writes it"
@@ -108,15 +115,24 @@ class CheckpointFolder:
         path = self.path / name
         if not path.is_file():
             return {}
-        if path.stat().st_size > MOST_JSON_BYTES:
-            raise UserError(f"{path}: {path.stat().st_size} bytes, more than any file of its kind; download it again")
+        content = self.bytes_of(name)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            found = json.loads(content.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not JSON ({error}); download it again") from None
         if not isinstance(found, dict):
             raise UserError(f"{path}: expected a mapping of names to values, found {found!r:.60}")
         return found
+
+    def bytes_of(self, name: str) -> bytes:
+        """The content of a file that is not of weights; raises ``UserError`` if it is too long to be one."""
+        path = self.path / name
+        if path.stat().st_size > MOST_JSON_BYTES:
+            raise UserError(f"{path}: {path.stat().st_size} bytes, more than any file of its kind; download it again")
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); download it again") from None
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -150,6 +166,11 @@ class CheckpointFolder:
         return _Tensors(self.path, self.weight_files)
 
     @property
+    def outlines(self) -> Mapping[str, Tensor]:
+        """Tensors of PyTorch's device "meta", as the weights are but without their values: of the headers alone."""
+        return _Outlines(self.path, self.weight_files)
+
+    @property
     def sizes(self) -> dict[str, int]:
         """Name to number of values of every tensor, from the headers of the files."""
         shapes = _Tensors(self.path, self.weight_files, framework="np").shapes()  # without waiting for torch
@@ -166,15 +187,16 @@ class CheckpointFolder:
         """As the front matter of ``README.md`` says it; a licence file alone is named, not read."""
         import yaml
 
+        said, there = None, [name for name in TERMS if (self.path / name).is_file()]  # reading a pipe would not end
         try:
-            text = (self.path / "README.md").read_text(encoding="utf-8")
+            text = self.bytes_of(CARD).decode("utf-8") if CARD in there else ""
             front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
             said = yaml.safe_load(front.group(1)).get("license") if front else None
-        except (OSError, ValueError, AttributeError, yaml.YAMLError):
-            said = None
+        except (UserError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
+            pass
         if isinstance(said, str):
-            return said
-        return next((f"see {name}" for name in TERMS[1:] if (self.path / name).is_file()), None)
+            return " ".join(said.split())
+        return next((f"see {name}" for name in there if name != CARD), None)
 
 
 class _Tensors(Mapping):
@@ -200,3 +222,13 @@ class _Tensors(Mapping):
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+class _Outlines(_Tensors):
+    def __getitem__(self, name: str) -> Tensor:
+        import torch
+
+        part = self._open[name].get_slice(name)
+        # Of other types it is enough to know that they are no floating-point numbers.
+        dtype = torch.float32 if part.get_dtype() in FLOATS else torch.int8
+        return torch.empty(part.get_shape(), dtype=dtype, device="meta")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
-from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder
+from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder, NotAtHand
 
 BUNDLES = Path(".work/bundles")  # where bundles of torchaudio are kept as folders
 
@@ -22,7 +23,7 @@ def at_hand(config: PretrainedConfig, root: Path = Path()) -> Path | None:
     if config.hub is not None:
         return _kept_by_hub(config.hub, config.revision)
     folder = root / (BUNDLES / config.bundle if config.bundle is not None else config.path)
-    return folder if folder.is_dir() else None
+    return folder if os.path.isdir(folder) else None  # unlike pathlib's, it does not fail for a path that is too long
 
 
 def locate(config: PretrainedConfig, fetch: bool = True, root: Path = Path()) -> Path:
@@ -32,6 +33,7 @@ def locate(config: PretrainedConfig, fetch: bool = True, root: Path = Path()) ->
         fetch: a hub's files, or a bundle's, are fetched if they are not on this machine.
         root: of the repository, from which paths are seen.
     Raises:
+        NotAtHand: it is not there, and was not to be fetched.
         UserError: it is not there, and cannot be fetched; the message says what to do.
     """
     if config.hub is not None:
@@ -75,7 +77,7 @@ def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
     )
     if not fetch:
         there = "not on this machine" if found is None else "fetched in part"
-        raise UserError(f"{repository} at {revision[:12]}: {there}; {remedy}")
+        raise NotAtHand(f"{repository} at {revision[:12]}: {there}; {remedy}")
     try:
         return Path(snapshot_download(**_wanted(repository, revision)))
     except LocalEntryNotFoundError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,21 @@ def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bo
     spelt, special = _READERS[name](folder, path)
     spelt = {index: token for index, token in spelt.items() if index != blank}
     beyond = sorted(token for index, token in spelt.items() if index >= size and token not in special)
-    missing = [index for index in range(size) if index != blank and index not in spelt]
-    if beyond or missing:
+    order = (blank, *sorted(index for index in spelt if 0 <= index < size))
+    if beyond or len(order) < size:
+        named = set(order)  # outputs are not gone through: their number is what the file says, and may be any
         found = (
             f"{len(beyond)} token(s) beyond the last output, such as {beyond[0]!r}"
             if beyond
-            else (f"no token for {len(missing)} output(s), such as {missing[0]}")
+            else f"no token for {size - len(order)} output(s), such as {next(i for i in count() if i not in named)}"
         )
         raise UserError(
             f"{path}: does not fit the head, which has {size} outputs: {found}; take the tokenizer's files of this "
             "very checkpoint"
         )
-    order = (blank, *sorted(index for index in spelt if index < size))
     tokens = [BLANK, *(_special(t) if (t := spelt[i]) in special else t for i in order[1:])]
+    if wrong := next((token for token in tokens if _unwritable(token)), None):
+        raise UserError(f"{path}: the token {wrong!a} is no text that a file can hold; repair it, or download it again")
     if len(set(tokens)) < len(tokens):
         twice = sorted({token for token in tokens if tokens.count(token) > 1})
         raise UserError(
@@ -75,7 +78,12 @@ def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bo
         )
     if name == "vocab.json":
         return Vocabulary(VocabularyTokenizer([BLANK, *_in_case(tokens[1:], lowercase, path)]), order)
-    return Vocabulary(ForeignTokenizer(name, path.read_bytes(), tokens), order)
+    return Vocabulary(ForeignTokenizer(name, folder.bytes_of(name), tokens), order)
+
+
+def _unwritable(token: str) -> bool:
+    """Whether it has half a character, as the escapes of JSON can spell it and UTF-8 cannot."""
+    return any("\ud800" <= character <= "\udfff" for character in token)
 
 
 def _special(token: str) -> str:
@@ -122,10 +130,12 @@ def _text(value: Any) -> str:
 def _of_tokenizers(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str], set[str]]:
     from tokenizers import Tokenizer as Fast
 
+    content = folder.bytes_of(path.name)
     try:
-        fast = Fast.from_str(path.read_text(encoding="utf-8"))
+        fast = Fast.from_str(content.decode("utf-8"))
     except Exception as error:  # what the library raises has no class of its own
-        raise UserError(f"{path}: not a tokenizer ({str(error).splitlines()[0][:120]}); download it again") from None
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path}: not a tokenizer ({reason}); download it again") from None
     found = {index: token for token, index in fast.get_vocab(with_added_tokens=True).items()}
     added = {index: token for index, token in fast.get_added_tokens_decoder().items()}
     special = {token.content for token in added.values() if token.special}
@@ -140,8 +150,9 @@ def _of_tokenizers(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str]
 def _of_sentencepiece(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str], set[str]]:
     import sentencepiece
 
+    content = folder.bytes_of(path.name)
     try:
-        processor = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        processor = sentencepiece.SentencePieceProcessor(model_proto=content)
     except (RuntimeError, OSError) as error:
         raise UserError(f"{path}: not a sentencepiece model ({error}); download it again") from None
     found = {index: processor.id_to_piece(index) for index in range(processor.get_piece_size())}

@@ -5,6 +5,7 @@ import yaml
 
 from diminuendo.core.errors import UserError
 from diminuendo.parameters import load_params, parse_params
+from tests.factories.minute import minute_params
 from tests.factories.project import ROOT
 
 
@@ -31,3 +32,19 @@ def test_a_section_of_members_may_be_absent_and_is_then_empty():
     assert parse_params(raw).quantize == {} and parse_params(raw) == parse_params(raw | {"quantize": {}})
     with pytest.raises(UserError, match=r"quantize: input should be .*, found None \(for no member write \{\}\)"):
         parse_params(raw | {"quantize": None})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ({"kind": "parent", "layers": 1, "frontend": {}}, "frontend: unknown key; allowed: kind, layers, width, heads"),
+        ({"kind": "parent", "layers": 0}, "layers: input should be greater than 0, found 0"),
+        ({"kind": "wav2vec2"}, "kind: input should be 'conformer', found 'wav2vec2'"),
+        ({"kernel": 3}, "kernel: unknown key"),
+    ],
+)
+def test_keys_of_a_section_of_several_kinds_are_named_as_they_are_written(architecture, expected):
+    raw = minute_params()
+    raw["distill"] = {"copy": {"from": "teacher", "architecture": architecture, "losses": {"ctc": 1.0}}}
+    with pytest.raises(UserError, match=rf"  distill\.copy\.architecture\.{expected}"):
+        parse_params(raw)

@@ -4,14 +4,16 @@ import json
 import pickle
 
 import pytest
+import torch
 import yaml
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from diminuendo.cli import main
 from diminuendo.pretrained.checkpoint import opened
 from tests.factories import transformer  # noqa: F401  registers the family
 from tests.factories.audio import ROOT
-from tests.factories.checkpoint import change, write_checkpoint
+from tests.factories.checkpoint import change, write_checkpoint, write_weights
 from tests.factories.minute import minute_params
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -88,6 +90,27 @@ def test_what_is_wrong_in_the_file_does_not_hide_what_is_wrong_with_the_checkpoi
     assert found[3].startswith(
         "teacher.head: checkpoints/tiny: has no CTC head (TinyTransformerModel); give teacher.head"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "path"),
+    [("transformer.encoder.blocks.0.mlp.fc1.weight", "own", "pretrained"), ("lm_head.bias", "own", "head")],
+)
+def test_weights_that_do_not_fit_their_description_are_known_before_anything_runs(folder, name, head, path):
+    tensors = load_file(folder / "model.safetensors")
+    write_weights(folder, {**tensors, name: torch.zeros(5)})
+    (found,) = problems(teacher={"pretrained": {"path": "checkpoints/tiny"}, "head": head})
+    assert found.startswith(f"teacher.{path}: checkpoints/tiny: ") and name.split(".", 1)[1] in found
+
+
+def test_a_path_that_no_file_can_have_is_said_with_all_else(folder):
+    found = problems(teacher={"pretrained": {"path": "x" * 260}}, data={"path": "nowhere"})
+    assert len(found) == 2 and "nothing there" in found[1]
+
+
+def test_a_bundle_that_does_not_exist_is_not_waited_for(folder):
+    (found,) = problems(teacher={"pretrained": {"bundle": "WAV2VEC3"}})
+    assert found.startswith("teacher.pretrained.bundle: torchaudio.pipelines has no 'WAV2VEC3'; there are: ")
 
 
 def test_layers_that_stay_as_they_are_are_counted(folder):

@@ -74,6 +74,8 @@ def test_shards_are_read_as_one(tmp_path):
         ("---\n: {: [\n---\n", None),
         ("---\n- a list\n---\n", None),
         (b"---\nlicense: \xff\n---\n", None),
+        ("---\nlicense: " + "[" * 100_000 + "\n---\n", None),
+        ("---\nlicense: 'two\n\n  lines'\n---\n", "two lines"),
     ],
 )
 def test_the_licence_is_what_the_card_says(folder, card, expected):
@@ -85,6 +87,22 @@ def test_a_licence_that_is_a_file_alone_is_named(folder):
     (folder / "README.md").unlink()
     (folder / "LICENSE.txt").write_text("all rights reserved")
     assert CheckpointFolder(folder).licence == "see LICENSE.txt"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["README.md", "preprocessor_config.json", "LICENSE"])
+def test_a_pipe_is_no_file_and_is_not_waited_for(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    found = CheckpointFolder(folder)
+    assert name not in found.files
+    assert found.licence == (None if name == "README.md" else "apache-2.0")
+    assert (found.preprocessor == {}) == (name == "preprocessor_config.json")
+
+
+def test_a_path_that_no_file_can_have_is_nothing_there(folder):
+    for path in (folder / ("x" * 260), f"{folder}\0"):
+        assert "nothing there" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])

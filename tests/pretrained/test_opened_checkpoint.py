@@ -120,7 +120,7 @@ def test_an_unknown_type_is_named_with_those_that_are_known(folder):
 def test_a_description_that_makes_no_model_is_refused(folder, keys, expected):
     change(folder / "config.json", **keys)
     said = refusal(folder, lambda own: own.record(1))
-    assert said.startswith(f"{folder / 'config.json'}: ") and expected in said
+    assert said.startswith(str(folder)) and expected in said
 
 
 def test_no_layers_at_hand_for_a_description_that_makes_no_model(folder):
@@ -129,11 +129,31 @@ def test_no_layers_at_hand_for_a_description_that_makes_no_model(folder):
     assert layers_at_hand(PretrainedConfig(path=str(folder))) is None
 
 
+@pytest.mark.parametrize("asked", [lambda own: model_of(own), lambda own: own.check_weights(ORDER)])
 @pytest.mark.parametrize("name", ["transformer.encoder.blocks.1.mlp.fc1.weight", "lm_head.bias"])
-def test_a_tensor_that_is_missing_is_named(folder, name):
+def test_a_tensor_that_is_missing_is_named(folder, name, asked):
     alter(folder, lambda tensors: tensors.pop(name))
-    said = refusal(folder, model_of)
+    said = refusal(folder, asked)
     assert name.removeprefix("transformer.") in said and "missing" in said
+
+
+def test_headers_tell_shapes_without_values(folder):
+    own = checkpoint(folder)
+    own.check_weights(ORDER)
+    own.check_weights(None)
+    outlines = own.folder.outlines
+    assert all(outlines[name].is_meta and outlines[name].shape == own.folder.tensors[name].shape for name in outlines)
+    alter(folder, lambda tensors: tensors.update({"lm_head.weight": torch.zeros(9, 8)}))
+    assert "lm_head.weight has 9 rows" in refusal(folder, lambda own: own.check_weights(ORDER))
+    refused = "encoder.stem.bias are of shape (3,), expected (8"
+    alter(folder, lambda tensors: tensors.update({"transformer.encoder.stem.bias": torch.zeros(3)}))
+    assert refused in refusal(folder, lambda own: own.check_weights(None))
+
+
+@pytest.mark.parametrize("keys", [{"num_hidden_layers": 10**12}, {"num_hidden_layers": 10**30}])
+def test_more_than_any_memory_holds_is_no_description(folder, keys):
+    change(folder / "config.json", **keys)
+    assert "does not describe a tiny_transformer" in refusal(folder, lambda own: own.record(1))
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def hub(tmp_path, monkeypatch):
         ({"path": "a", "revision": COMMIT}, "pretrained.revision: belongs to hub"),
         ({"path": ""}, "pretrained.path: expected a folder, found ''"),
         ({"path": "checkpoints/.."}, "pretrained.path: expected a folder, found 'checkpoints/..'"),
+        ({"path": "~/small"}, "pretrained.path: ~ stands for no folder here; write '~/small' in full"),
         ({"bundle": "../somewhere"}, "pretrained.bundle: expected a name of torchaudio.pipelines"),
     ],
 )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from diminuendo.core.errors import UserError
-from diminuendo.pretrained.folder import CheckpointFolder
+from diminuendo.pretrained.folder import MOST_JSON_BYTES, CheckpointFolder
 from diminuendo.pretrained.tokens import vocabulary_of
 from tests.factories.checkpoint import (
     LETTERS_FIRST,
@@ -119,7 +119,11 @@ def test_a_blank_that_is_no_output_is_refused(folder, blank):
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(5, "1 token(s) beyond the last output, such as 'E'"), (10, "no token for 2 output(s), such as 8")],
+    [
+        (5, "1 token(s) beyond the last output, such as 'E'"),
+        (10, "no token for 2 output(s), such as 8"),
+        (10**15, "no token for 999999999999992 output(s), such as 8"),
+    ],
 )
 def test_a_vocabulary_that_does_not_fit_the_head_is_refused(folder, size, expected):
     said = refusal(folder, size, 0)
@@ -158,6 +162,18 @@ def test_two_outputs_with_one_spelling_are_refused(folder):
 def test_a_vocabulary_that_is_no_table_of_indices_is_refused(folder, content):
     write(folder / "vocab.json", content)
     assert "vocab.json: expected each token with its index" in refusal(folder)
+
+
+def test_half_a_character_is_no_text(folder):
+    write(folder / "vocab.json", {**{t: i for t, i in LETTERS_FIRST.items() if t != "E"}, "\ud83d": LETTERS_FIRST["E"]})
+    assert "vocab.json: the token '\\ud83d' is no text" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer.model"])
+def test_a_tokenizer_beyond_any_size_is_not_read(bare, name):
+    with open(bare / name, "wb") as file:
+        file.truncate(MOST_JSON_BYTES + 1)
+    assert f"{name}: {MOST_JSON_BYTES + 1} bytes, more than any file of its kind" in refusal(bare)
 
 
 def test_a_vocabulary_by_language_says_what_to_do(folder):

@@ -41,4 +41,7 @@ def record_like(parent: SpeechModel, sizes: ParentArchitecture, layers: Sequence
         return record
     if sizes.width > have.width:
         raise UserError(f"architecture.width: {sizes.width}, and the parent has {have.width}; give fewer")
-    return record.with_width(sizes.width)
+    try:
+        return record.with_width(sizes.width)
+    except UserError as error:
+        raise UserError(f"architecture.width: {error}") from None

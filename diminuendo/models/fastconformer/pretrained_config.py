@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from diminuendo.config.base import Fraction, Hertz, PositiveInt, Section
+from diminuendo.config.base import Fraction, Hertz, Section
 from diminuendo.core.errors import UserError
-from diminuendo.models.foreign_config import CONFIG, PREPROCESSOR
+from diminuendo.models.foreign_config import CONFIG, MOST, MOST_LAYERS, PREPROCESSOR
 
 ENCODER = "encoder_config"
+Size = Annotated[int, Field(gt=0, le=MOST)]
 
 # Of training, or of the tool that wrote the file: they change nothing that a trained encoder computes.
 WITHOUT_EFFECT = frozenset(
@@ -72,21 +73,21 @@ OF_BATCHES = frozenset(["padding_side", "padding_value", "processor_class", "ret
 class Encoder(Section):
     """The section of ``config.json`` that says what the encoder is."""
 
-    hidden_size: PositiveInt = 1024
-    num_hidden_layers: PositiveInt = 24
-    num_attention_heads: PositiveInt = 8
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-    intermediate_size: PositiveInt = 4096
+    hidden_size: Size = 1024
+    num_hidden_layers: Annotated[int, Field(gt=0, le=MOST_LAYERS)] = 24
+    num_attention_heads: Size = 8
+    num_key_value_heads: Size | None = None
+    head_dim: Size | None = None
+    intermediate_size: Size = 4096
     hidden_act: Literal["silu", "swish"] = "silu"
     attention_bias: bool = True  # of the feed-forwards as well
     convolution_bias: bool = True
-    conv_kernel_size: PositiveInt = 9
-    subsampling_factor: PositiveInt = 8
-    subsampling_conv_channels: PositiveInt = 256
-    subsampling_conv_kernel_size: PositiveInt = 3
-    subsampling_conv_stride: Annotated[int, Field(ge=2)] = 2
-    num_mel_bins: PositiveInt = 80
+    conv_kernel_size: Size = 9
+    subsampling_factor: Size = 8
+    subsampling_conv_channels: Size = 256
+    subsampling_conv_kernel_size: Size = 3
+    subsampling_conv_stride: Annotated[int, Field(ge=2, le=MOST)] = 2
+    num_mel_bins: Size = 80
     scale_input: bool = True
     dropout: Fraction = 0.1
 
@@ -132,11 +133,11 @@ class Preprocessor(Section):
     """``preprocessor_config.json``."""
 
     feature_extractor_type: Literal["ParakeetFeatureExtractor"] = "ParakeetFeatureExtractor"
-    feature_size: PositiveInt | None = None  # the encoder's, if it is not there
+    feature_size: Size | None = None  # the encoder's, if it is not there
     sampling_rate: Hertz = 16000
-    n_fft: PositiveInt = 512
-    win_length: PositiveInt = 400
-    hop_length: PositiveInt = 160
+    n_fft: Size = 512
+    win_length: Size = 400
+    hop_length: Size = 160
     preemphasis: Fraction | None = 0.97
 
 
@@ -175,7 +176,8 @@ def _checked(
 ) -> Checked:
     """Raises ``UserError`` for a key that is not known, and for a value that is not supported."""
     try:
-        return section.model_validate({key: value for key, value in given.items() if key not in without_effect})
+        known = {key: value for key, value in given.items() if key not in without_effect}
+        return section.model_validate(known, strict=True)  # the text "64" is no size, and true is none
     except ValidationError as error:
         first = error.errors()[0]
         if not first["loc"]:  # of several keys

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from diminuendo.core.errors import UserError
-from diminuendo.models.foreign_config import CONFIG, PREPROCESSOR, Keys
+from diminuendo.models.foreign_config import CONFIG, MOST_LAYERS, PREPROCESSOR, Keys
 from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.wav2vec2.record import (
     ConvolutionRecord,
@@ -34,7 +34,6 @@ EXTRACTOR = "Wav2Vec2FeatureExtractor"
 # Defaults of the format, which a file may leave out.
 SIZES = {
     "hidden_size": 768,
-    "num_hidden_layers": 12,
     "num_attention_heads": 12,
     "intermediate_size": 3072,
     "num_conv_pos_embedding_groups": 16,
@@ -53,7 +52,8 @@ def record_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any], vocabu
     if kind not in MODEL_TYPES:
         keys.refuse("model_type", f"expected one of {', '.join(MODEL_TYPES)}")
     keys.check(SUPPORTED)
-    width, layers, heads, inner, groups = (keys.size(name, default) for name, default in SIZES.items())
+    width, heads, inner, groups = (keys.size(name, default) for name, default in SIZES.items())
+    layers = keys.size("num_hidden_layers", 12, most=MOST_LAYERS)
     if width % heads:
         keys.refuse("num_attention_heads", f"expected a divisor of hidden_size ({width})")
     layer = LayerRecord(heads=heads, head_width=width // heads, feed_forward=inner)

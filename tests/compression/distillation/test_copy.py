@@ -12,6 +12,7 @@ from tests.factories.jobs import make_member
 from tests.factories.models import ToneCorpus, tiny_model
 from tests.factories.transformer import KIND
 from tests.factories.transformer.module import tiny_transformer
+from tests.factories.wav2vec2 import tiny_wav2vec2_record
 
 MODELS = {"conformer": lambda: tiny_model(3), KIND: lambda: tiny_transformer({}, {}, {})}
 
@@ -51,6 +52,13 @@ def test_what_is_left_out_is_the_parents():
 def test_more_than_the_parent_has_is_refused(keys, said):
     with pytest.raises(UserError, match=said):
         record_like(tiny_model(3), sizes(**keys), None)
+
+
+def test_a_width_that_the_family_cannot_have_is_refused_by_its_key():
+    parent = build(tiny_wav2vec2_record())
+    width = parent.structure().width - 1
+    with pytest.raises(UserError, match=rf"architecture\.width: width {width} must be a multiple"):
+        record_like(parent, sizes(width=width), None)
 
 
 def test_a_copy_must_differ():

@@ -57,6 +57,8 @@ def test_weights_of_any_type_and_prefix_are_taken(checkpoint, dtype, prefix):
         ({"d_model": 18}, {}, r"config.json: d_model: found 18, expected an even multiple of .*heads \(4\)"),
         ({"encoder_layers": "6"}, {}, "config.json: encoder_layers: found '6', expected a positive whole number"),
         ({"encoder_ffn_dim": None}, {}, "config.json: encoder_ffn_dim: found None, expected a positive whole number"),
+        ({"encoder_layers": 10**12}, {}, "config.json: encoder_layers: found 1000000000000, expected 1024 at most"),
+        ({}, {"n_fft": 10**30}, "preprocessor_config.json: n_fft: found 1000000000000000000000000000000, expected"),
         ({"dropout": 2}, {}, "config.json: dropout: found 2, expected a number from 0 to 1"),
         ({}, {"feature_size": 80}, r"feature_size: found 80, expected num_mel_bins of config.json \(20\)"),
         ({}, {"dither": 0.1}, "preprocessor_config.json: dither: found 0.1, and only 0.0"),
@@ -92,5 +94,25 @@ def test_learned_positions_are_refused(checkpoint):
     name = "model.encoder.embed_positions.weight"
     with pytest.raises(UserError, match=r"embed_positions.weight is up to .* away from the sinusoids"):
         state_of(config, {**tensors, name: tensors[name] + 0.1})
-    with pytest.raises(UserError, match=r"embed_positions.weight is up to nan away"):
+    with pytest.raises(UserError, match=r"embed_positions.weight holds what is no number"):
         state_of(config, {**tensors, name: tensors[name] * float("nan")})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_what_is_no_number_is_refused(checkpoint, value):
+    config, tensors = checkpoint
+    name = "model.encoder.layers.1.fc1.bias"
+    broken = tensors[name].to(torch.float64)
+    broken[3] = value
+    with pytest.raises(UserError, match=f"{name} holds what is no number in float32"):
+        state_of(config, {**tensors, name: broken})
+
+
+def test_headers_tell_whether_weights_fit(checkpoint):
+    config, tensors = checkpoint
+    outlines = {name: tensor.to("meta") for name, tensor in tensors.items()}
+    assert {name: tensor.shape for name, tensor in state_of(config, outlines).items()} == {
+        name: tensor.shape for name, tensor in state_of(config, tensors).items()
+    }
+    with pytest.raises(UserError, match=r"fc1\.bias, of shape"):
+        state_of(config, {name: tensor for name, tensor in outlines.items() if not name.endswith("1.fc1.bias")})
