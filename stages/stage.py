@@ -149,7 +149,9 @@ class StageContext:
             return found
         from diminuendo.training.device import device_record
 
-        return found | {"threads": self.threads, "device": device_record(found["training"]["device"])}
+        training = found["training"]
+        device = device_record(training["device"], training["precision"])
+        return found | {"threads": self.threads, "device": device}
 
     @cached_property
     def trains(self) -> bool:

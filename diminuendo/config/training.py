@@ -46,6 +46,8 @@ class TrainingConfig(Section):
     # The processor unless something else is said: the same bytes again are promised there and nowhere else, since the
     # gradient of CTC has no deterministic kernel on a GPU. `auto` is CUDA where there is any.
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    # bfloat16: products and convolutions of model and teacher in mixed precision, faster where the processor has it.
+    precision: Literal["float32", "bfloat16"] = "float32"
     # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
     # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.

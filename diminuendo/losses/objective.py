@@ -14,6 +14,7 @@ from diminuendo.losses.needs import Side, impossible
 from diminuendo.losses.term import Pair, StudentOutput, Term, Vocabularies
 from diminuendo.models.knowledge import Knowledge
 from diminuendo.models.model import SpeechModel
+from diminuendo.models.precision import Precision
 
 
 # Imports stand in functions: what trains without a teacher loads nothing of distillation. They are import statements,
@@ -65,6 +66,7 @@ class Objective(nn.Module):
         kept: folder for what the teacher said of batches that come again.
         layer_map: the teacher's layer, from 0, for every layer of the student; None: evenly spread.
         vocabularies: None where student and teacher write the same tokens.
+        precision: in which the teacher is computed.
 
     Raises:
         UserError: the student cannot learn one of the terms from this teacher, or a term needs one and there is none.
@@ -79,6 +81,7 @@ class Objective(nn.Module):
         kept: Path | None = None,
         layer_map: Sequence[int] | None = None,
         vocabularies: Vocabularies | None = None,
+        precision: Precision = "float32",
     ):
         super().__init__()
         if problem := impossible(config.terms, *_sides(student, teacher, vocabularies), layer_map):
@@ -94,7 +97,7 @@ class Objective(nn.Module):
             from diminuendo.losses.teacher import Teaching
 
             followed = {layer for term in self._terms.values() for layer in term.teacher_layers}
-            self._teaching = Teaching(pair.teacher, followed, student, kept)
+            self._teaching = Teaching(pair.teacher, followed, student, kept, precision)
 
     def forward(
         self, output: tuple[Tensor, Tensor, list[Tensor]], clean_BMT: Tensor, frames: Tensor, batch: Batch

@@ -18,6 +18,7 @@ from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
 from diminuendo.data.batches import Batch
 from diminuendo.losses.term import TeacherOutput
 from diminuendo.models.model import SpeechModel
+from diminuendo.models.precision import Precision, encode_in
 
 ASKED_AGAIN = "the teacher is asked again"
 
@@ -29,10 +30,18 @@ class Teaching:
         layers: whose states are wanted.
         student: whose features the teacher hears where they are its own, too.
         kept: folder for what was said of batches that have a ``key``; None: nothing is kept.
+        precision: in which the teacher is computed.
     """
 
-    def __init__(self, teacher: SpeechModel, layers: set[int], student: SpeechModel, kept: Path | None = None):
-        self.teacher, self.layers, self.kept = teacher.eval(), sorted(layers), kept
+    def __init__(
+        self,
+        teacher: SpeechModel,
+        layers: set[int],
+        student: SpeechModel,
+        kept: Path | None = None,
+        precision: Precision = "float32",
+    ):
+        self.teacher, self.layers, self.kept, self.precision = teacher.eval(), sorted(layers), kept, precision
         learned = any(True for model in (teacher, student) for _ in model.frontend.parameters())
         self.same_features = not learned and teacher.record.frontend == student.record.frontend
 
@@ -75,5 +84,5 @@ class Teaching:
     def _ask(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:
         if not self.same_features:
             features_BMT, frames = self.teacher.frontend(batch.waveform, batch.lengths)
-        log_probs, lengths, states = self.teacher.encode(features_BMT, frames)
+        log_probs, lengths, states = encode_in(self.precision, self.teacher, features_BMT, frames)
         return TeacherOutput(log_probs, lengths, {layer: states[layer] for layer in self.layers})

@@ -55,7 +55,7 @@ class CTCHead:
 
     def __call__(self, states_BTD: Tensor) -> Tensor:
         """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""
-        return self.projection(states_BTD).log_softmax(dim=-1)
+        return self.projection(states_BTD).float().log_softmax(dim=-1)  # in mixed precision, too
 
     def loss(self, log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """See :func:`ctc_loss`."""

@@ -132,8 +132,8 @@ def reasons_against(model: Model) -> tuple[str, ...]:
         return ()
     from diminuendo.training.device import device_record, not_promised
 
-    here = device_record("cpu")
-    found = {name: not_promised(device, here) for name, device in recorded.items()}
+    here = {device["precision"]: device_record("cpu", device["precision"]) for device in recorded.values()}
+    found = {name: not_promised(device, here[device["precision"]]) for name, device in recorded.items()}
     return tuple(f"{name} was {reason}" for name, reason in found.items() if reason)
 
 

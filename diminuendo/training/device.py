@@ -17,7 +17,6 @@ from diminuendo.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-PRECISION = "float32"
 # What cuBLAS needs in order to add in one order: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -40,9 +39,10 @@ def choose_device(stated: str) -> torch.device:
     return torch.device("cpu")
 
 
-def device_record(stated: str) -> dict[str, Any]:
-    """What a record says of the device: ``type``, ``precision``, the processor's ``capability``, the version of
-    ``torch``, ``reproducible``; of a GPU also ``gpu``, its name, and the versions of ``cuda`` and ``cudnn``.
+def device_record(stated: str, precision: str = "float32") -> dict[str, Any]:
+    """What a record says of a training in this ``precision`` on the device: ``type``, ``precision``, the processor's
+    ``capability``, the version of ``torch``, ``reproducible``; of a GPU also ``gpu``, its name, and the versions of
+    ``cuda`` and ``cudnn``; of a processor in bfloat16 also ``bfloat16``, the ``unit`` that computes it.
 
     It loads torch, so the number of threads must be set before.
 
@@ -52,12 +52,22 @@ def device_record(stated: str) -> dict[str, Any]:
     import torch
 
     kind = choose_device(stated).type
-    record = {"type": kind, "precision": PRECISION, "capability": torch.backends.cpu.get_cpu_capability()}
+    record = {"type": kind, "precision": precision, "capability": torch.backends.cpu.get_cpu_capability()}
     record |= {"torch": str(torch.__version__), "reproducible": kind == "cpu"}
     if kind == "cuda":
         record |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
         record["cudnn"] = torch.backends.cudnn.version()
+    elif precision == "bfloat16":
+        record["unit"] = _bfloat16_unit()
     return record
+
+
+def _bfloat16_unit() -> str:
+    """What of this processor computes in bfloat16: each kind of instruction adds in an order of its own."""
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    return "+".join(sorted(name for name, there in known.items() if there and "bf16" in name)) or "none"
 
 
 def not_promised(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
@@ -65,11 +75,11 @@ def not_promised(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | 
     gives the same.
 
     Args:
-        here: the record of this machine's processor, on which everything that is reproducible was trained.
+        here: the record of this machine's processor for the same precision.
     """
     if not recorded.get("reproducible"):
         return f"trained on {recorded.get('type')}, where CTC's gradient is not deterministic"
-    for key, what in (("precision", "precision"), ("capability", "vector capability"), ("torch", "PyTorch")):
+    for key, what in (("capability", "vector capability"), ("unit", "bfloat16 unit"), ("torch", "PyTorch")):
         if key == "torch" and key not in recorded:  # records of earlier versions do not say it
             continue
         if recorded.get(key) != here.get(key):

@@ -76,9 +76,15 @@ def train(
         kept = work / "teacher_outputs" if config.augmentation_copies else None
         teacher = teacher.to(device) if teacher else None
         vocabularies = Vocabularies.of(corpus, teacher_tokens)
-        objective = Objective(losses, model, teacher, kept=kept, layer_map=layer_map, vocabularies=vocabularies).to(
-            device
-        )
+        objective = Objective(
+            losses,
+            model,
+            teacher,
+            kept=kept,
+            layer_map=layer_map,
+            vocabularies=vocabularies,
+            precision=config.precision,
+        ).to(device)
         source = BatchSource(
             corpus,
             _learned_from(corpus, config),
