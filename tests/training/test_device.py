@@ -42,17 +42,30 @@ def test_the_record_says_what_computed_and_whether_it_can_be_had_again(monkeypat
 
 
 @pytest.mark.parametrize(
+    ("known", "unit"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, "none"),
+        ({"avx512_bf16": True, "amx_bf16": True, "avx512_fp16": True}, "amx_bf16+avx512_bf16"),
+    ],
+)
+def test_of_bfloat16_the_record_says_what_computes_it(monkeypatch, known, unit):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert device_record("cpu", "bfloat16") == {**device_record("cpu"), "precision": "bfloat16", "unit": unit}
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         ({}, None),
         ({"type": "cuda", "reproducible": False}, "trained on cuda, where CTC's gradient is not deterministic"),
         ({"capability": "AVX2"}, "trained with vector capability AVX2, and here it is AVX512"),
         ({"torch": "2.0"}, "trained with PyTorch 2.0, and here it is 2.4"),
-        ({"precision": "bfloat16"}, "trained with precision bfloat16, and here it is float32"),
+        ({"unit": "amx_bf16"}, "trained with bfloat16 unit amx_bf16, and here it is avx512_bf16"),
     ],
 )
 def test_where_the_bytes_are_not_promised(change, said):
-    here = {"type": "cpu", "precision": "float32", "capability": "AVX512", "torch": "2.4", "reproducible": True}
+    here = {"type": "cpu", "precision": "bfloat16", "capability": "AVX512", "torch": "2.4", "reproducible": True}
+    here["unit"] = "avx512_bf16"
     found = not_promised({**here, **change}, here)
     assert found is None if said is None else said in found
 
