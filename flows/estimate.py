@@ -32,7 +32,10 @@ START = 4.0  # of a stage's process: DVC, imports, checks of the inputs
 SPOKEN_UTTERANCE = 0.008
 READ_SECOND = 0.004  # a second of a recording, decoded and resampled
 SECONDS_OF_A_COMMAND = 2.6  # assumed length of synthetic utterances, before they are made
-OPERATIONS_A_SECOND = 45e9  # of a training, on one thread
+OPERATIONS_A_SECOND = 45e9  # of a training on one thread, of a model of 2 million parameters or fewer
+WIDER_IS_FASTER = 0.46  # the power of the size with which the rate grows: 130e9 of a model of 20 million
+MOST_OPERATIONS_A_SECOND = 200e9
+BFLOAT16 = 1.45  # times as fast in mixed precision, of 20 million parameters
 BESIDES = 0.0008  # a second of audio in training, apart from the encoder: features, augmentation, the loss
 DECODED_SECOND = 0.006
 MEMBER_EVALUATED = 3.0
@@ -73,11 +76,12 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
             return besides
     training = params.training_of(name)
     heard = audio["train"] + (audio.get(UNLABELLED, 0.0) if training.unlabelled else 0.0)
-    own = 3 * _forward(params, name)
+    faster = BFLOAT16 if training.precision == "bfloat16" else 1.0
+    own = 3 * _forward(params, name) / faster
     asked = (
         min(training.epochs, training.augmentation_copies or training.epochs) if settings.losses.needs_teacher else 0
     )
-    teacher = _forward(params, TEACHER)
+    teacher = _forward(params, TEACHER) / faster
     rounds = 1
     if isinstance(settings, PruneConfig) and settings.structured:
         rounds = 1 + (settings.structured.rounds - 1) * settings.structured.round_epochs
@@ -87,7 +91,9 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
 
 def _forward(params: Params, name: str) -> float:
     """Seconds for a second of audio through a member, once, on one thread."""
-    return 2 * parameters_of(params, name) / _frame_seconds(params, name) / OPERATIONS_A_SECOND
+    size = parameters_of(params, name)
+    rate = min(MOST_OPERATIONS_A_SECOND, OPERATIONS_A_SECOND * max(1.0, size / 2e6) ** WIDER_IS_FASTER)
+    return 2 * size / _frame_seconds(params, name) / rate
 
 
 def _decoding(params: Params, name: str) -> float:
