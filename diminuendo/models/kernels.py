@@ -41,7 +41,7 @@ _PLAIN = (Tensor, nn.Parameter)
 
 
 def _plain(*tensors: Tensor | None) -> bool:
-    """Whether all are float32 on the CPU and to be computed so, and none of a class that other tools make of weights."""
+    """Whether all are float32 on the CPU, to be computed so, and none of a class that other tools make of weights."""
     if torch.is_autocast_enabled("cpu"):  # who asks for mixed precision gets it from PyTorch's own layers alone
         return False
     present = [tensor for tensor in tensors if tensor is not None]
