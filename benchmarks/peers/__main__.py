@@ -39,10 +39,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(".work/peers"), help="folder of table.md and rows.json")
     parser.add_argument("--only", default="", help="settings or tools that have this in their name")
     parser.add_argument("--calibration-utterances", type=int, default=64)
+    parser.add_argument("--utterances", type=int, help="of the test split, drawn by the seed; all if not given")
     given = parser.parse_args(arguments)
     with plain_errors():
         if given.calibration_utterances < 1:
             raise UserError(f"--calibration-utterances: {given.calibration_utterances}, expected at least 1")
+        if given.utterances is not None and given.utterances < 1:
+            raise UserError(f"--utterances: {given.utterances}, expected at least 1")
         params, corpus, members = (
             load_params(current().params),
             PreparedCorpus.open(given.corpus),
@@ -58,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
             params.evaluate,
             seed=params.seed,
             calibration_utterances=given.calibration_utterances,
+            utterances=given.utterances,
         )
         given.out.mkdir(parents=True, exist_ok=True)
         table = markdown(rows)

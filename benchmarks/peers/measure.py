@@ -17,7 +17,7 @@ from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.names import TEACHER
-from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.evaluation.timing import speed_of, spread, take_turns
 from diminuendo.metrics.normalizers import normalizer_of
@@ -61,12 +61,14 @@ def measure(
     *,
     seed: int,
     calibration_utterances: int,
+    utterances: int | None = None,
     say=print,
 ) -> list[Row]:
     """Rows of the members, the teacher first, then of the peers.
 
     Args:
         members: name to folder, the teacher among them.
+        utterances: of the test split that are decoded, drawn by the seed; None: all.
         calibration_utterances: of train, drawn by the seed as the ``quantize`` stage draws them.
     """
     calibration = calibration_audio(corpus, calibration_utterances, seed)
@@ -89,7 +91,7 @@ def measure(
             else:
                 problems[peer.name] = tried
             say(f"{peer.name}: {problems.get(peer.name, 'ready')}")
-        figures = _figures(made, corpus, config, seed, say)
+        figures = _figures(made, corpus, _drawn(corpus.test, utterances, seed), config, seed, say)
     return [
         Row(*label, problems[name]) if name in problems else Row(*label, **figures[name])
         for name, label in labels.items()
@@ -107,12 +109,21 @@ def _attempt(peer: Peer, source: Source) -> Made | str:
         return f"failed: {type(error).__name__}: {reason[:160]}"
 
 
-def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConfig, seed: int, say) -> dict[str, dict]:
+def _drawn(test: list[Utterance], count: int | None, seed: int) -> list[Utterance]:
+    """So many utterances, in their order; all where there are no more."""
+    if count is None or count >= len(test):
+        return test
+    return [test[i] for i in sorted(np.random.default_rng(seed).choice(len(test), count, replace=False))]
+
+
+def _figures(
+    made: dict[str, Made], corpus: PreparedCorpus, test: list[Utterance], config: EvaluateConfig, seed: int, say
+) -> dict[str, dict]:
     # A peer is made from the teacher; a member may write tokens of its own.
     own = {name: model.decoder for name, model in made.items() if isinstance(model.decoder, Recognizer)}
     tokens = {name: own.get(name, own[TEACHER]).model.tokens for name in made}
-    references = [utterance.text for utterance in corpus.test]
-    waveforms = [corpus.audio(utterance) for utterance in corpus.test]
+    references = [utterance.text for utterance in test]
+    waveforms = [corpus.audio(utterance) for utterance in test]
     bootstrap = Bootstrap(len(waveforms), config.bootstrap_samples, config.confidence, seed)
     unit, normalizer = unit_of(config.measure, references), normalizer_of(config.normalizer) or str
 
@@ -129,7 +140,7 @@ def _figures(made: dict[str, Made], corpus: PreparedCorpus, config: EvaluateConf
         raw[name] = rate(*counted(references, hypotheses))
         errors[name], lengths = counted(normalised, [normalizer(text) for text in hypotheses])
         say(f"{name}: {unit.rate.upper()} {rate(errors[name], lengths):.2%}, {made[name].bytes:,} bytes")
-    seconds = np.array([utterance.duration for utterance in corpus.test])
+    seconds = np.array([utterance.duration for utterance in test])
     chosen = spread(seconds.tolist(), config.timing_utterances)
 
     def transcriber(decoder: Decoder, tokens: list[str]) -> Callable[[np.ndarray], str]:

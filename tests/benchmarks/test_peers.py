@@ -60,6 +60,18 @@ def test_members_are_beside_them_and_the_teacher_is_the_measure(members):
     assert student.bytes == (members / "student" / "model.onnx").stat().st_size
 
 
+def test_a_part_of_the_test_split_is_drawn_by_the_seed(members, monkeypatch):
+    heard = []
+    audio = ToneCorpus.audio
+    monkeypatch.setattr(ToneCorpus, "audio", lambda self, one: heard.append(one.id) or audio(self, one))
+    for _ in range(2):
+        measure(
+            (), members_in(members), ToneCorpus(), EVALUATE, seed=1, calibration_utterances=1, utterances=2, say=str
+        )
+    tested = [name for name in heard if name.startswith("test")]
+    assert len(tested) == 4 and tested[:2] == tested[2:] and len(set(tested)) == 2
+
+
 def test_a_tool_that_is_missing_or_fails_is_named(members):
     def fails(source):
         raise ValueError("no such operator\nand a traceback")
