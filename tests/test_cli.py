@@ -288,3 +288,8 @@ def test_help_loads_nothing_heavy():
     heavy = ("torch", "numpy", "yaml", "pydantic", "onnxruntime")
     code = f"import sys, diminuendo.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_the_package_is_the_command_too(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "diminuendo", "trace", "nowhere"], cwd=tmp_path, capture_output=True)
+    assert done.returncode != 0 and b"nowhere" in done.stderr and b"Traceback" not in done.stderr
