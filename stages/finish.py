@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from diminuendo.artifact import lineage
 from diminuendo.provenance.descent import descent_of
 from diminuendo.provenance.picture import write_pictures
+from diminuendo.provenance.store import scope_tags
 
 if TYPE_CHECKING:
     from stages.stage import StageContext
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 def inputs_of(context: StageContext) -> dict[str, str]:
     """Tag to digest of everything the stage reads."""
-    found = {"code": context.code, **{f"input.{name}": digest for name, digest in context.parents.items()}}
+    found = {"code": context.code, **scope_tags(context.scope)}
+    found |= {f"input.{name}": digest for name, digest in context.parents.items()}
     if context.checkpoint is not None:
         found["input.checkpoint"] = lineage.digest_of_checkpoint(context.checkpoint)
     return found if context.stage == "prepare" else {**found, "input.corpus": context.corpus_digest}

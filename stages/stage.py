@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo import tracking
 from diminuendo.artifact import lineage
-from diminuendo.artifact.code import code_digest, digest_of_modules, training_modules_of
+from diminuendo.artifact.code import Scope, code_digest, digest_of_modules, training_modules_of
 from diminuendo.config.names import TEACHER
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
@@ -174,6 +174,11 @@ class StageContext:
     @cached_property
     def code(self) -> str:
         return code_digest(self.stage, without=self.unused_code, kinds=self.kinds or None)
+
+    @property
+    def scope(self) -> Scope:
+        """What ``code`` covers."""
+        return Scope(self.stage, self.unused_code, self.kinds or None)
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -177,7 +177,7 @@ def as_dict(trace: Trace) -> dict[str, Any]:
         return {
             "folder": found.folder,
             "commit": found.commit,
-            "run": None if found.run is None else {**vars(found.run)},
+            "run": None if found.run is None else {**vars(found.run), "scope": vars(found.run.scope)},
             "dvc": None if found.entry is None else {**_named(found.entry), "cached": found.cached},
         }
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact import lineage
-from diminuendo.artifact.code import Scope
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.provenance.checkpoint import OPTION, PARAMETER, Beginning
@@ -254,7 +253,7 @@ def commits_of(
     own = {lineage.scope_of(model.record): model.record["code"] for model in models}
     code = {lineage.scope_of(m.record): m.record["code"] for model in models for m in model.chain()} | own
     made = runs.get(target.corpus.digest)
-    everything = {**code, **({Scope("prepare"): made.code} if made and made.code else {})}
+    everything = {**code, **(made.covered if made else {})}
     stored = (places.stored_model(target.name, target.digest), places.stored_corpus(target.corpus.digest))
     noted = [commit for found in stored for commit in islice(places.commits_with(found), MOST_CLONES)]
     made_by = (runs.get(target.digest), runs.get(target.corpus.digest))

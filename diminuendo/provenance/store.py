@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact import lineage
+from diminuendo.artifact.code import Scope
 from diminuendo.artifact.external_data import files_of
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
+_COVERS = "code.covers"
 _FOLDERS = ("data.path", "data.collected")
 
 
@@ -25,10 +28,31 @@ class Run:
     status: str
     commit: str | None
     dirty: bool  # whether tracked files differed from the commit
-    code: str | None
+    code: str | None  # digest of the code, of ``scope``
     started: int  # ms since the epoch
     made_with: tuple[tuple[str, str], ...]  # versions, and how many processors
     folders: dict[str, str] = field(default_factory=dict, compare=False)  # a corpus's ``data.path``, ``data.collected``
+    scope: Scope = field(default_factory=lambda: Scope("prepare"))
+
+    @property
+    def covered(self) -> dict[Scope, str]:
+        """What ``code`` covers, and the digest; empty where the run does not say."""
+        return {self.scope: self.code} if self.code else {}
+
+
+def scope_tags(scope: Scope) -> dict[str, str]:
+    """The tags of a run that say what its ``code`` covers."""
+    covers = {"stage": scope.stage, "without": scope.without, "kinds": scope.kinds}
+    return {_COVERS: json.dumps(covers, sort_keys=True)}
+
+
+def _scope(name: str, tags: Mapping[str, str]) -> Scope:
+    """What ``scope_tags`` told; of a run of an earlier version, which told nothing, all of the stage that it names."""
+    try:
+        told = json.loads(tags[_COVERS])
+        return Scope(told["stage"], tuple(told["without"]), None if told["kinds"] is None else tuple(told["kinds"]))
+    except (KeyError, TypeError, ValueError):
+        return Scope(name)
 
 
 class Store:
@@ -61,6 +85,7 @@ class Store:
                     code=tags.get("code"),
                     started=run.info.start_time,
                     made_with=tuple((key, tags[key]) for key in _VERSIONS if key in tags),
+                    scope=_scope(run.info.run_name, tags),
                     folders={key: run.data.params[key] for key in _FOLDERS if key in run.data.params},
                 )
         return found

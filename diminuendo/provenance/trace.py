@@ -70,7 +70,7 @@ def _found_model(model: Model, places: Places, run: Run | None) -> Found:
 def _found_corpus(corpus: Corpus, places: Places, run: Run | None) -> Found:
     stored = places.stored_corpus(corpus.digest)
     folder = places.corpus_folder(corpus.digest)
-    code = {Scope("prepare"): run.code} if run and run.code else {}
+    code = run.covered if run else {}
     entry = stored.entry if stored else None
     return Found(places.shown(folder), run, _commit(places, code, run, entry), entry, stored is not None)
 

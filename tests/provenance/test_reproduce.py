@@ -9,14 +9,16 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from diminuendo.artifact.code import Scope, code_digest
 from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
+from diminuendo.parameters import load_params
 from diminuendo.provenance.clean_clone import THIS, CleanClone
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.raw_data import FOLDER, GIT, locate
 from diminuendo.provenance.reproduce import Outcome, commits_of, reasons_against
-from diminuendo.provenance.store import Run
+from diminuendo.provenance.store import Run, _scope, scope_tags
 from diminuendo.provenance.target import model_of
 from diminuendo.provenance.trace import trace
 from diminuendo.training.device import device_record
@@ -77,6 +79,20 @@ def test_recordings_that_were_switched_in_give_the_same_bytes_from_the_commit_af
     assert status == 0, said
     assert f"the same bytes again, from commit {built[1][:12]}" in said
     assert "taken from the file's lineage" not in said  # they are those of the commit
+    assert "the code of" not in said
+
+
+def test_the_run_of_a_corpus_says_what_its_code_covers(built, project):
+    places, without = Places(project), load_params(project / "params.yaml").teacher.unused_code
+    model, told = model_of("teacher", places), []
+    assert without  # a teacher of its own reads no checkpoint
+    scope, code = Scope("prepare", without), code_digest("prepare", without=without)
+    assert _scope("prepare", scope_tags(scope)) == scope
+    for own in (scope, Scope("prepare")):
+        made = Run("1", "prepare", "FINISHED", built[1], False, code, 0, (), scope=own)
+        assert next(commits_of([model], places, {model.corpus.digest: made}, told.append)) == built[1]
+    (note,) = told  # of the one that says nothing
+    assert "the code of prepare is not that of commit" in note
 
 
 def test_the_commit_after_the_run_comes_before_the_one_that_the_run_noted(built, project):
