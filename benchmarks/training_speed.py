@@ -104,7 +104,7 @@ class PlainModel(nn.Module):
         self.conformer = torchaudio.models.Conformer(
             shape.width, shape.heads, shape.feed_forward, shape.layers, shape.conv_kernel, shape.dropout
         )
-        self.out = nn.Linear(shape.width, params.text.vocab_size)
+        self.out = nn.Linear(shape.width, params.text.about_tokens)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -197,7 +197,7 @@ def measure(params: Params, turns: int, steps: int, warm: int, parts: Parts | No
 
     ``parts``: times what a step is made of; the plain loop, which calls some of the same, does not run then.
     """
-    config, rate, vocabulary = params.training_of("teacher"), params.data.sample_rate, params.text.vocab_size
+    config, rate, vocabulary = params.training_of("teacher"), params.data.sample_rate, params.text.about_tokens
     corpus = NoiseCorpus(params.synthesis.train_utterances, rate, vocabulary)
     torch.manual_seed(params.seed)
     model = ConformerCTC(record_of(params.teacher.architecture, params.frontend, rate, vocabulary))

@@ -106,7 +106,7 @@ def parameters_of(params: Params, name: str) -> float:
     _, settings = params.members[name]
     architecture = getattr(settings, "architecture", None)
     if architecture is not None and architecture.kind != "parent":
-        return architecture.about_parameters(params.frontend, params.text.vocab_size)
+        return architecture.about_parameters(params.frontend, params.text.about_tokens)
     if name == TEACHER:
         begun = _begun(params)
         return begun.about_parameters if begun is not None else PARAMETERS

@@ -9,6 +9,7 @@ those that do not need each other side by side. The result is that of ``dvc repr
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -17,7 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from diminuendo import tracking
+from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
+from diminuendo.family import Family
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.dvc_lock import tell
@@ -30,6 +33,7 @@ from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
 from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
 
+RECOGNISES_NOTHING = 0.9  # errors as a share of what was said
 STOPPED = 130  # exit status after Ctrl-C
 INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 
@@ -47,6 +51,21 @@ def leaderboard(reports: Path) -> str:
         return read_leaderboard(reports)
     except UserError:
         return ""
+
+
+def teachers_remark(family: Family) -> str | None:
+    """What the user should know of a teacher that recognises next to nothing: its members look as good as it does."""
+    try:
+        measured = json.loads((family.evaluation / "metrics.json").read_text(encoding="utf-8"))
+        measure, rate = measured["measure"], measured["members"][TEACHER][measured["measure"]]
+    except (OSError, ValueError, KeyError):
+        return None
+    if rate < RECOGNISES_NOTHING:
+        return None
+    return (
+        f"{TEACHER} has a {measure.upper()} of {rate:.0%}: it recognises next to nothing, so comparisons with it say "
+        "nothing. Check that language, tokens and sample rate of the corpus are the model's, or train it for longer"
+    )
 
 
 def expected_of(plan: Plan, past: Past, force: bool) -> dict[str, float]:
@@ -134,8 +153,8 @@ def _run(arguments: argparse.Namespace) -> None:
         sys.exit(2)
     except StageFailed as error:
         print(
-            f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept, and a training goes on "
-            "from its last checkpoint when you run it again.",
+            f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept: once the cause is gone, "
+            "the same command goes on from there.",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -143,6 +162,8 @@ def _run(arguments: argparse.Namespace) -> None:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(STOPPED)
     print(f"\n{leaderboard(plan.family.reports)}")
+    if remark := teachers_remark(plan.family):
+        print(f"\nnote: {remark}", file=sys.stderr)
     print(_where_to_look(plan))
     print(f"done in {in_words(time.monotonic() - begin)}")
 

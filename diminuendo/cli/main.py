@@ -45,7 +45,7 @@ def check(params_file: str | None) -> None:
         if params.ship is not None and params.ship.member not in params.members:
             known = ", ".join(params.members)
             problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {known}")
-        for note in check_surroundings(params, current(), problems):
+        for note in check_surroundings(params, current(), problems, path):
             click.echo(f"note: {note}", err=True)
         click.echo(f"{path} is valid\n{draw_family(params)}")
 
@@ -75,7 +75,8 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
     `diminuendo use params/fsdd.yaml --as digits --set data.path=FOLDER`
 
     A later `use` replaces what an earlier one wrote; your own uncommitted edits are only replaced with --force.
-    Everything that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock.
+    Everything that it writes is kept in .work/params. Once the pipeline has run, commit params.yaml and dvc.lock, or
+    of a family of its own params/NAME.yaml and families/NAME.
     """
     with plain_errors(status=1):
         from pathlib import Path

@@ -75,7 +75,9 @@ class TeacherConfig(Section):
     @model_validator(mode="after")
     def _one_beginning(self):
         if (self.architecture is None) == (self.pretrained is None):
-            found = "both" if self.architecture is not None else "neither"
+            found = "neither"
+            if self.architecture is not None:
+                found = "both; take one out (`diminuendo use … --unset teacher.architecture`)"
             raise ValueError(
                 f"give one of architecture (trained from scratch) and pretrained (from a checkpoint), found {found}"
             )

@@ -55,8 +55,22 @@ class SynthesisConfig(Section):
         return self
 
 
+ABOUT_TOKENS = 64  # letters, or a checkpoint's
+
+
 class TextConfig(Section):
     # What the corpus' own students write; checkpoint: the tokens of a pretrained teacher's own head.
     units: Literal["characters", "sentencepiece", "checkpoint"]
-    vocab_size: PositiveInt  # of sentencepiece units; ignored for characters and a checkpoint's
+    vocab_size: PositiveInt | None = None  # of sentencepiece units; characters and checkpoints have their own
     lowercase: bool
+
+    @property
+    def about_tokens(self) -> int:
+        """How many tokens there will be, roughly, before a text was read."""
+        return self.vocab_size or ABOUT_TOKENS
+
+    @model_validator(mode="after")
+    def _sized(self):
+        if self.units == "sentencepiece" and self.vocab_size is None:
+            raise ValueError("vocab_size: missing; say how many sentencepiece units there shall be, such as 256")
+        return self

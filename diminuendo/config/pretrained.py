@@ -27,24 +27,22 @@ class PretrainedConfig(Section):
     def _one_source(self):
         given = [key for key in ("path", "hub", "bundle") if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"pretrained: give exactly one of path, hub and bundle, found {' and '.join(given) or 'none'}"
-            )
+            raise ValueError(f"give exactly one of path, hub and bundle, found {' and '.join(given) or 'none'}")
         if self.path is not None and self.source in ("", ".", ".."):
-            raise ValueError(f"pretrained.path: expected a folder, found {self.path!r}; name it by its own name")
+            raise ValueError(f"path: expected a folder, found {self.path!r}; name it by its own name")
         if (self.path or "").startswith("~"):
-            raise ValueError(f"pretrained.path: ~ stands for no folder here; write {self.path!r} in full")
+            raise ValueError(f"path: ~ stands for no folder here; write {self.path!r} in full")
         if self.bundle is not None and not BUNDLE.fullmatch(self.bundle):
-            raise ValueError(f"pretrained.bundle: expected a name of torchaudio.pipelines, found {self.bundle!r}")
+            raise ValueError(f"bundle: expected a name of torchaudio.pipelines, found {self.bundle!r}")
         if self.hub is not None and not REPOSITORY.fullmatch(self.hub):
-            raise ValueError(f"pretrained.hub: expected owner/name, found {self.hub!r}")
+            raise ValueError(f"hub: expected owner/name, found {self.hub!r}")
         if self.hub is not None and not COMMIT.fullmatch(self.revision or ""):
             raise ValueError(
-                f"pretrained.revision: expected the commit of {self.hub}, 40 hexadecimal digits, found "
-                f"{self.revision!r}; the hub shows it beside the files (History)"
+                f"revision: expected the commit of {self.hub}, 40 hexadecimal digits, found "
+                f"{self.revision or 'nothing'}; the hub shows it beside the files (History)"
             )
         if self.hub is None and self.revision is not None:
-            raise ValueError("pretrained.revision: belongs to hub; leave it out")
+            raise ValueError("revision: belongs to hub; leave it out")
         return self
 
     @property

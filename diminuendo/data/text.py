@@ -252,7 +252,7 @@ class ForeignTokenizer:
             temporary.write_bytes(self.content)
 
 
-def train_tokenizer(units: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_tokenizer(units: str, texts: Iterable[str], vocab_size: int | None) -> Tokenizer:
     """The tokenizer of ``text.units``, from the normalised texts of train."""
     if units == "characters":
         return CharacterTokenizer.train(texts)

@@ -17,15 +17,18 @@ from diminuendo.family import Family
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
 from diminuendo.pretrained.checkpoint import Checkpoint
-from diminuendo.pretrained.folder import NotAtHand
+from diminuendo.pretrained.folder import PREPROCESSOR, NotAtHand
 from diminuendo.pretrained.source import at_hand, locate
 
 
-def check_surroundings(params: Params, family: Family, further: Iterable[str] = ()) -> list[str]:
+def check_surroundings(
+    params: Params, family: Family, further: Iterable[str] = (), source: str | Path | None = None
+) -> list[str]:
     """Check the folders of data, the teacher's checkpoint, and the students that are copies of their parents.
 
     Args:
         further: problems that are known already, to be said with these.
+        source: the file that the parameters are from; by default the family's.
     Returns:
         What could not be checked, in a sentence each: a checkpoint that has not been fetched yet.
     Raises:
@@ -41,7 +44,8 @@ def check_surroundings(params: Params, family: Family, further: Iterable[str] = 
         problems += _copy_problems(params, begun)
     problems += further
     if problems:
-        raise UserError(f"{family.params}: {len(problems)} problem(s), nothing was run:\n  " + "\n  ".join(problems))
+        told = "\n  ".join(problems)
+        raise UserError(f"{source or family.params}: {len(problems)} problem(s), nothing was run:\n  {told}")
     return notes
 
 
@@ -100,7 +104,11 @@ def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], lis
         found.check_weights(None)
     except UserError as error:
         return None, [f"teacher.pretrained: {error}"], []
-    return found, [], []
+    if found.folder.preprocessor:
+        return found, [], []
+    kind = found.config["model_type"]
+    note = f"says nothing of how audio is heard (no {PREPROCESSOR}), so it is taken to be as is usual for {kind}"
+    return found, [], [f"teacher.pretrained: {config.source} {note}"]
 
 
 def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> list[str]:
@@ -147,8 +155,8 @@ def _record(params: Params, name: str, begun: Checkpoint | None) -> ModelRecord 
         except UserError:
             return None
     if (architecture := getattr(settings, "architecture", None)) is not None:
-        return record_of(architecture, params.frontend, params.data.sample_rate, params.text.vocab_size)
-    return begun.record(params.text.vocab_size) if name == TEACHER else None
+        return record_of(architecture, params.frontend, params.data.sample_rate, params.text.about_tokens)
+    return begun.record(params.text.about_tokens) if name == TEACHER else None
 
 
 def _copied(parent: ModelRecord, settings: Any) -> ModelRecord:

@@ -15,6 +15,7 @@ from tests.factories import transformer  # noqa: F401  registers the family
 from tests.factories.audio import ROOT
 from tests.factories.checkpoint import change, write_checkpoint, write_weights
 from tests.factories.minute import minute_params
+from tests.factories.transformer import pretrained
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LEARNING = {"from": "teacher", "losses": {"ctc": 1.0}}
@@ -54,6 +55,31 @@ def problems(**sections):
     head, *lines = err.splitlines()
     assert head == f"error: params.yaml: {len(lines)} problem(s), nothing was run:", err
     return [line.strip() for line in lines]
+
+
+def test_what_the_folder_does_not_say_of_audio_is_remarked_upon(folder, monkeypatch):
+    heard = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    record_of = pretrained.record_of  # of a family that knows what is usual
+    monkeypatch.setattr(pretrained, "record_of", lambda config, said, size: record_of(config, said or heard, size))
+    status, _, err = check()
+    assert status == 0, err
+    assert "note: teacher.pretrained: tiny says nothing of how audio is heard (no preprocessor_config.json)" in err
+
+
+def test_a_file_elsewhere_is_named_as_it_was_given(folder, tmp_path):
+    check(text={"lowercase": True})
+    (tmp_path / "params.yaml").rename(tmp_path / "mine.yaml")
+    (folder / "config.json").unlink()
+    result = CliRunner().invoke(main, ["check", "mine.yaml"])
+    assert result.exit_code == 1 and result.stderr.startswith("error: mine.yaml: 1 problem(s)"), result.stderr
+
+
+def test_characters_and_a_checkpoint_need_no_number_of_tokens_and_sentencepiece_does(folder):
+    status, _, err = check(text={"vocab_size": None})
+    assert status == 0, err
+    _, _, err = check(text={"vocab_size": None, "units": "sentencepiece"})
+    assert "text: vocab_size: missing; say how many sentencepiece units" in err
 
 
 def test_a_family_that_fits_its_checkpoint_is_valid_and_says_where_it_begins(folder):
