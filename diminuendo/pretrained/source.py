@@ -65,6 +65,7 @@ def _wanted(repository: str, revision: str) -> dict[str, Any]:
 def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.utils import logging
 
     found = _kept_by_hub(repository, revision)
     if found is not None:
@@ -78,6 +79,7 @@ def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
     if not fetch:
         there = "not on this machine" if found is None else "fetched in part"
         raise NotAtHand(f"{repository} at {revision[:12]}: {there}; {remedy}")
+    logging.set_verbosity_error()  # each of its five tries would tell of the missing network in words of its own
     try:
         return Path(snapshot_download(**_wanted(repository, revision)))
     except LocalEntryNotFoundError:
