@@ -15,14 +15,15 @@ export class Microphone {
 
   async start() {
     if (!navigator.mediaDevices) throw new Error("This browser gives pages no microphone here. Open http://127.0.0.1.");
-    this.stream = await navigator.mediaDevices.getUserMedia({
-      audio: { channelCount: 1, noiseSuppression: true, autoGainControl: true, echoCancellation: false },
-    });
     try {
       this.context = new AudioContext();
       await this.context.audioWorklet.addModule(RECORDER);
       const opened = await post(`api/microphone?rate=${Math.round(this.context.sampleRate)}`);
       this.key = opened.key;
+      // Last, when all else is ready: what is said from now on is heard.
+      this.stream = await navigator.mediaDevices.getUserMedia({
+        audio: { channelCount: 1, noiseSuppression: true, autoGainControl: true, echoCancellation: false },
+      });
       this.node = new AudioWorkletNode(this.context, "recorder", { numberOfOutputs: 0 });
       this.node.port.onmessage = ({ data }) => this.take(data);
       this.context.createMediaStreamSource(this.stream).connect(this.node);

@@ -1,9 +1,9 @@
-// Hands the microphone's samples to the page, about eight times a second.
+// Hands the microphone's samples to the page, five times a second.
 
 class Recorder extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.buffer = new Float32Array(Math.round(sampleRate / 8));
+    this.buffer = new Float32Array(Math.round(sampleRate / 5));
     this.filled = 0;
     this.port.onmessage = () => this.flush();
   }

@@ -2,6 +2,7 @@
 
 const BAR = 3; // pixels, with a gap of 1
 const LIVE_SECONDS = 12;
+const LEVEL_SECONDS = 0.04; // of sound in one level of the microphone
 
 export class Waveform {
   constructor(canvas) {
@@ -27,10 +28,15 @@ export class Waveform {
   }
 
   addLevel(samples, rate) {
-    let peak = 0;
-    for (const sample of samples) peak = Math.max(peak, Math.abs(sample));
     this.levels ??= [];
-    this.levels.push({ peak, seconds: samples.length / rate });
+    const step = Math.max(1, Math.round(LEVEL_SECONDS * rate));
+    for (let from = 0; from < samples.length; from += step) {
+      const part = samples.subarray(from, from + step);
+      let peak = 0;
+      for (const sample of part) peak = Math.max(peak, Math.abs(sample));
+      this.levels.push({ peak, seconds: part.length / rate });
+    }
+    this.levels.splice(0, this.levels.length - Math.ceil(LIVE_SECONDS / LEVEL_SECONDS) - 20); // the rest is out of sight
     this.draw();
   }
 
