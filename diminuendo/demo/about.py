@@ -21,6 +21,14 @@ MADE = {
     "prune": "pruned",
     "quantize": "quantized",
 }
+SCHEMES = {
+    "fp16": "to 16-bit floats",
+    "int8_dynamic": "to 8 bits, ranges taken at run time",
+    "int8_static": "to 8 bits, ranges calibrated",
+    "int8_weight": "to 8-bit weights",
+    "int4_weight": "to 4-bit weights",
+    "mixed": "to a budget of bits",
+}
 
 
 def about(path: str | Path) -> dict[str, Any]:
@@ -78,7 +86,8 @@ def _made(record: Mapping[str, Any]) -> str:
         made = "trained by others" if not parameters.get("training") else "trained by others, then here"
     if record.get("stage") == "quantize":
         bits = (parameters.get("budget") or {}).get("bits")
-        made += f" to {bits:g} bits on average" if bits else f": {parameters.get('scheme', '')}".replace("_", " ")
+        scheme = parameters.get("scheme", "")
+        made += f" to {bits:g} bits on average" if bits else f" {SCHEMES.get(scheme, scheme)}"
     share = (parameters.get("structured") or {}).get("parameters")
     if record.get("stage") == "prune" and share is not None and share < 1:
         made += f" to {100 * share:g} % of its weights"

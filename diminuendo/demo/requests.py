@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import secrets
 import tempfile
@@ -14,11 +15,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import numpy as np
+import soundfile
 
 from diminuendo.core.errors import UserError
-from diminuendo.demo import samples
 from diminuendo.demo.about import about
 from diminuendo.demo.hearing import Microphone, Models
+from diminuendo.demo.samples import SAMPLES, Sample
 
 MICROPHONES = 8  # open at once, one for each window of a browser
 IDLE_SECONDS = 60.0  # without audio, after which a microphone is closed
@@ -59,8 +61,6 @@ class Requests:
         paths: of the models, all of which hear everything.
     """
 
-    samples = samples.FOLDER
-
     def __init__(self, paths: list[Path]) -> None:
         self._about = [about(path) for path in paths]
         self._models = Models(paths)
@@ -68,7 +68,7 @@ class Requests:
         self._changing = threading.Lock()
 
     def models(self) -> Answer:
-        listed = [{"file": sample.file, "title": sample.title, "said": sample.said} for sample in samples.SAMPLES]
+        listed = [{"file": sample.file, "title": sample.title, "said": sample.said} for sample in SAMPLES]
         return _json({"models": self._about, "samples": listed})
 
     def transcribe(self, audio: bytes, name: str) -> Answer:
@@ -85,10 +85,16 @@ class Requests:
                 raise UserError(str(error).replace(str(path), shown)) from None
 
     def sample(self, name: str) -> Answer:
-        found = [sample for sample in samples.SAMPLES if sample.file == name]
-        if not found:
-            raise Refused(HTTPStatus.NOT_FOUND, f"{name}: there is no such sample")
-        return _json({**self._models.hear_file(found[0].path), "said": found[0].said})
+        """The words of a recording of our own, and what was ``said`` in it."""
+        sample = _sample(name)
+        return _json({**self._models.hear_file(sample.path), "said": sample.said})
+
+    def sound(self, name: str) -> Answer:
+        """A recording of our own as wav: a browser may fail to go to and fro in FLAC without a table of frames."""
+        waveform, rate = soundfile.read(_sample(name).path, dtype="int16")
+        wav = io.BytesIO()
+        soundfile.write(wav, waveform, rate, format="WAV")
+        return Answer(wav.getvalue(), "audio/wav")
 
     def open_microphone(self, query: str) -> Answer:
         rate = parse_qs(query).get("rate", [""])[0]
@@ -125,6 +131,13 @@ class Requests:
             if key not in self._open:
                 raise Refused(HTTPStatus.NOT_FOUND, "this microphone was closed, as no audio came; start it again")
             return self._open[key]
+
+
+def _sample(name: str) -> Sample:
+    for sample in SAMPLES:
+        if sample.file == name:
+            return sample
+    raise Refused(HTTPStatus.NOT_FOUND, f"{name}: there is no such sample")
 
 
 def _json(content: Any) -> Answer:

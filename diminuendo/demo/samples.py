@@ -24,5 +24,5 @@ class Sample:
 SAMPLES = (
     Sample("pi.flac", "π, German accent", "three one four one five nine"),
     Sample("charge.flac", "Electron charge, American", "one six zero two one seven"),
-    Sample("e.flac", "e, with a mistake", "two seven one eight two eight"),
+    Sample("e.flac", "e, American", "two seven one eight two eight"),
 )

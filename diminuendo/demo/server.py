@@ -28,7 +28,6 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".flac": "audio/flac",
 }
 HEADERS = {
     # The page loads nothing from elsewhere, and no other page may hold it in a frame.
@@ -133,10 +132,10 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> Answer:
         if path == "/api/models":
             return self.server.requests.models()
-        folder, name = PAGE, path.lstrip("/") or "index.html"
-        if path.startswith("/samples/"):
-            folder, name = self.server.requests.samples, path.removeprefix("/samples/")
-        file = folder / name
+        if path.startswith("/api/sample/"):
+            return self.server.requests.sound(path.removeprefix("/api/sample/"))
+        name = path.lstrip("/") or "index.html"
+        file = PAGE / name
         # A plain name that is there: no way leads out of the folder.
         if "/" in name or "\\" in name or file.suffix not in TYPES or not file.is_file():
             raise Refused(HTTPStatus.NOT_FOUND, f"{path}: there is no such page")

@@ -38,5 +38,5 @@ def test_a_record_that_is_its_own_ancestor_ends(tmp_path):
 @pytest.mark.parametrize("lineage", ["[]", "{", '{"ancestors": 3}'])
 def test_a_damaged_record_is_one_message(tmp_path, lineage):
     path = write_model(tmp_path / "model.onnx", metadata={"lineage": lineage})
-    with pytest.raises(UserError, match="model.onnx: its metadata cannot be read"):
+    with pytest.raises(UserError, match=r"model\.onnx: its metadata cannot be read"):
         about(path)

@@ -109,7 +109,7 @@ def test_a_file_is_heard_by_every_model(tmp_path):
 
 def test_a_file_that_is_empty_or_too_long_is_refused(models, tmp_path, monkeypatch):
     soundfile.write(tmp_path / "nothing.wav", np.zeros(0), SAMPLE_RATE)
-    with pytest.raises(UserError, match="nothing.wav: it holds no audio"):
+    with pytest.raises(UserError, match=r"nothing\.wav: it holds no audio"):
         models.hear_file(tmp_path / "nothing.wav")
     assert LONGEST_SECONDS == 600
     monkeypatch.setattr(hearing, "LONGEST_SECONDS", 1.0)

@@ -1,7 +1,8 @@
-"""The page in a real browser, as a person uses it: samples, files, a microphone that plays a recording, keys, a phone."""
+"""The page in a real browser, as a person uses it: samples, files, a microphone, keys, a phone."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from diminuendo.bundled import MODEL
 from diminuendo.data.resample import resample
 from diminuendo.demo.samples import SAMPLES
 from tests.factories.browser import Browser, browser, chromium
+from tests.factories.demo import started
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 
 RATE = 48_000  # of the browser's microphone, Hz
@@ -61,7 +63,8 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
         first = page.evaluate("document.querySelector('.words .when').textContent")
         assert first == "0.28 s99 %"
         page.wait_for("document.querySelectorAll('.words .ahead').length")  # it plays, and words come as spoken
-        page.wait_for("document.getElementById('player').ended && !document.querySelector('.words .ahead, .words .now')")
+        page.wait_for("document.getElementById('player').ended")
+        page.wait_for("!document.querySelector('.words .ahead, .words .now')")
 
         page.drop_file(tmp_path / "letter.wav")
         state(page, "problem")
@@ -71,7 +74,7 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
 
         page.drop_file(SAMPLES[1].path)
         state(page, "done")
-        assert words(page) == SAMPLES[1].said and not visible(page, "problem")
+        assert words(page) == SAMPLES[1].said and not visible(page, "problem") and visible(page, "play")
 
         page.evaluate("document.querySelector('#samples button:last-child').focus()")
         page.press("Enter", 13)
@@ -80,6 +83,13 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
         assert words(page) == "two four one eight two eight"
         assert page.evaluate("document.querySelector('.words .mistake .note').textContent") == "said: seven"
         assert page.evaluate("document.querySelector('#said .missed').textContent") == "seven"
+
+        page.evaluate("document.getElementById('player').pause()")
+        page.evaluate("document.getElementById('waveform').scrollIntoView()")
+        middle = "(({ left, top, width }) => [left + width / 2, top + 20])"
+        x, y = page.evaluate(f"{middle}(document.getElementById('waveform').getBoundingClientRect())")
+        page.click(x, y)
+        page.wait_for("Math.abs(document.getElementById('player').currentTime - 1.47) < 0.05")
 
         for scheme, paper in {"light": "rgb(245, 244, 240)", "dark": "rgb(18, 19, 25)"}.items():
             page.prefer(scheme)
@@ -135,13 +145,12 @@ def test_two_models_side_by_side(serve, profile, tmp_path):
     assert not page.problems
 
 
-def test_a_server_that_has_gone_is_said(serve, profile):
-    server = serve(MODEL)
-    with browser(profile) as page:
-        page.open(server.url)
+def test_a_demo_that_was_ended_is_said(profile):
+    with started() as (process, url), browser(profile) as page:
+        page.open(url)
         state(page, "ready")
-        server.shutdown()
-        server.server_close()
+        process.send_signal(signal.SIGINT)
+        process.wait()
         page.evaluate("document.querySelector('#samples button').click()")
         state(page, "problem")
         assert "does not answer" in page.evaluate("document.getElementById('problem').textContent")

@@ -1,7 +1,7 @@
 // The page: what was given, what every model heard, and where the models come from.
 
 import { Microphone, inWords } from "./microphone.js";
-import { get, post } from "./server.js";
+import { get, post, sound } from "./server.js";
 import { Waveform } from "./waveform.js";
 import { compare, element, follow, wordItem } from "./words.js";
 
@@ -12,6 +12,7 @@ const player = find("player");
 let models = [];
 let views = []; // for each model: its list of words, its line of figures, the words in it
 let microphone = null;
+let playable = false; // whether the player has begun to play what it has
 let turn = 0; // counts what was given, so that a late answer does not replace a newer one
 
 const state = (name) => { document.body.dataset.state = name; };
@@ -31,7 +32,10 @@ function begin(source) {
   turn += 1;
   problem("");
   player.pause();
+  URL.revokeObjectURL(player.src);
   player.removeAttribute("src");
+  player.load(); // lets go of the last recording
+  playable = false;
   waveform.clear();
   find("play").hidden = true;
   find("said").hidden = true;
@@ -79,9 +83,11 @@ async function hear(source, request, audio) {
     });
     waveform.show(answer.peaks, answer.seconds, first.map((word) => word.start));
     find("spoken").textContent = texts.join(" ");
-    state("done");
-    player.src = audio;
+    const heard = await audio();
+    if (mine !== turn) return;
+    player.src = URL.createObjectURL(heard);
     find("play").hidden = false;
+    state("done");
     player.play().catch(() => {}); // a browser may want a click first; the button is there
   } catch (error) {
     if (mine === turn) problem(error.message);
@@ -101,16 +107,17 @@ function hearFile(file) {
     return;
   }
   const headers = { "X-File-Name": encodeURIComponent(file.name) };
-  hear(file.name, () => post("api/transcribe", { body: file, headers }), URL.createObjectURL(file));
+  hear(file.name, () => post("api/transcribe", { body: file, headers }), () => file);
 }
 
 function hearSample(sample) {
-  hear(sample.title, () => post(`api/sample/${sample.file}`), `samples/${sample.file}`);
+  hear(sample.title, () => post(`api/sample/${sample.file}`), () => sound(`api/sample/${sample.file}`));
 }
 
+/** The player is at `seconds`. Words to come are faint while it plays: who has stopped it wants to read them. */
 function place(seconds) {
   waveform.moveTo(seconds);
-  for (const view of views) follow(view.items, view.words, seconds);
+  for (const view of views) follow(view.items, view.words, player.paused ? null : seconds);
 }
 
 function tick() {
@@ -127,9 +134,15 @@ player.addEventListener("play", () => {
 player.addEventListener("pause", () => {
   find("play").classList.remove("playing");
   find("play").setAttribute("aria-label", "Play");
-  if (player.ended) place(null);
+  place(player.ended ? null : player.currentTime);
 });
-player.addEventListener("error", () => { find("play").hidden = true; place(null); }); // it can hear what it cannot play
+player.addEventListener("canplay", () => { playable = true; });
+player.addEventListener("error", () => {
+  place(null);
+  if (playable) player.load(); // it failed on its way to another place; it can begin anew
+  else find("play").hidden = true; // a model can hear what a browser cannot play
+  playable = false;
+});
 find("play").addEventListener("click", () => (player.paused ? player.play().catch(() => {}) : player.pause()));
 find("waveform").addEventListener("click", (event) => {
   if (find("play").hidden || !waveform.seconds) return;
@@ -210,6 +223,11 @@ addEventListener("drop", (event) => {
 
 // ---- models and samples
 
+function sizes(model) {
+  const ratio = models[0].bytes / model.bytes;
+  return size(model.bytes) + (ratio >= 1.05 ? `, ${ratio.toFixed(ratio < 10 ? 1 : 0)} × smaller` : "");
+}
+
 function viewOf(model) {
   const view = {
     list: element("ol", { className: "words", hidden: true, ariaLabel: `Words that ${model.name} heard` }),
@@ -218,7 +236,7 @@ function viewOf(model) {
     words: [],
     items: [],
   };
-  const title = models.length > 1 ? [element("h3", { textContent: model.name }, " ", element("small", { textContent: size(model.bytes) }))] : [];
+  const title = models.length > 1 ? [element("h3", { textContent: model.name }, " ", element("small", { textContent: sizes(model) }))] : [];
   view.node = element("div", { className: "transcript" }, ...title, view.empty, view.list, view.speed);
   return view;
 }

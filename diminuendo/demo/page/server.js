@@ -14,3 +14,6 @@ async function answered(request) {
 
 export const get = (path) => answered(fetch(path));
 export const post = (path, options = {}) => answered(fetch(path, { method: "POST", ...options }));
+
+/** A sound as a blob: a player cannot go to and fro in what the server sends whole. */
+export const sound = async (path) => (await fetch(path)).blob();
