@@ -18,7 +18,7 @@ def machine(folder, **commands):
     for name in TOOLS:
         os.symlink(shutil.which(name), tools / name)
     scripts = {
-        "make": 'echo "make $*; needs sclite: ${DIMINUENDO_NEEDS_SCLITE:-no}, browser: ${DIMINUENDO_NEEDS_BROWSER:-no}"',
+        "make": 'echo "make $*; sclite: ${DIMINUENDO_NEEDS_SCLITE:-no}, browser: ${DIMINUENDO_NEEDS_BROWSER:-no}"',
         **commands,
     }
     for name, script in scripts.items():
@@ -45,5 +45,5 @@ def machine(folder, **commands):
 def test_sclite_and_a_browser_are_done_without_only_where_they_cannot_be_had(tmp_path, commands, needed):
     done = machine(tmp_path, **commands)
     answer = 1 if needed else "no"
-    assert done.stdout == f"make --keep-going lint test; needs sclite: {answer}, browser: {answer}\n"
+    assert done.stdout == f"make --keep-going lint test; sclite: {answer}, browser: {answer}\n"
     assert ("no route to the archive" in done.stderr) == ("no route" in str(commands))

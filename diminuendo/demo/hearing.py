@@ -20,7 +20,8 @@ PEAKS = 400  # points of the drawn waveform
 WINDOW_SECONDS, CONTEXT_SECONDS = 8.0, 0.8  # of the microphone: words are final sooner than with a window of 20 s
 PAUSE_SECONDS = 1.4  # without a word, after which everything before it is final
 PRIMER_SECONDS = 0.7  # of audio before a new stretch of speech, in which its first sound may lie
-BUSY = 0.5  # seconds of work per second of audio, above which only final words are shown
+BUSY = 0.5  # seconds of processor time per second of audio, above which only final words are shown
+GRACE_SECONDS = 1.0  # of audio: the first pieces cost more
 
 
 class Models:
@@ -104,19 +105,20 @@ class Listener:
         self._newest = np.zeros(0, dtype=np.float32)  # audio that may hold words which are not final
         self._received = 0  # samples
         self._final_end = -1.0  # seconds, of the last final word
-        self._work = 0.0  # seconds
+        self._work = self._busy = 0.0  # seconds by the clock, and of the processor
 
     def push(self, samples: np.ndarray) -> dict[str, Any]:
         """``words`` now final, ``provisional`` ones, and ``work`` in seconds since the beginning."""
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         words, provisional = self._take(self._resampler.push(samples)), []
-        if self._work < BUSY * self._seconds(self._received):
+        if self._busy < BUSY * (self._seconds(self._received) + GRACE_SECONDS):
             provisional = self._provisional()
             spoken = max((word.end for word in [*words, *provisional]), default=self._final_end)
             paused = self._seconds(self._received) - max(spoken, self._seconds(self._offset))
             if paused > PAUSE_SECONDS:
                 words, provisional = words + self._begin_anew(), []
         self._work += time.perf_counter() - began
+        self._busy += time.thread_time() - busy
         return {"words": _listed(words), "provisional": _listed(provisional), "work": self._work}
 
     def finish(self) -> dict[str, Any]:

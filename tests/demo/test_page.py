@@ -102,7 +102,7 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
 def test_the_microphone(serve, profile, tmp_path):
     digits = soundfile.read(SAMPLES[0].path, dtype="float32")[0]
     quiet = np.zeros(SAMPLE_RATE, dtype=np.float32)
-    spoken = resample(np.concatenate([quiet, quiet, digits, *[quiet] * 8]), SAMPLE_RATE, RATE)
+    spoken = resample(np.concatenate([*[quiet] * 4, digits, *[quiet] * 8]), SAMPLE_RATE, RATE)
     soundfile.write(tmp_path / "spoken.wav", spoken, RATE)
     server = serve(MODEL)
     with browser(profile, tmp_path / "spoken.wav") as page:
