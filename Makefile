@@ -11,10 +11,11 @@ PARAMS ?= params.yaml
 export DIMINUENDO_PARAMS := $(PARAMS)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro flow serve test bench ui lint
+.PHONY: help demo repro flow serve test bench ui lint
 .DELETE_ON_ERROR:
 
 help:
+	@echo "make demo    set up and open a page that hears you, with a small model that is there already"
 	@echo "make repro   set up, run the whole pipeline, print the leaderboard (a second time: only what changed)"
 	@echo "             another family: make repro PARAMS=params/commands.yaml; what would be run: ARGS=--plan"
 	@echo "make flow    the same through Prefect"
@@ -39,6 +40,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . || \
 	{ echo "error: the installation failed; the reason stands above. Run make again when it is gone." >&2; exit 1; }
 	@touch $@
+
+demo: $(INSTALLED)
+	@exec $(BIN)/diminuendo demo $(ARGS)
 
 repro: $(INSTALLED)
 	@$(BIN)/python -m flows.repro $(ARGS)

@@ -17,7 +17,10 @@ def machine(folder, **commands):
     tools.mkdir()
     for name in TOOLS:
         os.symlink(shutil.which(name), tools / name)
-    scripts = {"make": 'echo "make $*; needs sclite: ${DIMINUENDO_NEEDS_SCLITE:-no}"', **commands}
+    scripts = {
+        "make": 'echo "make $*; sclite: ${DIMINUENDO_NEEDS_SCLITE:-no}, browser: ${DIMINUENDO_NEEDS_BROWSER:-no}"',
+        **commands,
+    }
     for name, script in scripts.items():
         (tools / name.replace("_", "-")).write_text(f"#!{shutil.which('bash')}\n{script}\n")
         (tools / name.replace("_", "-")).chmod(0o755)
@@ -35,11 +38,12 @@ def machine(folder, **commands):
         ({"id": "echo 1000", "apt_get": "exit 9"}, False),  # not root
         ({"id": "echo 0", "apt_get": "echo no route to the archive; exit 100"}, True),
         ({"id": "echo 0", "apt_get": "exit 0"}, True),
-        ({"id": "echo 1000", "sctk": "exit 0"}, True),
+        ({"id": "echo 1000", "sctk": "exit 0", "chromium": "exit 0"}, True),
     ],
     ids=["no-apt", "no-root", "apt-fails", "apt-installs", "there-already"],
 )
-def test_the_comparison_with_sclite_is_skipped_only_where_it_cannot_be_had(tmp_path, commands, needed):
+def test_sclite_and_a_browser_are_done_without_only_where_they_cannot_be_had(tmp_path, commands, needed):
     done = machine(tmp_path, **commands)
-    assert done.stdout == f"make --keep-going lint test; needs sclite: {1 if needed else 'no'}\n"
+    answer = 1 if needed else "no"
+    assert done.stdout == f"make --keep-going lint test; sclite: {answer}, browser: {answer}\n"
     assert ("no route to the archive" in done.stderr) == ("no route" in str(commands))

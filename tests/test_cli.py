@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from diminuendo.cli import main
 from diminuendo.cli.transcribing import _transcribe_standard_input
+from diminuendo.demo.samples import SAMPLES
 from diminuendo.runtime import Recognizer
 from tests.factories.audio import ROOT
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
@@ -142,9 +143,27 @@ def test_transcribe_json(run, audio):
 
 
 def test_a_bad_model_is_one_message(run, audio):
-    status, out, err = run("transcribe", "one.wav", "one.wav")
+    shutil.copy("one.wav", "one.onnx")
+    status, out, err = run("transcribe", "one.onnx", "one.wav")
     assert status == 1 and out == ""
-    assert err.startswith("error: one.wav: ONNX Runtime cannot load it") and "Traceback" not in err
+    assert err.startswith("error: one.onnx: ONNX Runtime cannot load it") and "Traceback" not in err
+
+
+def test_transcribe_without_a_model_takes_the_bundled_one_and_says_so(run):
+    pi, charge = (str(sample.path) for sample in SAMPLES[:2])
+    status, out, err = run("transcribe", pi)
+    assert (status, out) == (0, "three one four one five nine\n")
+    assert err.startswith("model: digits.onnx, which comes with diminuendo") and "ten English digits" in err
+    assert run("transcribe", pi, charge)[1].splitlines()[1] == f"{charge}\tone six zero two one seven"
+
+
+def test_the_first_argument_is_a_model_by_its_name_or_if_it_is_a_folder(run, audio, tmp_path):
+    status, out, err = run("transcribe", "model.onnx")
+    assert (status, out) == (1, "") and err.startswith("error: model.onnx: a model, and no recording")
+    status, out, err = run("transcribe", "missing.onnx", "one.wav")
+    assert (status, out) == (1, "") and "missing.onnx: there is no such model file" in err
+    status, out, err = run("transcribe", str(tmp_path), "one.wav")
+    assert (status, out) == (1, "") and "a folder, expected an ONNX file" in err
 
 
 def test_check_draws_the_family_or_says_what_is_wrong(run, tmp_path):

@@ -24,8 +24,7 @@ HERTZ = click.IntRange(1000, 768_000)  # what converters have
 
 
 @click.command()
-@click.argument("model", type=click.Path())
-@click.argument("files", type=click.Path(), nargs=-1, required=True)
+@click.argument("arguments", metavar="[MODEL] FILES...", type=click.Path(), nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
 @click.option("--window", type=float, metavar="SECONDS", help=WINDOW_HELP)
@@ -36,8 +35,7 @@ HERTZ = click.IntRange(1000, 768_000)  # what converters have
 @click.option("--word-score", type=float, help="Log-score of each word; above 0 for more words.  [default: 0]")
 @click.option("--beam", type=float, help="Give up what is worse than the best by this log-score.  [default: 16]")
 def transcribe(
-    model: str,
-    files: tuple[str, ...],
+    arguments: tuple[str, ...],
     as_json: bool,
     threads: int,
     window: float | None,
@@ -48,6 +46,9 @@ def transcribe(
 ) -> None:
     """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
 
+    The first argument is MODEL if its name ends in .onnx. Without one, the model that comes with diminuendo is taken,
+    which knows the ten English digits.
+
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
 
     With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final;
@@ -55,9 +56,13 @@ def transcribe(
     """
     failed = False
     with plain_errors(status=1):
+        from diminuendo.bundled import KNOWS, MODEL, split_model
         from diminuendo.runtime import Recognizer
         from diminuendo.runtime.recognizer import CONTEXT_SECONDS, WINDOW_SECONDS
 
+        model, files = split_model(arguments)
+        if not files:
+            raise UserError(f"{model}: a model, and no recording to transcribe with it; add FILES, or - for a pipe")
         streamed = STDIN in files
         if streamed and len(files) > 1:
             raise UserError("-: standard input is read alone; give the other files to another command")
@@ -71,7 +76,9 @@ def transcribe(
         shape = {}
         if window is not None:
             shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
-        recognizer = Recognizer(model, threads=threads, search=search, **shape)
+        recognizer = Recognizer(model or MODEL, threads=threads, search=search, **shape)
+        if model is None:
+            click.echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
         if streamed:
             _transcribe_standard_input(recognizer, raw, as_json)
             return
