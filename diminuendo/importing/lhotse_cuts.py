@@ -96,12 +96,12 @@ def _of_cut(cut: dict[str, Any], place: str, split: str | None, places: Places) 
         supervisions = _supervisions(cut)
         if not supervisions:
             raise Unusable("a cut without supervisions", str(cut.get("id")))
-        alone = len(supervisions) == 1
+        alone, total = len(supervisions) == 1, _length(cut)
         for supervision in supervisions:
             begin, length = float(supervision["start"]), float(supervision["duration"])
-            whole = alone or (abs(begin) <= _CLOSE and abs(begin + length - float(cut["duration"])) <= _CLOSE)
+            whole = alone or (abs(begin) <= _CLOSE and abs(begin + length - total) <= _CLOSE)
             first = 0.0 if whole else max(0.0, begin)
-            last = float(cut["duration"]) if whole else min(begin + length, float(cut["duration"]))
+            last = total if whole else min(begin + length, total)
             sound = _sound(cut, first, last - first, places)
             name = cut.get("id") if alone else supervision.get("id")
             yield _utterance(supervision, sound, place, split, str(name), str(cut.get("id")))
@@ -109,6 +109,13 @@ def _of_cut(cut: dict[str, Any], place: str, split: str | None, places: Places) 
         yield error.at(place)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         yield Unusable("a cut that is not as lhotse writes them", f"{type(error).__name__}: {error}", place)
+
+
+def _length(cut: dict[str, Any]) -> float:
+    """Seconds; a mixed cut lasts until the last of its tracks ends."""
+    if "tracks" not in cut:
+        return float(cut["duration"])
+    return max(float(track.get("offset", 0.0)) + float(track["cut"]["duration"]) for track in cut["tracks"])
 
 
 def _supervisions(cut: dict[str, Any]) -> list[dict[str, Any]]:
