@@ -1,7 +1,7 @@
 """lhotse manifests: cuts, or recordings and supervisions, as JSON Lines, gzipped or not.
 
-Cuts of a recording in a file are read here. Mixed, padded or perturbed cuts, and audio in memory, are what lhotse
-itself must load: its package (extra ``import``) writes them as sound files. Commands and addresses are never followed.
+Cuts of a recording in a file are read here. Mixed, padded or perturbed cuts are what lhotse itself must load: with its
+package (extra ``import``) they are written as sound files. Commands and addresses are never followed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from diminuendo.importing.paths import Places
 from diminuendo.importing.split_names import NONE, split_named
 from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utterance
 
-_STORED = ("file", "memory")  # where audio may come from: neither runs nor fetches anything
+_SAME = 1e-3  # s: two lengths that differ by rounding alone
 _CLOSE = 0.1  # s: a supervision that begins and ends as its cut does
 
 
@@ -131,40 +131,39 @@ def _supervisions(cut: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _sound(cut: dict[str, Any], first: float, length: float, places: Places) -> Sound:
     """The part of a cut from ``first`` for ``length`` seconds: in its file, or as lhotse loads it."""
-    plain = "tracks" not in cut and not cut.get("recording", {}).get("transforms")
-    for recording in _recordings(cut):
-        for source in recording["sources"]:
-            if source.get("type") not in _STORED:
-                raise Unusable(
-                    f"audio from a {source.get('type')!r}, which is never run or fetched; save it as files first "
-                    "(lhotse: CutSet.save_audios)",
-                    str(source.get("source"))[:200],
-                )
-            if source["type"] == "file":
-                source["source"] = str(places.find(source["source"]))
-            else:
-                plain = False
-    if plain:
-        sources = cut["recording"]["sources"]
-        plain = len(sources) == 1 and not isinstance(cut.get("channel"), list)
-    if not plain:
+    for one in [track["cut"] for track in cut["tracks"]] if "tracks" in cut else [cut]:
+        if "recording" not in one and one.get("type") != "PaddingCut":
+            raise Unusable("a cut without its recording (features alone)", str(one.get("id")))
+    for source in _sources(cut):
+        if source["type"] != "file":
+            raise Unusable(
+                f"audio from a {source['type']!r}, which is never run or fetched; save it as files first "
+                "(lhotse: CutSet.save_audios)",
+                str(source.get("source"))[:200],
+            )
+        source["source"] = str(places.find(source["source"]))
+    recording = cut.get("recording", {})
+    alone = len(recording.get("sources", ())) == 1 and not isinstance(cut.get("channel"), list)
+    if not alone or recording.get("transforms"):
         return Sound(read=_loaded_by_lhotse(cut, first, length))
     start = float(cut["start"]) + first
-    recording = cut["recording"]
-    path, total = Path(sources[0]["source"]), float(recording["duration"])
-    if start == 0.0 and abs(length - total) < 1e-3:
-        return Sound(path, channel=cut.get("channel", 0))
-    return Sound(path, round(start, 6), round(length, 6), cut.get("channel", 0))
+    path, total = Path(recording["sources"][0]["source"]), float(recording["duration"])
+    channel = cut.get("channel", 0)
+    if start == 0.0 and abs(length - total) < _SAME:
+        return Sound(path, channel=channel)
+    return Sound(path, round(start, 6), round(length, 6), channel)
 
 
-def _recordings(cut: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    inner = [track["cut"] for track in cut["tracks"]] if "tracks" in cut else [cut]
-    for one in inner:
-        if one.get("type") == "PaddingCut":
-            continue
-        if "recording" not in one:
-            raise Unusable("a cut without its recording (features alone)", str(one.get("id")))
-        yield one["recording"]
+def _sources(value: Any) -> Iterator[dict[str, Any]]:
+    """Every source of audio in a manifest, those of impulse responses and of fields of the user's own as well."""
+    if isinstance(value, dict):
+        if isinstance(value.get("sources"), list):
+            yield from value["sources"]
+        for inner in value.values():
+            yield from _sources(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _sources(inner)
 
 
 def _loaded_by_lhotse(cut: dict[str, Any], first: float, length: float) -> Callable[[], tuple[np.ndarray, int]]:
@@ -176,9 +175,11 @@ def _loaded_by_lhotse(cut: dict[str, Any], first: float, length: float) -> Calla
             str(cut.get("id")),
         ) from None
 
+    own = json.dumps(cut)  # lhotse changes what it is given
+
     def read() -> tuple[np.ndarray, int]:
         try:
-            loaded = deserialize_item(cut)
+            loaded = deserialize_item(json.loads(own))
             if hasattr(loaded, "to_mono") and getattr(loaded, "num_channels", 1) != 1:
                 loaded = loaded.to_mono(mono_downmix=True)
             samples = loaded.truncate(offset=first, duration=length).load_audio()

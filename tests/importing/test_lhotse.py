@@ -118,7 +118,10 @@ def test_commands_and_addresses_are_never_followed(tmp_path):
         own = recording("x", kind, 1.0)
         own["sources"][0] |= {"type": kind, "source": source}
         plain = cut(kind, own, 0.0, 1.0, supervision("s", kind, 0.0, 1.0, "bed"))
-        cuts += [plain, {"id": f"mix-{kind}", "tracks": [{"cut": plain, "offset": 0.0}], "type": "MixedCut"}]
+        cuts += [
+            plain,
+            {"id": f"mix-{kind}", "tracks": [{"cut": plain, "type": "MonoCut", "offset": 0.0}], "type": "MixedCut"},
+        ]
     message = refused("lhotse", write_lines(tmp_path / "cuts.jsonl", cuts), "--out", tmp_path / "out")
     assert "audio from a 'command', which is never run or fetched" in message and "audio from a 'url'" in message
     assert not trap.exists()
@@ -170,7 +173,9 @@ def perturbed(tmp_path):
         plain = cut(
             f"c{index}", own, 0.0, 2.0, supervision(f"s{index}", f"r{index}", 0.0, 2.0, TEXTS[index], f"s{index}")
         )
-        cuts.append({"id": f"mix{index}", "tracks": [{"cut": plain, "offset": 0.0}], "type": "MixedCut"})
+        cuts.append(
+            {"id": f"mix{index}", "tracks": [{"cut": plain, "type": "MonoCut", "offset": 0.0}], "type": "MixedCut"}
+        )
     return write_lines(tmp_path / "cuts.jsonl", cuts)
 
 
