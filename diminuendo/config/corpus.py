@@ -60,3 +60,5 @@ class TextConfig(Section):
     units: Literal["characters", "sentencepiece", "checkpoint"]
     vocab_size: PositiveInt  # of sentencepiece units; ignored for characters and a checkpoint's
     lowercase: bool
+    # Of characters of dev and test that no text of train has. The default is in no record: older corpora stay the same.
+    unknown: Annotated[Literal["error", "replace", "drop"], Field(exclude_if=lambda value: value == "error")] = "error"
