@@ -185,7 +185,7 @@ def _name_of(path: Path) -> str:
     import re
 
     name = path.absolute().name.partition(".")[0] if path.is_file() else path.absolute().name
-    return re.sub(r"[^\w-]+", "-", name).strip("-") or "imported"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_") or "imported"
 
 
 def _check_target(target: Path, template: Path) -> None:
