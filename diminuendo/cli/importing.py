@@ -212,4 +212,5 @@ def _say_next(changes: dict, out: Path, target: Path | None, template: Path) -> 
     family = family_of(target)
     named = [f"ship.model={family.name}"] if family.name else []
     put_in_place(template, family.params, [*as_options(changes), *named])
-    click.echo(f"{family.params} is written, from {template}\nnext: make repro PARAMS={family.params}")
+    own = f" PARAMS={family.params}" if family.name else ""
+    click.echo(f"{family.params} is written, from {template}\nnext: make repro{own}")
