@@ -35,6 +35,7 @@ def test_speakers_are_apart_and_a_new_one_moves_nobody_far():
     speakers = [f"s{i}" for i in range(100) for _ in range(5)]
     first = divide(owned(*speakers), 0.1, 0.1, False)
     assert Counter(first.splits) == {"train": 400, "dev": 50, "test": 50} and first.by_speaker
+    assert len(set(zip(speakers, first.splits))) == 100  # each in one split
     more = divide(owned(*speakers, *["new"] * 5), 0.1, 0.1, False)
     moved = sum(a != b for a, b in zip(first.splits, more.splits))
     assert moved <= 20
