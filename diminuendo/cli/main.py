@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from diminuendo.cli import demo, profiling, provenance, retraining, shipping, transcribing
+from diminuendo.cli import demo, importing, profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
 
 PARAMS = "params.yaml"
@@ -32,20 +32,23 @@ def main(params: str | None) -> None:
 def check(params_file: str | None) -> None:
     """Check PARAMS_FILE (by default the family's, params.yaml) and draw the family that it makes.
 
-    A pretrained checkpoint is opened if it is on this machine; nothing is fetched.
+    The manifests of the data are read, and their paths looked at; no audio is decoded. A pretrained checkpoint is
+    opened if it is on this machine; nothing is fetched.
     """
     with plain_errors(status=1):
         from diminuendo.family import current
         from diminuendo.parameters import load_params
+        from diminuendo.parameters.data import check_data
         from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
         from diminuendo.report.family import draw_family
 
         path = params_file or current().params
-        params, problems = load_params(path, checkpoint_problems), []
+        params = load_params(path, checkpoint_problems)
+        problems, notes = check_data(params)
         if params.ship is not None and params.ship.member not in params.members:
             known = ", ".join(params.members)
             problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {known}")
-        for note in check_surroundings(params, current(), problems, path):
+        for note in (*check_surroundings(params, current(), problems, path), *notes):
             click.echo(f"note: {note}", err=True)
         click.echo(f"{path} is valid\n{draw_family(params)}")
 
@@ -93,5 +96,5 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
         click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
-for _commands in (transcribing, demo, provenance, shipping, retraining, profiling):
+for _commands in (importing, transcribing, demo, provenance, shipping, retraining, profiling):
     _commands.add_to(main)

@@ -44,11 +44,6 @@ class Checked:
         return bad / (bad + len(self.good)) if bad + len(self.good) else 1.0
 
 
-class _Listed(Problems):
-    def all(self) -> tuple[Problem, ...]:
-        return tuple(sorted(self._found))
-
-
 def check_batch(batch: Batch, params: Params, known: Known, workers: int | None = None) -> Checked:
     """Check every record; those that can be used are added to ``known``.
 
@@ -58,7 +53,7 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
     settings = params.retrain
     if settings is None:
         raise UserError("params.yaml: retrain: missing, and collecting needs its fractions; see docs/retraining.md")
-    problems = _Listed()
+    problems = Problems()
     try:
         entries = read_split(batch.manifest, batch.name, params.text.lowercase, problems)
     except UserError as error:
@@ -96,7 +91,8 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
     good = []
     for record in heard:
         entry = record.entry
-        if strange := known.strange_to(entry.text, record.split):
+        settled = record.split != "train" and params.text.unknown != "error"  # by `prepare`
+        if (strange := known.strange_to(entry.text, record.split)) and not settled:
             of_split = f"in no text of train, and {entry.speaker} is of {record.split}"
             foreign = known.foreign is not None and known.foreign.unknown_characters(entry.text)
             reason = "not in the checkpoint's vocabulary" if foreign else of_split

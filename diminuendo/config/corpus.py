@@ -63,6 +63,8 @@ class TextConfig(Section):
     units: Literal["characters", "sentencepiece", "checkpoint"]
     vocab_size: PositiveInt | None = None  # of sentencepiece units; characters and checkpoints have their own
     lowercase: bool
+    # Of characters of dev and test that no text of train has. The default is in no record: older corpora stay the same.
+    unknown: Annotated[Literal["error", "replace", "drop"], Field(exclude_if=lambda value: value == "error")] = "error"
 
     @property
     def about_tokens(self) -> int:

@@ -1,7 +1,8 @@
 """JSON Lines manifests: one utterance per line, with the keys that the field uses.
 
-``audio_filepath`` (relative to the manifest), ``duration`` (s) and ``text`` are required; ``offset`` (s), ``id``,
-``speaker``, ``gender``, ``age_group`` and ``accent`` are known; others are kept as they are.
+``audio_filepath`` (relative to the manifest) and ``text`` are required; ``duration`` (s; without it the file's header
+says it), ``offset`` (s), ``id``, ``speaker``, ``gender``, ``age_group`` and ``accent`` are known; others are kept as
+they are.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ class Entry:
         return self.keys.get("speaker")
 
 
-def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> list[Entry]:
+def read_split(path: Path, split: str, lowercase: bool, problems: Problems, headers: bool = True) -> list[Entry]:
     """The well-formed lines of a manifest; problems of the others go to ``problems``.
 
     For ``unlabelled`` no text is read.
 
+    Args:
+        headers: whether to read a duration that a line does not say from the audio's header; otherwise it is 0.
     Raises:
         UserError: the file itself cannot be read.
     """
@@ -56,7 +59,7 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
     for number, raw in enumerate(raw_lines, 1):
         if not raw.strip():
             continue
-        entry = _parse_line(raw, path, number, split, lowercase, problems)
+        entry = _parse_line(raw, path, number, split, lowercase, problems, headers)
         if entry is None:
             continue
         if entry.id in first_with_id:
@@ -69,7 +72,9 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems) -> l
     return entries
 
 
-def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems) -> Entry | None:
+def _parse_line(
+    raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems, headers: bool
+) -> Entry | None:
     def refuse_constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
@@ -112,17 +117,42 @@ def _parse_line(raw: bytes, path: Path, number: int, split: str, lowercase: bool
     if not is_file:
         problems.add(path, number, "missing file", f"audio_filepath: there is no file {str(audio)!r}")
         return None
-    offset = line.get("offset")
+    offset, duration = line.get("offset"), line.get("duration")
+    if duration is None and headers:
+        try:
+            duration = _seconds_in(audio, offset or 0.0)
+        except UserError as error:
+            problems.add(path, number, "no duration", f"duration: {error}")
+            return None
     return Entry(
         file=str(path),
         line=number,
         id=str(line["id"]) if line.get("id") is not None else f"{split}-{number:06d}",
         path=audio,
         offset=None if offset is None else float(offset),
-        duration=float(line["duration"]),
+        duration=float(duration or 0.0),
         text=text,
         keys=keys,
     )
+
+
+def _seconds_in(audio: Path, offset: float) -> float:
+    """Length of a file from ``offset`` to its end, by its header, in seconds.
+
+    Raises:
+        UserError: it is not audio, or ends before.
+    """
+    import soundfile
+
+    try:
+        found = soundfile.info(audio)
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        reason = getattr(error, "error_string", None) or str(error)
+        raise UserError(f"missing, and {audio} cannot be decoded ({reason.strip().rstrip('.')})") from error
+    seconds = found.frames / found.samplerate - offset
+    if seconds <= 0:
+        raise UserError(f"missing, and {audio} has {found.frames / found.samplerate:.3f} s, none after {offset:g} s")
+    return seconds
 
 
 def _type_errors(line: dict[str, Any], texts: bool):
@@ -130,7 +160,8 @@ def _type_errors(line: dict[str, Any], texts: bool):
         if key == "text" and not texts:
             continue
         if line.get(key) is None:
-            yield f"{key}: missing"
+            if key != "duration":
+                yield f"{key}: missing"
         elif not _is(line[key], wanted):
             yield f"{key}: expected {'text' if wanted is str else 'a number of seconds'}, found {_kind(line[key])}"
     if _is(line.get("audio_filepath"), str) and not line["audio_filepath"].strip():
@@ -194,9 +225,9 @@ def _kind(value: Any) -> str:
 
 
 def read_splits(
-    folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems
+    folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems, headers: bool = True
 ) -> dict[str, list[Entry]]:
-    """Train, dev and test of a folder, and unlabelled if it is there.
+    """Train, dev and test of a folder, and unlabelled if it is there; for ``headers`` see ``read_split``.
 
     Raises:
         UserError: the folder or one of the three files is missing, and dev cannot be split off either.
@@ -217,7 +248,7 @@ def read_splits(
             f"its own. Move the lines of some speakers of train.jsonl to the missing files{hint}"
         )
     splits = {
-        split: read_split(folder / f"{split}.jsonl", split, lowercase, problems)
+        split: read_split(folder / f"{split}.jsonl", split, lowercase, problems, headers)
         for split in SPLITS
         if split not in missing
     }
@@ -225,12 +256,14 @@ def read_splits(
         splits["train"], splits["dev"] = split_off_dev(splits["train"], dev_fraction, seed)
     found = {split: splits[split] for split in SPLITS}
     if (path := folder / f"{UNLABELLED}.jsonl").is_file():
-        found[UNLABELLED] = read_split(path, UNLABELLED, lowercase, problems)
+        found[UNLABELLED] = read_split(path, UNLABELLED, lowercase, problems, headers)
     return found
 
 
-def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[str, list[Entry]]:
+def read_collected(folder: Path, lowercase: bool, problems: Problems, headers: bool = True) -> dict[str, list[Entry]]:
     """Those of the four manifests that are in a folder; generated ids differ from those of the source.
+
+    For ``headers`` see ``read_split``.
 
     Raises:
         UserError: there is no such folder.
@@ -243,7 +276,7 @@ def read_collected(folder: Path, lowercase: bool, problems: Problems) -> dict[st
     found = {}
     for split in (*SPLITS, UNLABELLED):
         if (path := folder / f"{split}.jsonl").is_file():
-            entries = read_split(path, split, lowercase, problems)
+            entries = read_split(path, split, lowercase, problems, headers)
             found[split] = [
                 replace(e, id=f"collected-{e.id}") if e.id == f"{split}-{e.line:06d}" else e for e in entries
             ]

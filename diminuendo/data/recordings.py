@@ -19,6 +19,7 @@ from diminuendo.data.resample import resample
 from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.text import Tokenizer, describe_characters
+from diminuendo.data.unknown import UnknownCharacters
 from diminuendo.data.validation import Problems
 
 # A duration may differ from the file's by this much: codecs pad, and people round.
@@ -56,8 +57,13 @@ def read_recordings(
             f"warning: {nameless} utterance(s) name no speaker: whether train, dev and test have speakers "
             "in common cannot be checked for them; only that no recording is in two splits"
         )
+    how = settings.text.unknown
+    unknown = UnknownCharacters(how) if how != "error" else None
     if settings.foreign is not None:
-        _check_foreign_vocabulary(splits, settings.foreign, problems)
+        if unknown is not None:
+            unknown.settle(splits, settings.foreign.unknown_characters, problems)
+        to_check = splits if unknown is None else {"train": splits["train"]}
+        _check_foreign_vocabulary(to_check, settings.foreign, problems)
         problems.stop(report)  # nothing can be measured in tokens that do not write the text
     kept, reasons = _kept_for_training(splits["train"], settings, say, splits)
     splits["train"] = kept
@@ -67,7 +73,13 @@ def read_recordings(
     for reason in reasons:
         writers[UNLABELLED].drop(reason)
     if settings.text.units != "checkpoint":  # whose tokens are not learned from train
-        _check_vocabulary(splits, [line["text"] for line in writers["train"].lines], problems)
+        known = characters_of(splits["train"], [line["text"] for line in writers["train"].lines])
+        if unknown is None:
+            check_vocabulary(splits, known, problems)
+        elif known:
+            unknown.settle(splits, lambda text: set(text) - known, problems)
+    if unknown is not None:
+        unknown.tell(say, writers["test"].folder)
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
 
@@ -217,8 +229,8 @@ def ctc_frames(tokenizer: Tokenizer, text: str) -> int:
 
 def _check_foreign_vocabulary(splits: dict[str, list[Entry]], tokenizer: Tokenizer, problems: Problems) -> None:
     """Report texts with characters that the checkpoint cannot write."""
-    for split in SPLITS:
-        for entry in splits[split]:
+    for entries in splits.values():
+        for entry in entries:
             if unknown := tokenizer.unknown_characters(entry.text):
                 problems.add(
                     entry.file,
@@ -229,9 +241,13 @@ def _check_foreign_vocabulary(splits: dict[str, list[Entry]], tokenizer: Tokeniz
                 )
 
 
-def _check_vocabulary(splits: dict[str, list[Entry]], spoken: list[str], problems: Problems) -> None:
-    """Report texts of dev and test with characters in no text of train; ``spoken``: texts of train beside these."""
-    known = set().union(*spoken, *(entry.text for entry in splits["train"]))
+def characters_of(train: list[Entry], spoken: Iterable[str] = ()) -> set[str]:
+    """Every character that a text of train has; ``spoken``: texts of train beside these."""
+    return set().union(*spoken, *(entry.text for entry in train))
+
+
+def check_vocabulary(splits: dict[str, list[Entry]], known: set[str], problems: Problems) -> None:
+    """Report texts of dev and test with characters in no text of train."""
     if not known:
         return
     for split in ("dev", "test"):
@@ -242,5 +258,5 @@ def _check_vocabulary(splits: dict[str, list[Entry]], spoken: list[str], problem
                     entry.line,
                     "outside the vocabulary",
                     f"text {entry.text[:60]!r}: {describe_characters(unknown)} not in any text of train, "
-                    "so no model can write it",
+                    "so no model can write it; text.unknown: replace or drop goes on without it",
                 )

@@ -37,6 +37,10 @@ class Problems:
     def add(self, file: str | Path, line: int, kind: str, message: str) -> None:
         self._found[Problem(str(file), line, kind, message)] = None
 
+    def all(self) -> tuple[Problem, ...]:
+        """In the order of files and lines."""
+        return tuple(sorted(self._found))
+
     def stop(self, report: Path) -> None:
         """Raise UserError with the first problems and how many there are of each kind; write all to ``report``."""
         if not self._found:

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +48,21 @@ def test_byte_order_mark_blank_lines_and_windows_line_ends(audio):
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(good()).encode() + b"\r\n\r\n" + json.dumps(good(text="é")).encode())
     entries, found = problems_of(path)
     assert [e.line for e in entries] == [1, 3] and not found
+
+
+def test_a_duration_that_is_not_said_is_read_from_the_header(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(8000), 16000)
+    lines = [{key: value for key, value in good(**more).items() if key != "duration"} for more in ({}, {"offset": 0.1})]
+    (tmp_path / "b.wav").write_bytes(b"no audio")
+    lines += [lines[0] | {"offset": 0.5}, lines[0] | {"audio_filepath": "b.wav"}, lines[0] | {"duration": None}]
+    path = write_manifest(tmp_path / "train.jsonl", lines)
+    entries, found = problems_of(path)
+    assert [(e.line, e.offset, e.duration) for e in entries] == [(1, None, 0.5), (2, 0.1, 0.4), (5, None, 0.5)]
+    assert len(found) == 2
+    assert f"train.jsonl:3: duration: missing, and {tmp_path}/a.wav has 0.500 s, none after 0.5 s" in found[0]
+    assert f"train.jsonl:4: duration: missing, and {tmp_path}/b.wav cannot be decoded" in found[1]
+    quick = read_split(path, "train", True, Problems(), headers=False)
+    assert [e.line for e in quick] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from diminuendo.cli import main
 from diminuendo.pretrained.checkpoint import opened
 from tests.factories import transformer  # noqa: F401  registers the family
-from tests.factories.audio import ROOT
+from tests.factories.audio import ROOT, write_manifest
 from tests.factories.checkpoint import change, write_checkpoint, write_weights
 from tests.factories.minute import minute_params
 from tests.factories.transformer import pretrained
@@ -27,6 +27,10 @@ def folder(tmp_path, monkeypatch):
     opened.cache_clear()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "speech").mkdir()
+    (tmp_path / "speech/a.wav").write_bytes(b"a check decodes no audio")
+    for split in ("train", "dev", "test"):
+        line = {"audio_filepath": "a.wav", "text": "ab", "speaker": split, "gender": "f", "accent": "hills"}
+        write_manifest(tmp_path / f"speech/{split}.jsonl", [line])
     return write_checkpoint(tmp_path / "checkpoints/tiny")
 
 

@@ -1,0 +1,99 @@
+"""Which column of a source says what, by the names that data sets use, or by --column."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from diminuendo.core.errors import UserError
+from diminuendo.importing.utterance import Request
+
+# Of several that are there the first counts. Names are compared in lower case, with "_" for spaces and hyphens.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "audio": (
+        "audio_filepath", "audio", "audio_path", "audio_file", "path", "file_name", "filename", "file", "filepath",
+        "file_path", "wav_filename", "wav_filepath", "wav_path", "wav", "clip", "recording", "speech", "sound",
+    ),
+    "text": (
+        "text", "sentence", "transcript", "transcription", "transcripts", "normalized_text", "normalised_text",
+        "raw_transcription", "raw_text", "orthographic", "words", "utterance", "label", "target",
+    ),
+    "speaker": ("speaker", "speaker_id", "speakerid", "client_id", "spk", "spk_id", "reader", "reader_id", "user_id"),
+    "gender": ("gender", "sex"),
+    "accent": ("accent", "accents", "dialect"),
+    "age_group": ("age_group",),
+    "split": ("split", "subset", "set", "partition"),
+    "id": ("id", "utt_id", "utterance_id", "uttid", "utt", "segment_id"),
+    "start": ("start", "offset", "begin", "start_time", "begin_time"),
+    "end": ("end", "end_time"),
+    "duration": ("duration", "duration_seconds", "seconds", "length_seconds"),
+}  # fmt: skip
+ROLES = tuple(KNOWN)
+NEEDED = ("audio", "text")
+OWN_KEYS = ("audio_filepath", "offset", "duration", "text", "id")  # of a manifest; another column cannot have them
+
+
+def columns_of(found: Sequence[str], request: Request, where: str, needed: Iterable[str] = NEEDED) -> dict[str, str]:
+    """Role to column.
+
+    Args:
+        found: the columns or keys that are there.
+        where: names the source in errors.
+    Raises:
+        UserError: a chosen column is not there, or one that is needed cannot be told.
+    """
+    spelt = {_plain(name): name for name in reversed(found)}
+    roles: dict[str, str] = {}
+    for role, name in request.columns.items():
+        if role not in KNOWN:
+            raise UserError(f"--column {role}={name}: expected one of {', '.join(ROLES)} before the '='")
+        if name not in found:
+            near = difflib.get_close_matches(name, found, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"--column {role}={name}: {where} has no such column; there are: {_listed(found)}.{hint}")
+        roles[role] = name
+    taken = set(roles.values())
+    for role, names in KNOWN.items():
+        if role in roles:
+            continue
+        column = next((spelt[name] for name in names if name in spelt and spelt[name] not in taken), None)
+        if column is not None:
+            roles[role] = column
+            taken.add(column)
+    if missing := [role for role in needed if role not in roles]:
+        options = " ".join(f"--column {role}=NAME" for role in missing)
+        raise UserError(
+            f"{where}: none of its columns is known to hold the {' or the '.join(missing)}; there are: "
+            f"{_listed(found)}. Say which it is: {options}"
+        )
+    return roles
+
+
+def told_columns(found: Sequence[str], roles: Mapping[str, str]) -> str:
+    """Which column was taken for what, as a sentence."""
+    used = ", ".join(f"{role} from {column!r}" for role, column in roles.items())
+    others = [name for name in found if name not in roles.values()]
+    kept = [name for name in others if name not in OWN_KEYS]
+    left = [name for name in others if name in OWN_KEYS]
+    more = f"; kept beside them: {_listed(kept)}" if kept else ""
+    return f"columns: {used}{more}" + (f"; not kept: {_listed(left)}" if left else "")
+
+
+def further_keys(row: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    """Gender, accent and age group under our names, and every other plain value under the source's."""
+    own = {role: row.get(roles[role]) for role in ("gender", "accent", "age_group") if role in roles}
+    others = {name: row[name] for name in row if name not in roles.values() and name not in OWN_KEYS}
+    return {key: value for key, value in (own | others).items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and bool(value.strip()))
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names) or "none"

@@ -1,0 +1,228 @@
+"""lhotse manifests: cuts, or recordings and supervisions, as JSON Lines, gzipped or not.
+
+Cuts of a recording in a file are read here. Mixed, padded or perturbed cuts are what lhotse itself must load: with its
+package (extra ``import``) they are written as sound files. Commands and addresses are never followed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diminuendo.core.errors import UserError
+from diminuendo.importing.columns import OWN_KEYS
+from diminuendo.importing.paths import Places
+from diminuendo.importing.split_names import NONE, split_named
+from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utterance
+
+_SAME = 1e-3  # s: two lengths that differ by rounding alone
+_CLOSE = 0.1  # s: a supervision that begins and ends as its cut does
+
+
+def read_lhotse(files: Sequence[Path], request: Request) -> Found:
+    """The supervisions of one or more manifests; of several, the name of each (``cuts_train.jsonl.gz``) says its split.
+
+    Raises:
+        UserError: a file cannot be read, or holds no lhotse manifest.
+    """
+    splits = {file: split_in(file.name, request) for file in files}
+    divided = len(files) > 1 and "train" in splits.values()
+    recordings: dict[str, dict[str, Any]] = {}
+    supervisions: list[tuple[str, str | None, dict[str, Any]]] = []
+    for file in files:
+        split = splits[file] if divided else None
+        if divided and split in (None, NONE):
+            request.note(f"{file}: left out, its name is none of train, dev and test")
+            continue
+        places = Places([Path(), file.parent, *list(file.absolute().parents)[1:4]], request.root, absolute=True)
+        for place, line in _lines(file):
+            if isinstance(line, Unusable):
+                yield line
+            elif "sources" in line:
+                recordings[str(line.get("id"))] = line | {"_places": places}
+            elif "recording_id" in line and "type" not in line:
+                supervisions.append((place, split, line))
+            elif "supervisions" in line or "tracks" in line:
+                yield from _of_cut(line, place, split, places)
+            else:
+                keys = ", ".join(map(repr, line)) or "none"
+                raise UserError(f"{place}: neither a cut, a recording nor a supervision of lhotse; its keys: {keys}")
+    for place, split, line in supervisions:
+        yield _joined(line, recordings.get(str(line["recording_id"])), place, split)
+    if recordings and not supervisions:
+        raise UserError(f"{files[0]}: recordings alone; name the file of their supervisions as well")
+
+
+def split_in(name: str, request: Request) -> str | None:
+    """The split that one of the words of a file's name says: ``librispeech_cuts_dev-clean.jsonl.gz`` is dev."""
+    stem = name.partition(".")[0]
+    if stem in request.splits:
+        return request.splits[stem]
+    return next((split for word in stem.split("_") if (split := split_named(word, request.splits))), None)
+
+
+def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any] | Unusable]]:
+    opened = gzip.open if file.suffix == ".gz" else open
+    number = 0
+    try:
+        with opened(file, "rb") as lines:
+            for number, raw in enumerate(lines, 1):
+                place = f"{file}:{number}"
+                if not raw.strip():
+                    continue
+                try:
+                    line = json.loads(raw)
+                except (ValueError, RecursionError):
+                    line = None
+                if not isinstance(line, dict):
+                    yield place, Unusable("a line that is not a JSON object in UTF-8", ascii(raw[:60]), place)
+                else:
+                    yield place, line
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{file}: cannot be read after line {number} ({error})") from None
+    if not number:
+        raise UserError(f"{file}: empty; expected one JSON object per line, as lhotse's .jsonl and .jsonl.gz have them")
+
+
+def _of_cut(cut: dict[str, Any], place: str, split: str | None, places: Places) -> Found:
+    """Every supervision of a cut; one alone has the whole cut, as lhotse's own data sets for recognition have it."""
+    try:
+        supervisions = _supervisions(cut)
+        if not supervisions:
+            raise Unusable("a cut without supervisions", str(cut.get("id")))
+        alone, total = len(supervisions) == 1, _length(cut)
+        for supervision in supervisions:
+            begin, length = float(supervision["start"]), float(supervision["duration"])
+            whole = alone or (abs(begin) <= _CLOSE and abs(begin + length - total) <= _CLOSE)
+            first = 0.0 if whole else max(0.0, begin)
+            last = total if whole else min(begin + length, total)
+            sound = _sound(cut, first, last - first, places)
+            name = cut.get("id") if alone else supervision.get("id")
+            yield _utterance(supervision, sound, place, split, str(name), str(cut.get("id")))
+    except Unusable as error:
+        yield error.at(place)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        yield Unusable("a cut that is not as lhotse writes them", f"{type(error).__name__}: {error}", place)
+
+
+def _length(cut: dict[str, Any]) -> float:
+    """Seconds; a mixed cut lasts until the last of its tracks ends."""
+    if "tracks" not in cut:
+        return float(cut["duration"])
+    return max(float(track.get("offset", 0.0)) + float(track["cut"]["duration"]) for track in cut["tracks"])
+
+
+def _supervisions(cut: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a mixed cut those of all tracks, their start moved by the track's."""
+    if "tracks" not in cut:
+        return list(cut["supervisions"])
+    return [
+        {**supervision, "start": float(supervision["start"]) + float(track.get("offset", 0.0))}
+        for track in cut["tracks"]
+        for supervision in track["cut"].get("supervisions", ())
+    ]
+
+
+def _sound(cut: dict[str, Any], first: float, length: float, places: Places) -> Sound:
+    """The part of a cut from ``first`` for ``length`` seconds: in its file, or as lhotse loads it."""
+    for one in [track["cut"] for track in cut["tracks"]] if "tracks" in cut else [cut]:
+        if "recording" not in one and one.get("type") != "PaddingCut":
+            raise Unusable("a cut without its recording (features alone)", str(one.get("id")))
+    for source in _sources(cut):
+        if source["type"] != "file":
+            raise Unusable(
+                f"audio from a {source['type']!r}, which is never run or fetched; save it as files first "
+                "(lhotse: CutSet.save_audios)",
+                str(source.get("source"))[:200],
+            )
+        source["source"] = str(places.find(source["source"]))
+    recording = cut.get("recording", {})
+    alone = len(recording.get("sources", ())) == 1 and not isinstance(cut.get("channel"), list)
+    if not alone or recording.get("transforms"):
+        return Sound(read=_loaded_by_lhotse(cut, first, length))
+    start = float(cut["start"]) + first
+    path, total = Path(recording["sources"][0]["source"]), float(recording["duration"])
+    channel = cut.get("channel", 0)
+    if start == 0.0 and abs(length - total) < _SAME:
+        return Sound(path, channel=channel)
+    return Sound(path, round(start, 6), round(length, 6), channel)
+
+
+def _sources(value: Any) -> Iterator[dict[str, Any]]:
+    """Every source of audio in a manifest, those of impulse responses and of fields of the user's own as well."""
+    if isinstance(value, dict):
+        if isinstance(value.get("sources"), list):
+            yield from value["sources"]
+        for inner in value.values():
+            yield from _sources(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _sources(inner)
+
+
+def _loaded_by_lhotse(cut: dict[str, Any], first: float, length: float) -> Callable[[], tuple[np.ndarray, int]]:
+    try:
+        from lhotse.serialization import deserialize_item
+    except ImportError:
+        raise Unusable(
+            "a mixed, padded or perturbed cut, which lhotse must load: pip install lhotse (the extra 'import')",
+            str(cut.get("id")),
+        ) from None
+
+    own = json.dumps(cut)  # lhotse changes what it is given
+
+    def read() -> tuple[np.ndarray, int]:
+        try:
+            loaded = deserialize_item(json.loads(own))
+            if hasattr(loaded, "to_mono") and getattr(loaded, "num_channels", 1) != 1:
+                loaded = loaded.to_mono(mono_downmix=True)
+            samples = loaded.truncate(offset=first, duration=length).load_audio()
+            return np.asarray(samples, dtype=np.float32).reshape(-1, samples.shape[-1]).mean(axis=0), int(
+                loaded.sampling_rate
+            )
+        except Exception as error:  # it names no exceptions of its own
+            raise Unusable("lhotse cannot load the cut", f"{type(error).__name__}: {str(error)[:200]}") from None
+
+    return read
+
+
+def _joined(
+    supervision: dict[str, Any], recording: dict[str, Any] | None, place: str, split: str | None
+) -> Utterance | Unusable:
+    try:
+        if recording is None:
+            raise Unusable("a supervision of a recording that is not there", str(supervision["recording_id"]))
+        own = {key: value for key, value in recording.items() if key != "_places"}
+        start, length = float(supervision["start"]), float(supervision["duration"])
+        channel = supervision.get("channel", 0)
+        cut = {"recording": own, "start": 0.0, "duration": own["duration"], "channel": channel}
+        sound = _sound(cut, start, length, recording["_places"])
+        return _utterance(supervision, sound, place, split, str(supervision["id"]), str(own["id"]))
+    except Unusable as error:
+        return error.at(place)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return Unusable("a supervision that is not as lhotse writes them", f"{type(error).__name__}: {error}", place)
+
+
+def _utterance(
+    supervision: dict[str, Any], sound: Sound, place: str, split: str | None, name: str, recording: str
+) -> Utterance:
+    custom = supervision.get("custom")
+    keys = {**(custom if isinstance(custom, dict) else {})}
+    keys |= {key: supervision.get(key) for key in ("gender", "language")}
+    keys = {
+        key: value
+        for key, value in keys.items()
+        if key not in OWN_KEYS and isinstance(value, (str, int, float)) and value != ""
+    }
+    speaker, text = supervision.get("speaker"), supervision.get("text")
+    recording = str(sound.path or supervision.get("recording_id") or recording)
+    return Utterance(
+        place, sound, "" if text is None else str(text), split, name, str(speaker) if speaker else None, recording, keys
+    )

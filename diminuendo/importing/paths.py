@@ -1,0 +1,77 @@
+"""Paths that a source names: found, or refused with one reason each."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from diminuendo.data.text import unprintable
+from diminuendo.importing.utterance import Unusable
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+class Places:
+    """Where the files that a source names are looked for.
+
+    Args:
+        bases: folders that relative paths may be seen from; the first with such a file counts.
+        root: --root: the only one of them, where it is given.
+        absolute: whether the source may name files anywhere. The lists of a user may; a data set that was downloaded
+            may not name files outside of its folder.
+    """
+
+    def __init__(self, bases: Sequence[Path], root: Path | None, absolute: bool):
+        self.bases = [Path(os.path.abspath(base)) for base in ([root] if root is not None else bases)]
+        self.absolute = absolute
+
+    def find(self, name: str, suffixes: Sequence[str] = ()) -> Path:
+        """The absolute path of a regular file.
+
+        Args:
+            suffixes: tried where the name alone is no file.
+        Raises:
+            Unusable: there is none, or its name cannot be used.
+        """
+        check_name(name)
+        if _ADDRESS.match(name):
+            raise Unusable("an address in place of a file; nothing is fetched, so download the audio first", name)
+        outside = False
+        for base in self.bases:
+            path = os.path.normpath(base / name)
+            if not Path(path).is_relative_to(base) and not (self.absolute and os.path.isabs(name)):
+                outside = True
+                continue
+            for candidate in (path, *(path + suffix for suffix in suffixes)):
+                if _is_file(candidate):
+                    return Path(candidate)
+        if outside:
+            raise Unusable("a path that leads out of the source's folder; give the folder around both as --root", name)
+        told = name if os.path.isabs(name) else f"{name} (seen from {self.bases[0]})"
+        raise Unusable("no such file; --root FOLDER says where relative paths begin", told)
+
+
+def check_name(name: str) -> None:
+    """Refuse names that cannot stand in a manifest.
+
+    Raises:
+        Unusable: the name is empty, is not UTF-8, or holds control characters.
+    """
+    if not name.strip():
+        raise Unusable("the name of the audio is empty")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise Unusable("a file name that is not UTF-8; rename the file", ascii(name)) from None
+    if unprintable(name) or len(name.splitlines()) > 1:
+        raise Unusable("a file name with a line break or another control character; rename the file", repr(name))
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return os.path.isfile(path)
+    except (OSError, ValueError):  # a name that no file can have
+        return False

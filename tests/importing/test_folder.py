@@ -1,0 +1,81 @@
+"""Folders of recordings with transcripts beside them."""
+
+import os
+
+from tests.factories.layouts import TEXTS, every, imported, refused, run_import, write_lines, write_sound
+
+
+def librispeech(folder, speakers, suffix="flac"):
+    for speaker in speakers:
+        chapter = folder / speaker / "12"
+        names = [f"{speaker}-12-{i:04d}" for i in range(2)]
+        for index, name in enumerate(names):
+            write_sound(chapter / f"{name}.{suffix}", int(speaker) * 2 + index)
+        write_lines(chapter / f"{speaker}-12.trans.txt", [f"{n} {TEXTS[i].upper()}" for i, n in enumerate(names)])
+    return folder
+
+
+def test_the_layout_of_librispeech(tmp_path):
+    for split, speakers in {"train-clean-5": ["1", "2"], "dev-clean-2": ["3"], "test-other": ["4"]}.items():
+        librispeech(tmp_path / "LibriSpeech" / split, speakers)
+    write_lines(tmp_path / "LibriSpeech/SPEAKERS.TXT", [";ID | SEX", "1  | F | train-clean-5 | 5 | A", "3 | M | dev"])
+    splits = imported("folder", tmp_path / "LibriSpeech", out=tmp_path / "out")
+    assert [[line["speaker"] for line in own] for own in splits.values()] == [
+        ["1", "1", "2", "2"],
+        ["3"] * 2,
+        ["4"] * 2,
+    ]
+    assert splits["train"][1]["text"] == "BED ACE" and splits["train"][1]["gender"] == "f"
+    assert splits["train"][1]["audio_filepath"] == "../LibriSpeech/train-clean-5/1/12/1-12-0001.flac"
+    assert splits["dev"][0]["gender"] == "m" and "gender" not in splits["test"][0]
+
+
+def test_a_text_beside_each_recording(tmp_path):
+    for index in range(6):
+        write_sound(tmp_path / f"home/{'abc'[index // 2]}/{index}.wav", index)
+        (tmp_path / f"home/{'abc'[index // 2]}/{index}.{('txt', 'lab')[index % 2]}").write_text(
+            f"\ufeff{TEXTS[index]}\n"
+        )
+    pattern = ("--speaker-pattern", "([^/]+)/[^/]+$")
+    lines = every(imported("folder", tmp_path / "home", *pattern, out=tmp_path / "out"))
+    assert sorted((line["speaker"], line["text"]) for line in lines) == sorted(
+        ("abc"[index // 2], TEXTS[index]) for index in range(6)
+    )
+    assert "has no group" in refused("folder", tmp_path / "home", "--speaker-pattern", ".*")
+    assert "not a regular expression" in refused("folder", tmp_path / "home", "--speaker-pattern", "(")
+
+
+def test_what_cannot_be_used_of_a_folder_is_said(tmp_path):
+    home = librispeech(tmp_path / "home", ["1", "2", "3"])
+    with open(home / "1/12/1-12.trans.txt", "a") as file:
+        file.write("1-12-0009 GONE\n")
+    write_sound(home / "2/12/silent.wav", 3)
+    write_sound(home / "2/12/latin.wav", 3)
+    (home / "2/12/latin.txt").write_bytes(b"caf\xe9")
+    (home / "2/12/phone.m4a").write_bytes(b"x")
+    write_sound(home / "3/12/line.wav", 4)
+    os.rename(home / "3/12/line.wav", home / "3/12/two\nlines.wav")
+    write_sound(home / "3/12/bytes.wav", 4)
+    os.rename(home / "3/12/bytes.wav", os.fsencode(home / "3/12") + b"/caf\xe9.wav")
+    (home / "3/12/empty.txt").write_text(" \n")
+    write_sound(home / "3/12/empty.wav", 5)
+    status, out, err = run_import("folder", home, "--out", tmp_path / "out")
+    assert status == 0, err
+    for reason in (
+        "a transcript without audio (",
+        "no transcript beside it (NAME.txt, NAME.lab or a *.trans.txt) (",
+        "a transcript that is not UTF-8 (",
+        "a format that is not read; convert it to flac or wav (",
+        "a file name with a line break or another control character; rename the file (",
+        "a file name that is not UTF-8; rename the file (",
+        "an empty text (",
+    ):
+        assert f"1 × {reason}" in out, out
+    assert len((tmp_path / "out/left_out.txt").read_text().splitlines()) == 7
+
+
+def test_an_empty_folder_and_one_of_parquet(tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "no recordings (wav, flac, ogg, opus or mp3)" in refused("folder", tmp_path / "empty")
+    (tmp_path / "empty/x.parquet").write_bytes(b"")
+    assert "diminuendo import huggingface" in refused("folder", tmp_path / "empty")

@@ -1,0 +1,150 @@
+"""Tables of any delimiter, with the headers that data sets use."""
+
+import csv
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from diminuendo.importing.table import delimiter_of, read_table
+from diminuendo.importing.utterance import Request, Utterance
+from tests.factories.layouts import TEXTS, every, imported, refused, run_import, write_lines, write_sound
+
+
+def clips(folder, count=6):
+    for index in range(count):
+        write_sound(folder / f"{index}.wav", index)
+    return folder
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_odd_headers_and_any_delimiter(tmp_path, delimiter):
+    clips(tmp_path / "clips")
+    head = ["\ufeffPath", "Sentence", "Client-ID", "Sex", "up votes"]
+    rows = [[f"{i}.wav", TEXTS[i], f"speaker {i}", "female", str(i)] for i in range(6)]
+    write_lines(tmp_path / "table.csv", [delimiter.join(cells) for cells in [head, *rows]])
+    lines = every(imported("csv", tmp_path / "table.csv", out=tmp_path / "out"))
+    assert sorted(line["text"] for line in lines) == sorted(TEXTS)
+    line = next(line for line in lines if line["speaker"] == "speaker 3")
+    assert (line["gender"], line["up votes"], line["audio_filepath"]) == ("female", "3", "../clips/3.wav")
+
+
+def test_the_tables_of_common_voice_are_its_splits(tmp_path):
+    clips(tmp_path / "cv/clips")
+    head = "client_id\tpath\tsentence\tgender"
+    for split, numbers in {"train": (0, 1), "dev": (2,), "test": (3,), "validated": (4,)}.items():
+        rows = [f's{i}\t{i}.wav\t"quoted" {TEXTS[i]}\t' for i in numbers]
+        write_lines(tmp_path / f"cv/{split}.tsv", [head, *rows])
+    files = [tmp_path / f"cv/{split}.tsv" for split in ("train", "dev", "test", "validated")]
+    splits = imported("csv", *files, out=tmp_path / "out")
+    assert [len(own) for own in splits.values()] == [2, 1, 1]
+    assert splits["dev"][0]["text"] == '"quoted" ab ba cab' and "gender" not in splits["dev"][0]
+    _, out, _ = run_import("csv", *files, "--out", tmp_path / "out")
+    assert "validated.tsv: left out, its name is none of train, dev and test" in out
+
+
+def test_a_table_without_a_header_and_names_without_suffix(tmp_path):
+    """The layout of LJ Speech, which has one speaker: no split can be without her."""
+    clips(tmp_path / "wavs")
+    write_lines(tmp_path / "metadata.csv", [f"{i}|{TEXTS[i].upper()}|{TEXTS[i]}" for i in range(6)])
+    columns = ("--no-header", "--column", "audio=1", "--column", "text=3")
+    splits = imported("csv", tmp_path / "metadata.csv", *columns, out=tmp_path / "out")
+    assert len(every(splits)) == 6 and all(splits.values())
+    assert splits["train"][0]["text"] == splits["train"][0]["2"].lower()
+    _, out, _ = run_import("csv", tmp_path / "metadata.csv", *columns, "--out", tmp_path / "out")
+    assert "the speakers are unknown, so it was divided by utterance: train, dev and test may share voices" in out
+
+
+def test_wrong_keys_are_answered_with_those_that_were_found(tmp_path):
+    table = write_lines(tmp_path / "table.csv", ["soundtrack,phrase", "a.wav,bed"])
+    message = refused("csv", table)
+    assert "none of its columns is known to hold the audio or the text; there are: 'soundtrack', 'phrase'" in message
+    assert "--column audio=NAME --column text=NAME" in message
+    message = refused("csv", table, "--column", "audio=soundtrak", "--column", "text=phrase")
+    assert "has no such column; there are: 'soundtrack', 'phrase'. Did you mean 'soundtrack'?" in message
+    assert "expected one of audio, text, speaker" in refused("csv", table, "--column", "sound=soundtrack")
+    assert "two columns are called 'a'" in refused("csv", write_lines(tmp_path / "t.csv", ["a,a", "b,c"]))
+
+
+def test_names_that_cannot_stand_in_a_manifest_have_one_reason_each(tmp_path):
+    clips(tmp_path / "in side")
+    write_sound(tmp_path / "secret.wav", 9)
+    names = ["in side/0.wav", "../secret.wav", "https://example.com/a.wav", "gone.wav", "", "a\x07.wav", "in side"]
+    with open(tmp_path / "in side/table.csv", "w", newline="") as file:
+        rows = [(name.removeprefix("in side/"), TEXTS[i % 6], f"s{i}") for i, name in enumerate(names)]
+        csv.writer(file).writerows([("path", "text", "speaker"), *rows, ("two\nlines.wav", "bed", "x")])
+        csv.writer(file).writerows([(f"{i}.wav", TEXTS[i], f"s{i}") for i in (1, 2)])
+    status, out, err = run_import("csv", tmp_path / "in side/table.csv", "--out", tmp_path / "out")
+    assert status == 0, err
+    for reason in (
+        "1 × a path that leads out of the source's folder; give the folder around both as --root",
+        "1 × an address in place of a file; nothing is fetched",
+        "2 × no such file",
+        "1 × no audio is named",
+        "2 × a file name with a line break or another control character",
+    ):
+        assert reason in out, out
+    assert (
+        "../in side/1.wav"
+        in (tmp_path / "out/train.jsonl").read_text()
+        + (tmp_path / "out/dev.jsonl").read_text()
+        + (tmp_path / "out/test.jsonl").read_text()
+    )
+
+
+def test_pieces_of_a_file(tmp_path):
+    write_sound(tmp_path / "long.wav", 0, 4.0)
+    rows = [f"long.wav,{i},{i + 0.5},bed,s{i}" for i in range(4)]
+    write_lines(tmp_path / "table.csv", ["file,start,end,text,speaker", *rows])
+    lines = every(imported("csv", tmp_path / "table.csv", out=tmp_path / "out"))
+    assert sorted((line["offset"], line["duration"]) for line in lines) == [(i, 0.5) for i in range(4)]
+
+
+def test_a_split_column(tmp_path):
+    clips(tmp_path)
+    splits = ["train", "train", "validation", "test", "other", "train"]
+    rows = [f"{i}.wav,{TEXTS[i]},s{i},{split}" for i, split in enumerate(splits)]
+    table = write_lines(tmp_path / "table.csv", ["path,text,speaker,split", *rows])
+    _, out, _ = run_import("csv", table, "--out", tmp_path / "out")
+    assert "1 × the split 'other' is none of train, dev and test; --split other=train takes it" in out
+    found = imported("csv", table, "--split", "other=test", out=tmp_path / "out")
+    assert [len(own) for own in found.values()] == [3, 1, 2]
+    assert "expected train, dev, test or none" in refused("csv", table, "--split", "other=trian")
+
+
+def test_a_table_that_is_not_utf8_is_named_with_its_line(tmp_path):
+    (tmp_path / "table.csv").write_bytes(b"path,text\na.wav,caf\xe9\n")
+    assert "table.csv:2: the byte 0xe9 is not UTF-8 text" in refused("csv", tmp_path / "table.csv")
+    (tmp_path / "empty.csv").write_bytes(b"\n")
+    assert "empty; expected a line with the names" in refused("csv", tmp_path / "empty.csv")
+
+
+_CELL = st.text(
+    st.characters(exclude_categories=("Cs",), exclude_characters="\r\n\0\x1c\x1d\x1e\x85\x0b\x0c\u2028\u2029")
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(_CELL, min_size=1, max_size=4), delimiter=st.sampled_from(",;"))
+def test_what_a_csv_writer_writes_is_read_again(tmp_path, texts, delimiter):
+    (tmp_path / "a.wav").write_bytes(b"any file")
+    with open(tmp_path / "table.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter)
+        writer.writerows([("path", "sentence", "speaker"), *(("a.wav", text, "s") for text in texts)])
+    found = list(read_table(tmp_path / "table.csv", Request()))
+    assert all(isinstance(one, Utterance) for one in found)
+    assert [one.text for one in found] == [text if text.strip() else "" for text in texts]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=200))
+def test_no_bytes_end_in_a_traceback(tmp_path, content):
+    (tmp_path / "table.csv").write_bytes(content)
+    status, _, err = run_import("csv", tmp_path / "table.csv", "--out", tmp_path / "out")
+    assert status != 0 and err.startswith("error: ")
+
+
+def test_the_delimiter_is_the_one_that_makes_most_cells():
+    assert (
+        delimiter_of("a,b;c;d") == ";" and delimiter_of("path\ttext, all of it") == "\t" and delimiter_of("a") == "\t"
+    )
