@@ -10,6 +10,7 @@ from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.external_data import files_of
+from diminuendo.core.extras import extra_with, how_to_install
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
@@ -102,6 +103,11 @@ class Store:
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
+        except ModuleNotFoundError as error:
+            if (extra := extra_with(error.name)) is None:
+                raise
+            self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install(extra)}")
+            return None
         except Exception as error:  # without the store, the file still states its ancestry
             self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
             return None
