@@ -10,7 +10,7 @@ from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.external_data import files_of
-from diminuendo.core.extras import extra_with, how_to_install
+from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
@@ -103,10 +103,10 @@ class Store:
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
-        except ModuleNotFoundError as error:
-            if (extra := extra_with(error.name)) is None:
+        except ModuleNotFoundError:
+            if is_installed("mlflow"):
                 raise
-            self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install(extra)}")
+            self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install('pipeline')}")
             return None
         except Exception as error:  # without the store, the file still states its ancestry
             self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
