@@ -63,7 +63,7 @@ def main() -> None:
             against: list[list[str]] | None = None
             for window, context in [(1e5, 2.0)] * given.whole + [*WINDOWS]:
                 recognizer = Recognizer(path, 1, window_seconds=window, context_seconds=context)
-                found = [recognizer.transcribe_waveform(waveform).text.split() for waveform, _ in joined]
+                found = [recognizer.transcribe(waveform).text.split() for waveform, _ in joined]
                 against = against or found
                 shape = "one piece" if window > 1e4 else f"{window:g}, {context:g}"
                 row = f"{shape:>20}{edits(references, found):>10}{edits(against, found):>26}"

@@ -32,6 +32,7 @@ LEFT_OUT = {
     "diminuendo.provenance": "reads finished records and DVC's cache, and draws them; what a stage takes from there is "
     "checked by digest",
     "diminuendo.cli": "commands; no stage runs one",
+    "diminuendo.public": "names that programs of others import",
     "diminuendo.artifact.lineage": "writes down what a result was made from, and checks it",
     "diminuendo.artifact.code": "finds the code that is written down",
     "diminuendo.parameters": "checks params.yaml and looks sections up: a record holds the values that came out, and "
@@ -284,15 +285,20 @@ def _names_a_module(text: str) -> bool:
 
 
 def _only_says(path: Path) -> bool:
-    """Whether the module is nothing but its docstring, names such as ``__version__`` and imports of ``LEFT_OUT``."""
+    """Whether the module is nothing but its docstring, names such as ``__version__`` and imports without effect here.
+
+    Those are imports of ``LEFT_OUT`` and of ``typing``, and what type checkers alone read.
+    """
     if path.suffix != ".py":
         return False
 
     def says(node: ast.stmt) -> bool:
         if isinstance(node, ast.Import):
-            return all(_is_below(alias.name, LEFT_OUT) for alias in node.names)
+            return all(_is_below(alias.name, (*LEFT_OUT, "typing")) for alias in node.names)
         if isinstance(node, ast.Assign):
             return all(ast.unparse(target).startswith("__") for target in node.targets)
+        if isinstance(node, ast.If):
+            return _is_for_type_checkers(node) and not node.orelse
         return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
     return all(map(says, _parsed(path.read_bytes()).body))
@@ -302,9 +308,13 @@ def _executed(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes below ``node`` except the bodies of ``if TYPE_CHECKING:``, which never run."""
     for child in ast.iter_child_nodes(node):
         yield child
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if isinstance(child, ast.If) and _is_for_type_checkers(child):
             for other in child.orelse:
                 yield other
                 yield from _executed(other)
             continue
         yield from _executed(child)
+
+
+def _is_for_type_checkers(node: ast.If) -> bool:
+    return ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")

@@ -1,4 +1,4 @@
-"""How commands end if their input is wrong."""
+"""How commands end if their input is wrong, or if they need what is not installed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,25 @@ from diminuendo.core.errors import USER_ERROR, UserError
 
 
 @contextmanager
-def plain_errors(status: int = USER_ERROR) -> Iterator[None]:
-    """Print a ``UserError`` as one message and exit with ``status``."""
+def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator[None]:
+    """Print a ``UserError`` as one message and exit with ``status``, and a library that is not installed likewise.
+
+    Args:
+        extra: of the installation, which the command needs; by default it is the one that brings what is missing.
+    """
     try:
         yield
     except UserError as error:
         click.echo(f"error: {error}", err=True)
+        raise SystemExit(status) from None
+    except ModuleNotFoundError as error:
+        from diminuendo.core.extras import extra_with, how_to_install
+
+        brought_by = extra_with(error.name)
+        if brought_by is None:
+            raise
+        missing = f"this command needs {error.name}, which is not installed"
+        click.echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
         raise SystemExit(status) from None
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()

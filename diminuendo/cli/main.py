@@ -10,11 +10,27 @@ from diminuendo.cli.errors import plain_errors
 PARAMS = "params.yaml"
 
 
+def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from diminuendo.cli.version import version_in_words
+
+        click.echo(f"diminuendo {version_in_words()}")
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--params",
     metavar="FILE",
     help=f"Parameter file of the family to work on: {PARAMS}, or params/NAME.yaml, whose outputs are in families/NAME.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version, and the git commit of a checkout, and exit.",
 )
 def main(params: str | None) -> None:
     """Make speech recognition models small, and prove where each one came from."""

@@ -48,7 +48,7 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
 
     Exit status: 0 it may be shipped, 1 it may not, 2 bad input.
     """
-    with plain_errors():
+    with plain_errors(extra="pipeline"):
         from diminuendo.gate.table import terminal
 
         params, path = _params_and_file(model)
@@ -80,7 +80,7 @@ def promote(
 
     Exit status: 0 it is champion now, 1 the gate refused it, 2 bad input.
     """
-    with plain_errors():
+    with plain_errors(extra="pipeline"):
         if force and not reason.strip():
             raise UserError("--force needs --reason TEXT: whoever finds the version later must know why")
         params, path = _params_and_file(model)
@@ -117,7 +117,7 @@ def promote(
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the version that is withdrawn.")
 def rollback(reason: str) -> None:
     """Make the previous champion champion again; may be repeated."""
-    with plain_errors():
+    with plain_errors(extra="pipeline"):
         from diminuendo import registry
 
         withdrawn, now = registry.rollback(_ship(_params()).model, reason)
@@ -129,7 +129,7 @@ def rollback(reason: str) -> None:
 @_json
 def show_registry(as_json: bool) -> None:
     """List the versions of ship.model: aliases, digests, error rates, dates."""
-    with plain_errors():
+    with plain_errors(extra="pipeline"):
         from diminuendo import registry
         from diminuendo.registry.table import terminal
 
@@ -149,7 +149,7 @@ def fetch(address: str, out: Path) -> None:
 
     `diminuendo fetch home@champion model.onnx`
     """
-    with plain_errors():
+    with plain_errors(extra="pipeline"):
         from diminuendo import registry
 
         if out.is_dir():

@@ -37,7 +37,7 @@ class Models:
         self._whole = [Recognizer(path, threads=1) for path in paths]
         self._live: list[Recognizer] = []
         for recognizer in self._whole:  # the first run allocates; it is nobody's time
-            recognizer.transcribe_waveform(np.full(recognizer.model.sample_rate, 0.01, dtype=np.float32))
+            recognizer.transcribe(np.full(recognizer.model.sample_rate, 0.01, dtype=np.float32))
 
     def hear_file(self, path: Path) -> dict[str, Any]:
         """What every model hears in an audio file: ``seconds``, ``peaks`` to draw, and ``models``.
@@ -51,7 +51,7 @@ class Models:
             for recognizer in self._whole:
                 waveform = waveforms[recognizer.model.sample_rate]
                 began = time.perf_counter()
-                words = recognizer.transcribe_waveform(waveform).words
+                words = recognizer.transcribe(waveform).words
                 heard.append({"words": _listed(words), "work": time.perf_counter() - began})
         rate, waveform = next(iter(waveforms.items()))
         return {"seconds": len(waveform) / rate, "peaks": peaks_of(waveform), "models": heard}
@@ -146,7 +146,7 @@ class Listener:
         if not len(audio):
             return []
         frame = self._recognizer.model.frame_seconds  # the same word may lie a frame later than in the stream
-        words = [_later(word, since) for word in self._recognizer.transcribe_waveform(audio).words]
+        words = [_later(word, since) for word in self._recognizer.transcribe(audio).words]
         return [word for word in words if word.start >= self._final_end + frame]
 
     def _begin_anew(self) -> list[Word]:

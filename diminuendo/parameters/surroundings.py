@@ -13,6 +13,7 @@ from diminuendo.config.corpus import DataConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
+from diminuendo.core.extras import extra_with, how_to_install
 from diminuendo.family import Family
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
@@ -30,7 +31,8 @@ def check_surroundings(
         further: problems that are known already, to be said with these.
         source: the file that the parameters are from; by default the family's.
     Returns:
-        What could not be checked, in a sentence each: a checkpoint that has not been fetched yet.
+        What could not be checked, in a sentence each: a checkpoint that has not been fetched yet, or what needs a
+        library that is not installed.
     Raises:
         UserError: everything that is wrong.
     """
@@ -41,7 +43,10 @@ def check_surroundings(
             wrong += _misfits(begun, params.teacher.head, params.data.sample_rate, params.text.lowercase)
         problems += wrong
     if begun is not None or params.teacher.pretrained is None:
-        problems += _copy_problems(params, begun)
+        try:
+            problems += _copy_problems(params, begun)
+        except ModuleNotFoundError as error:
+            notes = [*notes, f"students of architecture.kind: parent were not checked: {_needed(error)}"]
     problems += further
     if problems:
         told = "\n  ".join(problems)
@@ -86,7 +91,24 @@ def _dvc_file(folder: Path) -> Path:
 
 
 def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], list[str]]:
-    """The checkpoint, if it can be used; what is wrong with it; and that it is not here yet, if it can be fetched."""
+    """The checkpoint, if it can be used; what is wrong with it; and what could not be looked at.
+
+    That is one which is not here yet and can be fetched, or one that needs a library which is not installed.
+    """
+    try:
+        return _looked_at(config)
+    except ModuleNotFoundError as error:
+        return None, [], [f"teacher.pretrained: {config.source} was not checked: {_needed(error)}"]
+
+
+def _needed(error: ModuleNotFoundError) -> str:
+    """Why something was not looked at; raises the error if it is not about a library of an extra."""
+    if (extra := extra_with(error.name)) is None:
+        raise error
+    return f"{error.name} is not installed; {how_to_install(extra)}"
+
+
+def _looked_at(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], list[str]]:
     if config.path is None:
         try:
             locate(config, fetch=False)

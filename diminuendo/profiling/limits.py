@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto, helper
 
+from diminuendo.profiling.one_operator import one_operator
 from diminuendo.runtime.model import session_options
 
 WIDTH = 384  # size of the two matrices: small enough for a cache, and for a product to end before another process runs
@@ -18,18 +18,13 @@ class Limit:
     """One operator in its own session; ``work`` is the amount in one run, ``best`` the fastest run in seconds."""
 
     def __init__(self, operator: str, shapes: list[tuple[int, ...]], work: float, threads: int):
-        names = [f"x{index}" for index in range(len(shapes))]
-        inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in zip(names, shapes)]
-        output = helper.make_tensor_value_info("y", TensorProto.FLOAT, shapes[0])
-        graph = helper.make_graph([helper.make_node(operator, names, ["y"])], operator, inputs, [output])
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
         self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
+            one_operator(operator, shapes), session_options(threads), providers=["CPUExecutionProvider"]
         )
         # Inputs and output are bound in place: the operator is measured, not the allocation.
         self._binding = self._session.io_binding()
-        for name, shape in zip(names, shapes):
-            self._binding.bind_cpu_input(name, np.full(shape, 0.5, np.float32))
+        for index, shape in enumerate(shapes):
+            self._binding.bind_cpu_input(f"x{index}", np.full(shape, 0.5, np.float32))
         self._result = np.zeros(shapes[0], np.float32)
         value = onnxruntime.OrtValue.ortvalue_from_numpy(self._result)
         self._binding.bind_ortvalue_output("y", value)

@@ -16,8 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime
 
-from diminuendo.artifact.onnx_file import read_onnx
-from diminuendo.artifact.session import open_session
+from diminuendo.artifact.external_data import data_of, mapped
 from diminuendo.core.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
@@ -27,6 +26,7 @@ from diminuendo.runtime.model import AcousticModel, session_options
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
 WARM = 5  # first runs allocate memory
 LIMITS_EVERY = 20  # runs
+_FOLDER = "session.model_external_initializers_file_folder_path"  # for a model that is given as bytes
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     if not SHORTEST <= seconds <= LONGEST:
         raise UserError(f"--seconds: {seconds:g}, expected {SHORTEST:g} to {LONGEST:g} seconds of audio")
     sample_rate = AcousticModel(path, threads).sample_rate  # it says what is wrong with a file that is not one of ours
-    model = read_onnx(path)
-    mark_modules(model)
+    with mapped(path) as content:
+        model = mark_modules(content)
+    beside = data_of(path)  # the file with the weights, of a large model
     waveform = noise(seconds, sample_rate)
     feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
 
@@ -94,7 +95,9 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
                 options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / prefix)
             for key, value in entries.items():
                 options.add_session_config_entry(f"session.{key}", value)
-            return open_session(model, options)
+            if beside:
+                options.add_session_config_entry(_FOLDER, str(Path(path).parent.absolute()))
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
         shaped = session("shaped", disable_prepacking="1")
         shaped.run(None, feeds)

@@ -3,51 +3,108 @@
 A node with a weight belongs to the module of that weight, and a node without to the module whose output it reads.
 Everything before the first weight is the frontend. Quantized files hold many weights in one tensor without their names;
 there, all nodes with weights count as the encoder.
+
+The file is read and renamed as bytes (:mod:`~diminuendo.artifact.wire`): ONNX Runtime is all that a profile needs.
 """
 
 from __future__ import annotations
 
 import re
 
-import onnx
-
-from diminuendo.artifact.banks import STORED_NAME
+from diminuendo.artifact.wire import GRAPH, INITIALIZER, Content, Field, fields, header
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes that ONNX Runtime added
+# ``artifact.banks.STORED_NAME``, which cannot be imported without the package onnx; a test keeps the two alike.
+STORED = re.compile(r"(int[2-8]|weights)(_\d+)?(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
 _MARK = re.compile("@([^@]*)@")
 _WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of a numbered layer, or the first name
+
+# Numbers of fields in onnx.proto: of a graph, of a node, of a tensor, of what a graph says of its input.
+_NODE, _INPUT = 1, 11
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR = 1, 2, 3, 4
+_READ = (_NODE_INPUT, _NODE_OUTPUT, _OPERATOR)
+_TENSOR_NAME, _VALUE_NAME = 8, 1
+
+_Made = dict[str, tuple[str | None, bool]]  # for a value: its module, and whether it depends on the samples
 
 
 def module_of_weight(name: str) -> str | None:
     """``layers.0.attention`` of ``layers.0.attention.query.weight``; None if it is not a weight."""
-    if STORED_NAME.fullmatch(name):
+    if STORED.fullmatch(name):
         return ENCODER
     found = _WEIGHT.match(name)
     return found.group(1) if found else None
 
 
-def mark_modules(model: onnx.ModelProto) -> None:
-    """Name every node after its module, in place; :func:`module_of_node` reads that name after optimisation."""
-    weights = {tensor.name: module_of_weight(tensor.name) for tensor in model.graph.initializer}
-    # For every value: its module, and whether it depends on the samples and not only on their number.
-    made: dict[str, tuple[str | None, bool]] = {name: (module, False) for name, module in weights.items()}
-    made |= {value.name: (None, value.name == "waveform") for value in model.graph.input}
-    for index, node in enumerate(model.graph.node):
-        given = [made[name] for name in node.input if name]
-        stored = next((module for module, sound in given if module and not sound), None)
-        passed = next((module for module, sound in reversed(given) if module and sound), None)
-        sound = node.op_type != "Shape" and any(sound for _, sound in given)
-        if sound:
-            module = stored or passed or FRONTEND
+def mark_modules(content: Content) -> bytes:
+    """A model in which every node is named after its module; :func:`module_of_node` reads that after optimisation.
+
+    Args:
+        content: the bytes of the ONNX file.
+
+    Raises:
+        ValueError: they are no message of protocol buffers.
+    """
+    pieces = []
+    for field in fields(content, 0, len(content)):
+        if field.number == GRAPH:
+            graph = _marked_graph(content, field)
+            pieces += [header(GRAPH, sum(map(len, graph))), *graph]
         else:
-            module = stored  # decodes a weight, or counts
-        for name in node.output:
-            made[name] = module, sound
-        node.name = f"@{module or FRAMES}@{index}"
+            pieces.append(content[field.start : field.end])
+    return b"".join(pieces)
 
 
 def module_of_node(name: str) -> str:
     """The module in the name that ONNX Runtime gave to a node or to what it fused from several."""
     found = _MARK.search(name)
     return found.group(1) if found else LAYOUT
+
+
+def _marked_graph(content: Content, graph: Field) -> list[bytes]:
+    """The fields of a graph, the nodes among them renamed."""
+    own = list(fields(content, graph.begin, graph.end))
+    made: _Made = {}
+    for field in own:
+        if field.number == INITIALIZER:
+            name = _text(content, field, _TENSOR_NAME)
+            made[name] = module_of_weight(name), False
+    for field in own:
+        if field.number == _INPUT:
+            name = _text(content, field, _VALUE_NAME)
+            made[name] = None, name == "waveform"
+    pieces, count = [], 0
+    for field in own:
+        if field.number == _NODE:
+            pieces.append(_marked_node(content, field, made, count))
+            count += 1
+        else:
+            pieces.append(content[field.start : field.end])
+    return pieces
+
+
+def _marked_node(content: Content, node: Field, made: _Made, index: int) -> bytes:
+    """One node under its new name; adds what it makes to ``made``."""
+    own = [field for field in fields(content, node.begin, node.end) if field.number != _NODE_NAME]
+    texts = {number: [_decoded(content, f) for f in own if f.number == number] for number in _READ}
+    given = [made[name] for name in texts[_NODE_INPUT] if name]
+    stored = next((module for module, sound in given if module and not sound), None)
+    passed = next((module for module, sound in reversed(given) if module and sound), None)
+    sound = texts[_OPERATOR] != ["Shape"] and any(sound for _, sound in given)
+    module = (stored or passed or FRONTEND) if sound else stored  # the latter decodes a weight, or counts
+    made |= {name: (module, sound) for name in texts[_NODE_OUTPUT]}
+    name = f"@{module or FRAMES}@{index}".encode()
+    kept = b"".join(content[field.start : field.end] for field in own)
+    renamed = kept + header(_NODE_NAME, len(name)) + name
+    return header(_NODE, len(renamed)) + renamed
+
+
+def _text(content: Content, message: Field, number: int) -> str:
+    """The text in a message's field; empty if there is none."""
+    found = (f for f in fields(content, message.begin, message.end) if f.number == number)
+    return next((_decoded(content, field) for field in found), "")
+
+
+def _decoded(content: Content, field: Field) -> str:
+    return content[field.begin : field.end].decode()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
+from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.pretrained import source
 from diminuendo.provenance import raw_data
 from diminuendo.provenance.descent import Model
@@ -70,6 +71,12 @@ def folders(places: Places, model: Model) -> Iterator[tuple[Path, bool]]:
     """Folders on this machine that may be the checkpoint, and whether the model is said to come from there now."""
     config, root = config_of(model), places.project
     if config.path is None:
+        if config.hub is not None and not is_installed("huggingface_hub"):
+            if (
+                note := f"the hub's cache: not looked at; to look there, {how_to_install('train')}"
+            ) not in places.notes:
+                places.notes.append(note)
+            return
         folder = source.at_hand(config, root or Path())
         if folder is not None and (root is not None or config.hub is not None):
             yield folder, True

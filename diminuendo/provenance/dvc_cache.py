@@ -42,12 +42,12 @@ class Cache:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the objects are: ``.dvc/cache``, or the folder in DVC's configuration."""
-        from dvc.config import Config
-
+        """Where the objects are: ``.dvc/cache``, or the folder in DVC's configuration if DVC is there to read it."""
         try:
+            from dvc.config import Config
+
             place = Config(str(self.root / ".dvc"), validate=False).get("cache", {}).get("dir")
-        except Exception:  # DVC reports a configuration that it does not accept
+        except Exception:  # it is not installed, or reports a configuration that it does not accept
             place = None
         place = Path(place) if place else self.root / ".dvc" / "cache"
         return (place if place.is_absolute() else self.root / ".dvc" / place) / "files" / "md5"

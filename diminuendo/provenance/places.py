@@ -13,6 +13,7 @@ from typing import Any
 from diminuendo.artifact import lineage
 from diminuendo.artifact.external_data import is_whole
 from diminuendo.core.errors import UserError
+from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
@@ -43,6 +44,9 @@ class Places:
         self.notes: list[str] = []
         if project is None:
             self.notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
+        elif not is_installed("dvc"):
+            found = "so its configuration was not read: its cache was looked for in .dvc/cache alone"
+            self.notes.append(f"DVC: not installed, {found}; {how_to_install('pipeline')}")
         self.store = Store(self.notes)
         self._digests: dict[Path, str] = {}
 

@@ -12,6 +12,7 @@ from typing import Any
 from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
 from diminuendo.artifact.external_data import files_of
+from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
@@ -127,6 +128,11 @@ class Store:
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
+        except ModuleNotFoundError:
+            if is_installed("mlflow"):
+                raise
+            self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install('pipeline')}")
+            return None
         except Exception as error:  # without the store, the file still states its ancestry
             self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
             return None

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -22,9 +23,12 @@ from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
 from diminuendo.runtime.ctc import Word, WordReader, decode_words, within
+from diminuendo.runtime.facts import ModelFacts, facts_of
 from diminuendo.runtime.model import BLANK, AcousticModel, best_path
 from diminuendo.runtime.stream import Stream
 from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
+
+Audio = str | os.PathLike | np.ndarray  # a file, or a waveform float [N]
 
 WINDOW_SECONDS = 20.0  # what is decoded at once; also the longest recording that is decoded in one piece
 CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
@@ -97,16 +101,25 @@ class Recognizer:
         self._longest = round(self._window * self._frame_samples)  # samples of one window
         self._shortest = round(SHORTEST_SECONDS * self.model.sample_rate)
 
-    def transcribe(self, path: str | Path) -> Transcript:
-        """Transcribe an audio file; raises ``UserError`` if it cannot be read."""
-        return self._recognise(read_blocks(path, self.model.sample_rate))
+    @cached_property
+    def facts(self) -> ModelFacts:
+        """Digest, size, tokens and rate of the file."""
+        return facts_of(self.model)
 
-    def transcribe_waveform(self, waveform: np.ndarray) -> Transcript:
-        """Transcribe float [N] in −1 to 1 at the model's sample rate; raises ``UserError`` if it is anything else."""
-        return self._recognise([checked(waveform)])
+    def transcribe(self, audio: Audio, sample_rate: int | None = None) -> Transcript:
+        """The words of a recording, with their times and confidence.
+
+        Args:
+            audio: an audio file of any rate and number of channels, or a waveform float [N] in −1 to 1.
+            sample_rate: Hz, of a waveform; by default the model's.
+
+        Raises:
+            UserError: the file cannot be read, the waveform is not one channel of finite numbers, or the rate is none.
+        """
+        return self._recognise(self._blocks(audio, sample_rate))
 
     def transcribe_batch(
-        self, recordings: Iterable[str | Path | np.ndarray], batch_seconds: float = BATCH_SECONDS
+        self, recordings: Iterable[Audio], batch_seconds: float = BATCH_SECONDS
     ) -> Iterator[Transcript | UserError]:
         """Transcribe many recordings, several in each run of the model; results come in the order given.
 
@@ -121,13 +134,7 @@ class Recognizer:
             for each recording its transcript, or the ``UserError`` that says why it cannot be read.
         """
 
-        def blocks(given: str | Path | np.ndarray) -> Iterator[np.ndarray]:
-            if isinstance(given, (str, os.PathLike)):
-                yield from read_blocks(given, self.model.sample_rate)
-            else:
-                yield checked(given)
-
-        for path, scores, seconds in self._decode_batches(map(blocks, recordings), self._search, batch_seconds):
+        for path, scores, seconds in self._decode_batches(map(self._blocks, recordings), self._search, batch_seconds):
             yield path if isinstance(path, UserError) else self._transcript(path, scores, seconds)
 
     def stream(self, sample_rate: int | None = None) -> Stream:
@@ -139,15 +146,11 @@ class Recognizer:
         Raises:
             UserError: the rate is not a sample rate.
         """
-        if sample_rate is None:
-            sample_rate = self.model.sample_rate
-        if not 1 <= sample_rate < math.inf:
-            raise UserError(f"sample_rate: {sample_rate:g}, expected 1 Hz or more")
         return Stream(
             *self._windows(),
             hear=lambda samples: self._path(samples, self._search),
             reader=WordReader(self.model.tokens, self.model.frame_seconds),
-            resampler=Resampler(sample_rate, self.model.sample_rate),
+            resampler=self._resampler(sample_rate),
         )
 
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
@@ -163,6 +166,23 @@ class Recognizer:
         """``greedy_path`` of many, several in each run of the model."""
         blocks = ([waveform] for waveform in waveforms)
         return [path for path, _, _ in self._decode_batches(blocks, best_path, batch_seconds)]
+
+    def _blocks(self, audio: Audio, sample_rate: int | None = None) -> Iterator[np.ndarray]:
+        """A recording float32 [n] at the model's rate, in pieces."""
+        if not isinstance(audio, (str, os.PathLike)):
+            resampler = self._resampler(sample_rate)
+            yield resampler.push(checked(audio))
+            yield resampler.finish()
+        elif sample_rate is not None:
+            raise UserError(f"sample_rate: given with the file {audio}, which says its own; leave it out")
+        else:
+            yield from read_blocks(audio, self.model.sample_rate)
+
+    def _resampler(self, sample_rate: int | None) -> Resampler:
+        """From this rate to the model's; None is the model's own."""
+        if sample_rate is not None and not 1 <= sample_rate < math.inf:
+            raise UserError(f"sample_rate: {sample_rate:g}, expected 1 Hz or more")
+        return Resampler(sample_rate or self.model.sample_rate, self.model.sample_rate)
 
     def _recognise(self, blocks: Iterable[np.ndarray]) -> Transcript:
         return self._transcript(*self._decode(blocks, self._search))

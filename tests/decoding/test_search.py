@@ -154,10 +154,10 @@ def test_a_recognizer_hears_the_word_that_the_language_model_knows(tmp_path):
     )
     waveform = speak("hello world")
     soundfile.write(tmp_path / "a.wav", waveform, SAMPLE_RATE)
-    greedy = Recognizer(model, 1).transcribe_waveform(waveform)
+    greedy = Recognizer(model, 1).transcribe(waveform)
     assert greedy.text == "hemmo wormd"
     search = BeamSearch(tmp_path / "lm.arpa", beam=1000.0)
-    found = Recognizer(model, 1, search=search).transcribe_waveform(waveform)
+    found = Recognizer(model, 1, search=search).transcribe(waveform)
     assert found.text == "hello world"
     assert [word.start for word in found.words] == pytest.approx([word.start for word in greedy.words], abs=0.05)
     assert found.words[0].confidence < greedy.words[0].confidence

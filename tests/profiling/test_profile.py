@@ -18,7 +18,8 @@ from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.profiling import limits, profile
 from diminuendo.profiling.events import multiply_accumulates, typical
 from diminuendo.profiling.measure import noise
-from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
+from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, STORED, mark_modules, module_of_node
+from diminuendo.profiling.one_operator import one_operator
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
 
 SECONDS = 10.0  # as long as what coverage counts
@@ -82,13 +83,36 @@ def test_of_quantized_files_the_frontend_is_told_from_the_encoder(path):
     shorten_names(stored, STORED_NAME)
 
     def products(model):
-        mark_modules(model)
-        return [module_of_node(n.name) for n in model.graph.node if n.op_type in ("MatMul", "Conv", "Attention")]
+        marked = onnx.ModelProto.FromString(mark_modules(model.SerializeToString()))
+        return [module_of_node(n.name) for n in marked.graph.node if n.op_type in ("MatMul", "Conv", "Attention")]
 
     named = products(plain)
     assert named[:4] == [FRONTEND] * 4 and named[-1] == "out"
     assert named.count("layers.1.attention") == 5 and named.count("layers.0.convolution") == 4
     assert products(stored) == [FRONTEND if module == FRONTEND else ENCODER for module in named]
+
+
+def test_marking_changes_the_names_of_nodes_and_nothing_else(path):
+    """The bytes are edited without the package onnx, which here says what is in them."""
+    before = onnx.load(path)
+    after = onnx.ModelProto.FromString(mark_modules(path.read_bytes()))
+    assert all(node.name == f"@{module_of_node(node.name)}@{index}" for index, node in enumerate(after.graph.node))
+    for model in (before, after):
+        for node in model.graph.node:
+            node.name = ""
+    assert after == before
+    assert STORED == STORED_NAME
+
+
+def test_a_model_of_one_operator_is_what_onnx_would_write():
+    shapes = [(3, 300), (300, 200)]
+    values = [onnx.helper.make_tensor_value_info(f"x{i}", onnx.TensorProto.FLOAT, s) for i, s in enumerate(shapes)]
+    output = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shapes[0])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x0", "x1"], ["y"])], "MatMul", values, [output])
+    opsets = [onnx.helper.make_opsetid("", 21)]
+    assert onnx.ModelProto.FromString(one_operator("MatMul", shapes)) == onnx.helper.make_model(
+        graph, opset_imports=opsets, ir_version=10
+    )
 
 
 def test_module_of_what_the_runtime_makes():

@@ -58,7 +58,7 @@ def test_what_is_fetched_is_whole_wherever_it_lies(pair, tmp_path):
     out.parent.mkdir()
     registry.fetch("commands@challenger", out)
     assert sorted(out.parent.iterdir()) == sorted(files_of(out))
-    assert Recognizer(out).transcribe_waveform(speak(SAID)).text == SAID
+    assert Recognizer(out).transcribe(speak(SAID)).text == SAID
     for fetch in (version.download, lambda folder: fetch_logged(version.digest, folder)):
         path = fetch(tmp_path / "work")
         check_data(path)

@@ -29,7 +29,7 @@ def recognizer(tmp_path_factory):
 def test_transcripts_are_those_of_one_by_one(recognizer, said, batch_seconds):
     waveforms = [speak(text.strip()) for text in said]
     found = list(recognizer.transcribe_batch(waveforms, batch_seconds))
-    assert found == [recognizer.transcribe_waveform(waveform) for waveform in waveforms]
+    assert found == [recognizer.transcribe(waveform) for waveform in waveforms]
     paths = recognizer.greedy_paths(waveforms, batch_seconds)
     for path, waveform in zip(paths, waveforms, strict=True):
         np.testing.assert_array_equal(path, recognizer.greedy_path(waveform))

@@ -45,9 +45,9 @@ def test_transcribes_a_file_with_times(recognizer, tmp_path):
 @pytest.mark.parametrize(("window", "context"), [(1.6, 0.2), (3.0, 0.5), (2.02, 0.46), (7.7, 1.9)])
 def test_windows_give_what_one_pass_gives(model, recognizer, window, context):
     waveform = speak(LONG)
-    whole = Recognizer(model, 1, window_seconds=1000).transcribe_waveform(waveform)
+    whole = Recognizer(model, 1, window_seconds=1000).transcribe(waveform)
     assert whole.text == LONG
-    in_windows = Recognizer(model, 1, window_seconds=window, context_seconds=context).transcribe_waveform(waveform)
+    in_windows = Recognizer(model, 1, window_seconds=window, context_seconds=context).transcribe(waveform)
     assert in_windows == whole
 
 
@@ -181,12 +181,12 @@ def test_the_shortest_window_is_named(model):
 )
 def test_what_is_no_waveform(recognizer, waveform, problem):
     with pytest.raises(UserError, match=problem):
-        recognizer.transcribe_waveform(waveform)
+        recognizer.transcribe(waveform)
 
 
 def test_a_waveform_may_be_of_any_float_type_and_lie_apart_in_memory(recognizer):
     speech = np.repeat(speak("hello world").astype(np.float64), 2)[::2]
-    assert recognizer.transcribe_waveform(speech).text == "hello world"
+    assert recognizer.transcribe(speech).text == "hello world"
 
 
 def test_too_many_threads_are_refused(model):

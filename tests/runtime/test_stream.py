@@ -29,7 +29,7 @@ def test_any_cutting_gives_the_words_of_the_whole(recognizer, said, cuts):
     for piece in np.split(waveform, sorted(int(cut * len(waveform)) for cut in cuts)):
         words += stream.push(piece)
     words += stream.finish()
-    whole = recognizer.transcribe_waveform(waveform)
+    whole = recognizer.transcribe(waveform)
     assert tuple(words) == whole.words
     assert stream.seconds == pytest.approx(whole.seconds, abs=1e-4)
 
