@@ -162,6 +162,37 @@ def test_markdown_rows(written):
     assert rows["teacher"]["MLflow run"].endswith("(http://server/#/experiments/1/runs/run-of-the-teacher)")
 
 
+def test_what_compression_hides_has_a_table_of_its_own(written):
+    text = (written / "reports" / "leaderboard.md").read_text()
+    rows = {row["member"]: row for row in table_of(text[text.index("## What compression hides") :])}
+    student = rows["student"]
+    assert list(student)[1:4] == ["no worse than the teacher, %", "WER clean, %", "WER at 10 dB, %"]
+    assert student["no worse than the teacher, %"] == "90.0 [88.0, 92.0]"
+    assert student["WER at -5 dB, %"] == "40.00 [39.00, 41.00] Δ +32.00 [+31.50, +32.50]"
+    assert student["words a minute, noise alone"] == "6.0 [3.0, 9.0]" and "40 of the test utterances" in text
+    assert rows["teacher"]["no worse than the teacher, %"] == "—" and "over the 33 speakers" in text
+    page = Page()
+    page.feed((written / "reports" / "leaderboard.html").read_text())
+    assert "What compression hides" in page.text and "Δ +32.00 [+31.50, +32.50]" in page.text
+    metrics = json.loads((written / "reports" / "metrics.json").read_text())["student"]
+    assert metrics["wer_snr_10"] == 0.2 and metrics["hallucinated_words_per_minute"] == 3.0
+    with open(written / "reports" / "leaderboard.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["member"] == "student")
+    assert float(row["hallucinated_words_per_minute_noise_high"]) == 9.0 and float(row["no_worse_share_low"]) == 0.88
+
+
+def test_an_evaluation_of_an_earlier_version_is_to_be_made_anew(params, tmp_path):
+    for name, key in (("metrics", "resampled"), ("timing", "latency_p99")):
+        made_up(tmp_path / name)
+        path = tmp_path / name / f"{name}.json"
+        found = json.loads(path.read_text())
+        for part in (found, *(member.get("1", {}) for member in found["members"].values())):
+            part.pop(key, None)
+        path.write_text(json.dumps(found))
+        with pytest.raises(UserError, match=rf"has no '{key}'.*earlier version.*`dvc repro evaluate`"):
+            build_report(params, tmp_path / name)
+
+
 def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
     assert "Timed in" not in (written / "reports" / "leaderboard.md").read_text()
     evaluation = tmp_path / "evaluation"
