@@ -10,6 +10,7 @@ from stages.context import stage_context
 
 RATES = ("wer", "delta_wer", "cer", "delta_cer")
 RAW = tuple(f"raw_{rate}" for rate in RATES)  # only where there is a normaliser
+SPEED = ("real_time_factor", "latency_p50", "latency_p99")
 FIGURES = (*RATES, *RAW, "bytes", "parameters", "sparsity")
 
 
@@ -32,7 +33,8 @@ def main() -> None:
         timing = json.loads((context.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():
             figures = {key: found[key] for key in FIGURES if key in found}
-            figures["real_time_factor"] = timing[name]["1"]["real_time_factor"]
+            figures |= found["headline"]
+            figures |= {key: timing[name]["1"][key] for key in SPEED}
             context.track.model_metrics(found["digest"], figures)
         context.track.artifact(context.out / "metrics.json")
         context.track.artifact(context.out / "timing.json")

@@ -10,8 +10,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NotNegative = Annotated[float, Field(ge=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
-_NUMBERS = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers")
+_HIDDEN = ("hallucinated_words_per_minute", "no_worse_share")
+_NUMBERS = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers", *_HIDDEN)
 Growth = Annotated[float, Field(ge=-1, le=1)]  # of a rate; below zero asks for an improvement
 
 
@@ -58,6 +60,9 @@ class GateConfig(Section):
     min_words: PositiveInt = 300  # of the references
     min_characters: PositiveInt = 500  # of the references; asked for in place of words where characters are counted
     min_speakers: NotNegativeInt = 2  # who are named; 0: nobody asks how many there are
+    noise_wer: dict[float, float] | None = None  # signal-to-noise ratio in dB to the upper end of WER (or CER) there
+    hallucinated_words_per_minute: NotNegative | None = None  # where nobody speaks: the upper end of its interval
+    no_worse_share: Fraction | None = None  # of utterances no worse than the teacher's: the lower end of its interval
     min_group_utterances: PositiveInt  # groups (see evaluate.group_by) with fewer test utterances are not judged
     bytes: PositiveInt  # of the file
     teacher: AccuracyLimits  # against the teacher it was made from: what compression may cost
@@ -80,6 +85,14 @@ class GateConfig(Section):
                 "at 1 a model passes that recognises nothing"
             )
         return limit
+
+    @field_validator("noise_wer", mode="before")
+    @classmethod
+    def _shares_in_noise(cls, limits: Any) -> Any:
+        for snr_db, limit in limits.items() if isinstance(limits, dict) else ():
+            if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit < 1:
+                raise ValueError(f"{snr_db}: a share from 0 to below 1, such as 0.3 for 30 %, found {limit!r}")
+        return limits
 
 
 class RetrainConfig(Section):

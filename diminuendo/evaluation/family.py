@@ -18,14 +18,17 @@ from diminuendo.config.names import TEACHER
 from diminuendo.core.cores import available_cores
 from diminuendo.core.files import sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
-from diminuendo.evaluation import accuracy
+from diminuendo.evaluation import accuracy, hidden, noisy
+from diminuendo.evaluation.in_noise import InNoise
 from diminuendo.evaluation.inspection import inspect_model
+from diminuendo.evaluation.noise import record_of
 from diminuendo.evaluation.process import run_module
-from diminuendo.evaluation.scores import COUNTS, Scores, read_scores, told_emptied
-from diminuendo.evaluation.scoring import Bootstrap, rate
+from diminuendo.evaluation.rates import Measuring
+from diminuendo.evaluation.scores import COUNTS, read_scores, told_emptied
+from diminuendo.evaluation.scoring import resampled
 from diminuendo.evaluation.speed import TIMING, measure_speed
 from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
-from diminuendo.metrics.unit import UNITS, unit_of
+from diminuendo.metrics.unit import unit_of
 
 METRICS = "metrics.json"
 
@@ -53,8 +56,12 @@ def evaluate_family(
         UserError: a model cannot be used.
     """
     normalizer_of(config.normalizer)  # what cannot be had is said before anything is decoded
+    if config.noise is not None:
+        record_of(config.noise, seed)
     digests = {name: sha256_of(folder / MODEL) for name, folder in models.items()}
     measure_hypotheses(models, digests, corpus, out, earlier, say, work)
+    if config.noise is not None:
+        noisy.measure_noise(models, digests, corpus, config.noise, seed, out, earlier, say, work)
     metrics = accuracy_metrics(models, digests, corpus, config, seed, out, say)
     write_json(out / METRICS, metrics)
     files = {name: folder / MODEL for name, folder in models.items()}
@@ -128,64 +135,51 @@ def accuracy_metrics(
     if told := told_emptied(scores[TEACHER], normalizer):  # the references are the same for all
         say(f"note: {told}")
     groups = {key: _groups(corpus, key) for key in config.group_by}
+    drawn = resampled([utterance.speaker for utterance in corpus.test])
+    measuring = Measuring(config.bootstrap_samples, config.confidence, seed, drawn)
     everything = np.arange(len(corpus.test))
+    folders = {name: out / name for name in models}
+    in_noise = None if config.noise is None else InNoise.read(folders, corpus, config.noise, seed, normalizer)
     members = {}
     for name in models:
         decoded = json.loads((out / name / accuracy.ACCURACY).read_text(encoding="utf-8"))
         facts = inspect_model(models[name] / MODEL)
         summary = models[name] / "summary.json"
+        own, teachers = scores[name], scores[TEACHER]
         members[name] = {
             "digest": digests[name],
             **asdict(facts),
-            **_rates(scores[name], scores[TEACHER], everything, config, seed),
-            **{
-                prefix + key: int(counts[key].sum())
-                for prefix, counts in scores[name].systems.items()
-                for key in COUNTS
-            },
+            **measuring.rates(own, teachers, everything),
+            **{prefix + key: int(counts[key].sum()) for prefix, counts in own.systems.items() for key in COUNTS},
             "blank_rate": decoded["blank_frames"] / max(1, decoded["frames"]),
             "groups": {
-                key: {value: _of_group(scores[name], scores[TEACHER], at, config, seed) for value, at in values.items()}
+                key: {value: measuring.of_group(own, teachers, at) for value, at in values.items()}
                 for key, values in groups.items()
             },
+            "no_worse": hidden.no_worse_share(own.counts, teachers.counts, measuring.bootstrap(everything)),
+            "noise": {} if in_noise is None else in_noise.rates(name, scores, measuring),
+            "hallucinated": hidden.hallucinated(
+                hidden.silent_parts(corpus, own.counts, None if in_noise is None else in_noise.silent(name)),
+                measuring,
+            ),
             "technique": json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},
         }
+    measure = unit_of(config.measure, (utterance.text for utterance in corpus.test))
+    for found in members.values():
+        found["headline"] = hidden.headline(found, measure)
     return {
         "corpus": corpus.digest,
         "utterances": len(corpus.test),
         "seconds": round(sum(utterance.duration for utterance in corpus.test), 3),
         "confidence": config.confidence,
         "bootstrap_samples": config.bootstrap_samples,
-        "measure": unit_of(config.measure, (utterance.text for utterance in corpus.test)).rate,
+        "resampled": drawn.record,
+        "measure": measure.rate,
         "normalizer": NO_NORMALIZER if normalizer is None else normalizer.record,
         "emptied": list(scores[TEACHER].emptied),
+        "noise": None if config.noise is None else record_of(config.noise, seed) | {"tried": in_noise.utterances},
         "members": members,
     }
-
-
-def _rates(scores: Scores, teacher: Scores, at: np.ndarray, config: EvaluateConfig, seed: int) -> dict[str, Any]:
-    """WER and CER over some utterances, their differences to the teacher's, and intervals; ``raw_`` ones besides."""
-    bootstrap = Bootstrap(len(at), config.bootstrap_samples, config.confidence, seed)
-    found: dict[str, Any] = {}
-    for prefix, counts in scores.systems.items():
-        for unit in UNITS.values():
-            figures, draws = [], []
-            for one in (counts, teacher.systems[prefix]):
-                errors, lengths = unit.errors(one)[at], unit.lengths(one)[at]
-                figures.append(rate(errors, lengths))
-                draws.append(bootstrap.rates(errors, lengths))
-            found |= {
-                f"{prefix}{unit.rate}": figures[0],
-                f"{prefix}{unit.rate}_interval": asdict(bootstrap.interval(draws[0])),
-                f"{prefix}delta_{unit.rate}": figures[0] - figures[1],
-                f"{prefix}delta_{unit.rate}_interval": asdict(bootstrap.interval(draws[0] - draws[1])),
-            }
-    return found
-
-
-def _of_group(scores: Scores, teacher: Scores, at: np.ndarray, config: EvaluateConfig, seed: int) -> dict[str, Any]:
-    lengths = {unit.name: int(unit.lengths(scores.counts)[at].sum()) for unit in UNITS.values()}
-    return {"utterances": len(at), **lengths, **_rates(scores, teacher, at, config, seed)}
 
 
 def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:

@@ -72,6 +72,11 @@ def read_scores(folder: Path, normalizer: Normalizer | None, into: Path | None =
     return Scores(counts, raw, tuple(emptied))
 
 
+def counts_of(lines: list[dict[str, Any]], normalizer: Normalizer | None) -> dict[str, np.ndarray]:
+    """The counts of lines such as those in noise, after the normaliser where there is one, int64 [lines]."""
+    return _columns(lines if normalizer is None else _normalised(lines, normalizer))
+
+
 def told_emptied(scores: Scores, normalizer: Normalizer | None) -> str:
     """A sentence about references that lost all their words; nothing where there is none."""
     if normalizer is None or not scores.emptied:

@@ -10,7 +10,9 @@ from diminuendo.metrics.normalizers import NO_NORMALIZER
 
 PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
 FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"
-MINIMUMS = ("utterances", "words", "characters", "speakers")  # rules with a lower limit; all others have an upper one
+MINIMUMS = ("utterances", "words", "characters", "speakers")  # counts that may not be below their limits
+NO_WORSE = "no_worse_share"
+LOWER = (*MINIMUMS, NO_WORSE)  # rules with a lower limit; all others have an upper one
 PASSED, REFUSED = "passed", "refused"
 # A difference of two rates that equals the limit on paper may be above it by a rounding error.
 ROUNDING = 1e-12
@@ -25,12 +27,14 @@ class Rule:
             ``evidence`` where the rule is about the test set and not about the candidate.
         test: label of the test set; None where the rule is not about recognition.
         name: of words ``wer``, ``group_wer``, ``deletions``, ``insertions``; of characters ``cer``, ``group_cer``,
-            ``character_deletions``, ``character_insertions``; ``bytes``, ``real_time_factor``; one of ``MINIMUMS``.
+            ``character_deletions``, ``character_insertions``; ``bytes``, ``real_time_factor``; one of ``MINIMUMS``;
+            in noise ``wer_snr_10`` and so on; ``hallucinated_words_per_minute`` (or ``characters``);
+            ``no_worse_share``.
         figure: what was measured; None where it is not a figure. Rates are shares of the reference words or
             characters, and against another model they are differences, candidate minus that one; the real-time
             factor is a ratio, candidate over champion.
         interval: its bootstrap interval; None where there is none.
-        judged: the number that the limit holds for: ``figure``, or the upper end of ``interval``.
+        judged: the number that the limit holds for: ``figure``, or the worse end of ``interval``.
         verdict: ``pass``, ``refuse`` or ``not judged``.
         about: which group is the worst and how large it is, why nothing was judged, why a figure within its limit is
             refused all the same, or what to do about it.
@@ -51,7 +55,9 @@ class Rule:
         """Whether the limit is kept; a figure that says nothing may be refused even then."""
         if self.judged is None:
             return False
-        return self.judged >= self.limit if self.name in MINIMUMS else self.judged <= self.limit + ROUNDING
+        if self.name in LOWER:
+            return self.judged >= self.limit - ROUNDING
+        return self.judged <= self.limit + ROUNDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,7 @@ class Test:
     longest: float
     figures: dict[str, dict[str, Any]]
     unit: str = "words"  # what errors are counted in: words, or characters
+    resampled: str = "utterances"  # what intervals are over: utterances, or speakers
 
 
 @dataclass(frozen=True)

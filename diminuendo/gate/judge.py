@@ -6,13 +6,15 @@ Shapes: ``U`` utterances of a test set. Counts are columns int64 [U] by the name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from diminuendo.config.shipping import AccuracyLimits, GateConfig
-from diminuendo.evaluation.scoring import Bootstrap, rate
+from diminuendo.evaluation.rates import Measuring
+from diminuendo.evaluation.scoring import Resampled, rate, resampled
 from diminuendo.gate.decision import CHAMPION, FILE, NOT_JUDGED, TEACHER, Rule
+from diminuendo.gate.hidden import Trials, hidden_rules
 from diminuendo.gate.limit import at_most
 from diminuendo.gate.standing import error_rates, evidence, no_spread
 from diminuendo.metrics.unit import WORDS, Counts, Unit
@@ -31,6 +33,12 @@ class Evidence:
     groups: Groups
     unit: Unit = WORDS
     speakers: Sequence[str | None] = ()  # [U]; None where the manifest has no name
+    trials: Trials = field(default_factory=Trials)  # of the candidate
+
+    @property
+    def drawn(self) -> Resampled:
+        """What intervals draw."""
+        return resampled(self.speakers)
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ class Resampling:
     confidence: float
     seed: int
 
-    def of(self, utterances: int) -> Bootstrap:
-        return Bootstrap(utterances, self.samples, self.confidence, self.seed)
+    def of(self, drawn: Resampled) -> Measuring:
+        return Measuring(self.samples, self.confidence, self.seed, drawn)
 
 
 @dataclass(frozen=True)
@@ -71,12 +79,15 @@ def judge(
     for label, found in tests.items():
         rules += evidence(policy, label, found.candidate, found.unit, found.speakers)
     for label, found in tests.items():
-        bootstrap = resampling.of(len(found.candidate["words"]))
+        bootstrap = resampling.of(found.drawn).bootstrap(np.arange(len(found.candidate["words"])))
         rules += error_rates(policy, label, found.candidate, found.unit, bootstrap)
     for label, found in tests.items():
-        rules += _growth(policy, policy.teacher, TEACHER, label, found, found.teacher, resampling)
+        own = resampling.of(found.drawn)
+        rules += hidden_rules(policy, label, found.candidate, found.teacher, found.trials, found.unit, own)
     for label, found in tests.items():
-        rules += _growth(policy, policy.champion, CHAMPION, label, found, found.champion, resampling)
+        rules += _growth(policy, policy.teacher, TEACHER, label, found, found.teacher, resampling.of(found.drawn))
+    for label, found in tests.items():
+        rules += _growth(policy, policy.champion, CHAMPION, label, found, found.champion, resampling.of(found.drawn))
     limit = policy.champion.real_time_factor
     if ratio is None:
         rules.append(Rule(CHAMPION, None, "real_time_factor", limit, NOT_JUDGED, about=NO_CHAMPION))
@@ -92,7 +103,7 @@ def _growth(
     label: str,
     found: Evidence,
     theirs: Counts | None,
-    resampling: Resampling,
+    measuring: Measuring,
 ) -> list[Rule]:
     """How many more errors the candidate makes than another model: overall, in the worst group, of one kind."""
     unit = found.unit
@@ -103,7 +114,7 @@ def _growth(
         return [Rule(reference, label, name, limit, NOT_JUDGED, about=NO_CHAMPION) for name, limit in names.items()]
     ours = found.candidate
     everything = np.arange(len(ours["words"]))
-    growth, interval = _difference(unit.errors(ours), unit.errors(theirs), unit.lengths(ours), everything, resampling)
+    growth, interval = _difference(unit.errors(ours), unit.errors(theirs), unit.lengths(ours), everything, measuring)
     rules = [
         at_most(
             reference,
@@ -115,11 +126,11 @@ def _growth(
             judge_interval=True,
             nothing=no_spread(growth, interval),
         ),
-        _worst_group(policy, limits, reference, label, found, theirs, resampling),
+        _worst_group(policy, limits, reference, label, found, theirs, measuring),
     ]
     for kind, limit in kinds.items():
         mine, other = unit.edits(ours, kind), unit.edits(theirs, kind)
-        growth, interval = _difference(mine, other, unit.lengths(ours), everything, resampling)
+        growth, interval = _difference(mine, other, unit.lengths(ours), everything, measuring)
         rules.append(at_most(reference, label, unit.prefix + kind, limit, growth, interval))
     return rules
 
@@ -131,7 +142,7 @@ def _worst_group(
     label: str,
     found: Evidence,
     theirs: Counts,
-    resampling: Resampling,
+    measuring: Measuring,
 ) -> Rule:
     """The group with the highest upper end of its interval: a small, uncertain group is a risk too."""
     unit, worst = found.unit, None
@@ -140,7 +151,7 @@ def _worst_group(
         for value, indices in values.items():
             if len(indices) < policy.min_group_utterances:
                 continue
-            growth, interval = _difference(mine, other, lengths, indices, resampling)
+            growth, interval = _difference(mine, other, lengths, indices, measuring)
             nothing = no_spread(growth, interval)
             rank = bool(nothing), interval[1]  # an interval that says nothing counts as the worst
             if worst is None or rank > worst[0]:
@@ -165,10 +176,10 @@ def _worst_group(
 
 
 def _difference(
-    mine: np.ndarray, other: np.ndarray, lengths: np.ndarray, indices: np.ndarray, resampling: Resampling
+    mine: np.ndarray, other: np.ndarray, lengths: np.ndarray, indices: np.ndarray, measuring: Measuring
 ) -> tuple[float, tuple[float, float]]:
     """Difference of two rates over some utterances, candidate minus the other, and its paired interval."""
     mine, other, lengths = mine[indices], other[indices], lengths[indices]
-    bootstrap = resampling.of(len(indices))
+    bootstrap = measuring.bootstrap(indices)
     interval = bootstrap.interval(bootstrap.rates(mine, lengths) - bootstrap.rates(other, lengths))
     return rate(mine, lengths) - rate(other, lengths), (interval.low, interval.high)

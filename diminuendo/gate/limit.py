@@ -35,6 +35,14 @@ def at_most(
     return replace(rule, verdict=PASS if rule.within and not nothing else REFUSE)
 
 
+def no_less(
+    reference: str, test: str, name: str, limit: float, figure: float, interval: Interval, nothing: str = ""
+) -> Rule:
+    """A rule for a share whose interval's lower end may not be below its limit; ``nothing`` as of ``at_most``."""
+    rule = Rule(reference, test, name, float(limit), REFUSE, figure, interval, min(figure, interval[0]), nothing)
+    return replace(rule, verdict=PASS if rule.within and not nothing else REFUSE)
+
+
 def at_least(reference: str, test: str, name: str, limit: int, found: int, remedy: str) -> Rule:
     """A rule for a count that may not be below its limit; ``remedy`` is given where it is."""
     rule = Rule(reference, test, name, float(limit), REFUSE, float(found), judged=float(found), about=remedy)

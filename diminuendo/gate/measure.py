@@ -25,10 +25,12 @@ from diminuendo.core.files import write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.process import run_module
+from diminuendo.evaluation.rates import Measuring
 from diminuendo.evaluation.scores import Scores, told_emptied
 from diminuendo.evaluation.scoring import rate
 from diminuendo.evaluation.timing import Request
 from diminuendo.gate.decision import Test
+from diminuendo.gate.hidden import Trials
 from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling
 from diminuendo.metrics.normalizers import Normalizer
@@ -104,11 +106,14 @@ def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[s
     return found
 
 
-def evidence_of(corpus: PreparedCorpus, scores: list[Scores], config: EvaluateConfig) -> Evidence:
+def evidence_of(
+    corpus: PreparedCorpus, scores: list[Scores], config: EvaluateConfig, trials: Trials | None = None
+) -> Evidence:
     """The counts on a test set, with everything that the rules need to know about its utterances.
 
     Args:
         scores: of the candidate, the teacher and, where there is one, the champion.
+        trials: what the candidate was tried with besides.
     """
     candidate, teacher, *champion = (one.counts for one in scores)
     return Evidence(
@@ -118,6 +123,7 @@ def evidence_of(corpus: PreparedCorpus, scores: list[Scores], config: EvaluateCo
         groups_of(corpus, config.group_by),
         unit_of(config.measure, (utterance.text for utterance in corpus.test)),
         [utterance.speaker for utterance in corpus.test],
+        trials or Trials(),
     )
 
 
@@ -142,34 +148,37 @@ def describe(
         speakers=len({utterance.speaker for utterance in corpus.test if utterance.speaker is not None}),
         shortest=min(seconds),
         longest=max(seconds),
-        figures={name: _figures(found, evidence.groups, resampling) for name, found in parties.items()},
+        figures={
+            name: _figures(found, evidence.groups, resampling.of(evidence.drawn)) for name, found in parties.items()
+        },
         unit=evidence.unit.name,
+        resampled=evidence.drawn.unit,
     )
 
 
-def _figures(scores: Scores, groups: Groups, resampling: Resampling) -> dict[str, Any]:
+def _figures(scores: Scores, groups: Groups, measuring: Measuring) -> dict[str, Any]:
     counts = scores.counts
     everything = np.arange(len(counts["words"]))
     found: dict[str, Any] = {
         **{
             prefix + name: figure
             for prefix, own in scores.systems.items()
-            for name, figure in _rates(own, everything, resampling).items()
+            for name, figure in _rates(own, everything, measuring).items()
         },
         **{unit.prefix + kind: int(unit.edits(counts, kind).sum()) for unit in UNITS.values() for kind in EDITS},
         "groups": {},
     }
     for key, values in groups.items():
         for value, indices in values.items():
-            own = {"utterances": len(indices), **_rates(counts, indices, resampling)}
+            own = {"utterances": len(indices), **_rates(counts, indices, measuring)}
             found["groups"].setdefault(key, {})[value] = own
     return found
 
 
-def _rates(counts: Counts, indices: np.ndarray, resampling: Resampling) -> dict[str, Any]:
+def _rates(counts: Counts, indices: np.ndarray, measuring: Measuring) -> dict[str, Any]:
     """WER and CER over some utterances, each with its interval."""
     found: dict[str, Any] = {}
-    bootstrap = resampling.of(len(indices))
+    bootstrap = measuring.bootstrap(indices)
     for unit in UNITS.values():
         errors, lengths = unit.errors(counts)[indices], unit.lengths(counts)[indices]
         found[unit.rate] = rate(errors, lengths)

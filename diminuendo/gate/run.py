@@ -58,7 +58,7 @@ def gate(
         raise UserError("params.yaml: gate: missing, and a gate needs limits; see docs/shipping.md")
     _check_growth(params.gate)
     from diminuendo.evaluation.scores import read_scores
-    from diminuendo.gate import inputs, measure
+    from diminuendo.gate import hidden, inputs, measure
     from diminuendo.gate.judge import Resampling, judge
     from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
 
@@ -73,7 +73,16 @@ def gate(
         label: [read_scores(folders[one.digest, corpus.digest], normalizer) for one in models]
         for label, corpus in corpora.items()
     }
-    evidence = {label: measure.evidence_of(corpora[label], scores[label], params.evaluate) for label in corpora}
+    noise = params.evaluate.noise if hidden.are_asked_for(params.gate, params.evaluate) else None
+    trials = {
+        label: hidden.try_out(
+            model, corpora[label], scores[label][0], noise, params.seed, normalizer, evaluation, work, say
+        )
+        for label in corpora
+    }
+    evidence = {
+        label: measure.evidence_of(corpora[label], scores[label], params.evaluate, trials[label]) for label in corpora
+    }
     say(f"timing {model.name} against {(reigning or master).name}, taking turns")
     timed = measure.speed(model, reigning or master, next(iter(corpora.values())), params.evaluate)
     resampling = Resampling(params.evaluate.bootstrap_samples, params.evaluate.confidence, params.seed)

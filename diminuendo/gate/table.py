@@ -113,7 +113,9 @@ def _legend(decision: Decision) -> list[str]:
     lines = [
         "Differences (Δ, deleted, inserted) are percentage points of the reference, candidate minus the other; "
         f"intervals are bootstraps of {share}, those of Δ paired.",
-        "The limit of a WER, a CER or a Δ holds for the upper end of its interval, every other limit for the figure.",
+        "The limit of a WER, a CER, a Δ or words a minute holds for the upper end of its interval, that of the share "
+        "no worse for the lower end, every other limit for the figure.",
+        f"Intervals are over: {'; '.join(f'{test.resampled} on {test.label}' for test in decision.tests)}.",
     ]
     counted = [test.label for test in decision.tests if test.unit == CHARACTERS.name]
     if counted:

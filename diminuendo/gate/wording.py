@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diminuendo.gate.decision import EVIDENCE, FILE, MINIMUMS, NOT_JUDGED, PASS, Rule
+from diminuendo.gate.decision import EVIDENCE, FILE, MINIMUMS, NO_WORSE, NOT_JUDGED, PASS, Rule
 from diminuendo.report.format import NONE, percent, percent_interval, points, points_interval, size
 
 NAMES = {
@@ -20,13 +20,21 @@ NAMES = {
     "words": "test words",
     "characters": "test characters",
     "speakers": "test speakers",
+    "hallucinated_words_per_minute": "words a minute without speech",
+    "hallucinated_characters_per_minute": "characters a minute without speech",
+    NO_WORSE: "share of utterances no worse",
 }
+_PER_MINUTE = ("hallucinated_words_per_minute", "hallucinated_characters_per_minute")
+_IN_NOISE = "_snr_"
 DELTA = ("wer", "group_wer", "cer", "group_cer")
 _ALONE = (FILE, EVIDENCE)  # the rule compares with no other model
 
 
 def title(rule: Rule) -> str:
     """What is limited: ``ΔWER``."""
+    if _IN_NOISE in rule.name:
+        rate, _, snr_db = rule.name.partition(_IN_NOISE)
+        return f"{NAMES[rate]} at {snr_db} dB"
     return ("Δ" if rule.name in DELTA and rule.reference not in _ALONE else "") + NAMES[rule.name]
 
 
@@ -43,7 +51,7 @@ def mark(rule: Rule) -> str:
         return "ok"
     if rule.within or rule.judged is None:
         return "SAYS NOTHING"
-    return "TOO FEW" if rule.name in MINIMUMS else "TOO MUCH"
+    return "TOO FEW" if rule.name in MINIMUMS else "TOO LITTLE" if rule.name == NO_WORSE else "TOO MUCH"
 
 
 def subject(rule: Rule) -> str:
@@ -58,15 +66,22 @@ def sentence(rule: Rule) -> str:
     on = f" ({rule.test})" if rule.test else ""
     if rule.judged is None:
         return f"{subject(rule)}{on}: {rule.about}"
-    unit = "" if rule.name in (*MINIMUMS, "bytes", "real_time_factor") else " %" if not against(rule) else " points"
+    unit = "" if rule.name in (*MINIMUMS, *_PER_MINUTE, "bytes", "real_time_factor") else _share_unit(rule)
     found = figure(rule, rule.figure) + unit
     if rule.judged != rule.figure:
-        found += f", by its interval up to {figure(rule, rule.judged)}{unit}"
-    asked = f"at least {rule.limit:g}" if rule.name in MINIMUMS else f"limit {figure(rule, rule.limit)}{unit}"
+        down = "down" if rule.name == NO_WORSE else "up"
+        found += f", by its interval {down} to {figure(rule, rule.judged)}{unit}"
+    asked = f"limit {figure(rule, rule.limit)}{unit}"
+    if rule.name in MINIMUMS:
+        asked = f"at least {rule.limit:g}"
+    if rule.name == NO_WORSE:
+        asked = f"at least {figure(rule, rule.limit)}{unit}"
     return f"{subject(rule)}{on}: {found}; {asked}" + (f"; {rule.about}" if rule.about else "")
 
 
 def limit(rule: Rule) -> str:
+    if rule.name == NO_WORSE:
+        return f"≥ {figure(rule, rule.limit)}"
     return f"≥ {rule.limit:g}" if rule.name in MINIMUMS else figure(rule, rule.limit)
 
 
@@ -80,7 +95,9 @@ def figure(rule: Rule, value: float | None) -> str:
         return f"{value:.2f}×"
     if rule.name in MINIMUMS:
         return f"{value:.0f}"
-    return points(value) if against(rule) else percent(value)
+    if rule.name in _PER_MINUTE:
+        return f"{value:.1f}"
+    return points(value) if _is_difference(rule) else percent(value)
 
 
 def interval(rule: Rule) -> str:
@@ -88,4 +105,15 @@ def interval(rule: Rule) -> str:
         return NONE
     if rule.name == "real_time_factor":
         return f"[{rule.interval[0]:.2f}, {rule.interval[1]:.2f}]"
-    return points_interval(rule.interval) if against(rule) else percent_interval(rule.interval)
+    if rule.name in _PER_MINUTE:
+        return f"[{rule.interval[0]:.1f}, {rule.interval[1]:.1f}]"
+    return points_interval(rule.interval) if _is_difference(rule) else percent_interval(rule.interval)
+
+
+def _is_difference(rule: Rule) -> bool:
+    """Whether the figure is a difference of two rates; a share of utterances compares with another model too."""
+    return bool(against(rule)) and rule.name != NO_WORSE
+
+
+def _share_unit(rule: Rule) -> str:
+    return " points" if _is_difference(rule) else " %"

@@ -124,6 +124,18 @@ class Params(_Family):
         return self
 
     @model_validator(mode="after")
+    def _noise_that_is_limited_is_measured(self):
+        tried = self.evaluate.noise.snr_db if self.evaluate.noise is not None else ()
+        for snr_db in (self.gate.noise_wer or {}) if self.gate is not None else ():
+            if snr_db not in tried:
+                there = ", ".join(f"{ratio:g}" for ratio in tried) or "none"
+                raise ValueError(
+                    f"gate.noise_wer: {snr_db:g} dB is not measured; evaluate.noise.snr_db has: {there}. Add it there, "
+                    "or take the limit away"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _units_are_there(self):
         if self.text.units == "checkpoint" and not self.teacher.has_own_tokens:
             raise ValueError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from diminuendo.report import format as as_text
+from diminuendo.report import hidden_table
 from diminuendo.report.rows import Report, pareto_front
 from diminuendo.report.tables import COVERAGE, legend, other_rates
 
@@ -35,6 +36,7 @@ def html_page(report: Report, figures: dict[str, Path]) -> str:
         report=report,
         legend=legend(report),
         others=other_rates(report),
+        hidden=hidden_table,
         coverage_titles=COVERAGE,
         front={report.rows[index].member for index in front},
         figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in figures.items()},

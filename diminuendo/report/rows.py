@@ -15,6 +15,7 @@ from diminuendo.metrics.unit import MEASURES, Unit
 from diminuendo.parameters.schema import Params
 from diminuendo.report.coverage import Coverage, coverage_of
 from diminuendo.report.family import chain_text
+from diminuendo.report.hidden import Hidden, hidden_of
 from diminuendo.report.rates import Rate, pair, rates_of
 
 
@@ -27,6 +28,7 @@ class Row:
     chain: str
     rates: dict[str, Rate]
     measure: str  # wer or cer, whichever report and gate go by
+    hidden: Hidden
     blank_rate: float
     bytes: int
     times_smaller: float
@@ -40,6 +42,7 @@ class Row:
     times_faster_all: float
     latency_p50: float  # with one thread
     latency_p95: float
+    latency_p99: float  # of every single run
     peak_bytes: int
     digest: str
     run: str | None  # MLflow run id
@@ -63,6 +66,8 @@ class Report:
     unit: Unit  # of the errors that members are compared by
     normalizer: dict[str, str]  # see ``metrics.normalizers``
     emptied: int  # references that have no words after the normaliser
+    resampled: dict[str, Any]  # what intervals draw: unit (speakers or utterances) and how many speakers are named
+    noise: dict[str, Any] | None  # what members were tried with; see ``evaluation.noise.record_of``
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval …
     coverage: tuple[Coverage, ...]
     utterances: int
@@ -93,7 +98,8 @@ def build_report(
         UserError: the evaluation is missing or belongs to another family than ``params``.
     """
     metrics, timing = _read(evaluation / "metrics.json"), _read(evaluation / "timing.json")
-    members = metrics["members"]
+    _check_keys(metrics, timing, evaluation)
+    members, unit = metrics["members"], MEASURES[metrics["measure"]]
     if set(members) != set(params.members):
         raise UserError(
             f"{evaluation}: of {sorted(members)}, expected {sorted(params.members)}; run {repro(evaluation)}"
@@ -111,6 +117,7 @@ def build_report(
                 chain=chain_text(params, name),
                 rates=rates_of(found),
                 measure=metrics["measure"],
+                hidden=hidden_of(found, unit),
                 blank_rate=found["blank_rate"],
                 bytes=found["bytes"],
                 times_smaller=teacher_bytes / found["bytes"],
@@ -124,6 +131,7 @@ def build_report(
                 times_faster_all=speed[every]["times_faster"],
                 latency_p50=speed[one]["latency_p50"],
                 latency_p95=speed[one]["latency_p95"],
+                latency_p99=speed[one]["latency_p99"],
                 peak_bytes=speed["peak_bytes"],
                 digest=found["digest"],
                 run=run,
@@ -133,9 +141,11 @@ def build_report(
     rows.sort(key=lambda row: (not row.is_teacher, -row.bytes, row.member))
     return Report(
         rows=tuple(rows),
-        unit=MEASURES[metrics["measure"]],
+        unit=unit,
         normalizer=metrics["normalizer"],
         emptied=len(metrics["emptied"]),
+        resampled=metrics["resampled"],
+        noise=metrics["noise"],
         groups=_groups(members, [row.member for row in rows]),
         coverage=coverage_of(members, [row.member for row in rows]),
         utterances=metrics["utterances"],
@@ -174,6 +184,30 @@ def _groups(members: dict[str, Any], order: list[str]) -> dict[str, dict[str, di
         }
         for key in keys
     }
+
+
+def _check_keys(metrics: dict[str, Any], timing: dict[str, Any], evaluation: Path) -> None:
+    """Refuse files of an earlier version, whose intervals are others and whose figures are fewer."""
+    try:
+        speeds = [figures[str(count)] for figures in timing["members"].values() for count in timing["threads"]]
+        found = [
+            ("metrics.json", [metrics], ("measure", "normalizer", "resampled", "noise")),
+            ("metrics.json", metrics["members"].values(), ("no_worse", "hallucinated", "headline")),
+            ("timing.json", speeds, ("latency_p99",)),
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        found, missing = [], f"{evaluation}: there is no {error} in its files"
+    else:
+        missing = ""
+    for name, parts, keys in found:
+        for key in keys:
+            if not missing and any(key not in part for part in parts):
+                missing = f"{evaluation / name}: has no {key!r}"
+    if missing:
+        raise UserError(
+            f"{missing}: it was written by an earlier version of diminuendo; make it anew with "
+            f"{repro(evaluation, 'evaluate')}"
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

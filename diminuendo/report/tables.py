@@ -13,6 +13,7 @@ from typing import Any
 from diminuendo.metrics import normalizers
 from diminuendo.metrics.unit import CHARACTERS, Unit
 from diminuendo.report import format as as_text
+from diminuendo.report import hidden_table
 from diminuendo.report.rates import limits_apart, pair
 from diminuendo.report.rows import Report, Row
 from diminuendo.report.terminal import TEXT
@@ -26,7 +27,7 @@ COSTS: dict[str, Callable[[Row], str]] = {
     "× faster interval": lambda row: _times_interval(row),
     "RTF, all threads": lambda row: as_text.real_time(row.real_time_factor_all),
     "p50 ms": lambda row: as_text.milliseconds(row.latency_p50),
-    "p95 ms": lambda row: as_text.milliseconds(row.latency_p95),
+    "p99 ms": lambda row: as_text.milliseconds(row.latency_p99),
     "memory": lambda row: as_text.size(row.peak_bytes),
     "parameters": lambda row: as_text.count(row.parameters),
     "zeros %": lambda row: f"{100 * row.sparsity:.1f}",
@@ -79,15 +80,25 @@ def legend(report: Report) -> list[str]:
         f"Accuracy: {report.utterances} test utterances, {minutes:.1f} minutes, {report.words} words, decoded greedily "
         f"from the stored file; corpus {report.corpus[:12]}.",
         *_about_texts(report),
-        f"Intervals are {share} bootstrap intervals over utterances; that of Δ{rate} (percentage points against the "
+        f"Intervals are {share} bootstrap intervals {_drawn(report)}; that of Δ{rate} (percentage points against the "
         "teacher) is paired. S/D/I: substitutions, deletions, insertions.",
         f"Speed: {report.timing_utterances} utterances, {report.timing_repeats} repeats, all models taking turns of "
         f"which the second run is timed, on {report.machine['processor']}; all threads are {report.threads}. RTF is "
         "seconds of work per second of audio, frontend included; × faster is the median of ratios to the teacher "
-        f"within a repeat; p50 and p95 are latencies per utterance with one thread.{apart}",
+        f"within a repeat; p50 is the median latency of an utterance with one thread, "
+        f"p99 that of the slowest of a hundred runs.{apart}",
         "Memory is the rise of a fresh process' peak by opening the model and recognising the longest utterance. "
         "Zeros: share of the stored weights. Sizes are in decimal units (1 MB = 1,000,000 bytes).",
     ]
+
+
+def _drawn(report: Report) -> str:
+    """What intervals are over, and why it is not speakers if it is not."""
+    speakers = report.resampled["speakers"]
+    if report.resampled["unit"] == "speakers":
+        return f"over the {speakers} speakers, each drawn with all utterances"
+    why = "none is named" if not speakers else f"only {speakers} named, too few to draw"
+    return f"over utterances (speakers: {why}), too narrow if errors of one speaker go together"
 
 
 def _about_texts(report: Report) -> list[str]:
@@ -111,7 +122,7 @@ def markdown(report: Report) -> str:
         if row.link:
             cells["MLflow run"] = f"[{row.run[:12]}]({row.link})"
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells.values())} |")
-    lines += ["", *(f"- {sentence}" for sentence in legend(report))]
+    lines += ["", *(f"- {sentence}" for sentence in legend(report)), *hidden_table.markdown(report)]
     for name, title in figures_of(report.unit).items():
         lines += ["", f"## {title}", "", f"![{title}](plots/{name}.png)"]
     for key in report.groups:
@@ -168,7 +179,7 @@ def _times_interval(row: Row) -> str:
 
 def leaderboard_csv(report: Report) -> str:
     """One line per member, figures unrounded, an interval as two columns ``…_low`` and ``…_high``."""
-    return _csv([_flat(row) | {"normalizer": report.normalizer["name"]} for row in report.rows])
+    return _csv([_flat(row) | row.hidden.flat() | {"normalizer": report.normalizer["name"]} for row in report.rows])
 
 
 def groups_csv(report: Report) -> str:
@@ -202,12 +213,16 @@ def curves_csv(rows: list[dict[str, str]]) -> str:
 
 def metrics_json(report: Report) -> dict[str, dict[str, Any]]:
     """Member to its figures, all numbers: what ``dvc metrics show`` and ``diff`` read."""
-    return {row.member: {key: value for key, value in _flat(row).items() if key not in TEXT} for row in report.rows}
+    return {
+        row.member: {k: v for k, v in _flat(row).items() if k not in TEXT} | row.hidden.headline for row in report.rows
+    }
 
 
 def _flat(row: Row) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in asdict(row).items():
+        if key == "hidden":
+            continue
         if key == "rates":
             for rate in row.rates.values():
                 flat |= rate.flat()

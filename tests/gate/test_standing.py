@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.evaluation.scores import COUNTS
-from diminuendo.evaluation.scoring import count_errors
+from diminuendo.evaluation.scoring import Bootstrap, count_errors
 from diminuendo.gate.decision import NOT_JUDGED, PASS, REFUSE
 from diminuendo.gate.wording import mark, sentence
 from diminuendo.metrics.unit import CHARACTERS, unit_of
@@ -116,7 +116,7 @@ def test_references_without_words_are_refused():
 @given(utterances, st.floats(0, 0.99))
 def test_what_passes_is_below_the_limit_by_its_upper_end(pairs, limit):
     counted = spoken(pairs)
-    bootstrap = RESAMPLING.of(len(pairs))
+    bootstrap = Bootstrap(len(pairs), RESAMPLING.samples, RESAMPLING.confidence, RESAMPLING.seed)
     upper = bootstrap.interval(bootstrap.rates(counted["substitutions"], counted["words"])).high
     if not refused(judged(evidence(counted), wer=limit, **ANY)):
         assert upper <= limit + 1e-9 and counted["substitutions"].sum() < counted["words"].sum() and len(pairs) > 1

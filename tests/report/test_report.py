@@ -23,6 +23,7 @@ WER = {"teacher": 0.08, "student": 0.10, "student-slim": 0.12, "student-int8": 0
 BYTES = {"teacher": 5_000_000, "student": 1_000_000, "student-slim": 1_200_000, "student-int8": 250_000}
 RUNS = {b"teacher".hex().ljust(64, "0"): "run-of-the-teacher"}
 LINKS = {"run-of-the-teacher": "http://server/#/experiments/1/runs/run-of-the-teacher"}
+TRIED = {"snr_db": [10, -5], "utterances": 60, "recordings": None, "seed": 1, "tried": 40}
 VALUE = "<b>|hills</b>"  # of a manifest; nothing in it may become markup
 
 
@@ -45,7 +46,23 @@ def rates(system: str, **figures: float) -> dict[str, Any]:
     return found
 
 
-def made_up(folder, measure: str = "wer", raw: bool = False) -> None:
+def hidden(name: str, measure: str, in_noise: bool) -> dict[str, Any]:
+    """What a rate on clean speech hides: of ``student`` a word a minute in noise and a tenth of the utterances."""
+    share = 1.0 if name == "teacher" else 0.9
+    found: dict[str, Any] = {"noise": {}, "hallucinated": {}, "headline": {"no_worse_share": share}}
+    kept = {"wer": share, "wer_interval": interval(share, 0.02), "cer": share, "cer_interval": interval(share, 0.02)}
+    if in_noise:
+        for condition, more in (("clean", 0.0), ("snr_10", 0.1), ("snr_-5", 0.3)):
+            found["noise"][condition] = rates("", wer=WER[name] + more, cer=WER[name] / 2 + more)
+        for part, heard in (("noise", 6.0), ("silence", 0.0), ("all", 3.0)):
+            words = {"words_per_minute": heard, "words_per_minute_interval": interval(heard, heard / 2)}
+            characters = {"characters_per_minute": heard, "characters_per_minute_interval": interval(heard, 0.0)}
+            found["hallucinated"][part] = {"clips": 9, "minutes": 1.0, **words, **characters}
+        found["headline"] |= {f"{measure}_snr_10": WER[name] + 0.1, "hallucinated_words_per_minute": 3.0}
+    return {"no_worse": kept, **found}
+
+
+def made_up(folder, measure: str = "wer", raw: bool = False, in_noise: bool = True) -> None:
     members, timing = {}, {}
     edits = {"substitutions": 11, "deletions": 22, "insertions": 33}
     counts = {**edits, "words": 800, **{f"character_{kind}": count + 100 for kind, count in edits.items()}}
@@ -68,6 +85,7 @@ def made_up(folder, measure: str = "wer", raw: bool = False) -> None:
             "parameters": BYTES[name] // 4,
             "sparsity": 0.25,
             **own,
+            **hidden(name, measure, in_noise),
             "blank_rate": 0.7,
             "groups": {"accent": {VALUE: group, "coast": group}, "age": {}},
             "technique": technique,
@@ -80,6 +98,7 @@ def made_up(folder, measure: str = "wer", raw: bool = False) -> None:
             "times_faster_interval": interval(0.005 / factor, 0.1),
             "latency_p50": 0.0123,
             "latency_p95": 0.0456,
+            "latency_p99": 0.0789,
         }
         timing[name] = {
             "1": speed,
@@ -89,6 +108,7 @@ def made_up(folder, measure: str = "wer", raw: bool = False) -> None:
         }
     whole = {"corpus": "c" * 64, "utterances": 100, "seconds": 300.0, "confidence": 0.95, "bootstrap_samples": 100}
     whole |= {"measure": measure, "normalizer": {"name": "none"}, "emptied": []}
+    whole |= {"resampled": {"unit": "speakers", "speakers": 33}, "noise": TRIED if in_noise else None}
     if raw:
         whole |= {"normalizer": {"name": "basic", "package": "a_package", "version": "1.2"}, "emptied": ["u1", "u2"]}
     machine = {"processor": "A processor", "onnxruntime": "1", "threads": 2}
@@ -135,11 +155,42 @@ def test_markdown_rows(written):
     assert slim["S/D/I"] == "11/22/33" and slim["CER %"] == "6.00"
     assert (slim["size"], slim["× smaller"], slim["parameters"]) == ("1.20 MB", "4.17×", "300 k")
     assert (slim["RTF, 1 thread"], slim["RTF, all threads"]) == ("0.00120", "0.00060")
-    assert (slim["× faster"], slim["p50 ms"], slim["p95 ms"]) == ("4.17×", "12.3", "45.6")
+    assert (slim["× faster"], slim["p50 ms"], slim["p99 ms"]) == ("4.17×", "12.3", "78.9")
     assert (slim["memory"], slim["zeros %"], slim["MLflow run"]) == ("30.00 MB", "25.0", "—")
     assert slim["digest"] == b"student-slim".hex()[:12]
     assert rows["teacher"]["ΔWER"] == "—"
     assert rows["teacher"]["MLflow run"].endswith("(http://server/#/experiments/1/runs/run-of-the-teacher)")
+
+
+def test_what_compression_hides_has_a_table_of_its_own(written):
+    text = (written / "reports" / "leaderboard.md").read_text()
+    rows = {row["member"]: row for row in table_of(text[text.index("## What compression hides") :])}
+    student = rows["student"]
+    assert list(student)[1:4] == ["no worse than the teacher, %", "WER clean, %", "WER at 10 dB, %"]
+    assert student["no worse than the teacher, %"] == "90.0 [88.0, 92.0]"
+    assert student["WER at -5 dB, %"] == "40.00 [39.00, 41.00] Δ +32.00 [+31.50, +32.50]"
+    assert student["words a minute, noise alone"] == "6.0 [3.0, 9.0]" and "40 of the test utterances" in text
+    assert rows["teacher"]["no worse than the teacher, %"] == "—" and "over the 33 speakers" in text
+    page = Page()
+    page.feed((written / "reports" / "leaderboard.html").read_text())
+    assert "What compression hides" in page.text and "Δ +32.00 [+31.50, +32.50]" in page.text
+    metrics = json.loads((written / "reports" / "metrics.json").read_text())["student"]
+    assert metrics["wer_snr_10"] == 0.2 and metrics["hallucinated_words_per_minute"] == 3.0
+    with open(written / "reports" / "leaderboard.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["member"] == "student")
+    assert float(row["hallucinated_words_per_minute_noise_high"]) == 9.0 and float(row["no_worse_share_low"]) == 0.88
+
+
+def test_an_evaluation_of_an_earlier_version_is_to_be_made_anew(params, tmp_path):
+    for name, key in (("metrics", "resampled"), ("timing", "latency_p99")):
+        made_up(tmp_path / name)
+        path = tmp_path / name / f"{name}.json"
+        found = json.loads(path.read_text())
+        for part in (found, *(member.get("1", {}) for member in found["members"].values())):
+            part.pop(key, None)
+        path.write_text(json.dumps(found))
+        with pytest.raises(UserError, match=rf"has no '{key}'.*earlier version.*`dvc repro evaluate`"):
+            build_report(params, tmp_path / name)
 
 
 def test_members_that_were_timed_apart_are_told(written, params, tmp_path):

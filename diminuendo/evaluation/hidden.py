@@ -1,0 +1,84 @@
+"""What an error rate on clean speech hides: words that nobody said, and utterances that got worse.
+
+Counts are columns int64 [U] by the names of ``hypotheses.jsonl``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.evaluation.rates import Measuring
+from diminuendo.evaluation.scoring import Bootstrap
+from diminuendo.metrics.unit import UNITS, Counts, Unit
+
+TEST, ALL = "test", "all"  # utterances of test that have no words; these and the clips without speech
+CLEAN = "clean"  # of ``noise``: the utterances that are tried in noise, as they are in test
+Silent = Mapping[str, tuple[Counts, np.ndarray]]  # name of a part to counts and seconds float64 [U]
+
+
+def no_worse(counts: Counts, teacher: Counts, unit: Unit) -> np.ndarray:
+    """1.0 where a model makes no more errors than the teacher, 0.0 elsewhere: float64 [U]."""
+    return (unit.errors(counts) <= unit.errors(teacher)).astype(np.float64)
+
+
+def no_worse_share(counts: Counts, teacher: Counts, bootstrap: Bootstrap) -> dict[str, Any]:
+    """The share of such utterances, by words (``wer``) and by characters (``cer``), with intervals."""
+    found: dict[str, Any] = {}
+    for unit in UNITS.values():
+        kept = no_worse(counts, teacher, unit)
+        found[unit.rate] = float(kept.mean())
+        found[f"{unit.rate}_interval"] = asdict(bootstrap.interval(bootstrap.ratios(kept, np.ones(len(kept)))))
+    return found
+
+
+def headline(found: Mapping[str, Any], unit: Unit) -> dict[str, float]:
+    """A figure of each kind, by a name of its own: what MLflow charts and ``dvc metrics`` shows.
+
+    Args:
+        found: a member of ``metrics.json``.
+        unit: that report and gate go by.
+    """
+    named = {"no_worse_share": found["no_worse"][unit.rate]}
+    named |= {f"{unit.rate}_{name}": rates[unit.rate] for name, rates in found["noise"].items() if name != CLEAN}
+    if ALL in found["hallucinated"]:
+        key = f"{unit.name}_per_minute"
+        named[f"hallucinated_{key}"] = found["hallucinated"][ALL][key]
+    return named
+
+
+def silent_parts(corpus: PreparedCorpus, counts: Counts, further: Silent | None = None) -> Silent:
+    """The test utterances in which nothing is said, and ``further`` parts (see ``InNoise.silent``)."""
+    at = [index for index, utterance in enumerate(corpus.test) if not utterance.text]
+    own = {name: column[at] for name, column in counts.items()}
+    return {TEST: (own, np.array([corpus.test[index].duration for index in at])), **(further or {})}
+
+
+def hallucinated(parts: Silent, measuring: Measuring) -> dict[str, Any]:
+    """Words and characters a minute that were written where nobody spoke, for each part and for ``all`` of them.
+
+    Parts without utterances are left out; nothing is returned where there are none.
+    """
+    parts = {name: part for name, part in parts.items() if len(part[1])}
+    if not parts:
+        return {}
+    found: dict[str, Any] = {}
+    for name in (*parts, ALL):
+        own = [parts[part] for part in (parts if name == ALL else (name,))]
+        seconds = np.concatenate([lengths for _, lengths in own])
+        # Nobody speaks in them, so there are no speakers to draw.
+        bootstrap = Bootstrap(len(seconds), measuring.samples, measuring.confidence, measuring.seed)
+        found[name] = {"clips": len(seconds), "minutes": float(seconds.sum() / 60)}
+        for unit in UNITS.values():
+            inserted = np.concatenate([unit.edits(counts, "insertions") for counts, _ in own])
+            interval = bootstrap.interval(bootstrap.ratios(inserted, seconds / 60))
+            found[name] |= {
+                unit.name: int(inserted.sum()),
+                f"{unit.name}_per_minute": float(inserted.sum() / (seconds / 60).sum()),
+                f"{unit.name}_per_minute_interval": asdict(interval),
+            }
+    return found
