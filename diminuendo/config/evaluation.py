@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from diminuendo.config.base import OpenFraction, PositiveInt, Section
+from diminuendo.config.errors_page import ErrorsPageConfig
 
 
 class EvaluateConfig(Section):
@@ -17,3 +18,4 @@ class EvaluateConfig(Section):
     group_by: tuple[str, ...]  # manifest keys whose values are scored apart
     timing_utterances: PositiveInt
     timing_repeats: PositiveInt
+    errors_page: ErrorsPageConfig = ErrorsPageConfig()
