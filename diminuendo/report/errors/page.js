@@ -33,11 +33,20 @@ function fromAddress() {
   state = { ...state, a: member("from", start.a), b: member("to", start.b), show: one("show", Object.keys(NAMES)) };
   state.order = one("order", Object.keys(ORDERS));
   state.words = told.get("words") ?? "";
-  state.confusion = told.get("confusion");
+  state.confusion = isConfusion(told.get("confusion")) ? told.get("confusion") : null;
   state.groups = data.filters.map(({ key, values }) => {
     const found = values.indexOf(told.get(`by.${key}`));
     return found < 0 ? null : found;
   });
+}
+
+function isConfusion(text) {
+  try {
+    const [letter, ...words] = JSON.parse(text);
+    return "SDI".includes(letter) && words.length === 2 && words.every((word) => typeof word === "string");
+  } catch {
+    return false;
+  }
 }
 
 function change(values) {

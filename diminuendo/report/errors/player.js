@@ -24,7 +24,7 @@ function take(player) {
   const before = playing;
   sound.pause();
   if (sound.src) URL.revokeObjectURL(sound.src);
-  const text = atob(JSON.parse(document.getElementById(`audio-${player.index}`).textContent));
+  const text = atob(document.getElementById(`audio-${player.index}`).textContent);
   sound.src = URL.createObjectURL(new Blob([Uint8Array.from(text, (c) => c.charCodeAt(0))], { type: "audio/flac" }));
   playing = player;
   if (before) reset(before);
