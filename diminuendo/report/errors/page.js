@@ -118,10 +118,11 @@ function drawGroups() {
     for (const utterance of passing(state, index)) inside[utterance.groups[index]].push(utterance);
     return inside.map((utterances, place) => ({ place, sums: tally(utterances, state.a, state.b) })).filter(({ sums }) => sums.count);
   });
-  const points = ({ sums }) => (sums.length ? Math.abs((100 * (sums.b - sums.a)) / sums.length) : 0);
+  const lost = ({ sums }) => sums.b - sums.a;
+  const points = ({ sums }) => (sums.length ? (100 * (sums.b - sums.a)) / sums.length : 0);
   const shown = found.map((lines) => (lines.length <= LINES ? lines
-    : [...lines].sort((one, other) => other.sums.b - other.sums.a - (one.sums.b - one.sums.a)).slice(0, LINES)));
-  const widest = Math.max(0, ...shown.flat().map(points));
+    : [...lines].sort((one, other) => lost(other) - lost(one)).slice(0, LINES).sort((one, other) => points(other) - points(one))));
+  const widest = Math.max(0, ...shown.flat().map((line) => Math.abs(points(line))));
   at("groups").replaceChildren(...data.filters.flatMap(({ key, values }, index) => {
     const left = found[index].length - shown[index].length;
     const title = element("h3", {}, key, left ? element("small", { class: "soft" }, `, the ${LINES} of ${found[index].length} with most ${data.unit} lost`) : null);
