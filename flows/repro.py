@@ -40,6 +40,7 @@ INTERRUPTED = "\ninterrupted; run it again and it goes on where it was"
 WHERE_TO_LOOK = """
 make ui                   every run, curve and model, in MLflow
 {reports}/leaderboard.html
+{reports}/errors.html      which words a member lost, to read and to hear
 .venv/bin/diminuendo transcribe {models}/{member}/model.onnx FILE...
 Change a value in {params} and run again: only what depends on it is made anew.
 """

@@ -1,4 +1,4 @@
-"""Leaderboard, plots and tables from the evaluation."""
+"""Leaderboard, plots, tables and the page of errors from the evaluation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from stages.context import stage_context
 
 def main() -> None:
     with stage_context("report") as context:
+        from diminuendo.report.errors.write import write_errors
         from diminuendo.report.write import write_report
         from diminuendo.tracking import lookup
 
         runs = lookup.runs_of_digests(list(context.parents.values()))
         links = {run: lookup.link(run) for run in runs.values()}
-        write_report(context.params, context.evaluation, context.models, context.out, runs, links)
+        report = write_report(context.params, context.evaluation, context.models, context.out, runs, links)
+        write_errors(report, context.params.evaluate, context.evaluation, context.corpus, context.out)
         for path in sorted(context.out.iterdir()):
             context.track.artifact(path)
 

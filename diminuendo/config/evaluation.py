@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from diminuendo.config.base import OpenFraction, PositiveInt, Section
+from diminuendo.config.errors_page import ErrorsPageConfig
 
 Decibels = Annotated[float, Field(ge=-40, le=80)]
 
@@ -37,3 +38,4 @@ class EvaluateConfig(Section):
     noise: NoiseConfig | None = None  # None: members are not tried with noise
     timing_utterances: PositiveInt
     timing_repeats: PositiveInt
+    errors_page: ErrorsPageConfig = ErrorsPageConfig()

@@ -1,6 +1,7 @@
 """From measurements to what people read. The folder ``reports/`` that the stage writes:
 
 - ``leaderboard.md``, ``leaderboard.html`` (self-contained), ``leaderboard.csv`` (unrounded, a line per member);
+- ``errors.html``: any two members, word by word, with the audio in it (``report.errors``);
 - ``metrics.json``: member to figures, for ``dvc metrics``;
 - ``curves.csv`` and ``groups.csv``, for ``dvc plots`` and spreadsheets; ``plots/*.png``.
 """

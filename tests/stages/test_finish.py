@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+from diminuendo.artifact.code import Scope
 from diminuendo.artifact.lineage import digest_of_checkpoint
 from stages.finish import inputs_of
 
@@ -9,14 +10,16 @@ FACTS = {"source": "small", "licence": "mit", "files": {"config.json": "a" * 64,
 
 
 def stage(name, checkpoint=None):
-    return SimpleNamespace(stage=name, code="c", parents={}, corpus_digest="d", checkpoint=checkpoint)
+    scope = Scope(name, ("diminuendo.unused",))
+    return SimpleNamespace(stage=name, code="c", scope=scope, parents={}, corpus_digest="d", checkpoint=checkpoint)
 
 
 def test_a_checkpoint_is_an_input_of_the_stages_that_read_it():
     digest = digest_of_checkpoint(FACTS)
-    assert inputs_of(stage("prepare", FACTS)) == {"code": "c", "input.checkpoint": digest}
+    covers = {"code.covers": '{"kinds": null, "stage": "prepare", "without": ["diminuendo.unused"]}'}
+    assert inputs_of(stage("prepare", FACTS)) == {"code": "c", **covers, "input.checkpoint": digest}
     assert inputs_of(stage("train_teacher", FACTS))["input.checkpoint"] == digest
-    assert inputs_of(stage("train_teacher")) == {"code": "c", "input.corpus": "d"}
+    assert set(inputs_of(stage("train_teacher"))) == {"code", "code.covers", "input.corpus"}
 
 
 def test_a_checkpoint_is_what_its_files_are():
