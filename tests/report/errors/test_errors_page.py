@@ -147,6 +147,15 @@ def test_what_does_not_fit_is_left_out_and_told(family, tmp_path):
     assert not page_of(family.write(tmp_path, audio_megabytes=0)).audio
 
 
+@pytest.mark.parametrize(("utterances", "expected"), [(1, {1}), (2, {1, 3}), (3, {1, 2, 3})])
+def test_those_on_which_members_differ_most_have_their_texts(tmp_path, utterances, expected):
+    heard = {"teacher": ("a b c", "x b c", "x y z", "x b c"), "student": ("a b c", "a b c", "x y z", "y b c")}
+    page = page_of(evaluated(tmp_path, [{"text": "a b c"}] * 4, heard).write(tmp_path, utterances=utterances))
+    found = page.content["utterances"]
+    assert {index for index, one in enumerate(found) if "heard" in one} == expected  # other words, then most errors
+    assert set(page.audio) == expected
+
+
 def test_the_same_evaluation_gives_the_same_bytes(family, tmp_path):
     assert family.write(tmp_path / "one").read_bytes() == family.write(tmp_path / "two").read_bytes()
 
