@@ -14,7 +14,10 @@ from tests.factories.project import ROOT
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The process on a free port and its address; it is killed if it still runs at the end."""
-    command = [sys.executable, "-m", "diminuendo.cli", "demo", "--no-browser", "--port", "0", *arguments]
+    # A process that is started in the background inherits that Ctrl-C is ignored: here it is heard, as in a terminal.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{heard}; from diminuendo.cli import main; main()"
+    command = [sys.executable, "-c", start, "demo", "--no-browser", "--port", "0", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
