@@ -35,7 +35,7 @@ from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.model import parameter_count
 from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
-from diminuendo.training.recognise import dev_word_error_rate
+from diminuendo.training.recognise import dev_error_rate
 
 SEED = 0
 STRUCTURES = (
@@ -56,7 +56,7 @@ class Table:
         print("| what | parameters | dev WER |\n|---|---:|---:|")
 
     def row(self, title: str, model: ConformerCTC) -> None:
-        wer = dev_word_error_rate(model, self.batches, self.corpus.tokenizer)
+        wer, _ = dev_error_rate(model, self.batches, self.corpus.tokenizer)
         print(f"| {title:60} | {parameter_count(model):>9,} | {wer:6.1%} |", flush=True)
 
 

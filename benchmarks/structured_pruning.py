@@ -30,7 +30,7 @@ from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.model import parameter_count
 from diminuendo.models.store import load_model
 from diminuendo.parameters import load_params
-from diminuendo.training.recognise import dev_word_error_rate
+from diminuendo.training.recognise import dev_error_rate
 from diminuendo.training.schedule import Schedule, run
 from diminuendo.training.trainer import train
 
@@ -83,7 +83,7 @@ class Bench:
             output = model.encode(features, lengths)
             total += float(objective(output, features, lengths, batch)[0]) * int(output[1].sum())
             frames += int(output[1].sum())
-        wer = dev_word_error_rate(model, self.batches, self.corpus.tokenizer)
+        wer, _ = dev_error_rate(model, self.batches, self.corpus.tokenizer)
         return f"{wer:.1%} | {total / frames:.3f}"
 
     def times(self, models: dict[str, ConformerCTC]) -> dict[str, tuple[float, float]]:

@@ -67,6 +67,16 @@ def word_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> flo
     return rate(np.array([errors]), np.array([words]))
 
 
+def character_error_rate(references: Sequence[str], hypotheses: Sequence[str]) -> float:
+    """Character errors per reference character over all utterances."""
+    errors = characters = 0
+    for reference, hypothesis in zip(references, hypotheses, strict=True):
+        said = normalise(reference)
+        errors += sum(_align_characters(said, normalise(hypothesis)))
+        characters += len(said)
+    return rate(np.array([errors]), np.array([characters]))
+
+
 def rate(errors: np.ndarray, lengths: np.ndarray) -> float:
     """Errors per reference word (or character) over all utterances; 0 where nothing was said and nothing heard."""
     total = int(lengths.sum())

@@ -24,8 +24,13 @@ class Progress:
 
     step: int = 0
     history: list[dict] = field(default_factory=list)
-    best_dev_wer: float = float("inf")
+    best_on_dev: float = float("inf")
     best: dict[str, torch.Tensor] | None = None
+
+
+def on_dev(row: dict) -> dict[str, float]:
+    """What a row of a history says of dev: ``dev_wer`` or ``dev_cer``, or nothing."""
+    return {key: value for key, value in row.items() if key.startswith("dev_")}
 
 
 def save_checkpoint(folder: Path, progress: Progress, **parts) -> None:

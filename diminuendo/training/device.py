@@ -42,7 +42,8 @@ def choose_device(stated: str) -> torch.device:
 def device_record(stated: str, precision: str = "float32") -> dict[str, Any]:
     """What a record says of a training in this ``precision`` on the device: ``type``, ``precision``, the processor's
     ``capability``, the version of ``torch``, ``reproducible``; of a GPU also ``gpu``, its name, and the versions of
-    ``cuda`` and ``cudnn``; of a processor in bfloat16 also ``bfloat16``, the ``unit`` that computes it.
+    ``cuda`` and ``cudnn``; of a processor in bfloat16 also the ``unit`` that
+    computes it.
 
     It loads torch, so the number of threads must be set before.
 

@@ -7,16 +7,16 @@ import time
 
 from tqdm import tqdm
 
-from diminuendo.training.checkpoint import Progress
+from diminuendo.training.checkpoint import Progress, on_dev
 
 
 class Display:
-    """A progress bar with loss, dev WER and seconds of audio per second."""
+    """A progress bar with loss, errors on dev and seconds of audio per second."""
 
     def __init__(self, name: str, total: int, progress: Progress):
         self.started, self.seconds = time.monotonic(), 0.0
         self.loss: float | None = None
-        self.dev_wer = next((row["dev_wer"] for row in reversed(progress.history) if "dev_wer" in row), None)
+        self.on_dev = next(filter(None, map(on_dev, reversed(progress.history))), {})
         # Logs get a line now and then, terminals a moving bar.
         interval = 0.5 if sys.stderr.isatty() else 15
         self.bar = tqdm(
@@ -30,8 +30,8 @@ class Display:
         shown = {"audio": f"{speed:.0f}x"}
         if self.loss is not None:
             shown = {"loss": f"{self.loss:.3f}", **shown}
-        if self.dev_wer is not None:
-            shown["dev WER"] = f"{self.dev_wer:.1%}"
+        for name, value in self.on_dev.items():
+            shown[f"dev {name.removeprefix('dev_').upper()}"] = f"{value:.1%}"
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 

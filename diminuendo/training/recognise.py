@@ -9,7 +9,8 @@ from torch.nn.utils import parametrize
 
 from diminuendo.data.batches import Batch
 from diminuendo.data.text import Tokenizer
-from diminuendo.metrics.error_rates import word_error_rate
+from diminuendo.metrics.error_rates import character_error_rate, word_error_rate
+from diminuendo.metrics.unit import WORDS, Unit, unit_of
 from diminuendo.models.model import SpeechModel
 
 
@@ -31,6 +32,11 @@ def transcribe_batches(
     return references, hypotheses
 
 
-def dev_word_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer: Tokenizer) -> float:
-    """Word errors over reference words, with the best path, counted as in the evaluation."""
-    return word_error_rate(*transcribe_batches(model, batches, tokenizer))
+def dev_error_rate(model: SpeechModel, batches: Iterable[Batch], tokenizer: Tokenizer) -> tuple[float, Unit]:
+    """Errors over what the references hold, with the best path, counted as in the evaluation; and the unit: words, or
+    characters in scripts without spaces.
+    """
+    references, hypotheses = transcribe_batches(model, batches, tokenizer)
+    unit = unit_of("auto", references)
+    error_rate = word_error_rate if unit is WORDS else character_error_rate
+    return error_rate(references, hypotheses), unit

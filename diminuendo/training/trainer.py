@@ -21,11 +21,11 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.losses.term import Vocabularies
 from diminuendo.models.model import SpeechModel
-from diminuendo.training.checkpoint import load_checkpoint, save_checkpoint
+from diminuendo.training.checkpoint import load_checkpoint, on_dev, save_checkpoint
 from diminuendo.training.device import choose_device, deterministic
 from diminuendo.training.display import Display
 from diminuendo.training.fine_tuning import frozen
-from diminuendo.training.recognise import dev_word_error_rate
+from diminuendo.training.recognise import dev_error_rate
 from diminuendo.training.step import NO_HOOKS, Hooks, Readings, TrainingStep
 
 LOG_EVERY = 10  # steps between points of the curves
@@ -61,10 +61,10 @@ def train(
         teacher: what the terms of ``losses`` other than ``ctc`` and ``intermediate`` follow.
         teacher_tokens: of its outputs, the blank first; None: the corpus' own, as those of ``model`` are.
         layer_map: the teacher's layer, from 0, that each layer of ``model`` follows; None: evenly spread.
-        keep: "best" by dev WER, or "last" where only the end of a schedule is valid (gradual pruning).
+        keep: "best" by its errors on dev, or "last" where only the end of a schedule is valid (gradual pruning).
     Returns:
-        the history, one row per logged step: ``step, epoch, learning_rate, loss``, the terms, and ``dev_wer`` where
-        it was measured.
+        the history, one row per logged step: ``step, epoch, learning_rate, loss``, the terms, and ``dev_wer``,
+        or ``dev_cer`` in scripts without spaces, where it was measured.
     Raises:
         UserError: ``losses`` and the two models do not go together, the device is not there, the corpus has no audio
             of a kind that ``config`` asks for, or the loss is not finite.
@@ -125,16 +125,17 @@ def train(
                 if stored:
                     save_checkpoint(work, progress, **step.parts)
             # The step count alone says whether an epoch's evaluation is still due on a resumed run.
-            evaluated = any("dev_wer" in row and row["step"] == end for row in progress.history)
+            evaluated = any(row["step"] == end and on_dev(row) for row in progress.history)
             due = (epoch + 1) % config.dev_every == 0 or epoch + 1 == config.epochs
             if due and not evaluated and progress.step == end:
-                wer = dev_word_error_rate(average, dev.epoch(), corpus.tokenizer)
-                progress.history.append({"step": end, "epoch": float(epoch + 1), "dev_wer": wer})
+                error_rate, unit = dev_error_rate(average, dev.epoch(), corpus.tokenizer)
+                measured = {f"dev_{unit.rate}": error_rate}
+                progress.history.append({"step": end, "epoch": float(epoch + 1), **measured})
                 if tracker:
-                    tracker.metrics({"dev_wer": wer}, step=end)
-                display.dev_wer = wer
-                if wer <= progress.best_dev_wer or progress.best is None or keep == "last":
-                    progress.best_dev_wer = wer
+                    tracker.metrics(measured, step=end)
+                display.on_dev = measured
+                if error_rate <= progress.best_on_dev or progress.best is None or keep == "last":
+                    progress.best_on_dev = error_rate
                     progress.best = {key: value.detach().cpu().clone() for key, value in average.state_dict().items()}
             if progress.step == end:
                 save_checkpoint(work, progress, **step.parts)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from diminuendo.metrics import error_rates
 from diminuendo.metrics.error_rates import align_words, count_errors, normalise, rate, word_error_rate
+from diminuendo.metrics.unit import CHARACTERS, WORDS
 from diminuendo.training import recognise
 
 texts = st.lists(st.sampled_from(["a", "b", "car", "cat", "你好"]), max_size=6).map(" ".join)
@@ -75,8 +76,16 @@ def test_the_rate_on_dev_is_the_rate_of_the_evaluation(monkeypatch):
     monkeypatch.setattr(recognise, "transcribe_batches", lambda *_: (references, hypotheses))
     counts = count_errors(references, hypotheses)
     assert jiwer.process_words(*FIVE_OR_SIX).substitutions == 5 and counts[0].word_errors == 6
-    found = recognise.dev_word_error_rate(None, (), None)
-    assert found == sum(c.word_errors for c in counts) / sum(c.words for c in counts) == 7 / 6
+    found, unit = recognise.dev_error_rate(None, (), None)
+    assert unit is WORDS and found == sum(c.word_errors for c in counts) / sum(c.words for c in counts) == 7 / 6
+
+
+def test_the_rate_on_dev_counts_characters_where_a_sentence_is_one_word(monkeypatch):
+    references, hypotheses = ("今天很热", "你好"), ("今天热", "你们好")
+    monkeypatch.setattr(recognise, "transcribe_batches", lambda *_: (references, hypotheses))
+    counts = count_errors(references, hypotheses)
+    found, unit = recognise.dev_error_rate(None, (), None)
+    assert unit is CHARACTERS and found == 2 / 6 == sum(c.character_errors for c in counts) / 6
 
 
 @given(pairs)

@@ -7,6 +7,7 @@ import torch
 
 from diminuendo.core.errors import UserError
 from diminuendo.losses.config import LossConfig
+from diminuendo.metrics.unit import WORDS
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.training.step import Hooks, learning_rate_at, optimiser_for
 from diminuendo.training.trainer import train
@@ -161,12 +162,12 @@ def test_history_and_tracker_have_the_same_curves(tmp_path):
 
 
 def scores(*values):
-    """Dev word error rates to be given out one after the other, and where the averaged weights are noted."""
+    """Dev error rates to be given out one after the other, and where the averaged weights are noted."""
     left, weights = list(values), []
 
     def score(model, batches, tokenizer):
         weights.append(digest_of_weights(model))
-        return left.pop(0)
+        return left.pop(0), WORDS
 
     return score, weights
 
@@ -182,7 +183,7 @@ def scores(*values):
 )
 def test_which_weights_are_kept(tmp_path, monkeypatch, keep, values, kept):
     score, weights = scores(*values)
-    monkeypatch.setattr("diminuendo.training.trainer.dev_word_error_rate", score)
+    monkeypatch.setattr("diminuendo.training.trainer.dev_error_rate", score)
     model = fresh()
     run(model, tmp_path, keep=keep)
     assert digest_of_weights(model) == weights[kept]

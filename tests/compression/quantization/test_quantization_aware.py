@@ -24,7 +24,7 @@ from diminuendo.data.batches import BatchSource
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.conformer.module import ConformerCTC
 from diminuendo.models.store import load_model
-from diminuendo.training.recognise import dev_word_error_rate
+from diminuendo.training.recognise import dev_error_rate
 from diminuendo.training.trainer import train
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model, tiny_training
 
@@ -169,7 +169,7 @@ def test_dev_rounds_every_weight_once_however_many_batches(monkeypatch):
     monkeypatch.setattr(aware, "rounded", lambda *given: calls.append(given) or rounded(*given))
     batches = list(BatchSource(corpus, corpus.dev, 0.5, 1).epoch())
     assert len(batches) > 1
-    dev_word_error_rate(model, batches, corpus.tokenizer)
+    dev_error_rate(model, batches, corpus.tokenizer)
     assert len(calls) == sum(map(on_grid, model.modules()))
 
 
