@@ -11,7 +11,7 @@ def main() -> None:
         from diminuendo.tracking import lookup
 
         runs = lookup.runs_of_digests(list(context.parents.values()))
-        links = {run: lookup.link(run) for run in runs.values()}
+        links = {run: link for run in runs.values() if (link := lookup.link(run)) is not None}
         write_report(context.params, context.evaluation, context.models, context.out, runs, links)
         for path in sorted(context.out.iterdir()):
             context.track.artifact(path)

@@ -1,6 +1,6 @@
 """From measurements to what people read. The folder ``reports/`` that the stage writes:
 
 - ``leaderboard.md``, ``leaderboard.html`` (self-contained), ``leaderboard.csv`` (unrounded, a line per member);
-- ``metrics.json``: member to figures, for ``dvc metrics``;
+- ``metrics.json``: member to figures, unrounded; ``summary/<member>.json``: the few that ``dvc metrics`` shows;
 - ``curves.csv`` and ``groups.csv``, for ``dvc plots`` and spreadsheets; ``plots/*.png``.
 """

@@ -201,8 +201,20 @@ def curves_csv(rows: list[dict[str, str]]) -> str:
 
 
 def metrics_json(report: Report) -> dict[str, dict[str, Any]]:
-    """Member to its figures, all numbers: what ``dvc metrics show`` and ``diff`` read."""
+    """Member to its figures, all numbers."""
     return {row.member: {key: value for key, value in _flat(row).items() if key not in TEXT} for row in report.rows}
+
+
+def summary_json(row: Row) -> dict[str, float]:
+    """The few figures that members are chosen by, rounded as the leaderboard shows them."""
+    errors = {f"{row.measure}_%": round(100 * row.errors.figure, 2), f"Δ{row.measure}": round(100 * row.errors.delta, 2)}
+    return {
+        **errors,
+        "kB": round(row.bytes / 1000, 1),
+        "smaller": round(row.times_smaller, 2),
+        "rtf": float(f"{row.real_time_factor:.3g}"),
+        "faster": round(row.times_faster, 2),
+    }
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from diminuendo.report.figures import draw_figures
 from diminuendo.report.page import html_page
 from diminuendo.report.rows import Report, build_report
 
+SUMMARIES = "summary"  # a file for each member, which is a row of `dvc metrics show`
+
 
 def write_report(
     params: Params,
@@ -35,4 +37,7 @@ def write_report(
     write_text(out / "groups.csv", tables.groups_csv(report))
     write_text(out / "curves.csv", tables.curves_csv(curves))
     write_json(out / "metrics.json", tables.metrics_json(report))
+    (out / SUMMARIES).mkdir()
+    for row in report.rows:
+        write_json(out / SUMMARIES / f"{row.member}.json", tables.summary_json(row))
     return report

@@ -6,15 +6,33 @@ A view of MLflow's runs page is a tag of the experiment, so that everybody finds
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 KIND = "mlflow.experimentKind"
 _VIEW = "mlflow.sharedViewState."
 _NOTE = (
     "Families of small speech recognition models. `repro` and `flow` are pipelines, with a run below them for each "
-    "stage that really ran. A member's run has its parameters, curves and scores; its model is among the models, and "
-    "what is shipped is in the registry. Under *Views*: members side by side, and pipelines."
+    "stage that really ran.\n\n"
+    "| what | where |\n|:--|:--|\n"
+    "| all members side by side: error rates, bytes, speed | *Views*: Members |\n"
+    "| pipelines, from the newest: teacher and shipped member | *Views*: Pipelines |\n"
+    "| decisions of the gate; one that refused ended as *failed* | *Views*: Gate |\n"
+    "| the leaderboard | description of the newest `repro`; page and plots are its artifacts |\n"
+    "| parameters and training curves | run of the member |\n"
+    "| files, and what is shipped | *Models*, and the *Model registry* |\n"
 )
+FIRST_VIEW = "members"  # what `make ui` opens
+
+
+def page_of(experiment: str | None) -> str:
+    """Path of the page that shows the members side by side; empty where there is no experiment yet.
+
+    MLflow keeps the columns of its run list in the browser and begins with source, models and dataset. An address
+    with the name of a view opens that view.
+    """
+    return "" if experiment is None else f"/#/experiments/{experiment}/runs?viewStateShareKey={FIRST_VIEW}"
+
 
 
 def _view(name: str, condition: str, columns: list[str]) -> str:
@@ -37,20 +55,35 @@ EXPERIMENT_TAGS = {
         "Members",
         "metrics.wer >= 0",
         [
-            "attributes.`Source`",
+            *(f"metrics.`{name}`" for name in ("wer", "delta_wer", "cer", "bytes", "real_time_factor", "parameters")),
             "params.`from`",
-            *(f"metrics.`{name}`" for name in ("wer", "delta_wer", "cer", "bytes", "parameters", "real_time_factor")),
+            "attributes.`Source`",
         ],
     ),
     f"{_VIEW}pipelines": _view(
         "Pipelines",
         "metrics.`teacher/wer` >= 0",
         [
-            "attributes.`Source`",
             *(f"metrics.`{name}`" for name in ("teacher/wer", "shipped/wer", "shipped/bytes")),
             *(f"metrics.`{name}`" for name in ("shipped/times_smaller", "shipped/times_faster")),
+            "attributes.`Source`",
         ],
+    ),
+    f"{_VIEW}gate": _view(
+        "Gate",
+        "tags.stage = 'gate'",
+        ["tags.`decision`", "tags.`refused`", "tags.`member`", "tags.`corpora`"],
     ),
     # Otherwise the page opens as that of an agent. Set last: an experiment with this tag counts as prepared.
     KIND: "custom_model_development",
 }
+
+
+def stale_tags(found: Mapping[str, str]) -> list[str]:
+    """Keys of the tags to write: all of them once, and later the views, of which an older version had others.
+
+    A description that somebody wrote is kept.
+    """
+    if KIND not in found:
+        return list(EXPERIMENT_TAGS)
+    return [key for key, value in EXPERIMENT_TAGS.items() if key.startswith(_VIEW) and found.get(key) != value]
