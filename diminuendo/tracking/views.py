@@ -15,13 +15,14 @@ _NOTE = (
     "Families of small speech recognition models. `repro` and `flow` are pipelines, with a run below them for each "
     "stage that really ran.\n\n"
     "| what | where |\n|:--|:--|\n"
-    "| all members side by side: error rates, bytes, speed | *Views*: Members |\n"
+    "| all members, the most accurate first: error rates, bytes, speed | *Views*: Members |\n"
     "| pipelines, from the newest: teacher and shipped member | *Views*: Pipelines |\n"
     "| decisions of the gate; one that refused ended as *failed* | *Views*: Gate |\n"
     "| the leaderboard | description of the newest `repro`; page and plots are its artifacts |\n"
     "| parameters and training curves | run of the member |\n"
     "| files, and what is shipped | *Models*, and the *Model registry* |\n"
 )
+_TRAINING = "workflowType=machine_learning"  # otherwise the page's menus are those of language models
 FIRST_VIEW = "members"  # what `make ui` opens
 
 
@@ -31,20 +32,22 @@ def page_of(experiment: str | None) -> str:
     MLflow keeps the columns of its run list in the browser and begins with source, models and dataset. An address
     with the name of a view opens that view.
     """
-    return "" if experiment is None else f"/#/experiments/{experiment}/runs?viewStateShareKey={FIRST_VIEW}"
+    return "" if experiment is None else f"/#/experiments/{experiment}/runs?viewStateShareKey={FIRST_VIEW}&{_TRAINING}"
 
 
 
-def _view(name: str, condition: str, columns: list[str]) -> str:
+def _view(name: str, condition: str, columns: list[str], order_by: str = "attributes.start_time") -> str:
+    """``order_by``: by any other key than the time, runs are listed one by one and not folded below their pipeline."""
     page: dict[str, Any] = {
         "searchFilter": condition,
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": False,
+        "orderByKey": order_by,
+        "orderByAsc": order_by != "attributes.start_time",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
+        "columnOrder": columns,  # by itself MLflow sorts metrics by name
     }
     return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(page)})
 
@@ -57,8 +60,9 @@ EXPERIMENT_TAGS = {
         [
             *(f"metrics.`{name}`" for name in ("wer", "delta_wer", "cer", "bytes", "real_time_factor", "parameters")),
             "params.`from`",
-            "attributes.`Source`",
+            "tags.`stage`",
         ],
+        order_by="metrics.`wer`",
     ),
     f"{_VIEW}pipelines": _view(
         "Pipelines",
