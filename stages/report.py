@@ -8,11 +8,13 @@ from stages.context import stage_context
 def main() -> None:
     with stage_context("report") as context:
         from diminuendo.report.write import write_report
-        from diminuendo.tracking import lookup
+        from diminuendo.tracking import lookup, origin
 
         runs = lookup.runs_of_digests(list(context.parents.values()))
         links = {run: link for run in runs.values() if (link := lookup.link(run)) is not None}
-        write_report(context.params, context.evaluation, context.models, context.out, runs, links)
+        write_report(
+            context.params, context.evaluation, context.models, context.out, runs, links, origin.commit_in_words()
+        )
         for path in sorted(context.out.iterdir()):
             context.track.artifact(path)
 

@@ -22,17 +22,22 @@ def write_report(
     out: Path,
     runs: Mapping[str, str] | None = None,
     links: Mapping[str, str] | None = None,
+    commit: str | None = None,
 ) -> Report:
     """Fill ``out`` (see the package's documentation); arguments as in :func:`~diminuendo.report.rows.build_report`.
 
     Args:
         models: name to folder, whose ``history.csv`` are the training curves.
+        commit: of the code, with its date, as the page names it.
     """
     report = build_report(params, evaluation, runs, links)
     curves = tables.read_curves({row.member: models[row.member] for row in report.rows})
     figures = draw_figures(report, curves, out / "plots")
     write_text(out / "leaderboard.md", tables.markdown(report))
-    write_text(out / "leaderboard.html", html_page(report, figures))
+    write_text(
+        out / "leaderboard.html",
+        html_page(report, figures, shipped=params.ship.member if params.ship else None, commit=commit),
+    )
     write_text(out / "leaderboard.csv", tables.leaderboard_csv(report))
     write_text(out / "groups.csv", tables.groups_csv(report))
     write_text(out / "curves.csv", tables.curves_csv(curves))

@@ -35,7 +35,6 @@ def page_of(experiment: str | None) -> str:
     return "" if experiment is None else f"/#/experiments/{experiment}/runs?viewStateShareKey={FIRST_VIEW}&{_TRAINING}"
 
 
-
 def _view(name: str, condition: str, columns: list[str], order_by: str = "attributes.start_time") -> str:
     """``order_by``: by any other key than the time, runs are listed one by one and not folded below their pipeline."""
     page: dict[str, Any] = {
@@ -48,6 +47,7 @@ def _view(name: str, condition: str, columns: list[str], order_by: str = "attrib
         "modelVersionFilter": "All Runs",
         "selectedColumns": columns,
         "columnOrder": columns,  # by itself MLflow sorts metrics by name
+        "columnWidths": {"metrics.`real_time_factor`": 150},
     }
     return json.dumps({"name": name, "createdAt": 0, "updatedAt": 0, "state": json.dumps(page)})
 
@@ -59,7 +59,7 @@ EXPERIMENT_TAGS = {
         "metrics.wer >= 0",
         [
             *(f"metrics.`{name}`" for name in ("wer", "delta_wer", "cer", "bytes", "real_time_factor", "parameters")),
-            "params.`from`",
+            "tags.`family`",
             "tags.`stage`",
         ],
         order_by="metrics.`wer`",
