@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # The family to work on: the checkout's own, or a further one, such as params/commands.yaml.
 PARAMS ?= params.yaml
+PORT ?= 5000
 export DIMINUENDO_PARAMS := $(PARAMS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repro flow serve test bench ui lint
+.PHONY: help demo repro flow serve test bench ui dag lint
 .DELETE_ON_ERROR:
 
 help:
@@ -22,7 +23,8 @@ help:
 	@echo "make serve   keep the schedules of retraining: Prefect on http://127.0.0.1:4200 and a worker"
 	@echo "make test    set up and run the tests"
 	@echo "make bench   the family beside other tools' output (those of the extra 'peers' that are installed)"
-	@echo "make ui      open MLflow on http://127.0.0.1:5000"
+	@echo "make ui      show the runs in MLflow; on another port: make ui PORT=5050"
+	@echo "make dag     the family as a tree, and the order of its stages"
 	@echo "make lint    check style and the import layers"
 
 # The stamp is younger than what it was made from, so that a second `make` installs nothing.
@@ -60,7 +62,10 @@ bench: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.peers $(ARGS)
 
 ui: $(INSTALLED)
-	@exec $(BIN)/python -m diminuendo.tracking.ui $(ARGS)
+	@exec $(BIN)/python -m diminuendo.tracking.ui --port $(PORT) $(ARGS)
+
+dag: $(INSTALLED)
+	@$(BIN)/python -m flows.dag
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/lint-imports --no-cache

@@ -39,7 +39,8 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
             home = WORK / family.home / stage / context.name
             with _alone(home, label):  # first: threads are not measured beside a running training of the same member
                 _set_threads(context)
-                with tracking.stage_run(stage, context.name, context.parameters, inputs_of(context)) as context.track:
+                tags = {"family": family.name or family.params.name, **inputs_of(context)}
+                with tracking.stage_run(stage, context.name, context.parameters, tags) as context.track:
                     context.work = home / context.fingerprint[:16]
                     context.work.mkdir(parents=True, exist_ok=True)
                     with fresh_folder(context.output) as context.out:

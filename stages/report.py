@@ -9,11 +9,13 @@ def main() -> None:
     with stage_context("report") as context:
         from diminuendo.report.errors.write import write_errors
         from diminuendo.report.write import write_report
-        from diminuendo.tracking import lookup
+        from diminuendo.tracking import lookup, origin
 
         runs = lookup.runs_of_digests(list(context.parents.values()))
-        links = {run: lookup.link(run) for run in runs.values()}
-        report = write_report(context.params, context.evaluation, context.models, context.out, runs, links)
+        links = {run: link for run in runs.values() if (link := lookup.link(run)) is not None}
+        report = write_report(
+            context.params, context.evaluation, context.models, context.out, runs, links, origin.commit_in_words()
+        )
         write_errors(report, context.params.evaluate, context.evaluation, context.corpus, context.out)
         for path in sorted(context.out.iterdir()):
             context.track.artifact(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
 from diminuendo.gate.decision import Decision, Party, Rule
-from diminuendo.tracking.names import metric_name
+from diminuendo.tracking.names import TAG_LENGTH, metric_name
 
 if TYPE_CHECKING:
     from diminuendo.config.shipping import GateConfig
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 WORK = Path(".work/gate")
 DECISION = "decision"  # name of the files that are logged
 DIGEST_TAG = "decision.digest"
-RUN = "gate"
 
 
 def gate(
@@ -142,7 +141,8 @@ def _notes(champion: Model | None, corpora: Mapping) -> tuple[str, ...]:
 def _record(decision: Decision) -> str | None:
     """Log the decision as its own run; returns the run's id once MLflow has it."""
     from diminuendo.core.files import write_json, write_text
-    from diminuendo.gate.table import markdown
+    from diminuendo.gate.table import markdown, verdict
+    from diminuendo.gate.wording import subject
     from diminuendo.tracking import stage_run
 
     parties = {"candidate": decision.candidate, "teacher": decision.teacher, "champion": decision.champion}
@@ -153,12 +153,19 @@ def _record(decision: Decision) -> str | None:
         DIGEST_TAG: decision.digest,
         "corpora": ", ".join(test.corpus for test in decision.tests),
     }
-    with stage_run("gate", RUN, {"gate": decision.policy}, tags) as track, tempfile.TemporaryDirectory() as folder:
+    if not decision.passed:
+        tags["refused"] = "; ".join(dict.fromkeys(map(subject, decision.refusals)))
+    name = f"gate {decision.word} {decision.candidate.name}"
+    with stage_run("gate", name, {"gate": decision.policy}, tags) as track, tempfile.TemporaryDirectory() as folder:
         track.metrics(_metrics(decision.rules))
         write_json(Path(folder, f"{DECISION}.json"), decision.as_dict())
         write_text(Path(folder, f"{DECISION}.md"), markdown(decision))
-        for name in (f"{DECISION}.json", f"{DECISION}.md"):
-            track.artifact(Path(folder, name))
+        for file in (f"{DECISION}.json", f"{DECISION}.md"):
+            track.artifact(Path(folder, file))
+        page = markdown(decision)
+        track.describe(page if len(page) <= TAG_LENGTH else f"# {verdict(decision)}\n\nEvery rule: `{DECISION}.md`")
+        if not decision.passed:
+            track.refuse(verdict(decision))
     track.wait(inside_pipeline=True)
     return find_run(decision)
 

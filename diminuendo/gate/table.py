@@ -43,7 +43,7 @@ def terminal(decision: Decision) -> str:
         size_of = f"{test.utterances} utterances of {test.speakers} speakers"
         lines.append(f"{test.label}: {size_of}, {unit.rate.upper()}: {rates}")
     table = tabulate(rule_rows(decision), TITLES, tablefmt="simple", disable_numparse=True, colalign=_ALIGN)
-    return "\n".join([*lines, "", table, "", *_legend(decision), *decision.notes, "", _verdict(decision)])
+    return "\n".join([*lines, "", table, "", *_legend(decision), *decision.notes, "", verdict(decision)])
 
 
 def markdown(decision: Decision) -> str:
@@ -64,7 +64,7 @@ def markdown(decision: Decision) -> str:
     right, raw = "right", () if normalizers.is_none(decision.normalizer) else ("raw %",)
     return "\n".join(
         [
-            f"# {_verdict(decision)}",
+            f"# {verdict(decision)}",
             "",
             _github(rule_rows(decision), TITLES, _ALIGN),
             "",
@@ -101,7 +101,8 @@ def _line(role: str, party: Party) -> str:
     return f"{role}: {party.name}{version}, {size(party.bytes)}, {party.digest[:12]}"
 
 
-def _verdict(decision: Decision) -> str:
+def verdict(decision: Decision) -> str:
+    """One sentence: that the candidate passes, or what it is refused for."""
     if decision.passed:
         return f"{decision.candidate.name} passes the gate"
     broken = map(wording.subject, decision.refusals)

@@ -7,6 +7,8 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from diminuendo.report.drawing import INK
+
 RADII = (7, 13, 20, 29, 40, 54, 70, 90)  # points from the marker, tried from near to far
 ANGLES = tuple(math.radians(degrees) for degrees in (30, -30, 150, -150, 90, -90, 0, 180, 60, -60, 120, -120))
 FAR = 16  # points from which on a line leads to the label
@@ -68,7 +70,7 @@ def place_labels(
             xy=points[index],
             xytext=axes.transData.inverted().transform((box.x0, box.y0)),
             fontsize=size,
-            color="#222222",
+            color=INK,
             va="bottom",
             ha="left",
             arrowprops=arrow if radius >= FAR else None,

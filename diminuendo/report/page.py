@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-from pathlib import Path
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from diminuendo.report import format as as_text
 from diminuendo.report import hidden_table
+from diminuendo.report.drawing import Drawing
 from diminuendo.report.rows import Report, pareto_front
 from diminuendo.report.tables import COVERAGE, legend, other_rates
 
@@ -25,8 +24,16 @@ FILTERS = {
 }
 
 
-def html_page(report: Report, figures: dict[str, Path]) -> str:
-    """The page; ``figures`` is title to PNG file. Every text from a manifest or a file name is escaped."""
+def html_page(
+    report: Report, figures: dict[str, Drawing], shipped: str | None = None, commit: str | None = None
+) -> str:
+    """The page, the same bytes for the same figures and commit. Every text from a manifest or a file name is escaped.
+
+    Args:
+        figures: by title.
+        shipped: the member that is marked as shipped.
+        commit: of the code, with its date.
+    """
     environment = Environment(
         loader=PackageLoader("diminuendo.report", "."), autoescape=True, undefined=StrictUndefined
     )
@@ -39,5 +46,7 @@ def html_page(report: Report, figures: dict[str, Path]) -> str:
         hidden=hidden_table,
         coverage_titles=COVERAGE,
         front={report.rows[index].member for index in front},
-        figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in figures.items()},
+        figures={title: (Markup(drawing.wide), Markup(drawing.narrow)) for title, drawing in figures.items()},
+        shipped=shipped,
+        commit=commit,
     )

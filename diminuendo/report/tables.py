@@ -212,9 +212,25 @@ def curves_csv(rows: list[dict[str, str]]) -> str:
 
 
 def metrics_json(report: Report) -> dict[str, dict[str, Any]]:
-    """Member to its figures, all numbers: what ``dvc metrics show`` and ``diff`` read."""
+    """Member to its figures, all numbers."""
     return {
         row.member: {k: v for k, v in _flat(row).items() if k not in TEXT} | row.hidden.headline for row in report.rows
+    }
+
+
+def summary_json(row: Row) -> dict[str, float]:
+    """The few figures that members are chosen by, rounded as the leaderboard shows them.
+
+    The names are short, so that `dvc metrics show` fits a terminal: percent, percentage points to the teacher, 1000
+    bytes, milliseconds of work per second of audio. DVC sorts them; capitals come first.
+    """
+    return {
+        f"{row.measure.upper()}_%": round(100 * row.errors.figure, 2),
+        "delta_%": round(100 * row.errors.delta, 2),
+        "kB": round(row.bytes / 1000, 1),
+        "smaller": round(row.times_smaller, 2),
+        "ms_per_s": float(f"{1000 * row.real_time_factor:.3g}"),
+        "faster": round(row.times_faster, 2),
     }
 
 

@@ -12,8 +12,6 @@ from diminuendo.tracking.journal import on_their_way
 from diminuendo.tracking.store import open_client, store_trouble, tracking_uri
 from diminuendo.tracking.track import SWITCH, last_trouble, start_sender
 
-UI = "http://127.0.0.1:5000"  # where `make ui` listens
-
 
 def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str]:
     """Output digest to MLflow run id, the newest run of each; a digest without a run is left out.
@@ -42,11 +40,10 @@ def run_of_digest(digest: str, patience: float = 20.0) -> str | None:
     return runs_of_digests([digest], patience).get(digest)
 
 
-def link(run: str) -> str:
-    """Address of the run's page, on the tracking server or where ``make ui`` listens."""
+def link(run: str) -> str | None:
+    """Address of the run's page on the tracking server; None without one: what `make ui` serves may be gone."""
     uri = tracking_uri()
-    base = uri.rstrip("/") if uri.startswith("http") else UI
-    return f"{base}/#/experiments/{_store()[1]}/runs/{run}"
+    return f"{uri.rstrip('/')}/#/experiments/{_store()[1]}/runs/{run}" if uri.startswith("http") else None
 
 
 @cache

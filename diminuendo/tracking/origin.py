@@ -18,6 +18,11 @@ def source_state() -> dict[str, str]:
     return {"mlflow.source.git.commit": commit, "git.dirty": "true" if changed else "false"}
 
 
+def commit_in_words() -> str | None:
+    """``1a2b3c4d5e6f of 2026-11-29``: the checked out commit with its own date, which is not that of the run."""
+    return _git("log", "-1", "--abbrev=12", "--date=short", "--format=%h of %cd")
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "cpus": str(available_cores())}
     for name in ("torch", "onnxruntime"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.core import locks
 from diminuendo.tracking.notes import say
-from diminuendo.tracking.views import EXPERIMENT_TAGS, KIND
+from diminuendo.tracking.views import EXPERIMENT_TAGS, stale_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,7 +60,7 @@ def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
         client.restore_experiment(experiment.experiment_id)
         tell(f"the experiment {name} had been deleted in MLflow; it is restored, for runs are recorded in it")
     try:
-        for key in EXPERIMENT_TAGS if KIND not in experiment.tags else ():
+        for key in stale_tags(experiment.tags):
             client.set_experiment_tag(experiment.experiment_id, key, EXPERIMENT_TAGS[key])
     except MlflowException as error:  # a failure of the page layout must not prevent recording
         tell(f"the experiment {name} goes without its views: {reason_of(error)}")

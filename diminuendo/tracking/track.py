@@ -38,6 +38,7 @@ class Track:
     def __init__(self, journal: Journal | None = None, inside_pipeline: bool = False) -> None:
         self._journal = journal
         self._inside_pipeline = inside_pipeline
+        self.refused: str | None = None
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Points of curves or, without ``step``, single figures."""
@@ -72,6 +73,10 @@ class Track:
     def model(self, path: str | Path, digest: str) -> None:
         """The ONNX file, as an MLflow model."""
         self._add_file("model", Path(path), digest=digest)
+
+    def refuse(self, reason: str) -> None:
+        """The run ends as FAILED although its code ran to the end: a list of runs shows it red, not green."""
+        self.refused = reason
 
     def wait(self, seconds: float = 30.0, inside_pipeline: bool = False) -> None:
         """Wait until the run is delivered, or say why not. In a pipeline the pipeline waits, unless asked otherwise."""
@@ -109,8 +114,9 @@ def stage_run(stage: str, name: str, parameters: Mapping[str, Any], tags: Mappin
         yield Track()
         return
     start_sender()
-    with _ended(journal):
-        yield Track(journal, inside_pipeline=pipeline is not None)
+    track = Track(journal, inside_pipeline=pipeline is not None)
+    with _ended(journal, track):
+        yield track
 
 
 @contextmanager
@@ -126,8 +132,9 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
         return
     os.environ[PIPELINE] = journal.id
     try:
-        with _ended(journal):
-            yield Track(journal)
+        track = Track(journal)
+        with _ended(journal, track):
+            yield track
     except BaseException:
         seconds = min(seconds, SECONDS_AFTER_FAILURE)  # somebody who interrupts a run does not wait for records
         raise
@@ -137,10 +144,12 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
 
 
 @contextmanager
-def _ended(journal: Journal) -> Iterator[None]:
+def _ended(journal: Journal, track: Track) -> Iterator[None]:
     status, error = "FINISHED", None
     try:
         yield
+        if track.refused is not None:
+            status, error = "FAILED", track.refused
     except BaseException as problem:
         interrupted = isinstance(problem, (SystemExit, KeyboardInterrupt))
         status, error = "KILLED" if interrupted else "FAILED", f"{type(problem).__name__}: {problem}"

@@ -75,9 +75,11 @@ def test_a_decision_rests_on_measured_files_is_recorded_and_a_rerun_measures_not
     assert len([call for call in started if call[0] == "accuracy"]) == 6
 
     client, (run,) = runs()
-    assert first.run == run.info.run_id and run.info.run_name == "gate" and run.info.status == "FINISHED"
+    assert first.run == run.info.run_id and run.info.run_name == "gate refused slim" and run.info.status == "FAILED"
     tags = run.data.tags
     assert tags["stage"] == "gate" and tags["member"] == "slim" and tags["decision"] == "refused"
+    assert "WER" in tags["refused"] and tags["error"].startswith("slim is refused: ")
+    assert tags["mlflow.note.content"].startswith("# slim is refused: ")
     assert tags["input.candidate"] == sha256_of("models/slim/model.onnx") and "output" not in tags
     assert tags["input.champion"] == sha256_of("models/student-int8/model.onnx")
     assert run.data.metrics["teacher/wer/prepared"] == pytest.approx(wrong)

@@ -13,6 +13,8 @@ import pytest
 from diminuendo.core.errors import UserError
 from diminuendo.parameters import parse_params
 from diminuendo.report.family import chain_text, draw_family
+from diminuendo.report.figures import _curves
+from diminuendo.report.page import html_page
 from diminuendo.report.rows import build_report
 from diminuendo.report.tables import markdown
 from diminuendo.report.terminal import read_leaderboard
@@ -24,6 +26,7 @@ BYTES = {"teacher": 5_000_000, "student": 1_000_000, "student-slim": 1_200_000, 
 RUNS = {b"teacher".hex().ljust(64, "0"): "run-of-the-teacher"}
 LINKS = {"run-of-the-teacher": "http://server/#/experiments/1/runs/run-of-the-teacher"}
 TRIED = {"snr_db": [10, -5], "utterances": 60, "recordings": None, "seed": 1, "tried": 40}
+COMMIT = "1a2b3c4d5e6f of 2026-11-29"
 VALUE = "<b>|hills</b>"  # of a manifest; nothing in it may become markup
 
 
@@ -130,7 +133,7 @@ def written(params, tmp_path_factory):
             (folder / "history.csv").write_text(
                 "step,epoch,loss,dev_wer\n10,0.5,3.0,\n20,1.0,2.0,0.5\n40,2.0,1.0,0.25\n"
             )
-    write_report(params, root / "evaluation", models, root / "reports", RUNS, LINKS)
+    write_report(params, root / "evaluation", models, root / "reports", RUNS, LINKS, COMMIT)
     return root
 
 
@@ -238,8 +241,61 @@ def test_html_is_whole_and_self_contained(written):
     assert VALUE in page.text  # shown as text, not as markup
     for figure in ("12.00", "[+3.50, +4.50]", "1.20 MB", "teacher → distil → int8 weights", "norms (vectors)"):
         assert figure in page.text
-    outside = [link for link in page.links if not link.startswith("data:image/png;base64,")]
-    assert outside == ["http://server/#/experiments/1/runs/run-of-the-teacher"]
+    members = ("student-slim", "student", "student-int8")
+    assert page.links == [
+        "http://server/#/experiments/1/runs/run-of-the-teacher",
+        *(f"errors.html#to={member}" for member in members),
+        "errors.html",
+    ]
+
+
+def test_the_page_names_commit_corpus_and_the_shipped_member(params, written):
+    text = (written / "reports" / "leaderboard.html").read_text()
+    assert f"<title>Leaderboard of commit {COMMIT} · diminuendo</title>" in text
+    assert f"<code>{'c' * 12}</code>" in text
+    assert "shipped</span>" not in text  # the family ships none of these
+    page = html_page(build_report(params, written / "evaluation"), {}, "student-slim")
+    assert page.count("shipped</span>") == 1
+    assert page.index("student-slim") < page.index("shipped</span>") < page.index(">student-int8")
+
+
+def test_figures_of_the_page_follow_its_colours_and_fit_a_phone(written):
+    text = (written / "reports" / "leaderboard.html").read_text()
+    assert "prefers-color-scheme: dark" in text
+    figures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(figures) == 2 * 4  # wide and narrow
+    widths = [float(re.search(r'viewBox="0 0 ([\d.]+)', figure)[1]) for figure in figures]
+    assert all(wide > 600 and narrow < 350 for wide, narrow in zip(widths[::2], widths[1::2]))  # points
+    drawn = "".join(figures)
+    assert not re.search("#222222|#000000|#ffffff", drawn) and "var(--ink)" in drawn
+    assert "student-int8" in drawn  # as text
+    ids = re.findall(r' id="([^"]+)"', drawn)
+    assert ids and len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25])
+def test_equal_values_have_an_axis_that_can_be_read(rate):
+    figure = _curves([{"member": "m", "epoch": str(e), "loss": "2.0", "dev_wer": str(rate)} for e in (1, 2)], False)
+    figure.canvas.draw()
+    for axes, value in zip(figure.axes, (2.0, 100 * rate)):
+        low, high = axes.get_ylim()
+        assert low <= value < high and len([tick for tick in axes.get_yticks() if low <= tick <= high]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("rate", "title"), [("wer", "word error rate on dev, %"), ("cer", "character error rate on dev, %")]
+)
+def test_the_curve_on_dev_is_of_what_training_counted(rate, title):
+    figure = _curves([{"member": "m", "epoch": "1", f"dev_{rate}": "0.5"}], False)
+    axes = figure.axes[1]
+    assert axes.get_ylabel() == title and list(axes.lines[0].get_ydata()) == [50.0]
+
+
+def test_a_row_of_dvc_metrics_is_a_member(written):
+    folder = written / "reports" / "summary"
+    assert {path.stem for path in folder.iterdir()} == set(WER)
+    found = json.loads((folder / "student-slim.json").read_text())
+    assert found == {"WER_%": 12.0, "delta_%": 4.0, "kB": 1200.0, "smaller": 4.17, "ms_per_s": 1.2, "faster": 4.17}
 
 
 def test_tables_for_dvc(written):
@@ -326,9 +382,9 @@ def test_an_evaluation_of_another_family_is_refused(params, written, tmp_path):
 
 def test_the_same_evaluation_gives_the_same_bytes(params, written, tmp_path):
     models = {name: written / "models" / name for name in WER}
-    write_report(params, written / "evaluation", models, tmp_path, RUNS, LINKS)
+    write_report(params, written / "evaluation", models, tmp_path, RUNS, LINKS, COMMIT)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(files) == 10
+    assert len(files) == 14
     for file in files:
         assert (tmp_path / file).read_bytes() == (written / "reports" / file).read_bytes(), file
 
