@@ -12,13 +12,15 @@ class Coverage:
     """One quantized member; ``parameters`` and ``arithmetic`` are texts such as ``4 bit 93.1 %, 16 bit 6.9 %``.
 
     ``arithmetic`` counts multiply-accumulates by the bits of their weight; ``integers`` is the share computed in
-    integers; the rest is computed in floating point after decoding.
+    integers; the rest is computed in floating point after decoding. ``moved``: by how many nats a log-probability
+    differs from the parent's in the mean, over a tone in noise.
     """
 
     member: str
     parameters: str
     arithmetic: str
     integers: str
+    moved: str
     left_out: str
 
 
@@ -36,6 +38,7 @@ def coverage_of(members: Mapping[str, Mapping[str, Any]], order: list[str]) -> t
                 parameters=_shares(facts["parameters_share"]),
                 arithmetic=_shares(facts.get("multiply_accumulates_share", {})),
                 integers=f"{100 * facts.get('multiply_accumulates_share_integer', 0):.1f} %",
+                moved=f"{facts['log_prob_difference']:.3f}" if "log_prob_difference" in facts else "—",
                 left_out="; ".join(left_out),
             )
         )

@@ -140,6 +140,7 @@ COVERAGE = {
     "parameters": "parameters",
     "arithmetic": "multiply-accumulates by bits of their weight",
     "integers": "done in integers",
+    "moved": "log-probabilities moved by",
     "left_out": "in more bits than the rest, and why",
 }
 

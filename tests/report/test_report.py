@@ -80,7 +80,11 @@ def made_up(folder, measure: str = "wer", raw: bool = False, in_noise: bool = Tr
         technique = {}
         if name == "student-int8":
             left_out = [{"group": "norms", "reason": "vectors"}]
-            shares = {"multiply_accumulates_share": {"8_bit": 0.7, "32_bit": 0.3}, "left_out": left_out}
+            shares = {
+                "multiply_accumulates_share": {"8_bit": 0.7, "32_bit": 0.3},
+                "log_prob_difference": 0.0123,
+                "left_out": left_out,
+            }
             technique = {"parameters_share": {"8_bit": 0.95, "16_bit": 0.05}, **shares}
         members[name] = {
             "digest": name.encode().hex().ljust(64, "0"),
@@ -208,7 +212,7 @@ def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
 
 def test_markdown_has_groups_coverage_and_only_figures_that_exist(written):
     text = (written / "reports" / "leaderboard.md").read_text()
-    assert "8 bit 95.0 %, 16 bit 5.0 %" in text and "norms (vectors)" in text
+    assert "8 bit 95.0 %, 16 bit 5.0 %" in text and "norms (vectors)" in text and "| 0.012 |" in text
     assert "| <b>&#124;hills</b> | 20 | 8.00 [7.00, 9.00] | 12.00 [11.00, 13.00] |" in text
     assert "WER by age" not in text  # no utterance states one
     images = re.findall(r"!\[.*?\]\((.*?)\)", text)

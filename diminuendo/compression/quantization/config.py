@@ -46,6 +46,8 @@ class QuantizeConfig(TrainedMember):
     calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
     budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     quantization_aware: bool = False
+    # Refused beyond: nats that a log-probability may differ from the parent's in the mean; None: told where it is much.
+    log_prob_difference: Positive | None = None
 
     @property
     def trains(self) -> bool:
@@ -79,6 +81,8 @@ class QuantizeConfig(TrainedMember):
             raise ValueError(f"budget works with scheme mixed, found {self.scheme}")
         if not self.quantization_aware and (self.training != TrainingOverrides() or self.losses != LossConfig()):
             raise ValueError("training and losses belong to quantization_aware: true; set it, or leave them out")
+        if self.quantization_aware and self.log_prob_difference is not None:
+            raise ValueError("log_prob_difference works without quantization_aware: training moves weights besides")
         if self.group_size != 128 and self.scheme not in ("int4_weight", "mixed"):
             raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
         if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):

@@ -24,9 +24,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from diminuendo.artifact.banks import CODES, SCALES
-from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.onnx_file import read_onnx, write_onnx
 from diminuendo.artifact.tensors import is_too_large
 from diminuendo.artifact.weight_graph import FLOAT, INT8, WeightGraph
+from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.core.errors import UserError
 
 HIGHEST = 64  # code of a weight, in 7 of 8 bits
@@ -45,8 +46,8 @@ def nodes_for_integers(model: onnx.ModelProto) -> dict[str, str]:
 def quantize_dynamic(source: Path) -> onnx.ModelProto:
     """Scales of activations are taken from each input as it comes.
 
-    The same file as ``quantize_dynamic`` of ONNX Runtime's tools gives, which holds the weights three times and takes
-    minutes for a gigabyte of them. Here one weight is in memory at a time.
+    The same nodes as ``quantize_dynamic`` of ONNX Runtime's tools gives, which holds the weights three times and takes
+    minutes for a gigabyte of them. Here one weight is in memory at a time, and its channels are on one scale.
 
     Raises:
         UserError: a weight is not finite.
@@ -54,7 +55,7 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
     from onnxruntime.quantization.onnx_model import ONNXModel
 
     model = read_onnx(source)
-    graph = WeightGraph(model)
+    graph = EqualisedGraph(model)
     weights = {product.node: product.weight for product in graph.products() if product.operator == "MatMul"}
     nodes: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
@@ -65,6 +66,7 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
             nodes[node.name] = node
     for weight in dict.fromkeys(weights.values()):
         _store_seven_bits(graph, weight)
+    graph.settle()
     del model.graph.node[:]
     model.graph.node.extend(nodes.values())
     ONNXModel(graph.finish()).topological_sort()
@@ -106,10 +108,13 @@ def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, 
 
     model = read_onnx(source)
     nodes = nodes_for_integers(model) if nodes is None else nodes
+    graph = EqualisedGraph(model)
+    graph.settle()
     with TemporaryDirectory() as folder, _quiet():
-        target = Path(folder) / "model.onnx"
+        given, target = Path(folder) / "given.onnx", Path(folder) / "model.onnx"
+        write_onnx(given, graph.finish())
         tools.quantize_static(
-            source,
+            given,
             target,
             _reader(waveforms),
             quant_format=tools.QuantFormat.QDQ,

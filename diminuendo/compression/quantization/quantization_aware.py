@@ -102,6 +102,16 @@ class FakeQuantize(nn.Module):
         return (matrix / scales).round_().clamp_(-half, half - 1).mul_(scales).reshape(folded.shape)
 
 
+@torch.no_grad()
+def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
+    """Give the model the values that a file stores, by the names and in the shapes of the graph."""
+    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    parameters = dict(model.named_parameters())
+    for name, value in values.items():
+        parameter = parameters[name]
+        parameter.copy_(torch.from_numpy(np.array(value.T if name in linear else value)).reshape(parameter.shape))
+
+
 def insert_fake_quantization(model: SpeechModel, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
     norms = {path: model.get_submodule(norm) for path, norm in model.structure().batch_norms.items()}

@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import torch
-from torch import nn
-
 from diminuendo.artifact.onnx_file import MODEL, metadata_of
 from diminuendo.artifact.outside import make_room
 from diminuendo.artifact.tensors import copy_of
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import BudgetConfig
-from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
+from diminuendo.compression.quantization.quantization_aware import load_stored, remove_fake_quantization
 from diminuendo.compression.quantization.quantized_file import write_quantized
 from diminuendo.compression.quantization.storage import Choice
 from diminuendo.compression.quantization.weight_writer import plan, store_all, stored_values
@@ -31,16 +27,6 @@ def fold_batch_norms(model: SpeechModel) -> None:
     """Multiply every batch normalisation into the convolution before it, in place, and leave an identity."""
     for convolution, norm in model.structure().batch_norms.items():
         fold(model.get_submodule(convolution), model.get_submodule(norm))
-
-
-@torch.no_grad()
-def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
-    """Give the model the values that a file stores, by the names and in the shapes of the graph."""
-    linear = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    parameters = dict(model.named_parameters())
-    for name, value in values.items():
-        parameter = parameters[name]
-        parameter.copy_(torch.from_numpy(np.array(value.T if name in linear else value)).reshape(parameter.shape))
 
 
 def write_quantization_aware(
@@ -75,8 +61,10 @@ def write_quantization_aware(
         chosen = plan(WeightGraph(plain), choice)
         load_stored(model, stored_values(plain, chosen))
         save_model(folder, model, tokens, teacher_layers)
-        stored = store_all(copy_of(plain), chosen)
-        summary = write_quantized(folder / MODEL, stored, plain, name=name, lineage=lineage, nominal=nominal)
+        stored = store_all(WeightGraph(copy_of(plain)), chosen)
+        # Training let weights move as far as rounding brings them back: no measure of harm.
+        keys = {"name": name, "lineage": lineage, "nominal": nominal, "usual": False}
+        summary = write_quantized(folder / MODEL, stored, plain, **keys)
     check_parity(folder)
     if budget is not None and budget.bytes is not None and summary["bytes"] > budget.bytes:
         excess = summary["bytes"] - budget.bytes

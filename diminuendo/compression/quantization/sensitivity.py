@@ -19,7 +19,8 @@ import onnx
 from onnx import helper
 
 from diminuendo.artifact.session import open_session
-from diminuendo.artifact.weight_graph import FLOAT, WeightGraph
+from diminuendo.artifact.weight_graph import FLOAT
+from diminuendo.compression.quantization.equalisation import EqualisedGraph, unscaled
 from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import json_text, write_text
@@ -52,7 +53,11 @@ class Sensitivity:
 
 
 class Posteriors:
-    """Runs a float32 file with other values for some of its weights, and compares with what it gives as it is."""
+    """Runs a float32 file with other values for some of its weights, and compares with what it gives as it is.
+
+    Attributes:
+        weights: name to operator and value, its channels on one scale, as it is rounded.
+    """
 
     def __init__(self, model: onnx.ModelProto, audio: list[np.ndarray]):
         """``audio``: waveforms float32 ``[N]``, at least one."""
@@ -60,7 +65,8 @@ class Posteriors:
 
         open_model = onnx.ModelProto()
         open_model.CopyFrom(model)
-        graph = WeightGraph(model)
+        graph = EqualisedGraph(model)
+        self.scalings = graph.scalings
         self.weights = {product.weight: (product.operator, graph.array(product.weight)) for product in graph.products()}
         # An initializer that is an input too may be given another value for a run: one session for the whole sweep.
         open_model.graph.input.extend(
@@ -81,11 +87,13 @@ class Posteriors:
 
     def _log_probs(self, feed: dict, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Of all valid frames, ``[frames, tokens]``."""
+        # The session has the gains and biases before equalisation.
+        values = {name: unscaled(value, self.scalings.get(name, ())) for name, value in values.items()}
         log_probs, lengths = self.session.run(["log_probs", "lengths"], {**feed, **values})
         return np.concatenate([row[:length] for row, length in zip(log_probs, lengths)]).astype(np.float64)
 
     def divergence(self, values: Mapping[str, np.ndarray]) -> float:
-        """Mean over frames of KL(as it is ‖ with these values), in nats."""
+        """Mean over frames of KL(as it is ‖ with these values), in nats; values as in ``weights``."""
         total = frames = 0.0
         for feed, expected in zip(self.feeds, self.reference):
             found = self._log_probs(feed, values)

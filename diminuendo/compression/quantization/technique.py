@@ -13,8 +13,10 @@ if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
 def schedule(job: Job) -> Schedule | None:
     if not job.settings.quantization_aware:
         return None
+    from diminuendo.artifact.onnx_file import MODEL, read_onnx
     from diminuendo.compression.quantization.bit_choice import choice_of
-    from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization
+    from diminuendo.compression.quantization.equalisation import EqualisedGraph
+    from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization, load_stored
     from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.training.schedule import Phase, Schedule
 
@@ -27,6 +29,8 @@ def schedule(job: Job) -> Schedule | None:
         # What rounding did before any training; what is left of it afterwards is not measured.
         figures = {f"{key}_untrained" if key.startswith("kl") else key: value for key, value in found.items()}
     teacher, model = job.teacher_model(), job.parent_model()
+    graph = EqualisedGraph(read_onnx(job.parent / MODEL))
+    load_stored(model, {name: graph.array(name) for name in graph.scalings})
     insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
     return Schedule(
         model,

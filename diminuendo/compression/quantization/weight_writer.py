@@ -16,6 +16,7 @@ from diminuendo.artifact.alone import write_entries
 from diminuendo.artifact.banks import SCALES, Entry
 from diminuendo.artifact.codec import quantize_vector
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
+from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded, uniform
 from diminuendo.core.errors import UserError
 
@@ -37,13 +38,12 @@ def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
     return chosen
 
 
-def store_all(model: onnx.ModelProto, chosen: Plan) -> onnx.ModelProto:
-    """Store every parameter of a plan, in place.
+def store_all(graph: WeightGraph, chosen: Plan) -> onnx.ModelProto:
+    """The model with every parameter of a plan stored, in place.
 
     Raises:
         UserError: a parameter is not finite.
     """
-    graph = WeightGraph(model)
     weights = sum(int(np.prod(graph.initializers[name].dims)) for name in chosen)
     write_entries(graph, _entries(graph, chosen), weights)
     store_multiples(graph)
@@ -68,14 +68,15 @@ def _entries(graph: WeightGraph, chosen: Plan) -> Iterator[Entry]:
 
 
 def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
-    """Store every parameter as chosen for it, vectors in 8 bits, in place."""
-    return store_all(model, plan(WeightGraph(model), choice))
+    """Store every parameter as chosen for it, vectors in 8 bits, its channels on one scale, in place."""
+    graph = EqualisedGraph(model)
+    return store_all(graph, plan(graph, choice))
 
 
 def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
     """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
-    graph = WeightGraph(model)
-    return store_all(model, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
+    graph = EqualisedGraph(model) if bits < 16 else WeightGraph(model)
+    return store_all(graph, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
 
 
 def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:

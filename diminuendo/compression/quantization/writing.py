@@ -82,7 +82,8 @@ def _post_training(job: Job, folder: Path) -> dict[str, Any]:
         nominal = NOMINAL_BITS[settings.scheme]
         model = quantize_post_training(source, settings, _calibration(job))
     parent, target = read_onnx(source), folder / MODEL
-    return write_quantized(target, model, parent, name=job.name, lineage=job.lineage, nominal=nominal) | found
+    keys = {"name": job.name, "lineage": job.lineage, "nominal": nominal, "limit": settings.log_prob_difference}
+    return write_quantized(target, model, parent, **keys) | found
 
 
 def _calibration(job: Job) -> list[np.ndarray]:

@@ -167,7 +167,7 @@ def test_stored_values_are_what_the_file_decodes_to(channels, parent, tmp_path):
     for choice in (uniform(16), uniform(8), uniform(4, 32), several_bits):
         chosen = plan(WeightGraph(onnx.load(parent)), choice, 16 if choice("", "MatMul", (64, 64)).bits == 16 else 8)
         expected = stored_values(onnx.load(parent), chosen)
-        model = store_all(onnx.load(parent), chosen)
+        model = store_all(WeightGraph(onnx.load(parent)), chosen)
         names = [name for name in expected if any(name in node.output for node in model.graph.node)]
         assert len(names) > 30
         model.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)

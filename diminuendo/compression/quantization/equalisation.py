@@ -1,0 +1,164 @@
+"""Channels brought to one scale before their weights are rounded (cross-layer equalisation, Nagel et al. 2019).
+
+The inputs of a product come out of a layer normalisation, with a gain for each channel, or out of attention, with a
+column of the values' weight for each. What is multiplied there can be divided out here, and the outputs are the same:
+training leaves to chance how the scale of a channel is shared between the two. Rounding does not. Rows that share a
+step with one that is 64 times as large have hardly a level left. Here the rows of such a weight are brought to one
+magnitude, and what comes before it takes the rest.
+
+Factors are powers of two: every product and sum of the float32 model stays what it was, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from diminuendo.artifact.weight_graph import WeightGraph
+
+LARGEST = 64  # exponent of a factor; more would leave float32's range
+HALF_OCTAVE = 0.5**0.5
+OUTPUTS, INPUTS = 1, 0  # axes of a weight ``[I, O]``
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A parameter is multiplied along ``axis`` by powers of two, float32 ``[C]``."""
+
+    axis: int
+    factors: np.ndarray
+
+    def of(self, value: np.ndarray) -> np.ndarray:
+        return self.factors.reshape([-1 if axis == self.axis else 1 for axis in range(value.ndim)])
+
+
+Scalings = dict[str, tuple[Scaling, ...]]
+
+
+def scalings_of(graph: WeightGraph) -> Scalings:
+    """What every parameter of a float32 graph is to be multiplied by; those that stay as they are have no entry."""
+    found: Scalings = {}
+    # The last first: what the values' weight takes over from the product after it changes the rows of that weight.
+    for writers, readers in reversed(list(seams(graph))):
+        rows = [np.abs(scaled(graph.array(name), found.get(name, ()))).max(axis=OUTPUTS) for name in readers]
+        factors = _factors(np.max(rows, axis=0))
+        if (factors == 1).all():
+            continue
+        for name in writers:
+            last = len(graph.initializers[name].dims) - 1
+            found[name] = (*found.get(name, ()), Scaling(last, factors))
+        for name in readers:
+            found[name] = (*found.get(name, ()), Scaling(INPUTS, 1 / factors))
+    return found
+
+
+def scaled(value: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:
+    for scaling in scalings:
+        value = value * scaling.of(value)
+    return value
+
+
+def unscaled(value: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:
+    for scaling in scalings:
+        value = value / scaling.of(value)
+    return value
+
+
+class EqualisedGraph(WeightGraph):
+    """A float32 graph whose parameters are read with their channels on one scale, one parameter at a time."""
+
+    def __init__(self, model: onnx.ModelProto):
+        super().__init__(model)
+        self.scalings = scalings_of(WeightGraph(model))
+
+    def array(self, name: str) -> np.ndarray:
+        return scaled(super().array(name), self.scalings.get(name, ()))
+
+    def settle(self) -> None:
+        """Write the parameters that are still there as they are read."""
+        for name in [name for name in self.scalings if name in self.initializers]:
+            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(self.array(name)), name)
+            del self.scalings[name]
+
+
+def _factors(magnitudes: np.ndarray) -> np.ndarray:
+    """Powers of two that divide each channel's magnitude to that of the middle one; 1 for channels of zeros."""
+    fractions, exponents = np.frexp(magnitudes)
+    exponents = exponents - (fractions < HALF_OCTAVE)  # of the nearest power of two
+    present = (magnitudes > 0) & np.isfinite(magnitudes)
+    if not present.any():
+        return np.ones_like(magnitudes)
+    middle = np.sort(exponents[present])[present.sum() // 2]
+    shifts = np.where(present, exponents - middle, 0).clip(-LARGEST, LARGEST)
+    return np.ldexp(np.float32(1), shifts).astype(np.float32)
+
+
+def seams(graph: WeightGraph) -> Iterator[tuple[list[str], list[str]]]:
+    """In the order of the graph: parameters that write channels, and the weights that alone read them."""
+    uses = _Uses(graph)
+    for node in graph.model.graph.node:
+        match node.op_type:
+            case "LayerNormalization":
+                writers = [uses.own(name) for name in node.input[1:]]
+                readers = [uses.weight(reader) for reader in uses.readers(node.output[0])]
+                if len(writers) == 2 and readers and all(writers) and all(readers):
+                    yield writers, readers
+            case "Attention":
+                writers = uses.product_before(node.input[2], node)
+                reader = uses.weight(uses.after_shapes(node))
+                # Heads that share their values write fewer channels than are read.
+                if writers and reader and graph.initializers[writers[0]].dims[1] == graph.initializers[reader].dims[0]:
+                    yield writers, [reader]
+            case "MatMul" if reader := uses.weight(node):  # the second half of a factorised product
+                writers = uses.product_before(node.input[0], node)
+                if writers:
+                    yield writers, [reader]
+
+
+class _Uses:
+    """Who makes and who reads the values of a graph."""
+
+    def __init__(self, graph: WeightGraph):
+        self.parameters = graph.initializers
+        self.results = {value.name for value in graph.model.graph.output}
+        self.made_by = {value: node for node in graph.model.graph.node for value in node.output}
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.model.graph.node:
+            for value in node.input:
+                self._readers.setdefault(value, []).append(node)
+
+    def readers(self, value: str) -> list[onnx.NodeProto]:
+        """Empty for outputs of the graph, which the user reads."""
+        return [] if value in self.results else self._readers.get(value, [])
+
+    def own(self, name: str) -> str | None:
+        """A parameter that has one use."""
+        return name if name in self.parameters and len(self._readers[name]) == 1 else None
+
+    def weight(self, node: onnx.NodeProto | None, operator: str = "MatMul") -> str | None:
+        """The parameter that a node of this kind has as its second input, if that is its one use."""
+        return self.own(node.input[1]) if node is not None and node.op_type == operator else None
+
+    def after_shapes(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """The one node that reads what this one gives, behind changes of its shape."""
+        while len(found := self.readers(node.output[0])) == 1:
+            (node,) = found
+            if node.op_type != "Reshape":
+                return node
+        return None
+
+    def product_before(self, value: str, reader: onnx.NodeProto) -> list[str]:
+        """Weight and bias, if there is one, of the product whose outputs ``reader`` alone reads as this input."""
+        bias: list[str] = []
+        while (node := self.made_by.get(value)) is not None and len(self.readers(value)) == 1:
+            if node.op_type == "Add" and not bias and (added := self.weight(node, "Add")):
+                bias = [added]
+            elif node.op_type != "Reshape" or reader.op_type == "MatMul":
+                weight = self.weight(node)
+                return [weight, *bias] if weight else []
+            value = node.input[0]
+        return []
