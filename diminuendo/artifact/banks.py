@@ -215,13 +215,16 @@ def _write_stream(graph: WeightGraph, bits: int, banks: list[Bank]) -> None:
 
 
 def unpacked(graph: WeightGraph, stem: str, bits: int, size: int) -> str:
-    """The codes, float32 ``[8 × size]``, of the planes that are stored under this stem."""
-    packed = stem + CODES
-    shifts, one = graph.add("const/shifts", np.arange(8, dtype=np.uint8)), graph.add("const/bit", np.uint8(1))
-    shifted = graph.prepend("BitShift", [packed, shifts], f"{stem}/shifted", direction="RIGHT")
-    ones = graph.prepend("BitwiseAnd", [shifted, one], f"{stem}/bits")
-    wide = graph.prepend("Cast", [ones], f"{stem}/wide", to=FLOAT)
-    values = graph.add(f"const/planes_{bits}", plane_values(bits)[:, None, None])
+    """The codes, float32 ``[8 × size]``, of the planes that are stored under this stem.
+
+    A bit is masked where it is and scaled as a number: some runtimes round when they shift bits to the right.
+    """
+    masks = 1 << np.arange(8)
+    masked = graph.prepend(
+        "BitwiseAnd", [stem + CODES, graph.add("const/masks", masks.astype(np.uint8))], f"{stem}/bits"
+    )
+    wide = graph.prepend("Cast", [masked], f"{stem}/wide", to=FLOAT)
+    values = graph.add(f"const/planes_{bits}", (plane_values(bits)[:, None] / masks).astype(np.float32)[:, None])
     worth = graph.prepend("Mul", [wide, values], f"{stem}/worth")
     rows = graph.prepend("ReduceSum", [worth, ints(graph, [0])], f"{stem}/rows", keepdims=0)
     return graph.prepend("Reshape", [rows, ints(graph, [8 * size])], f"{stem}/all")

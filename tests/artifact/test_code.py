@@ -205,6 +205,8 @@ def test_evaluation_reads_stored_weights_without_any_technique():
 POST_TRAINING = {"post_training", "quantized_file", "weight_writer", "storage"}
 AWARE = {"bit_choice", "quantization_aware", "quantization_aware_file", "quantized_file", "weight_writer", "storage"}
 MIXED = {"mixed", "sensitivity", "calibration"}
+# What reads the file that training begins with, to see which channels can be equalised.
+PARENT = {"checksum", "external_data", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
 BUDGET = {"budget": {"bits": 4}}
 
 
@@ -224,7 +226,7 @@ BUDGET = {"budget": {"bits": 4}}
 def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
     member = QuantizeConfig.model_validate({"from": "teacher", **settings})
     names = code.modules_of("quantize", without=member.unused_code)
-    always = {"config", "coverage", "technique", "writing"}
+    always = {"config", "coverage", "equalisation", "technique", "writing"}
     assert _below(names, "diminuendo.compression.quantization") == used | always
     assert ("diminuendo.compression.allocation" in names) == (member.scheme == "mixed")
     for package in ("training", "losses", "models", "features"):
@@ -235,19 +237,18 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
 @pytest.mark.parametrize(
     ("settings", "used", "of_the_file"),
     [
-        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, {"codec"}),
+        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, PARENT | {"codec"}),
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            {"alone", "banks", "checksum", "codec", "external_data", "message", "onnx_file", "outside", "session"}
-            | {"tensors", "weight_graph", "wire"},
+            PARENT | {"alone", "banks", "codec", "session"},
         ),
     ],
 )
 def test_what_only_writes_a_quantized_file_is_no_code_of_its_training(settings, used, of_the_file):
     member = QuantizeConfig.model_validate({"from": "teacher", "quantization_aware": True, **settings})
     names = code.training_modules_of("quantize", without=member.unused_code)
-    assert _below(names, "diminuendo.compression.quantization") == used | {"config", "technique"}
+    assert _below(names, "diminuendo.compression.quantization") == used | {"config", "equalisation", "technique"}
     assert _below(names, "diminuendo.artifact") == of_the_file
     assert "diminuendo.training.trainer" in names and not _below(names, "diminuendo.export")
 
