@@ -26,6 +26,7 @@ RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that 
 OWN_KEYS = ("stage", "name", "parameters", "code", "corpus", "parents")
 WITHOUT = "without"  # modules that ``code`` does not cover, as the settings do not use them; absent: none
 PRETRAINED = "pretrained"  # the checkpoint that a model began with; absent: none
+CONVERTED = "diminuendo.converted"  # metadata of a file for other runtimes: the digest of the one it says the same as
 KINDS = "kinds"  # of the models that were built; absent: ``code`` covers all that there were
 
 

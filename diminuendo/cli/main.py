@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from diminuendo.cli import demo, importing, profiling, provenance, retraining, shipping, transcribing
+from diminuendo.cli import converting, demo, importing, profiling, provenance, retraining, shipping, transcribing
 from diminuendo.cli.errors import plain_errors
 
 PARAMS = "params.yaml"
@@ -112,5 +112,5 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
         click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
-for _commands in (importing, transcribing, demo, provenance, shipping, retraining, profiling):
+for _commands in (importing, transcribing, demo, provenance, shipping, retraining, converting, profiling):
     _commands.add_to(main)

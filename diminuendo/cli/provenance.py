@@ -152,6 +152,8 @@ def reproduce(
         def say(line: str) -> None:
             click.echo(line, err=True)
 
+        for note in places.notes:
+            say(f"note: {note}")
         given = {"data.path": data, "data.collected": collected, "teacher.pretrained": checkpoint}
         folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
         outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders)

@@ -85,6 +85,12 @@ def read_model(path: Path) -> Model:
     return descent_of(read_record(path), sha256_of(path), path)
 
 
+def converted_from(path: Path) -> str | None:
+    """The digest of the file that this one was converted from for other runtimes; None: it was not."""
+    with mapped(path) as content:
+        return metadata_in(content).get(lineage.CONVERTED)
+
+
 def is_contradicted(content: Content) -> bool:
     """Whether a file of ours does not match its checksum, or has lost it: both mean damage."""
     stated = stated_checksum(content)

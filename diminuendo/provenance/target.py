@@ -8,7 +8,7 @@ from typing import Any
 
 from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
-from diminuendo.provenance.descent import Model, descent_of, read_model, read_record
+from diminuendo.provenance.descent import Model, converted_from, descent_of, read_model, read_record
 from diminuendo.provenance.places import Places
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
@@ -22,9 +22,9 @@ def model_of(target: str, places: Places) -> Model:
     """
     path = Path(target)
     if path.is_dir() and (path / lineage.MODEL).is_file():
-        return read_model(path / lineage.MODEL)
+        return _of_file(path / lineage.MODEL, places)
     if path.exists() or path.suffix == ".onnx":
-        return read_model(path)
+        return _of_file(path, places)
     if len(members := places.members(target)) == 1:
         return read_model(members[0])
     if members:
@@ -40,6 +40,18 @@ def model_of(target: str, places: Places) -> Model:
         f"{target}: neither a file, nor the digest of a model (six hexadecimal digits or more), nor a name in the "
         "registry such as home@champion, nor a member of the project's models/, nor FAMILY/MEMBER of its families/"
     )
+
+
+def _of_file(path: Path, places: Places) -> Model:
+    """The model in a file; of one that was converted for other runtimes, the file that it says the same as."""
+    found = read_model(path)
+    source = converted_from(path)
+    if source is None:
+        return found
+    original = _known(source, places).get(source)
+    where = "what follows is of that" if original else "which is not here: what follows is what it says of itself"
+    places.notes.append(f"{path}: converted from {source[:16]}, {where}")
+    return original or found
 
 
 def _by_digest(digest: str, target: str, places: Places) -> Model:
