@@ -30,7 +30,7 @@ help:
 # The stamp is younger than what it was made from, so that a second `make` installs nothing.
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed, and none was found; install it, or: make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "Installing into $(VENV) (about 5.5 GB)"
+	@echo "Installing into $(VENV) (about 6.4 GB)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "error: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@# uv does not read pip's settings: hand on the index of a machine that has one of its own.

@@ -92,7 +92,14 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
     yaml.dump(tree, written)
     told = [*(f"--unset {key}" for key in removed), *(f"--set {change}" for change in changes)]
     shown = f"{source} with {', '.join(told)}"
-    parse_params(YAML(typ="safe").load(written.getvalue()), source=shown)
+    try:
+        content = YAML(typ="safe").load(written.getvalue())
+    except YAMLError as error:  # ruamel writes an empty section behind its comment, which is not YAML
+        raise UserError(
+            f"{shown}: a section would be left without keys, but with its comment; take it out as a whole "
+            "(--unset SECTION), or keep a key of it"
+        ) from error
+    parse_params(content, source=shown)
     return written.getvalue()
 
 

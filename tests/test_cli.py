@@ -218,6 +218,9 @@ def test_use_leaves_keys_out(run, tmp_path):
     for key in ("distill.nobody", "seed.more", "nobody.at.all"):
         status, _, err = run("use", "params.yaml", "--as", "mine", "--unset", key)
         assert status == 1 and f"--unset {key}: params.yaml has no such key" in err
+    keys = [f"--unset=teacher.{key}" for key in ("architecture", "training", "losses")]
+    status, _, err = run("use", "params.yaml", "--as", "mine", "--force", *keys)
+    assert status == 1 and "a section would be left without keys" in err
 
 
 @pytest.mark.parametrize(
