@@ -101,9 +101,9 @@ def _filterbank(g: Graph, f: MelGeometry) -> str:
 def _led(g: Graph, f: MelGeometry, waveform: str) -> str:
     """The waveform, with what stands before it in the first frame, ``[B, lead + samples]``."""
     if f.centred == "mirrored":  # of short audio, so are the zeros that follow after it
-        x = g.op("Pad", waveform, g.ints(0, f.lead + 1), "", g.ints(1))
-        return g.op("Pad", x, g.ints(f.lead, 0), "", g.ints(1), mode="reflect")
-    return g.op("Pad", waveform, g.ints(f.lead, 0), "", g.ints(1)) if f.lead else waveform
+        x = g.op("Pad", waveform, g.ints(0, 0, 0, f.lead + 1))
+        return g.op("Pad", x, g.ints(0, f.lead, 0, 0), mode="reflect")
+    return g.op("Pad", waveform, g.ints(0, f.lead, 0, 0)) if f.lead else waveform
 
 
 def _windows(g: Graph, f: MelGeometry, waveform: str, hops: str) -> str:
@@ -112,7 +112,7 @@ def _windows(g: Graph, f: MelGeometry, waveform: str, hops: str) -> str:
     The last windows reach into the next utterance, or into zeros; they are never used.
     """
     missing = g.op("Sub", g.op("Mul", hops, g.ints(f.hop)), g.op("Shape", waveform, start=1))  # negative: too many
-    x = g.op("Pad", waveform, g.op("Concat", g.ints(0), missing, axis=0), "", g.ints(1))
+    x = g.op("Pad", waveform, g.op("Concat", g.ints(0, 0, 0), missing, axis=0))
     # Transposes hops, not windows, which would move each sample several times.
     x = g.op("Transpose", g.op("Reshape", x, g.ints(-1, f.hop)), perm=[1, 0])
     pieces = [x if f.window >= f.hop else g.op("Slice", x, g.ints(0), g.ints(f.window), g.ints(0))]

@@ -34,7 +34,7 @@ def add_nemo_frontend(
 
 def _emphasised(g: Graph, waveform: str, lengths: str, preemphasis: float) -> str:
     """Each sample less a part of the one before it, ``[B, N]``; zeros beyond the utterance's end."""
-    before = g.op("Pad", waveform, g.ints(1, -1), "", g.ints(1))
+    before = g.op("Pad", waveform, g.ints(0, 1, 0, -1))
     raised = g.op("Sub", waveform, g.op("Mul", before, g.constant(preemphasis)))
     samples = g.op("Squeeze", g.op("Shape", waveform, start=1))
     index = g.op("Range", g.constant(0, np.int64), samples, g.constant(1, np.int64))

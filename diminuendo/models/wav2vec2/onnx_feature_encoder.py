@@ -26,7 +26,7 @@ class FeatureEncoderWriter(LayerWriter):
         with g.scope(FRONTEND):
             lengths = g.op("Max", lengths, g.ints(record.field))
             missing = g.op("Sub", g.ints(record.field), g.op("Shape", waveform, start=1))
-            x = g.op("Pad", waveform, g.op("Concat", g.ints(0), g.op("Max", missing, g.ints(0)), axis=0), "", g.ints(1))
+            x = g.op("Pad", waveform, g.op("Concat", g.ints(0, 0, 0), g.op("Max", missing, g.ints(0)), axis=0))
             if record.normalize:
                 x = self._normalised(x, lengths, record)
             x = g.op("Unsqueeze", x, g.ints(1, 2))  # [B, 1, 1, N]
