@@ -69,6 +69,19 @@ def test_transcribe_in_batches_goes_on_after_a_bad_file_too(run, audio):
     assert err.count("error: ") == 1 and "bad.wav" in err
 
 
+@pytest.mark.parametrize("options", [(), ("--batch-seconds", "9")], ids=["one_by_one", "in_batches"])
+def test_silence_gets_its_empty_line_and_a_note_of_its_file(run, audio, options):
+    soundfile.write("still.wav", np.zeros(SAMPLE_RATE * 3 // 2), SAMPLE_RATE)
+    note = "note: still.wav: no words were heard in 1.5 s of audio\n"
+    assert run("transcribe", *options, "model.onnx", "still.wav") == (0, "\n", note)
+    found = run("transcribe", *options, "model.onnx", "one.wav", "still.wav", "two.flac")
+    assert found == (0, "one.wav\thello world\nstill.wav\t\ntwo.flac\tgoodbye\n", note)
+    status, out, err = run("transcribe", *options, "--json", "model.onnx", "still.wav", "one.wav")
+    silent, spoken = (json.loads(line) for line in out.splitlines())
+    assert (status, err) == (0, note) and spoken["text"] == "hello world"
+    assert silent == {"file": "still.wav", "text": "", "seconds": 1.5, "words": []}
+
+
 def piped(folder, given: bytes, *options: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "diminuendo.cli", "transcribe", "model.onnx", "-", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -127,6 +140,13 @@ def test_ctrl_c_ends_a_microphone_and_keeps_its_last_words(audio, tmp_path, monk
         monkeypatch.setattr("sys.stdin", device)
         _transcribe_standard_input(Recognizer(tmp_path / "model.onnx", threads=1), None, as_json=False)
     assert capsys.readouterr().out == "hello world\n"
+
+
+def test_silence_on_standard_input_is_told_too(audio, tmp_path):
+    still = bytes(2 * SAMPLE_RATE)
+    note = "note: standard input: no words were heard in 1.0 s of audio\n"
+    assert piped(tmp_path, still, "--raw", str(SAMPLE_RATE)) == (0, "\n", note)
+    assert piped(tmp_path, still, "--raw", str(SAMPLE_RATE), "--json") == (0, "", note)
 
 
 def test_standard_input_is_read_alone_and_only_it_may_be_raw(run, audio):
