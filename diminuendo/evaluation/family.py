@@ -15,6 +15,7 @@ from diminuendo.config.evaluation import EvaluateConfig, NoiseConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.core.files import sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.data.unknown_record import read_unknown
 from diminuendo.evaluation import accuracy, hidden, noisy
 from diminuendo.evaluation.in_noise import InNoise
 from diminuendo.evaluation.inspection import inspect_model
@@ -191,9 +192,20 @@ def accuracy_metrics(
         "measure": measure.rate,
         "normalizer": NO_NORMALIZER if normalizer is None else normalizer.record,
         "emptied": list(scores[TEACHER].emptied),
+        **_unknown(corpus),
         "noise": None if config.noise is None else record_of(config.noise, seed) | {"tried": in_noise.utterances},
         "members": members,
     }
+
+
+def _unknown(corpus: PreparedCorpus) -> dict[str, Any]:
+    """What became of characters of test that no model can write; nothing where there are none."""
+    counts = read_unknown(corpus.folder).get("test", {})
+    if not counts:
+        return {}
+    how = corpus.summary["parameters"]["text"]["unknown"]
+    often = sorted(counts, key=lambda character: (-counts[character], character))
+    return {"unknown": {"how": how, "characters": sum(counts.values()), "different": often}}
 
 
 def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:
