@@ -20,6 +20,7 @@ from diminuendo.cli.transcribing import _transcribe_standard_input
 from diminuendo.demo.samples import SAMPLES
 from diminuendo.runtime import Recognizer
 from tests.factories.audio import ROOT
+from tests.factories.evaluation import HANZI, script_metadata
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 
 
@@ -160,6 +161,21 @@ def test_transcribe_json(run, audio):
     assert status == 0 and second["text"] == "goodbye"
     assert first["file"] == "one.wav" and [word["text"] for word in first["words"]] == ["hello", "world"]
     assert set(first["words"][0]) == {"text", "start", "end", "confidence"}
+
+
+def test_a_script_without_spaces_is_given_by_characters(run, tmp_path):
+    write_model(tmp_path / "han.onnx", metadata=script_metadata(HANZI))
+    soundfile.write("han.wav", speak("dakai men"), SAMPLE_RATE)
+    said = "".join(HANZI.get(letter, letter) for letter in "dakai men")
+    assert run("transcribe", "han.onnx", "han.wav") == (0, f"{said}\n", "")
+    found = json.loads(run("transcribe", "--json", "han.onnx", "han.wav")[1])
+    assert found["text"] == said and [word["text"] for word in found["words"]] == list(said.replace(" ", ""))
+    times = [word[key] for word in found["words"] for key in ("start", "end")]
+    assert times == sorted(times) and len(set(times)) == len(times)
+    shutil.copy(tmp_path / "han.onnx", tmp_path / "model.onnx")
+    wav = (tmp_path / "han.wav").read_bytes()
+    assert piped(tmp_path, wav)[1] == f"{said}\n"
+    assert [json.loads(line) for line in piped(tmp_path, wav, "--json")[1].splitlines()] == found["words"]
 
 
 def test_a_bad_model_is_one_message(run, audio):

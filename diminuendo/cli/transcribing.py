@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,7 +131,8 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
     def write(words: list[Word]) -> None:
         nonlocal said
         for word in words:
-            shown = json.dumps(asdict(word), ensure_ascii=False) if as_json else " " * bool(said) + word.text
+            space = " " * bool(said and word.spaced)
+            shown = json.dumps(word.as_dict(), ensure_ascii=False) if as_json else space + word.text
             click.echo(shown, nl=as_json)
             said += 1
         sys.stdout.flush()
