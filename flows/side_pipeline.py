@@ -86,6 +86,8 @@ def pipeline_of(family: Family, root: dict[str, Any], parameters: dict[str, Any]
         else:
             stages[name] = _moved(entry, family, up)
     content = root | {"vars": [taken], "stages": stages}
+    # DVC shows no plot at all while one of them is in a folder that a dvc.lock names and nobody has made yet.
+    content.pop("plots", None)
     ordered = {"vars": content.pop("vars"), **content}
     head = f"# Made from {up / ROOT_FILE} for {family.params} (flows/side_pipeline.py); an edit here is lost.\n"
     return head + yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=120)

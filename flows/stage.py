@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from diminuendo.provenance.dvc_output import concerns_our_user
 from flows import dvc_command
 
 UNCHANGED, FROM_CACHE, MADE = "unchanged", "taken from DVC's cache", "made anew"
-# DVC's messages for people who call it by hand; the stage's own output is passed on.
-NOT_FOR_OUR_USER = (
-    "> ",
-    "Updating lock file",
-    "Generating lock file",
-    "To track the changes",
-    "git add ",
-    "To enable auto staging",
-    "dvc config ",
-    "Use `dvc push`",
-    "Data and pipelines are up to date",
-)
 USER_ERROR = "exited with 2"  # what DVC says when a stage ended with `diminuendo.core.errors.USER_ERROR`
 
 
@@ -57,7 +46,7 @@ def bring_up_to_date(stage: str, on_line: Callable[[str], None], force: bool = F
             found["outcome"] = UNCHANGED
         elif "is cached - skipping run" in line:
             found["outcome"] = FROM_CACHE
-        elif not line.startswith(NOT_FOR_OUR_USER):
+        elif concerns_our_user(line):
             on_line(line)
 
     status = dvc_command.run_dvc(["repro", "--single-item", *(["--force"] if force else []), stage], hear)

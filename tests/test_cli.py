@@ -20,6 +20,7 @@ from diminuendo.cli.transcribing import _transcribe_standard_input
 from diminuendo.demo.samples import SAMPLES
 from diminuendo.runtime import Recognizer
 from tests.factories.audio import ROOT
+from tests.factories.evaluation import HANZI, script_metadata
 from tests.factories.onnx_models import SAMPLE_RATE, speak, write_model
 
 
@@ -67,6 +68,19 @@ def test_transcribe_in_batches_goes_on_after_a_bad_file_too(run, audio):
     status, out, err = run("transcribe", "--batch-seconds", "9", "model.onnx", *files)
     assert (status, out) == (1, "one.wav\thello world\ntwo.flac\tgoodbye\none.wav\thello world\n")
     assert err.count("error: ") == 1 and "bad.wav" in err
+
+
+@pytest.mark.parametrize("options", [(), ("--batch-seconds", "9")], ids=["one_by_one", "in_batches"])
+def test_silence_gets_its_empty_line_and_a_note_of_its_file(run, audio, options):
+    soundfile.write("still.wav", np.zeros(SAMPLE_RATE * 3 // 2), SAMPLE_RATE)
+    note = "note: still.wav: no words were heard in 1.5 s of audio\n"
+    assert run("transcribe", *options, "model.onnx", "still.wav") == (0, "\n", note)
+    found = run("transcribe", *options, "model.onnx", "one.wav", "still.wav", "two.flac")
+    assert found == (0, "one.wav\thello world\nstill.wav\t\ntwo.flac\tgoodbye\n", note)
+    status, out, err = run("transcribe", *options, "--json", "model.onnx", "still.wav", "one.wav")
+    silent, spoken = (json.loads(line) for line in out.splitlines())
+    assert (status, err) == (0, note) and spoken["text"] == "hello world"
+    assert silent == {"file": "still.wav", "text": "", "seconds": 1.5, "words": []}
 
 
 def piped(folder, given: bytes, *options: str) -> tuple[int, str, str]:
@@ -129,6 +143,13 @@ def test_ctrl_c_ends_a_microphone_and_keeps_its_last_words(audio, tmp_path, monk
     assert capsys.readouterr().out == "hello world\n"
 
 
+def test_silence_on_standard_input_is_told_too(audio, tmp_path):
+    still = bytes(2 * SAMPLE_RATE)
+    note = "note: standard input: no words were heard in 1.0 s of audio\n"
+    assert piped(tmp_path, still, "--raw", str(SAMPLE_RATE)) == (0, "\n", note)
+    assert piped(tmp_path, still, "--raw", str(SAMPLE_RATE), "--json") == (0, "", note)
+
+
 def test_standard_input_is_read_alone_and_only_it_may_be_raw(run, audio):
     assert "read alone" in run("transcribe", "model.onnx", "-", "one.wav")[2]
     assert "--raw: only with -" in run("transcribe", "model.onnx", "one.wav", "--raw", "8000")[2]
@@ -140,6 +161,21 @@ def test_transcribe_json(run, audio):
     assert status == 0 and second["text"] == "goodbye"
     assert first["file"] == "one.wav" and [word["text"] for word in first["words"]] == ["hello", "world"]
     assert set(first["words"][0]) == {"text", "start", "end", "confidence"}
+
+
+def test_a_script_without_spaces_is_given_by_characters(run, tmp_path):
+    write_model(tmp_path / "han.onnx", metadata=script_metadata(HANZI))
+    soundfile.write("han.wav", speak("dakai men"), SAMPLE_RATE)
+    said = "".join(HANZI.get(letter, letter) for letter in "dakai men")
+    assert run("transcribe", "han.onnx", "han.wav") == (0, f"{said}\n", "")
+    found = json.loads(run("transcribe", "--json", "han.onnx", "han.wav")[1])
+    assert found["text"] == said and [word["text"] for word in found["words"]] == list(said.replace(" ", ""))
+    times = [word[key] for word in found["words"] for key in ("start", "end")]
+    assert times == sorted(times) and len(set(times)) == len(times)
+    shutil.copy(tmp_path / "han.onnx", tmp_path / "model.onnx")
+    wav = (tmp_path / "han.wav").read_bytes()
+    assert piped(tmp_path, wav)[1] == f"{said}\n"
+    assert [json.loads(line) for line in piped(tmp_path, wav, "--json")[1].splitlines()] == found["words"]
 
 
 def test_a_bad_model_is_one_message(run, audio):

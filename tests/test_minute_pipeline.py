@@ -76,7 +76,9 @@ def test_figures_are_there_for_dvc(projects):
     assert sorted(rows) == sorted(f"reports/summary/{member}.json" for member in MEMBERS)
     assert {len(row["data"]) for row in rows.values()} == {6}
     done = run(projects / "repro", *DVC, "plots", "show")
-    assert (projects / "repro/dvc_plots/index.html").exists(), done.stderr
+    page = projects / "repro/dvc_plots/index.html"
+    assert page.exists(), done.stderr
+    assert "wer_vs_bytes.png" in page.read_text() and "//" not in page.read_text()  # it is whole without a network
 
 
 def test_one_parameter_reruns_what_depends_on_it_and_nothing_else(projects):

@@ -9,7 +9,6 @@ Large files are written by :mod:`~diminuendo.artifact.alone`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,14 +24,13 @@ from diminuendo.artifact.codec import (
     unpack_planes,
     weight_of,
 )
+from diminuendo.artifact.stored_names import STORED_NAME
 from diminuendo.artifact.tensors import array_of
 from diminuendo.artifact.weight_graph import FLOAT, INT4, INT8, INT64, UINT8, WeightGraph
 
 # What the names of stored tensors end in; the first two are what ONNX Runtime's own tools write.
 CODES, SCALES, HALF, SIZES = "_quantized", "_scale", "_half", "_sizes"
 VECTORS, HALVES = "vectors", "weights"
-# What the tensors of a stored file are called.
-STORED_NAME = re.compile(r"(int[2-8]|weights)(_\d+)?(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,7 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         from diminuendo.importing.summary import summary
 
         for path in paths:
-            if not (path.is_file() if files else path.is_dir()):
-                raise UserError(f"{path}: there is no {'file' if files else 'folder'} of this name")
+            _check_source(path, files)
         dev, test = options["dev"], options["test"]
         if not (0 < dev < 1 and 0 < test < 1 and dev + test < 1):
             raise UserError(f"--dev {dev:g} and --test {test:g}: expected shares above 0 that leave some for train")
@@ -141,10 +140,24 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         request = _request(options, header)
         command = click.get_current_context().info_name
         said = f"{command} {' '.join(map(str, paths))}"
-        found = import_corpus(read(source, request), said, out, dev, test, options["resplit"])
+        found = import_corpus(read(source, request), said, out, dev, test, options["resplit"], request.notes)
         for line in summary(found, request.notes):
             click.echo(line)
         _say_next(params_for(found), out, options["params_file"], options["template"])
+
+
+def _check_source(path: Path, is_file: bool) -> None:
+    from diminuendo.core.errors import UserError
+
+    expected, other = ("file", "folder") if is_file else ("folder", "file")
+    if path.is_file() if is_file else path.is_dir():
+        return
+    if path.exists():
+        hint = (
+            "name the file in it that has the lines" if is_file else "files of lines are read by import csv or lhotse"
+        )
+        raise UserError(f"{path}: a {other}, expected a {expected}; {hint}")
+    raise UserError(f"{path}: there is no {expected} of this name; give the path of the {expected} to import")
 
 
 def _request(options: dict, header: bool) -> Request:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,8 @@ def transcribe(
     The first argument is MODEL if its name ends in .onnx. Without one, the model that comes with diminuendo is taken,
     which knows the ten English digits.
 
-    A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1.
+    A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1. One
+    in which no words are heard gets an empty line, and a note on standard error.
 
     With - for FILES a wav (or --raw samples) is read from standard input, and each word is written once it is final;
     flac and mp3 work as files only. After Ctrl-C the remaining words are written.
@@ -90,11 +90,14 @@ def transcribe(
             if isinstance(transcript, UserError):
                 click.echo(f"error: {transcript}", err=True)
                 failed = True
-            elif as_json:
+                continue
+            if as_json:
                 click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
             else:
                 click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
             sys.stdout.flush()
+            if not transcript.words:
+                _say_nothing_was_heard(file, transcript.seconds)
     raise SystemExit(int(failed))
 
 
@@ -128,7 +131,8 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
     def write(words: list[Word]) -> None:
         nonlocal said
         for word in words:
-            shown = json.dumps(asdict(word), ensure_ascii=False) if as_json else " " * bool(said) + word.text
+            space = " " * bool(said and word.spaced)
+            shown = json.dumps(word.as_dict(), ensure_ascii=False) if as_json else space + word.text
             click.echo(shown, nl=as_json)
             said += 1
         sys.stdout.flush()
@@ -148,6 +152,13 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
         raise
     if not as_json:
         click.echo()
+    if not said:
+        _say_nothing_was_heard("standard input", stream.seconds)
+
+
+def _say_nothing_was_heard(place: str, seconds: float) -> None:
+    """An empty line alone would look like a failure."""
+    click.echo(f"note: {place}: no words were heard in {seconds:.1f} s of audio", err=True)
 
 
 @click.command("language-model")

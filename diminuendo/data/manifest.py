@@ -19,6 +19,10 @@ from diminuendo.data.prepared import SPLITS, UNLABELLED
 from diminuendo.data.text import describe_characters, normalize, unprintable
 from diminuendo.data.validation import Problems
 
+_TO_DO_WITHOUT_ANY = (
+    "`diminuendo import` writes them from recordings with transcripts, or from a corpus of another format"
+)
+_TO_DO_WITHOUT_SOME = "Move the lines of some speakers of train.jsonl to the missing files"
 _NAMES = ("speaker", "gender", "age_group", "accent")
 
 
@@ -245,7 +249,7 @@ def read_splits(
         hint = "; or set data.dev_fraction, e.g. 0.1, to split dev off train by speaker" if "dev" in lacking else ""
         raise UserError(
             f"{folder}: {names} missing; a corpus needs train.jsonl, dev.jsonl and test.jsonl, each with speakers of "
-            f"its own. Move the lines of some speakers of train.jsonl to the missing files{hint}"
+            f"its own. {_TO_DO_WITHOUT_ANY if len(missing) == len(SPLITS) else _TO_DO_WITHOUT_SOME + hint}"
         )
     splits = {
         split: read_split(folder / f"{split}.jsonl", split, lowercase, problems, headers)

@@ -15,11 +15,11 @@ from pathlib import Path
 from diminuendo.core.files import write_json
 from diminuendo.data.manifest import Entry
 from diminuendo.data.text import describe_characters
+from diminuendo.data.unknown_record import RECORD
 from diminuendo.data.validation import Problems
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 MEASURED = ("dev", "test")
-RECORD = "unknown.json"  # in the prepared corpus, where there were any: split to character to count
 _SHOWN = 8  # characters in a sentence
 
 

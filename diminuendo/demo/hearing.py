@@ -191,4 +191,4 @@ def _later(word: Word, seconds: float) -> Word:
 
 
 def _listed(words: list[Word] | tuple[Word, ...]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(word) for word in words]
+    return [word.as_dict() for word in words]

@@ -14,7 +14,8 @@ The folder ``evaluation/`` that the stage writes:
 - ``metrics.json``: everything about accuracy and size, per member, intervals included. Deterministic. ``wer`` and
   ``cer`` are of the normalised texts where there is a normaliser, and ``raw_wer``, ``raw_cer`` and so on of those that
   were decoded; without one there are no raw keys. ``normalizer`` is its name, package and version, ``measure`` the
-  rate (``wer`` or ``cer``) that report and gate go by.
+  rate (``wer`` or ``cer``) that report and gate go by. ``unknown`` is there where ``text.unknown`` replaced or dropped
+  characters of test: which, the most frequent first, and how many.
 - ``timing.json``: speed, latency and memory of all members on one machine, each with the run that measured it beside
   the teacher (see ``speed``). A member whose file did not change keeps its figures.
 """

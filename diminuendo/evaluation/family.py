@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from diminuendo.artifact.checksum import MODEL
-from diminuendo.config.evaluation import EvaluateConfig
+from diminuendo.config.evaluation import EvaluateConfig, NoiseConfig
 from diminuendo.config.names import TEACHER
-from diminuendo.core.cores import available_cores
 from diminuendo.core.files import sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.data.unknown_record import read_unknown
 from diminuendo.evaluation import accuracy, hidden, noisy
 from diminuendo.evaluation.in_noise import InNoise
 from diminuendo.evaluation.inspection import inspect_model
@@ -26,6 +24,7 @@ from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.rates import Measuring
 from diminuendo.evaluation.scores import COUNTS, read_scores, told_emptied
 from diminuendo.evaluation.scoring import resampled
+from diminuendo.evaluation.side_by_side import Decoding, decode_members
 from diminuendo.evaluation.speed import TIMING, measure_speed
 from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
 from diminuendo.metrics.unit import unit_of
@@ -61,7 +60,7 @@ def evaluate_family(
     digests = {name: sha256_of(folder / MODEL) for name, folder in models.items()}
     measure_hypotheses(models, digests, corpus, out, earlier, say, work)
     if config.noise is not None:
-        noisy.measure_noise(models, digests, corpus, config.noise, seed, out, earlier, say, work)
+        measure_noise(models, digests, corpus, config.noise, seed, out, earlier, say, work)
     metrics = accuracy_metrics(models, digests, corpus, config, seed, out, say)
     write_json(out / METRICS, metrics)
     files = {name: folder / MODEL for name, folder in models.items()}
@@ -90,28 +89,44 @@ def measure_hypotheses(
     """
     code = accuracy.code_digest()
 
-    def one(name: str) -> str:
-        for before in (earlier, work):
-            if before is not None and accuracy.is_current(before / name, digests[name], corpus.digest, code):
-                _take_over(before / name, out / name)
-                return f"{name}: the same file and corpus as before, its hypotheses are taken over"
-        place = (work or out) / name
-        place.mkdir(parents=True, exist_ok=True)
-        run_module("diminuendo.evaluation.accuracy", [str(models[name] / MODEL), str(corpus.folder), str(place)])
-        if work is not None:
-            _take_over(place, out / name)
-        return f"{name}: {len(corpus.test)} utterances decoded"
+    def decode(name: str, folder: Path) -> str:
+        run_module("diminuendo.evaluation.accuracy", [str(models[name] / MODEL), str(corpus.folder), str(folder)])
+        return f"{len(corpus.test)} utterances decoded"
 
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for line in pool.map(one, models):
-            say(line)
+    decoding = Decoding(
+        files=(accuracy.ACCURACY, accuracy.HYPOTHESES),
+        is_current=lambda name, folder: accuracy.is_current(folder, digests[name], corpus.digest, code),
+        decode=decode,
+        taken_over="the same file and corpus as before, its hypotheses are taken over",
+    )
+    decode_members(models, decoding, out, earlier, say, work)
 
 
-def _take_over(folder: Path, target: Path) -> None:
-    """Copy what was decoded, and nothing that was made from it under other settings."""
-    target.mkdir(parents=True)
-    for name in (accuracy.ACCURACY, accuracy.HYPOTHESES):
-        shutil.copy2(folder / name, target / name)
+def measure_noise(
+    models: dict[str, Path],
+    digests: dict[str, str],
+    corpus: PreparedCorpus,
+    config: NoiseConfig,
+    seed: int,
+    out: Path,
+    earlier: Path | None,
+    say: Callable[[str], None],
+    work: Path | None = None,
+) -> None:
+    """The same for the clips with noise; arguments as of :func:`evaluate_family`."""
+    wanted = {name: noisy.depends_on(digests[name], corpus.digest, config, seed) for name in models}
+
+    def decode(name: str, folder: Path) -> str:
+        noisy.decode(models[name] / MODEL, corpus, config, seed, folder)
+        return f"{len(noisy.read_lines(folder))} clips with noise, of noise and of silence decoded"
+
+    decoding = Decoding(
+        files=(noisy.RECORD, noisy.LINES),
+        is_current=lambda name, folder: noisy.is_current(folder, wanted[name]),
+        decode=decode,
+        taken_over="the same file, corpus and noise as before, its hypotheses in noise are taken over",
+    )
+    decode_members(models, decoding, out, earlier, say, work)
 
 
 def accuracy_metrics(
@@ -177,9 +192,20 @@ def accuracy_metrics(
         "measure": measure.rate,
         "normalizer": NO_NORMALIZER if normalizer is None else normalizer.record,
         "emptied": list(scores[TEACHER].emptied),
+        **_unknown(corpus),
         "noise": None if config.noise is None else record_of(config.noise, seed) | {"tried": in_noise.utterances},
         "members": members,
     }
+
+
+def _unknown(corpus: PreparedCorpus) -> dict[str, Any]:
+    """What became of characters of test that no model can write; nothing where there are none."""
+    counts = read_unknown(corpus.folder).get("test", {})
+    if not counts:
+        return {}
+    how = corpus.summary["parameters"]["text"]["unknown"]
+    often = sorted(counts, key=lambda character: (-counts[character], character))
+    return {"unknown": {"how": how, "characters": sum(counts.values()), "different": often}}
 
 
 def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:

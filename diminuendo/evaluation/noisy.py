@@ -7,18 +7,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from diminuendo.artifact.checksum import MODEL
 from diminuendo.artifact.code import reachable_digest
 from diminuendo.config.evaluation import NoiseConfig
-from diminuendo.core.cores import available_cores
 from diminuendo.core.files import atomic_file, sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.accuracy import THREADS
@@ -57,12 +52,6 @@ def is_current(folder: Path, wanted: dict[str, Any]) -> bool:
         return False
 
 
-def take_over(folder: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (RECORD, LINES):
-        shutil.copy2(folder / name, target / name)
-
-
 def read_lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / LINES).read_text(encoding="utf-8").splitlines()]
 
@@ -76,36 +65,6 @@ def decode(model: Path, corpus: PreparedCorpus, config: NoiseConfig, seed: int, 
     out.mkdir(parents=True, exist_ok=True)
     request = json.dumps({"config": config.model_dump(mode="json"), "seed": seed})
     run_module("diminuendo.evaluation.noisy", [str(model), str(corpus.folder), request, str(out)])
-
-
-def measure_noise(
-    models: dict[str, Path],
-    digests: dict[str, str],
-    corpus: PreparedCorpus,
-    config: NoiseConfig,
-    seed: int,
-    out: Path,
-    earlier: Path | None,
-    say: Callable[[str], None],
-    work: Path | None = None,
-) -> None:
-    """Decode the clips with every model, or take earlier lines over; arguments as of ``family.evaluate_family``."""
-
-    def one(name: str) -> str:
-        wanted = depends_on(digests[name], corpus.digest, config, seed)
-        for before in (earlier, work):
-            if before is not None and is_current(before / name, wanted):
-                take_over(before / name, out / name)
-                return f"{name}: the same file, corpus and noise as before, its hypotheses in noise are taken over"
-        place = (work or out) / name
-        decode(models[name] / MODEL, corpus, config, seed, place)
-        if work is not None:
-            take_over(place, out / name)
-        return f"{name}: {len(read_lines(place))} clips with noise, of noise and of silence decoded"
-
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for line in pool.map(one, models):
-            say(line)
 
 
 def write_lines(model_path: Path, corpus: PreparedCorpus, config: NoiseConfig, seed: int, out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from diminuendo.importing.utterance import Found, Unusable, Utterance
 RECORD = "import.json"  # marks a folder that was written here, which a later import may replace
 LEFT_OUT = "left_out.txt"
 _WRITTEN = {RECORD, LEFT_OUT, FOLDER, *(f"{split}.jsonl" for split in SPLITS)}
+_EMPTY = "no utterances in it; expected a line for each of them, or a recording with its transcript beside it"
 _NAMES = ("speaker", "gender", "age_group", "accent")
 
 
@@ -46,7 +47,9 @@ class _Line:
     rate: int
 
 
-def import_corpus(found: Found, source: str, out: Path, dev: float, test: float, again: bool = False) -> Imported:
+def import_corpus(
+    found: Found, source: str, out: Path, dev: float, test: float, again: bool = False, notes: Sequence[str] = ()
+) -> Imported:
     """Write ``train.jsonl``, ``dev.jsonl`` and ``test.jsonl`` to ``out``, all of them or nothing.
 
     Args:
@@ -54,6 +57,7 @@ def import_corpus(found: Found, source: str, out: Path, dev: float, test: float,
         source: its name, for ``import.json``.
         dev, test: shares of the utterances for splits that the source does not have.
         again: forget the splits of the source.
+        notes: of the reader while it reads; they are part of the error where nothing could be used.
     Raises:
         UserError: ``out`` holds something else, or nothing could be used.
     """
@@ -69,7 +73,9 @@ def import_corpus(found: Found, source: str, out: Path, dev: float, test: float,
             else:
                 kept.append(item)
         if not kept:
-            raise UserError(f"{source}: nothing can be used of it\n{_reasons(left_out)}")
+            told = "\n".join(f"  {line}" for line in (*told_reasons(left_out), *notes))
+            reason = "nothing can be used of it" if left_out else _EMPTY
+            raise UserError(f"{source}: {reason}\n{told}".rstrip())
         for line in kept:
             if line.path.is_absolute() and line.path.is_relative_to(os.path.abspath(out)):
                 raise UserError(f"{line.path}: is in {out}, which would be replaced; give another --out")
@@ -166,10 +172,6 @@ def _finished(line: _Line, out: Path) -> dict[str, Any]:
     if path.is_absolute() and path.is_relative_to(place.parent):
         path = Path(os.path.relpath(path, place))
     return {**line.keys, "audio_filepath": path.as_posix()}
-
-
-def _reasons(left_out: list[Unusable]) -> str:
-    return "\n".join(f"  {line}" for line in told_reasons(left_out)) or "  it has no utterances"
 
 
 def told_reasons(left_out: list[Unusable]) -> Iterator[str]:

@@ -55,7 +55,10 @@ def read_folder(folder: Path, request: Request) -> Found:
             yield Unusable("a transcript without audio", key, place)
     if not heard:
         hint = "; there are parquet files: diminuendo import huggingface" if any(folder.rglob("*.parquet")) else ""
-        raise UserError(f"{folder}: no recordings (wav, flac, ogg, opus or mp3) in it or below{hint}")
+        raise UserError(
+            f"{folder}: no recordings (wav, flac, ogg, opus or mp3) in it or below; expected NAME.wav with NAME.txt "
+            f"beside it, or LibriSpeech's folders; give the folder that holds them{hint}"
+        )
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -70,7 +70,10 @@ def _rows(file: Path, header: bool) -> tuple[list[str], Iterator[tuple[int, list
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), None)
     if first is None:
-        raise UserError(f"{file}: empty; expected a line with the names of the columns, and one for each utterance")
+        raise UserError(
+            f"{file}: empty; expected a line with the names of the columns, and one for each utterance; write it "
+            "anew, or give another file"
+        )
     found = _parsed(file, text, delimiter_of(first))
     start, head = next(found)
     if not header:

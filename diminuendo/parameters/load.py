@@ -57,6 +57,10 @@ def load_params(path: str | Path = "params.yaml", further: Further | None = None
     path = Path(path)
     try:
         content = path.read_bytes()
+    except IsADirectoryError:
+        raise UserError(
+            f"{path}: a folder, expected a parameter file such as params.yaml; data are named in one, by data.path"
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); run from the repository's root") from error
     try:
@@ -76,7 +80,8 @@ def load_params(path: str | Path = "params.yaml", further: Further | None = None
 def parse_params(raw: Any, source: str = "params", further: Further | None = None) -> Params:
     """Validate a nested mapping; ``source`` names it in the error."""
     if not isinstance(raw, dict):
-        raise UserError(f"{source}: expected sections such as 'data' and 'teacher', found {type(raw).__name__}")
+        found = "nothing; begin with a copy of params.yaml" if raw is None else type(raw).__name__
+        raise UserError(f"{source}: expected sections such as 'data' and 'teacher', found {found}")
     try:
         return Params.model_validate(raw)
     except ValidationError as error:

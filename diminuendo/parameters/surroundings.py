@@ -78,7 +78,12 @@ def _folder_problems(data: DataConfig, family: Family) -> list[str]:
     problems = []
     for key in ("path", "collected"):
         folder = Path(getattr(data, key))
-        if not folder.is_dir() and not _dvc_file(folder).is_file():  # DVC can fetch that one
+        if folder.is_file():
+            problems.append(
+                f"data.{key}: {folder} is a file, expected the folder of manifests; of a table, "
+                f"`diminuendo import csv {folder}` makes one"
+            )
+        elif not folder.is_dir() and not _dvc_file(folder).is_file():  # DVC can fetch that one
             problems.append(
                 f"data.{key}: there is no folder {folder}; paths are seen from the repository's root. Put the data "
                 f"there, or: diminuendo use {family.params} --as NAME --set data.{key}=FOLDER"

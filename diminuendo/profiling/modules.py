@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import re
 
+from diminuendo.artifact.stored_names import STORED_NAME
 from diminuendo.artifact.wire import GRAPH, INITIALIZER, Content, Field, fields, header
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
 LAYOUT = "changes of layout"  # nodes that ONNX Runtime added
-# ``artifact.banks.STORED_NAME``, which cannot be imported without the package onnx; a test keeps the two alike.
-STORED = re.compile(r"(int[2-8]|weights)(_\d+)?(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
 _MARK = re.compile("@([^@]*)@")
 _WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of a numbered layer, or the first name
 
@@ -31,7 +30,7 @@ _Made = dict[str, tuple[str | None, bool]]  # for a value: its module, and wheth
 
 def module_of_weight(name: str) -> str | None:
     """``layers.0.attention`` of ``layers.0.attention.query.weight``; None if it is not a weight."""
-    if STORED.fullmatch(name):
+    if STORED_NAME.fullmatch(name):
         return ENCODER
     found = _WEIGHT.match(name)
     return found.group(1) if found else None

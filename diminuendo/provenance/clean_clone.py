@@ -16,6 +16,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.provenance.checkpoint import PARAMETER
 from diminuendo.provenance.descent import Corpus, Model
+from diminuendo.provenance.dvc_output import concerns_our_user
 from diminuendo.provenance.homes import PARAMS, homes_at
 from diminuendo.provenance.linked_checkpoint import LinkedCheckpoint
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
@@ -191,26 +192,37 @@ class CleanClone:
             result[name] = wrong + ["corpus" for c in corpora if c.facts.get("parameters", prepared) != prepared]
         return everything | result
 
-    def prepare(self) -> str:
-        """Make the corpus; returns its digest."""
-        self._repro("prepare")  # with the index of raw files that it reads
+    def prepare(self, say: Callable[[str], None]) -> str:
+        """Make the corpus; returns its digest. ``say`` gets what the stages print on standard output."""
+        self._repro(say, "prepare")  # with the index of raw files that it reads
         return json.loads((self.root / CORPUS / CORPUS_RECORD).read_text(encoding="utf-8"))["digest"]
 
-    def build(self, stage: str, threads: int | None = None) -> None:
+    def build(self, stage: str, say: Callable[[str], None], threads: int | None = None) -> None:
         """Run one stage with an empty cache; its inputs exist.
 
         Args:
+            say: see ``prepare``.
             threads: how many it uses, whatever this machine has.
 
         Raises:
             UserError: it failed; its output is above.
         """
-        self._repro("--single-item", stage, threads=threads)
+        self._repro(say, "--single-item", stage, threads=threads)
 
-    def _repro(self, *arguments: str, threads: int | None = None) -> None:
+    def _repro(self, say: Callable[[str], None], *arguments: str, threads: int | None = None) -> None:
         command = [self.python, "-m", "flows.dvc_command", "repro", *arguments]
-        environment = self.surroundings() | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
-        if subprocess.run(command, cwd=self.root, env=environment, stdin=subprocess.DEVNULL).returncode:
+        environment = self.surroundings() | {"PYTHONUNBUFFERED": "1"}  # lines are told as they come
+        environment |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
+        # Errors and progress bars stay where they go: on standard error DVC gives no advice.
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "errors": "replace"}
+        with subprocess.Popen(command, cwd=self.root, env=environment, **streams) as child:
+            try:
+                for line in filter(concerns_our_user, map(str.strip, child.stdout)):
+                    say(line)
+            except BaseException:
+                child.terminate()  # stages end with DVC
+                raise
+        if child.returncode:
             reason = f"dvc repro {arguments[-1]} failed, for the reason above"
             raise UserError(f"{self.root}: {reason}; run this again and it goes on from there")
 

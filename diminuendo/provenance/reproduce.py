@@ -114,7 +114,7 @@ def reproduce(
         clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
         chain = {m.digest: m for model in own for m in model.chain()}
         for made in chain.values():
-            clone.build(stage_of(made), made.record["parameters"].get("threads"))
+            clone.build(stage_of(made), say, made.record["parameters"].get("threads"))
         for model in own:
             found = _compare(model, clone.commit, clone.root, places, runs.get(model.digest))
             outcomes.append(replace(found, not_promised=promised[model.digest]))
@@ -221,7 +221,7 @@ def _clone_of(
         clone.make(say)
         clone.set_parameters(chain, corpora, say)
         clones.append((clone, place))
-        found = clone.prepare()
+        found = clone.prepare(say)
         if found == wanted:
             break
         say(f"the corpus of this commit is {found[:12]}, not {wanted[:12]}")

@@ -66,6 +66,7 @@ class Report:
     unit: Unit  # of the errors that members are compared by
     normalizer: dict[str, str]  # see ``metrics.normalizers``
     emptied: int  # references that have no words after the normaliser
+    unknown: dict[str, Any] | None  # characters of test that no model can write: how, characters, different
     resampled: dict[str, Any]  # what intervals draw: unit (speakers or utterances) and how many speakers are named
     noise: dict[str, Any] | None  # what members were tried with; see ``evaluation.noise.record_of``
     groups: dict[str, dict[str, dict[str, dict[str, Any]]]]  # key → value → member → utterances, wer, wer_interval …
@@ -144,6 +145,7 @@ def build_report(
         unit=unit,
         normalizer=metrics["normalizer"],
         emptied=len(metrics["emptied"]),
+        unknown=metrics.get("unknown"),
         resampled=metrics["resampled"],
         noise=metrics["noise"],
         groups=_groups(members, [row.member for row in rows]),

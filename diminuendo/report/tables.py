@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from diminuendo.data.text import describe_characters
 from diminuendo.metrics import normalizers
 from diminuendo.metrics.unit import CHARACTERS, Unit
 from diminuendo.report import format as as_text
@@ -35,6 +36,7 @@ COSTS: dict[str, Callable[[Row], str]] = {
     "digest": lambda row: row.digest[:12],
     "MLflow run": lambda row: row.run or as_text.NONE,
 }
+_UNKNOWN_SHOWN = 8  # characters in a sentence
 LEFT = ("member", "chain", "digest", "MLflow run")
 
 
@@ -109,7 +111,21 @@ def _about_texts(report: Report) -> list[str]:
     if told := normalizers.told(report.normalizer):
         emptied = f" References without words after it: {report.emptied}." if report.emptied else ""
         said.append(f"{told}{emptied}")
+    if report.unknown is not None:
+        said.append(_about_unknown(**report.unknown))
     return said
+
+
+def _about_unknown(how: str, characters: int, different: list[str]) -> str:
+    became = {
+        "replace": "are \N{REPLACEMENT CHARACTER} in the references: each is an error that no model can avoid",
+        "drop": "were left out of the references, so no model is charged for them",
+    }
+    most = describe_characters(different[:_UNKNOWN_SHOWN]) + (" …" if len(different) > _UNKNOWN_SHOWN else "")
+    return (
+        f"No model can write {characters} character(s) of test, {len(different)} different; they {became[how]} "
+        f"(text.unknown: {how}): {most}."
+    )
 
 
 def markdown(report: Report) -> str:

@@ -1,5 +1,8 @@
 """Greedy CTC decoding (Graves et al. 2006) with the time and the confidence of every word.
 
+In scripts without spaces between words (Chinese, Japanese, Thai …) each token stands for itself. So it has times of its
+own, and can be given out before the sentence has ended. A word is then a character, or a piece of several.
+
 Times are those of CTC: a word begins with the first frame of its first token and ends with the last frame of
 its last token. CTC emits late and briefly, so words look shorter than they were.
 
@@ -11,24 +14,43 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from diminuendo.runtime.model import BLANK
+from diminuendo.runtime.scripts import stands_apart
 
 SPACE = "▁"  # U+2581, sentencepiece's mark of a word's beginning; the character tokenizer uses it for the space itself
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A recognised word; ``start`` and ``end`` in seconds, ``confidence`` from 0 to 1."""
+    """A recognised word, or a character of a script without spaces.
+
+    Attributes:
+        start, end: seconds.
+        confidence: from 0 to 1.
+        spaced: whether a space stands before it, if anything does.
+    """
 
     text: str
     start: float
     end: float
     confidence: float
+    spaced: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        """The attributes; ``spaced`` only where it is false."""
+        found = dataclasses.asdict(self)
+        return {key: value for key, value in found.items() if key != "spaced" or not value}
+
+
+def text_of(words: Iterable[Word]) -> str:
+    """The text of words one after the other."""
+    return "".join(" " * word.spaced + word.text for word in words).removeprefix(" ")
 
 
 def within(word: Word, seconds: float) -> Word:
@@ -69,6 +91,7 @@ class WordReader:
         self._frames = 0  # read so far
         self._token, self._begin, self._peak = BLANK, 0, 0.0  # of the unfinished run of equal tokens
         self._letters, self._start, self._end, self._score = "", 0.0, 0.0, 0.0  # of the unfinished word
+        self._spaced = True
 
     def push(self, path: np.ndarray, log_probs: np.ndarray) -> list[Word]:
         """The words that end in the next frames, int [T] and float [T]."""
@@ -101,6 +124,9 @@ class WordReader:
             if index:
                 self._end_word(words)
             if piece:
+                if stands_apart(self._letters, piece):
+                    self._end_word(words)
+                    self._spaced = False
                 if not self._letters:
                     self._start = self._begin * self._frame_seconds
                 self._letters += piece
@@ -109,5 +135,6 @@ class WordReader:
     def _end_word(self, words: list[Word]) -> None:
         if self._letters:
             start, end = round(self._start, 4), round(self._end, 4)
-            words.append(Word(self._letters, start, end, round(min(1.0, math.exp(self._score)), 4)))
+            words.append(Word(self._letters, start, end, round(min(1.0, math.exp(self._score)), 4), self._spaced))
+            self._spaced = True
         self._letters, self._score = "", 0.0

@@ -6,7 +6,6 @@ A recording longer than one window is decoded in overlapping windows (``windows.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from diminuendo.data.padding import pad
 from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
-from diminuendo.runtime.ctc import Word, WordReader, decode_words, within
+from diminuendo.runtime.ctc import Word, WordReader, decode_words, text_of, within
 from diminuendo.runtime.facts import ModelFacts, facts_of
 from diminuendo.runtime.model import BLANK, AcousticModel, best_path
 from diminuendo.runtime.stream import Stream
@@ -48,10 +47,10 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        return text_of(self.words)
 
     def as_dict(self) -> dict:
-        return {"text": self.text, "seconds": self.seconds, "words": [dataclasses.asdict(word) for word in self.words]}
+        return {"text": self.text, "seconds": self.seconds, "words": [word.as_dict() for word in self.words]}
 
 
 class Search(Protocol):

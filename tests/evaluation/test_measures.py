@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import pytest
 
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.core.errors import UserError
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import family
 from diminuendo.evaluation.family import evaluate_family
 from diminuendo.evaluation.scores import NORMALISED
@@ -109,3 +111,14 @@ def test_the_script_decides_the_measure(tmp_path, asked, measure):
     assert metrics["measure"] == measure
     assert teacher["wer"] == 1 and teacher["cer"] == 2 / 11  # one character in each of two sentences
     assert teacher["delta_cer_interval"] == teacher["delta_wer_interval"] == {"low": 0, "high": 0}  # paired with itself
+
+
+def test_characters_that_were_replaced_are_counted_with_the_rates(english, tmp_path):
+    corpus, models, raw = english
+    copy = shutil.copytree(corpus.folder, tmp_path / "corpus")
+    (copy / "unknown.json").write_text(json.dumps({"dev": {"é": 1}, "test": {"z": 1, "é": 2, "y": 2}}))
+    summary = corpus.summary | {"parameters": {"text": {"unknown": "replace"}}}
+    digests = dict.fromkeys(models, "0" * 64)
+    found = family.accuracy_metrics(models, digests, PreparedCorpus(copy, summary), CONFIG, 1, raw)
+    assert found.pop("unknown") == {"how": "replace", "characters": 5, "different": ["y", "é", "z"]}
+    assert found == family.accuracy_metrics(models, digests, corpus, CONFIG, 1, raw)

@@ -176,6 +176,15 @@ def test_every_output_of_the_root_has_another_place(tmp_path):
         assert all(not dep.startswith(("models", "data/prepared", "evaluation")) for dep in stage.get("deps", []))
 
 
+def test_what_dvc_shows_of_a_family_needs_neither_a_server_nor_another_family():
+    root = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text())
+    moved = yaml.safe_load(pipeline_of(family_of("params/x.yaml"), root, parameters))
+    assert root["metrics"] == moved["metrics"] == ["reports/summary"]  # a row a member
+    assert root["plots"] == ["reports/plots"]  # pictures: DVC's templates fetch the code that draws them
+    assert "plots" not in moved  # those of a family that was not built would hide all others
+
+
 def test_stages_of_another_family_are_not_in_a_familys_graph(project, monkeypatch):
     monkeypatch.chdir(project)
     from flows.graph import read_graph, short

@@ -117,6 +117,17 @@ def test_a_table_that_is_not_utf8_is_named_with_its_line(tmp_path):
     assert "table.csv:2: the byte 0xe9 is not UTF-8 text" in refused("csv", tmp_path / "table.csv")
     (tmp_path / "empty.csv").write_bytes(b"\n")
     assert "empty; expected a line with the names" in refused("csv", tmp_path / "empty.csv")
+    assert f"{tmp_path}: a folder, expected a file; name the file in it" in refused("csv", tmp_path)
+
+
+def test_tables_without_lines_say_what_is_there_and_why_nothing_is_left(tmp_path):
+    """The notes of the reader are the answer where every table was left out."""
+    for name in ("table", "more"):
+        (tmp_path / f"{name}.csv").write_text("path,text\n")
+    message = refused("csv", tmp_path / "table.csv")
+    assert "table.csv: no utterances in it; expected a line for each of them" in message and "'path'" in message
+    message = refused("csv", tmp_path / "table.csv", tmp_path / "more.csv")
+    assert "no utterances in it" in message and "--split table=train takes it" in message
 
 
 _CELL = st.text(

@@ -76,6 +76,15 @@ def test_what_cannot_be_used_of_a_folder_is_said(tmp_path):
 
 def test_an_empty_folder_and_one_of_parquet(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "no recordings (wav, flac, ogg, opus or mp3)" in refused("folder", tmp_path / "empty")
+    message = refused("folder", tmp_path / "empty")
+    assert "empty: no recordings (wav, flac, ogg, opus or mp3) in it or below; expected NAME.wav" in message
+    assert len(message.splitlines()) == 1
     (tmp_path / "empty/x.parquet").write_bytes(b"")
     assert "diminuendo import huggingface" in refused("folder", tmp_path / "empty")
+
+
+def test_a_file_is_no_folder_and_is_said_to_be_one(tmp_path):
+    (tmp_path / "table.csv").write_text("path,text\n")
+    message = refused("folder", tmp_path / "table.csv")
+    assert "table.csv: a file, expected a folder; files of lines are read by import csv or lhotse" in message
+    assert "there is no folder of this name; give the path of the folder" in refused("folder", tmp_path / "none")

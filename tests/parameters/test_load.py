@@ -26,6 +26,19 @@ def test_a_file_that_cannot_be_read_is_one_message_that_names_the_place(tmp_path
     assert "unicode string" not in str(raised.value)
 
 
+@pytest.mark.parametrize("content", [b"", b"# to be written\n"], ids=["empty", "comments"])
+def test_an_empty_file_is_said_to_be_one(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"mine.yaml: expected sections .*, found nothing; begin with a copy of params"):
+        load_params(path)
+
+
+def test_a_folder_is_no_parameter_file(tmp_path):
+    with pytest.raises(UserError, match=f"^{tmp_path}: a folder, expected a parameter file such as params.yaml"):
+        load_params(tmp_path)
+
+
 def test_a_section_of_members_may_be_absent_and_is_then_empty():
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     del raw["quantize"]

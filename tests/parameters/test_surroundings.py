@@ -106,6 +106,20 @@ def test_everything_that_is_wrong_is_said_at_once(folder):
     assert found[3].startswith("ship.member: there is no member 'nobody'")
 
 
+def test_a_table_in_place_of_a_folder_of_manifests_is_to_be_imported(folder):
+    (folder.parent / "table.csv").write_text("path,text\n")
+    (told,) = problems(data={"path": "checkpoints/table.csv"})
+    assert told.startswith("data.path: checkpoints/table.csv is a file, expected the folder of manifests")
+    assert "`diminuendo import csv checkpoints/table.csv`" in told
+
+
+def test_a_folder_without_any_manifest_is_to_be_imported(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (told,) = problems(data={"path": "empty"})
+    assert told.startswith("data.path: empty: train.jsonl, dev.jsonl, test.jsonl missing")
+    assert "`diminuendo import` writes them" in told and "Move the lines" not in told
+
+
 def test_what_is_wrong_in_the_file_does_not_hide_what_is_wrong_with_the_checkpoint(folder):
     change(folder / "config.json", architectures=["TinyTransformerModel"])
     found = problems(

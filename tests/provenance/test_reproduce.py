@@ -222,7 +222,9 @@ def test_a_model_of_a_side_family_is_built_from_its_own_parameters(beside, famil
     said = []
     clone.set_parameters(model.chain(), model.corpora(), said.append)
     assert said == [] and str(tmp_path / "place/speech") in (clone.root / "params.yaml").read_text()
-    assert clone.prepare() == model.corpus.digest
+    assert clone.prepare(said.append) == model.corpus.digest
+    assert "Running stage 'prepare':" in said
+    assert not [line for line in said if "git" in line or "dvc " in line or "lock file" in line or not line]
 
 
 def test_the_whole_project_is_all_of_its_families(families, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from diminuendo.report.family import chain_text, draw_family
 from diminuendo.report.figures import _curves
 from diminuendo.report.page import html_page
 from diminuendo.report.rows import build_report
-from diminuendo.report.tables import markdown
+from diminuendo.report.tables import legend, markdown
 from diminuendo.report.terminal import read_leaderboard
 from diminuendo.report.write import write_report
 from tests.factories.evaluation import family_params
@@ -339,6 +340,24 @@ def test_by_characters_every_table_and_plot_is(params, tmp_path):
     assert "<th>CER %" in page and "<th>WER %</th>" in page and "Character error rate by accent" in page
     shown = read_leaderboard(tmp_path / "reports")
     assert "CER %, interval" in shown and "ΔCER, interval" in shown and "-2.0 [-2.5, -1.5]" in shown
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("replace", "are � in the references: each is an error"), ("drop", "were left out of the references, so no")],
+)
+def test_characters_that_no_model_can_write_are_counted_on_both_pages(params, tmp_path, how, told):
+    made_up(tmp_path / "evaluation")
+    assert not any(
+        "No model can write" in sentence for sentence in legend(build_report(params, tmp_path / "evaluation"))
+    )
+    metrics = json.loads((tmp_path / "evaluation/metrics.json").read_text())
+    metrics["unknown"] = {"how": how, "characters": 12, "different": list("é<zxyvwuqk")}
+    (tmp_path / "evaluation/metrics.json").write_text(json.dumps(metrics))
+    report = build_report(params, tmp_path / "evaluation")
+    for page in (markdown(report), html.unescape(html_page(report, {}, None))):
+        assert f"No model can write 12 character(s) of test, 10 different; they {told}" in page
+        assert f"(text.unknown: {how}): 'é' (U+00E9), '<' (U+003C), 'z' (U+007A)" in page and "'u' (U+0075) …." in page
 
 
 def test_after_a_normaliser_the_raw_rates_are_further_columns(params, tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diminuendo.runtime.ctc import WordReader, decode_text, decode_words
+from diminuendo.runtime.ctc import WordReader, decode_text, decode_words, text_of
 from diminuendo.runtime.model import best_path
 
 CHARACTERS = ["<blank>", "▁", "a", "b", "c"]
@@ -62,10 +63,54 @@ def test_sentencepiece_marks_begin_words_and_may_stand_inside_a_unit():
 def test_text_and_words_agree_and_times_are_ordered(frames, repeats):
     path = np.repeat(np.array(frames, dtype=np.int32), repeats)
     words = decode_words(path, np.full(len(path), -0.1), CHARACTERS, 0.02)
-    assert " ".join(word.text for word in words) == decode_text(path, CHARACTERS)
+    assert text_of(words) == decode_text(path, CHARACTERS)
     ends = [0.0, *(time for word in words for time in (word.start, word.end))]
     assert ends == sorted(ends)
     assert all(0 <= word.confidence <= 1 for word in words)
+
+
+HAN = ["<blank>", "▁", "打", "开", "wi", "fi", "。", "3", "月", "你好", "บ", "้", "า", "か", "é"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ([2, 3], ["打", "开"]),
+        ([2, 2, 0, 2], ["打", "打"]),
+        ([2, 3, 4, 5, 2], ["打", "开", "wifi", "打"]),  # letters of another script stay together
+        ([2, 6, 3], ["打。", "开"]),  # punctuation belongs to what stands before it
+        ([7, 7, 0, 7, 8, 7], ["33", "月", "3"]),
+        ([9, 2], ["你好", "打"]),  # a piece of several characters has the times of one token
+        ([10, 11, 12, 13], ["บ้", "า", "か"]),  # a mark belongs to its letter
+        ([4, 14], ["wié"]),
+    ],
+)
+def test_without_spaces_each_token_has_times_of_its_own(path, words):
+    path = np.array(path)
+    found = decode_words(path, np.full(len(path), math.log(0.5)), HAN, 0.1)
+    assert [word.text for word in found] == words
+    assert [word.spaced for word in found] == [True] + [False] * (len(words) - 1)
+    assert text_of(found) == decode_text(path, HAN) == "".join(words)
+    assert all(word.start < word.end for word in found)
+    assert all(one.end <= other.start for one, other in pairwise(found))
+
+
+def test_a_space_between_characters_is_kept():
+    first, second, third = decode_words(np.array([2, 1, 3, 2]), np.zeros(4), HAN, 0.1)
+    assert text_of([first, second, third]) == "打 开打"
+    assert "spaced" not in second.as_dict() and third.as_dict()["spaced"] is False
+
+
+def test_a_character_is_given_out_when_the_next_begins():
+    reader = WordReader(HAN, 0.1)
+    given = [[word.text for word in reader.push(np.array([token]), np.zeros(1))] for token in (2, 0, 3, 8)]
+    assert given == [[], [], [], ["打"]] and [word.text for word in reader.finish()] == ["开", "月"]
+
+
+@given(st.lists(st.integers(0, len(HAN) - 1), max_size=40))
+def test_in_any_script_text_and_words_agree(frames):
+    path = np.array(frames, dtype=np.int32)
+    assert text_of(decode_words(path, np.zeros(len(path)), HAN, 0.02)) == decode_text(path, HAN)
 
 
 def test_best_path_takes_the_largest_of_each_frame():

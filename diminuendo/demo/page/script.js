@@ -3,7 +3,7 @@
 import { Microphone, inWords } from "./microphone.js";
 import { get, post, sound } from "./server.js";
 import { Waveform } from "./waveform.js";
-import { compare, element, follow, wordItem } from "./words.js";
+import { compare, element, follow, textOf, wordItem } from "./words.js";
 
 const LARGEST = 25e6; // bytes, as in the server
 const find = (id) => document.getElementById(id);
@@ -82,7 +82,7 @@ async function hear(source, request, audio) {
       show(views[index], words, { seconds: answer.seconds, work }, "No word was heard in this.");
     });
     waveform.show(answer.peaks, answer.seconds, first.map((word) => word.start));
-    find("spoken").textContent = texts.join(" ");
+    find("spoken").textContent = textOf(first);
     const heard = await audio();
     if (mine !== turn) return;
     player.src = URL.createObjectURL(heard);
@@ -164,7 +164,7 @@ async function startMicrophone() {
         final[index].push(...words);
         const unsettled = provisional.map((word) => ({ ...word, provisional: true }));
         show(views[index], [...final[index], ...unsettled], { seconds, work }, "Listening…");
-        if (words.length && index === 0) find("spoken").textContent = final[0].map((word) => word.text).join(" ");
+        if (words.length && index === 0) find("spoken").textContent = textOf(final[0]);
       });
     },
     onlost: (error) => { microphoneIs(false); microphone = null; problem(error.message); },

@@ -9,6 +9,11 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** The text of words one after the other; in scripts without spaces a word is a character. */
+export function textOf(words) {
+  return words.map((word, index) => (index && word.spaced !== false ? " " : "") + word.text).join("");
+}
+
 /** One word with its time and confidence; `word.note` says what was really spoken. */
 export function wordItem(word) {
   const percent = Math.round(100 * word.confidence);

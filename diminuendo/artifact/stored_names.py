@@ -1,0 +1,7 @@
+"""What the tensors of a stored file are called; here, so that it can be asked without the package onnx."""
+
+from __future__ import annotations
+
+import re
+
+STORED_NAME = re.compile(r"(int[2-8]|weights)(_\d+)?(_quantized|_half|_sizes)|vectors(_quantized|_scale|_half)")
