@@ -59,10 +59,15 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
 
 @click.command()
 @click.argument("models", nargs=-1)
+@click.option("--key", type=click.Path(), metavar="PUBLIC", help="Key that must have signed MODELS, or the champions.")
 @_JSON
 @_PROJECT
-def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
+def verify(models: tuple[str, ...], key: str | None, as_json: bool, project: str | None) -> None:
     """Check that MODELS and everything they were made from are unchanged; without MODELS, the whole project.
+
+    With a key, by default ship.key of params.yaml, the signatures of MODELS are checked, and those of the champions in
+    the registry. Without one, models are held against the dvc.lock of git's commits: one that no commit names is
+    called unvouched, which is a warning.
 
     Files are hashed, never loaded. The exit status is 1 if anything is damaged or missing. An ancestor that cannot be
     found (of a file that was copied elsewhere) is named, and is not an error.
@@ -73,18 +78,20 @@ def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
         from pathlib import Path
 
         from diminuendo.core.errors import UserError
+        from diminuendo.provenance.authenticity import verify_champions, verify_origin
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.target import model_of
         from diminuendo.provenance.verify import verify_descent, verify_file, verify_project
+        from diminuendo.signing import read_public
 
-        places = Places(project_at(project))
+        places, public = Places(project_at(project)), read_public(Path(key)) if key else None
         if not models and places.project is None:
             raise UserError("no project here or above; name the files to verify, or a clone with --project")
-        findings = {} if models else dict.fromkeys(verify_project(places))
+        findings = {} if models else dict.fromkeys([*verify_project(places), *verify_champions(places, public)])
         for model in models:
             is_file = Path(model).is_file() or model.endswith(".onnx")
             found = verify_file(Path(model), places) if is_file else verify_descent(model_of(model, places), places)
-            findings |= dict.fromkeys(found)
+            findings |= dict.fromkeys([*found, *verify_origin(model, places, public)])
         if as_json:
             click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
         else:
