@@ -1,4 +1,4 @@
-"""Commands about where a file came from: ``trace``, ``verify`` and ``reproduce``."""
+"""Commands about where a file came from: ``trace``, ``bom``, ``verify`` and ``reproduce``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The same as JSON."
 
 def add_to(group: click.Group) -> None:
     """Make the commands of this file part of the command line."""
-    for command in (trace, verify, reproduce):
+    for command in (trace, bom, verify, reproduce):
         group.add_command(command)
 
 
@@ -55,6 +55,31 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
         click.echo(terminal.draw(tree))
         for note in traced.notes:
             click.echo(f"note: {note}", err=True)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write it to this file, and not to the terminal.")
+@_PROJECT
+def bom(model: str, out: str | None, project: str | None) -> None:
+    """Print a bill of materials of MODEL: CycloneDX 1.6 in JSON, from the ancestry that the file states.
+
+    It names the model and its ancestors with their parameters, the corpora, the pretrained checkpoint with its licence,
+    and the version of PyTorch, with digests. It is validated, and the same file gives the same bytes.
+    """
+    with plain_errors():
+        from pathlib import Path
+
+        from diminuendo.core.files import write_text
+        from diminuendo.provenance.bom import bill_of_materials
+        from diminuendo.provenance.places import Places, project_at
+        from diminuendo.provenance.target import model_of
+
+        text = bill_of_materials(model_of(model, Places(project_at(project))))
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            write_text(Path(out), text)
 
 
 @click.command()

@@ -10,24 +10,29 @@ from pydantic import ValidationError
 from diminuendo.config.shipping import ShipConfig
 from diminuendo.core.errors import UserError
 from diminuendo.provenance.history import parameters_at
-from diminuendo.provenance.homes import homes
+from diminuendo.provenance.homes import PARAMS, homes
 from diminuendo.signing import OPEN, Policy, policy_of
 
 
-def shops(project: Path) -> Iterator[ShipConfig]:
-    """Those of all families, the main one first; a parameter file without the section has none.
+def ship_of(project: Path, parameters: str = PARAMS) -> ShipConfig | None:
+    """That of one parameter file; None if it has none.
 
     Raises:
-        UserError: a section cannot be understood, so that it is not known what it asks for.
+        UserError: it cannot be understood, so that it is not known what it asks for.
     """
+    section = parameters_at(project, None, parameters).get("ship")
+    try:
+        return None if section is None else ShipConfig.model_validate(section)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise UserError(f"{parameters}: ship: {reason}; `diminuendo check` says more") from None
+
+
+def shops(project: Path) -> Iterator[ShipConfig]:
+    """Those of all families, the main one first."""
     for home in homes(project):
-        section = parameters_at(project, None, home.parameters).get("ship")
-        if section is not None:
-            try:
-                yield ShipConfig.model_validate(section)
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise UserError(f"{home.parameters}: ship: {reason}; `diminuendo check` says more") from None
+        if (ship := ship_of(project, home.parameters)) is not None:
+            yield ship
 
 
 def policy_for(name: str, project: Path | None) -> Policy:
