@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,12 @@ def sign_file(model: Model, key: PrivateKey, places: Places, out: Path | None = 
         raise UserError(f"{path}: not a folder of yours; say where the signature goes: --out FILE")
     text, where = sign(path, read_record(path), key), out or signature_path(path)
     write_signature(where, text)
-    return Done(model.name, model.digest, str(where), _note(path, model.name, places))
+    return Done(
+        model.name,
+        model.digest,
+        os.path.relpath(where) if where.is_absolute() else str(where),
+        _note(path, model.name, places),
+    )
 
 
 def sign_version(version: Version, key: PrivateKey, places: Places, out: Path | None = None) -> Done:
