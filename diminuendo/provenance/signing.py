@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +45,7 @@ def sign_file(model: Model, key: PrivateKey, places: Places, out: Path | None = 
     return Done(
         model.name,
         model.digest,
-        os.path.relpath(where) if where.is_absolute() else str(where),
+        _shown(where),
         _note(path, model.name, places),
     )
 
@@ -65,6 +64,12 @@ def sign_version(version: Version, key: PrivateKey, places: Places, out: Path | 
     if out is not None:
         write_signature(out, text)
     return Done(model.name, model.digest, version.address, note)
+
+
+def _shown(path: Path) -> str:
+    """As a user in the working directory would write it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _note(path: Path, name: str, places: Places) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from diminuendo.core.errors import UserError
 from diminuendo.registry.store import existing_store, no_store
 from diminuendo.registry.version import Version, aliased, all_versions, numbered, save_model
-from diminuendo.signing import OPEN, Policy, signature_path, write_signature
+from diminuendo.signing import OPEN, Policy, Untrusted, read_signature, signature_path, subject_of, write_signature
 
 _ADDRESS = re.compile(
     r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:@(?P<alias>[A-Za-z0-9._-]+)|/(?P<version>\d+))"
@@ -81,9 +81,17 @@ def fetch(text: str, out: Path, policy: Policy = OPEN) -> Version:
     version = find(text)
     signature = version.admit(policy)
     save_model(version.address, version.digest, out)
-    beside = signature_path(out)
     if signature is not None:
-        write_signature(beside, signature)
-    else:
-        beside.unlink(missing_ok=True)  # of a file that was here before
+        write_signature(signature_path(out), signature)
+    elif not _is_of(out, version.digest):
+        signature_path(out).unlink()  # of a file that was here before
     return version
+
+
+def _is_of(path: Path, digest: str) -> bool:
+    """Whether a signature beside a file, if there is one, is of these bytes."""
+    try:
+        text = read_signature(path)
+        return text is None or subject_of(text, str(path)) == digest
+    except Untrusted:
+        return False

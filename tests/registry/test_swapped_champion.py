@@ -51,7 +51,9 @@ def test_without_a_key_git_vouches_for_the_champion_and_not_for_the_one_in_its_p
     status, said = command("verify")
     (line,) = lines(said, "origin of commands/1")
     assert line.startswith("whole") and "dvc.lock of commit" in line and "names it as models/student" in line
+    signature_path(Path("out.onnx")).write_text("of another file")
     assert "note: " not in command("fetch", "commands@champion", "out.onnx")[1]
+    assert not signature_path(Path("out.onnx")).exists()
     swap_champion("commands", forged)
     status, said = command("verify")
     (line,) = lines(said, "origin of commands/1")
