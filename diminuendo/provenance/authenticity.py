@@ -29,6 +29,7 @@ from diminuendo.signing import (
     policy_of,
     read_signature,
     signature_path,
+    subject_of,
 )
 from diminuendo.signing.statement import Signed
 
@@ -115,6 +116,8 @@ def _origin(
             signed = _checked(text, keys, model.digest, where, lineage)
             yield Finding(WHOLE, what, where, f"signed with key {signed.key[:12]}")
             return
+        if text is not None and (found := subject_of(text, where)) != model.digest:  # to see it, no key is needed
+            raise Untrusted(f"the signature of another file: it is of {found[:12]}, this one is {model.digest[:12]}")
     except Untrusted as error:
         yield Finding(DAMAGED, what, where, str(error).removeprefix(f"{where}: "))
         return

@@ -40,8 +40,8 @@ class Policy:
             check_signature(text, self.key, digest, what, lineage)
         elif (found := subject_of(text, what)) != digest:
             raise Untrusted(
-                f"{what}: the signature with it is of another file, {found[:12]}, this one is {digest[:12]}; "
-                f"{remedy} signs it"
+                f"{what}: the signature with it is of another file, {found[:12]}, this one is {digest[:12]}: "
+                "one of the two was replaced; find out which before anything is signed again"
             )
 
     def admit_file(self, path: Path, digest: str, lineage: dict[str, Any]) -> str | None:
