@@ -98,9 +98,8 @@ def promote(
             if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
                 if signature is not None:
                     registry.attach(current, signature)  # it was signed since
-                registry.promote(
-                    current, git_tag=git_tag, policy=policy
-                )  # and finish what a killed command left undone
+                # And finish what a killed command left undone.
+                registry.promote(current, git_tag=git_tag, policy=policy)
                 click.echo(f"{file.name} is the champion already: {current.address}")
                 return
             judged_by = current
