@@ -201,12 +201,14 @@ def judge_candidate(run: Run) -> Decision | None:
 def promote(run: Run, verdict: Decision) -> str:
     """Commit, register, promote, and only then advance the branch: the champion always has a commit."""
     from diminuendo import registry
+    from diminuendo.signing import policy_of
 
     if "promoted" not in run.memory:
         commit = run.workspace.commit(_message(run, "promoted"), run.tag, run.incoming_files)
         version = registry.register(run.params, run.model, verdict, git_tag=run.tag)
         reason = f"scheduled retraining {run.memory['run']}"
-        registry.promote(version, judged_against=champion_then(verdict), reason=reason)
+        policy = policy_of(run.params.ship)
+        registry.promote(version, judged_against=champion_then(verdict), reason=reason, policy=policy)
         run.memory.note(promoted={"version": version.address, "commit": commit})
     run.workspace.advance(run.memory["promoted"]["commit"])
     return f"{run.memory['promoted']['version']} is the champion now"

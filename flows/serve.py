@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import only_one
+from diminuendo.provenance.shops import ship_of
 from flows import server
 from flows.close_dead_runs import POOL, close_dead_runs
+from flows.retraining.signing import signing_key
 from flows.schedules import Watch
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        if (ship := ship_of(Path())) is not None:
+            signing_key(ship)  # what is started here retrains; without its key it would fail every week
         with _only_one(port):
             _serve(port)
     except UserError as error:

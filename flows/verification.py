@@ -215,7 +215,8 @@ def _output(home: Path, entry: Entry, cache: Cache, settled: bool, pool: ThreadP
 def _names(folder: Path) -> list[str]:
     """The files that DVC sees; see ``.dvcignore``."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    return sorted(path.as_posix() for path in paths if path.suffix != ".tmp" and "__pycache__" not in path.parts)
+    seen = (path for path in paths if path.suffix != ".tmp" and "__pycache__" not in path.parts)
+    return sorted(path.as_posix() for path in seen if not path.name.endswith(".onnx.sig"))
 
 
 def _without_list(

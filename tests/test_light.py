@@ -67,6 +67,14 @@ def test_verify_says_what_it_did_not_look_at(run):
     assert status == 0 and "not at hand" in out and "no project at hand" in err
 
 
+def test_a_signature_is_made_and_checked(run):
+    assert run("keygen", "private.pem", "public.pem", "--no-passphrase")[0] == 0
+    status, out, err = run("sign", "model.onnx", "--key", "private.pem")
+    assert (status, err) == (0, "") and out.startswith("model.onnx.sig: student ")
+    status, out, _ = run("verify", "model.onnx", "--key", "public.pem")
+    assert status == 0 and "origin of file model.onnx  model.onnx.sig: signed with key" in out
+
+
 def test_in_a_project_trace_looks_at_all_but_what_needs_dvc_and_mlflow(folder, tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     for name in ("params.yaml", "dvc.yaml", "dvc.lock"):

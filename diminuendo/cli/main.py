@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from diminuendo.cli import converting, demo, importing, profiling, provenance, retraining, shipping, transcribing
+from diminuendo.cli import (
+    converting,
+    demo,
+    importing,
+    profiling,
+    provenance,
+    retraining,
+    shipping,
+    signing,
+    transcribing,
+)
 from diminuendo.cli.errors import plain_errors
 
 PARAMS = "params.yaml"
@@ -57,6 +67,7 @@ def check(params_file: str | None) -> None:
         from diminuendo.parameters.data import check_data
         from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
         from diminuendo.report.family import draw_family
+        from diminuendo.signing.policy import key_problems
 
         path = params_file or current().params
         params = load_params(path, checkpoint_problems)
@@ -64,6 +75,7 @@ def check(params_file: str | None) -> None:
         if params.ship is not None and params.ship.member not in params.members:
             known = ", ".join(params.members)
             problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {known}")
+        problems += key_problems(params.ship)
         for note in (*check_surroundings(params, current(), problems, path), *notes):
             click.echo(f"note: {note}", err=True)
         click.echo(f"{path} is valid\n{draw_family(params)}")
@@ -112,5 +124,5 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
         click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
-for _commands in (importing, transcribing, demo, provenance, shipping, retraining, converting, profiling):
+for _commands in (importing, transcribing, demo, provenance, signing, shipping, retraining, converting, profiling):
     _commands.add_to(main)

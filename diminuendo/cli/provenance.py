@@ -1,4 +1,4 @@
-"""Commands about where a file came from: ``trace``, ``verify`` and ``reproduce``."""
+"""Commands about where a file came from: ``trace``, ``bom``, ``verify`` and ``reproduce``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="The same as JSON."
 
 def add_to(group: click.Group) -> None:
     """Make the commands of this file part of the command line."""
-    for command in (trace, verify, reproduce):
+    for command in (trace, bom, verify, reproduce):
         group.add_command(command)
 
 
@@ -58,11 +58,41 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
 
 
 @click.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Write it to this file, and not to the terminal.")
+@_PROJECT
+def bom(model: str, out: str | None, project: str | None) -> None:
+    """Print a bill of materials of MODEL: CycloneDX 1.6 in JSON, from the ancestry that the file states.
+
+    It names the model and its ancestors with their parameters, the corpora, the pretrained checkpoint with its licence,
+    and the version of PyTorch, with digests. It is validated, and the same file gives the same bytes.
+    """
+    with plain_errors():
+        from pathlib import Path
+
+        from diminuendo.core.files import write_text
+        from diminuendo.provenance.bom import bill_of_materials
+        from diminuendo.provenance.places import Places, project_at
+        from diminuendo.provenance.target import model_of
+
+        text = bill_of_materials(model_of(model, Places(project_at(project))))
+        if out is None:
+            click.echo(text, nl=False)
+        else:
+            write_text(Path(out), text)
+
+
+@click.command()
 @click.argument("models", nargs=-1)
+@click.option("--key", type=click.Path(), metavar="PUBLIC", help="Key that must have signed MODELS, or the champions.")
 @_JSON
 @_PROJECT
-def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
+def verify(models: tuple[str, ...], key: str | None, as_json: bool, project: str | None) -> None:
     """Check that MODELS and everything they were made from are unchanged; without MODELS, the whole project.
+
+    With a key, by default ship.key of params.yaml, the signatures of MODELS are checked, and those of the champions in
+    the registry. Without one, models are held against the dvc.lock of git's commits: one that no commit names is
+    called unvouched, which is a warning.
 
     Files are hashed, never loaded. The exit status is 1 if anything is damaged or missing. An ancestor that cannot be
     found (of a file that was copied elsewhere) is named, and is not an error.
@@ -73,18 +103,20 @@ def verify(models: tuple[str, ...], as_json: bool, project: str | None) -> None:
         from pathlib import Path
 
         from diminuendo.core.errors import UserError
+        from diminuendo.provenance.authenticity import verify_champions, verify_origin
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.target import model_of
         from diminuendo.provenance.verify import verify_descent, verify_file, verify_project
+        from diminuendo.signing import read_public
 
-        places = Places(project_at(project))
+        places, public = Places(project_at(project)), read_public(Path(key)) if key else None
         if not models and places.project is None:
             raise UserError("no project here or above; name the files to verify, or a clone with --project")
-        findings = {} if models else dict.fromkeys(verify_project(places))
+        findings = {} if models else dict.fromkeys([*verify_project(places), *verify_champions(places, public)])
         for model in models:
             is_file = Path(model).is_file() or model.endswith(".onnx")
             found = verify_file(Path(model), places) if is_file else verify_descent(model_of(model, places), places)
-            findings |= dict.fromkeys(found)
+            findings |= dict.fromkeys([*found, *verify_origin(model, places, public)])
         if as_json:
             click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,8 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
         from diminuendo.gate.table import terminal
 
         params, path = _params_and_file(model)
-        decision = _judge(params, path, tests, teacher, _reference(params, champion))
+        with _refusals():
+            decision = _judge(params, path, tests, teacher, _reference(params, champion))
         _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(terminal(decision))
     raise SystemExit(0 if decision.passed else NO)
 
@@ -87,13 +90,27 @@ def promote(
         from diminuendo import registry
         from diminuendo.gate.inputs import open_model
         from diminuendo.gate.table import terminal
+        from diminuendo.signing import Untrusted, policy_of
 
-        file, current = open_model(path), registry.champion(params.ship.model)
-        if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
-            registry.promote(current, git_tag=git_tag)  # and finish what a killed command left undone
-            click.echo(f"{file.name} is the champion already: {current.address}")
-            return
-        decision = _judge(params, path, tests, teacher, current)
+        file, current, policy = open_model(path), registry.champion(params.ship.model), policy_of(params.ship)
+        with _refusals():
+            signature = policy.admit_file(file.path, file.digest, file.lineage)
+            if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
+                if signature is not None:
+                    registry.attach(current, signature)  # it was signed since
+                # And finish what a killed command left undone.
+                registry.promote(current, git_tag=git_tag, policy=policy)
+                click.echo(f"{file.name} is the champion already: {current.address}")
+                return
+            judged_by = current
+            if current is not None and current.digest != file.digest:
+                try:
+                    current.admit(policy)
+                except Untrusted as error:
+                    if not force:
+                        raise Untrusted(f"{error}; or replace this champion with --force --reason TEXT") from None
+                    judged_by = None  # nothing is compared with what nobody vouches for
+            decision = _judge(params, path, tests, teacher, judged_by)
         click.echo(terminal(decision))
         if card is not None:
             from diminuendo.core.files import write_text
@@ -102,14 +119,11 @@ def promote(
             write_text(card, model_card(params.ship.model, file, decision, "" if decision.passed else reason))
         if not decision.passed and not force:
             raise SystemExit(NO)
-        try:
+        with _refusals():
             version = registry.register(params, path, decision, git_tag=git_tag, force=force, reason=reason)
             if not challenger:
-                judged_against = decision.champion.digest if decision.champion else None
-                version = registry.promote(version, judged_against=judged_against, force=force, reason=reason)
-        except registry.Refused as error:
-            click.echo(f"refused: {error}", err=True)
-            raise SystemExit(NO) from None
+                against = current.digest if current else None
+                version = registry.promote(version, judged_against=against, force=force, reason=reason, policy=policy)
         click.echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
 
 
@@ -119,8 +133,11 @@ def rollback(reason: str) -> None:
     """Make the previous champion champion again; may be repeated."""
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
+        from diminuendo.signing import policy_of
 
-        withdrawn, now = registry.rollback(_ship(_params()).model, reason)
+        ship = _ship(_params())
+        with _refusals():
+            withdrawn, now = registry.rollback(ship.model, reason, policy_of(ship))
         click.echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
         click.echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
 
@@ -144,18 +161,48 @@ def show_registry(as_json: bool) -> None:
 @click.command()
 @click.argument("address", metavar="NAME@ALIAS")
 @click.argument("out", type=click.Path(path_type=Path))
-def fetch(address: str, out: Path) -> None:
+@click.option("--key", type=click.Path(path_type=Path), metavar="PUBLIC", help="Key that must have signed it.")
+def fetch(address: str, out: Path, key: Path | None) -> None:
     """Write the registered model NAME@ALIAS (or NAME/VERSION) to OUT, its digest checked.
 
     `diminuendo fetch home@champion model.onnx`
+
+    Its signature, if it has one, is written to OUT.sig. Without --key, the one that ship.key of params.yaml names is
+    used, and a note says if neither a key nor a commit of this project vouches for the file.
     """
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
 
         if out.is_dir():
             raise UserError(f"{out}: a folder, expected the name of the file to write")
-        version = registry.fetch(address, out)
+        from diminuendo.provenance.places import Places, find_project
+        from diminuendo.provenance.shops import policy_for
+        from diminuendo.provenance.vouching import vouching
+        from diminuendo.registry.address import parse
+        from diminuendo.signing import Policy, read_public, signature_path
+
+        project = find_project()
+        policy = Policy(read_public(key), required=True) if key else policy_for(parse(address).name, project)
+        with _refusals():
+            version = registry.fetch(address, out, policy)
         click.echo(f"{out}: {version.address} ({version.member}), {version.digest}")
+        if policy.key is not None and signature_path(out).exists():
+            click.echo(f"{signature_path(out)}: signed with key {policy.key.id[:12]}")
+        elif project is not None and not (found := vouching(out, version.member, Places(project))):
+            click.echo(f"note: nobody vouches for this file: it is not signed, and {found.words}", err=True)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer no where what is asked for is well formed and may not be done."""
+    from diminuendo.registry import Refused
+    from diminuendo.signing import Untrusted
+
+    try:
+        yield
+    except (Refused, Untrusted) as error:
+        click.echo(f"refused: {error}", err=True)
+        raise SystemExit(NO) from None
 
 
 def add_to(group: click.Group) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
 
@@ -14,6 +14,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
 _HIDDEN = ("hallucinated_words_per_minute", "no_worse_share")
 _NUMBERS = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers", *_HIDDEN)
+REQUIRED = "required"
 Growth = Annotated[float, Field(ge=-1, le=1)]  # of a rate; below zero asks for an improvement
 
 
@@ -22,6 +23,18 @@ class ShipConfig(Section):
 
     model: str  # its name in the MLflow Model Registry
     member: str
+    signed: Literal["required"] | None = (
+        None  # nothing is shipped that `key` does not vouch for; null: unsigned files too
+    )
+    key: str | None = None  # path of the public key, relative to the repository's root
+
+    @model_validator(mode="after")
+    def _a_key_to_check_with(self):
+        if self.signed == REQUIRED and not self.key:
+            raise ValueError(
+                "signed: required needs `key`, the path of the public key; `diminuendo keygen` makes a pair"
+            )
+        return self
 
     @field_validator("model")
     @classmethod

@@ -15,6 +15,7 @@ from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.family import current
+from diminuendo.signing import Policy
 
 TEACHER_STAGE = "train_teacher"
 
@@ -30,6 +31,8 @@ class Registered(Protocol):
 
     @property
     def digest(self) -> str: ...
+
+    def admit(self, policy: Policy) -> str | None: ...
 
     def download(self, folder: Path) -> Path: ...
 

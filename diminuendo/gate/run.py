@@ -51,6 +51,7 @@ def gate(
         work: folder for measurements and downloads.
 
     Raises:
+        Untrusted: the candidate, or a champion of the registry, is not signed as ``ship`` asks; nothing was measured.
         UserError: a file or test set is missing or damaged, or params.yaml has no section ``gate``.
     """
     if params.gate is None:
@@ -60,9 +61,13 @@ def gate(
     from diminuendo.gate import hidden, inputs, measure
     from diminuendo.gate.judge import Resampling, judge
     from diminuendo.metrics.normalizers import NO_NORMALIZER, normalizer_of
+    from diminuendo.signing import policy_of
 
     normalizer = normalizer_of(params.evaluate.normalizer)
-    model = inputs.open_model(candidate)
+    model, policy = inputs.open_model(candidate), policy_of(params.ship)
+    policy.admit_file(model.path, model.digest, model.lineage)
+    if champion is not None and not isinstance(champion, Path) and champion.digest != model.digest:
+        champion.admit(policy)
     master = inputs.open_model(teacher) if teacher else inputs.find_teacher(model, work / "models", fetch)
     reigning, version = _champion(champion, model, work / "models")
     corpora = measure.open_tests(tests)

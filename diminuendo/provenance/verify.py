@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,9 @@ from diminuendo.core.files import digest_of_json, json_text, sha256_of
 from diminuendo.provenance import checkpoint, raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
+from diminuendo.provenance.finding import UNSEEN, Finding
 from diminuendo.provenance.history import data_folders, parameters_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
-
-UNSEEN = "not at hand"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result for one copy: ``what`` it is, and ``where``."""
-
-    status: str
-    what: str
-    where: str
-    detail: str = ""
-
-    @property
-    def is_bad(self) -> bool:
-        return self.status in (DAMAGED, MISSING)
 
 
 def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Iterator[Finding]:

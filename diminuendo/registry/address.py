@@ -9,6 +9,7 @@ from pathlib import Path
 from diminuendo.core.errors import UserError
 from diminuendo.registry.store import existing_store, no_store
 from diminuendo.registry.version import Version, aliased, all_versions, numbered, save_model
+from diminuendo.signing import OPEN, Policy, Untrusted, read_signature, signature_path, subject_of, write_signature
 
 _ADDRESS = re.compile(
     r"(?:models:/)?(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:@(?P<alias>[A-Za-z0-9._-]+)|/(?P<version>\d+))"
@@ -69,8 +70,28 @@ def resolve(text: str) -> str:
     return find(text).digest
 
 
-def fetch(text: str, out: Path) -> Version:
-    """Write the model that an address names to ``out``, after its bytes were compared with the registered digest."""
+def fetch(text: str, out: Path, policy: Policy = OPEN) -> Version:
+    """Write the model that an address names to ``out``, after its bytes were compared with the registered digest.
+
+    Its signature, if it has one, comes to lie beside it.
+
+    Raises:
+        Untrusted: it is not signed as the policy asks; nothing is written.
+    """
     version = find(text)
+    signature = version.admit(policy)
     save_model(version.address, version.digest, out)
+    if signature is not None:
+        write_signature(signature_path(out), signature)
+    elif not _is_of(out, version.digest):
+        signature_path(out).unlink()  # of a file that was here before
     return version
+
+
+def _is_of(path: Path, digest: str) -> bool:
+    """Whether a signature beside a file, if there is one, is of these bytes."""
+    try:
+        text = read_signature(path)
+        return text is None or subject_of(text, str(path)) == digest
+    except Untrusted:
+        return False

@@ -24,10 +24,13 @@ from diminuendo.registry.version import (
     REPLACES,
     WHY,
     WITHDRAWN,
+    NotWhole,
     Version,
     aliased,
+    is_whole,
     numbered,
 )
+from diminuendo.signing import OPEN, Policy
 
 HISTORY = "champions"  # tag of the registered model: numbers of versions
 REMEMBERED = 500  # champions; a tag has a limit of 5000 characters in some databases
@@ -48,6 +51,7 @@ def promote(
     force: bool = False,
     reason: str = "",
     git_tag: str | None = None,
+    policy: Policy = OPEN,
 ) -> Version:
     """Make the version champion; if it is champion already, only finish what a killed command left undone.
 
@@ -57,6 +61,7 @@ def promote(
         force: promote it although it was withdrawn.
         reason: kept with the version.
         git_tag: the git tag of the run that made the model; replaces the one given to ``register``.
+        policy: which signature it must have; ``force`` does not overrule it.
 
     Returns:
         The version as it is now.
@@ -64,6 +69,7 @@ def promote(
     Raises:
         ChampionChanged: the champion is neither ``judged_against`` nor this model.
         Refused: it was withdrawn by a rollback.
+        Untrusted: its signature in the registry is not what the policy asks for.
         UserError: the registry does not answer, or has no such version.
     """
     with store() as (client, _):
@@ -78,6 +84,7 @@ def promote(
                 f"{version.address}: was judged when the champion was {then}, and now it is {there}; "
                 "run the command again, so that it is judged against that one"
             )
+        now.admit(policy)
         if git_tag and now.git_tag != git_tag:
             client.set_model_version_tag(now.name, now.version, GIT_TAG, git_tag)
         if current is None or current.version != now.version:
@@ -117,10 +124,11 @@ def _advance(client: Any, version: Version, current: Version | None, force: bool
     client.set_registered_model_alias(version.name, CHAMPION, version.version)
 
 
-def rollback(name: str, reason: str = "") -> tuple[Version, Version]:
+def rollback(name: str, reason: str = "", policy: Policy = OPEN) -> tuple[Version, Version]:
     """Make the previous champion champion again; returns the version that was withdrawn and the champion now.
 
     Raises:
+        Untrusted: the previous champion is not signed as the policy asks; nothing is changed.
         UserError: there is no champion, or none before it.
     """
     with existing_store() as client:  # a mistyped folder must not leave an empty store behind
@@ -140,6 +148,9 @@ def rollback(name: str, reason: str = "") -> tuple[Version, Version]:
                 f"{name}: version {current.version} is the first champion that is left, there is none before it to "
                 "return to; promote another model instead"
             )
+        previous.admit(policy)
+        if policy.required and not is_whole(previous):
+            raise NotWhole(f"{previous.address}: the artifact store does not have the file that was signed")
         client.set_registered_model_tag(name, HISTORY, " ".join(line))
         for key, value in {REASON: reason or "no reason given", WITHDRAWN: _now()}.items():
             client.set_model_version_tag(name, current.version, key, value)

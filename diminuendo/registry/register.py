@@ -10,6 +10,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.registry import logged
 from diminuendo.registry.promotion import Refused
+from diminuendo.registry.signature import keep_signature
 from diminuendo.registry.store import store
 from diminuendo.registry.version import (
     BYTES,
@@ -24,6 +25,7 @@ from diminuendo.registry.version import (
     FORCED,
     GATE_RUN,
     GIT_TAG,
+    LOGGED,
     MEMBER,
     NORMALIZER,
     UNIT,
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from diminuendo.parameters import Params
 
 CARD = "model_card.md"
-LOGGED = "models:/"  # followed by the id of a logged model: the source of our versions
 
 
 def register(
@@ -55,7 +56,8 @@ def register(
     """Register the file under ``ship.model`` with the alias ``challenger``; the same file is the same version again.
 
     The version points at the MLflow model that the pipeline logged for these bytes; if MLflow has no intact copy, the
-    file is logged now. A version that was withdrawn, or is champion, does not become challenger again.
+    file is logged now. A version that was withdrawn, or is champion, does not become challenger again. The signature
+    beside the file goes with it.
 
     Args:
         git_tag: the git tag of the run that made the model.
@@ -63,10 +65,12 @@ def register(
 
     Raises:
         Refused: the gate refused it.
+        Untrusted: it is not signed as ``ship`` asks.
         UserError: the decision is about another file, or the store does not answer.
     """
     from diminuendo.gate.inputs import open_model
     from diminuendo.registry.card import description, model_card
+    from diminuendo.signing import policy_of
 
     if params.ship is None:
         raise UserError("params.yaml: ship: missing; a registered model needs a name (ship.model)")
@@ -75,6 +79,7 @@ def register(
         raise UserError(f"{model}: is not the file that the gate judged ({decision.candidate.digest[:12]}…)")
     if not decision.passed and not force:
         raise Refused(f"{model}: the gate refused it; nothing was registered")
+    signature = policy_of(params.ship).admit_file(file.path, file.digest, file.lineage)
     first = decision.tests[0]
     with store() as (client, _):
         own = {
@@ -100,7 +105,10 @@ def register(
             client.set_model_version_tag(name, version.version, key, value)
         card = model_card(name, file, decision, own.get(FORCED, ""))
         client.update_model_version(name, version.version, description(card))
-        _keep_card(client, client.get_model_version(name, version.version).source.removeprefix(LOGGED), card)
+        source = client.get_model_version(name, version.version).source
+        _keep_card(client, source.removeprefix(LOGGED), card)
+        if signature is not None:
+            keep_signature(client, source, signature)
         if not version.withdrawn and CHAMPION not in version.aliases:
             client.set_registered_model_alias(name, CHALLENGER, version.version)
         return numbered(client, name, version.version)

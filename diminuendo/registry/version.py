@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,10 @@ from diminuendo.artifact.lineage import MODEL
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, move_in_place, sha256_of
 from diminuendo.registry.store import existing_store, no_store
+from diminuendo.signing import NAME, Policy, text_of
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+LOGGED = "models:/"  # followed by the id of a logged model: the source of our versions
 CLONES = ".work/reproduce"  # where `diminuendo reproduce --keep` leaves them
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow gives the second for a missing alias
 
@@ -95,14 +99,34 @@ class Version:
             save_model(self.address, self.digest, target)
         return target
 
+    def signature(self) -> str | None:
+        """The text of its signature; None if it has none. Nothing of it is checked, see ``admit``."""
+        with tempfile.TemporaryDirectory() as folder, _artifacts(self.address) as repository:
+            try:
+                if NAME not in {Path(file.path).name for file in repository.list_artifacts("")}:
+                    return None
+                path = Path(repository.download_artifacts(NAME, dst_path=folder))
+            except OSError as error:
+                raise NotWhole(f"{self.address}: its {NAME} cannot be read ({error.strerror})") from None
+            return text_of(path)
+
+    def admit(self, policy: Policy) -> str | None:
+        """Its signature, if the policy lets it be shipped; whether the store has its bytes is another question.
+
+        Raises:
+            Untrusted: it is not signed, or its signature does not hold, or is of another file.
+            UserError: the store does not answer.
+        """
+        text = self.signature()
+        policy.admit(text, self.digest, self.address, f"`diminuendo sign {self.name}/{self.version} --key PRIVATE`")
+        return text
+
 
 def save_model(address: str, digest: str, target: Path) -> None:
     """Write the ``model.onnx`` of an MLflow model to ``target`` if its digest is the expected one.
 
     The file with its weights, if there is one, comes to lie beside it, under the name that it has.
     """
-    import tempfile
-
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: large files do not belong in /tmp, and the last step is a rename.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
@@ -127,8 +151,6 @@ def save_model(address: str, digest: str, target: Path) -> None:
 
 def is_whole(version: Version) -> bool:
     """Whether the artifact store still has the bytes that were registered."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         try:
             version.download(Path(folder))
@@ -138,19 +160,26 @@ def is_whole(version: Version) -> bool:
 
 
 def _download(address: str, name: str, folder: str) -> Path:
-    with existing_store() as client:
-        if client is None:
-            raise no_store()
+    with _artifacts(address) as repository:
         from mlflow.exceptions import MlflowException
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        repository = get_artifact_repository(address, tracking_uri=client.tracking_uri)
         try:
             return Path(repository.download_artifacts(name, dst_path=folder))
         except (OSError, MlflowException) as error:
             reason = str(error).splitlines()[0][:300]
             raise NotWhole(f"{address}: its {name} cannot be read from the artifact store ({reason})") from error
+
+
+@contextmanager
+def _artifacts(address: str) -> Iterator[Any]:
+    """The files of an MLflow model."""
+    with existing_store() as client:
+        if client is None:
+            raise no_store()
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        yield get_artifact_repository(address, tracking_uri=client.tracking_uri)
 
 
 def champion(name: str) -> Version | None:

@@ -9,22 +9,31 @@ from pathlib import Path
 from diminuendo.gate.decision import Decision
 from flows.retraining.champion import PREPARED, corpus_of
 from flows.retraining.run import Run
+from flows.retraining.signing import sign_candidate
 from flows.retraining.workspace import COLLECTED
 
 DRIFT, NEW = Path(".work/drift"), Path(".work/new-recordings.jsonl")
 
 
 def judge(run: Run, logger: Logger) -> Decision | None:
-    """Drift and the gate, against the champion; None if the champion is the same model."""
+    """Drift and the gate, against the champion; None if the champion is the same model.
+
+    Raises:
+        Untrusted: the champion is not signed as ``ship`` asks.
+    """
     from diminuendo import registry
     from diminuendo.core.files import sha256_of
     from diminuendo.gate import gate
     from diminuendo.gate.table import terminal
     from diminuendo.registry.logged import fetch_logged
+    from diminuendo.signing import policy_of
 
     champion = registry.champion(run.params.ship.model)
+    if champion is not None:
+        champion.admit(policy_of(run.params.ship))  # before its commit and its corpus are believed
     if champion is not None and champion.digest == sha256_of(run.model):
         return None
+    sign_candidate(run.model, run.params.ship)
     tests = {"new": PREPARED}
     if champion is not None:
         corpus = corpus_of(champion, run.workspace)

@@ -9,6 +9,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.family import current
 from diminuendo.parameters import Params, load_params
 from flows.retraining.memory import Memory
+from flows.retraining.signing import signing_key
 from flows.retraining.workspace import Workspace
 
 # How a run ends: the name of its state in Prefect.
@@ -44,7 +45,7 @@ def checked_params() -> Params:
     """``params.yaml`` of the current folder, with all that retraining needs.
 
     Raises:
-        UserError: a section is missing.
+        UserError: a section is missing, or the key to sign with.
     """
     if (family := current()).name is not None:
         raise UserError(
@@ -57,4 +58,5 @@ def checked_params() -> Params:
             raise UserError(f"params.yaml: {section}: missing, and retraining needs it; see docs/retraining.md")
     if params.ship.member not in params.members:
         raise UserError(f"params.yaml: ship.member: there is no member {params.ship.member!r}")
+    signing_key(params.ship)
     return params

@@ -61,3 +61,17 @@ def test_every_parameter_file_says_them(name):
     gate = load_params(ROOT / name).gate
     assert set(NEW) <= gate.model_fields_set
     assert gate.wer <= 0.2 and gate.cer <= 0.2
+
+
+def test_a_required_signature_needs_a_key_to_check_it_with():
+    for keys, said in (
+        ({"signed": "required"}, "ship: signed: required needs `key`"),
+        ({"signed": "sometimes", "key": "public.pem"}, "ship.signed: "),
+        ({"signed": True, "key": "public.pem"}, "ship.signed: "),
+    ):
+        raw = raw_params()
+        raw["ship"] |= keys
+        with pytest.raises(UserError, match=said):
+            parse_params(raw)
+    raw["ship"] |= {"signed": "required"}
+    assert parse_params(raw).ship.key == "public.pem"

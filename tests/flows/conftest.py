@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.factories.project import ROOT, environment
+from tests.factories.shipping import shop, shop_template  # noqa: F401
+from tests.factories.signed import keys, repository  # noqa: F401
 
 
 @pytest.fixture(scope="session")

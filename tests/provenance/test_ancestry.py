@@ -123,7 +123,8 @@ def test_a_whole_family_verifies(project, command, tmp_path):
     assert status == 0 and "damaged" not in said and "missing" not in said and "not at hand" not in said
     shutil.copy(project / "models/student-slim-int8/model.onnx", tmp_path / "shipped.onnx")
     status, said = command("verify", str(tmp_path / "shipped.onnx"))
-    assert status == 0 and said.count("\nwhole") == 15 and "not at hand" not in said
+    assert status == 0 and said.count("\nwhole") == 16 and "not at hand" not in said
+    assert "origin of file shipped.onnx" in said and "names it as models/student-slim-int8" in said
 
 
 def test_far_from_the_project_a_file_vouches_for_itself_and_the_rest_is_named(project, command, tmp_path, monkeypatch):
