@@ -137,22 +137,21 @@ def _parse_line(
 
 
 def _seconds_in(audio: Path, offset: float) -> float:
-    """Length of a file from ``offset`` to its end, by its header, in seconds.
+    """Length of a file from ``offset`` to its end, without decoding it, in seconds.
 
     Raises:
         UserError: it is not audio, or ends before.
     """
-    import soundfile
+    from diminuendo.data.reading.reader import open_recording
 
     try:
-        found = soundfile.info(audio)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        raise UserError(f"missing, and {audio} cannot be decoded ({reason.strip().rstrip('.')})") from error
-    seconds = found.frames / found.samplerate - offset
-    if seconds <= 0:
-        raise UserError(f"missing, and {audio} has {found.frames / found.samplerate:.3f} s, none after {offset:g} s")
-    return seconds
+        with open_recording(audio) as recording:
+            found = recording.seconds
+    except UserError as error:
+        raise UserError(f"missing, and {error}") from error
+    if found - offset <= 0:
+        raise UserError(f"missing, and {audio} has {found:.3f} s, none after {offset:g} s")
+    return found - offset
 
 
 def _type_errors(line: dict[str, Any], texts: bool):
