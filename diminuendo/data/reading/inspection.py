@@ -15,10 +15,12 @@ class Link:
     Attributes:
         pieces: what libsndfile is to read; None is the file itself.
         samples: how many there must be at least for each channel, by our own count; None where that is not known.
+        unless: the file is read as it is, unless libsndfile finds fewer samples in it than these.
     """
 
     pieces: tuple[Piece, ...] | None = None
     samples: int | None = None
+    unless: int | None = None
 
 
 @dataclass(frozen=True)

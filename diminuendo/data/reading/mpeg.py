@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Piece, Window
@@ -25,6 +25,7 @@ _KBPS = {
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _SLACK = 2 * 1152  # samples by which decoders differ at the edges
+_VBRI = 36  # bytes from the begin of a frame
 _COUNTED, _SIZED, _TABLE, _QUALITY = 1, 2, 4, 8  # what a Xing frame has
 
 
@@ -93,13 +94,18 @@ def inspect_mpeg(window: Window) -> Inspection:
             cut = end - window.size
         elif streams:
             junk += end - begin
-    if not streams:
+    if not any(stream.frames for stream in streams):
         return Inspection()
-    whole = len(streams) == 1 and not junk and not cut and streams[0].counted == streams[0].frames
-    remarks = list(_remarks(streams, junk, cut))
-    if whole:
-        return Inspection((Link(None, _samples(streams[0])),), tuple(remarks))
-    return Inspection(tuple(_link(stream, window) for stream in streams if stream.frames), tuple(remarks))
+    remarks = tuple(_remarks(streams, junk, cut))
+    links = tuple(_link(stream, window) for stream in streams if stream.frames)
+    first = streams[0]
+    if len(streams) == 1 and not junk and not cut:
+        if first.counted == first.frames:
+            return Inspection((Link(None, _samples(first)),), remarks)
+        if not first.counter:  # a decoder estimates the number of frames, and may do so rightly
+            there = first.frames * first.samples_of_a_frame
+            return Inspection((replace(links[0], samples=there, unless=there - first.samples_of_a_frame),), remarks)
+    return Inspection(links, remarks)
 
 
 def _remarks(streams: list[_Stream], junk: int, cut: int) -> Iterator[Remark]:
@@ -190,8 +196,8 @@ def _counter(raw: bytes, header: Header) -> tuple[bool, int | None]:
     if (at := _xing(raw, header)) is not None:
         flags, frames = struct.unpack_from(">II", raw, at + 4)
         return True, frames if flags & _COUNTED else None
-    if raw[36:40] == b"VBRI" and len(raw) >= 54:
-        return True, struct.unpack_from(">I", raw, 50)[0]
+    if raw[_VBRI : _VBRI + 4] == b"VBRI" and len(raw) >= _VBRI + 18:
+        return True, struct.unpack_from(">I", raw, _VBRI + 14)[0]
     return False, None
 
 
@@ -237,7 +243,7 @@ def _link(stream: _Stream, window: Window) -> Link:
 
 
 def _corrected(stream: _Stream, window: Window, size: int) -> bytes:
-    """A Xing frame that counts what is there: the stream's own, or a new one."""
+    """A frame that counts what is there: the stream's own of Xing, or a new one."""
     raw, header = stream.counter, parse(stream.counter)
     xing = _xing(raw, header) if header is not None else None
     if xing is not None and raw[xing + 7] & (_COUNTED | _SIZED) == _COUNTED | _SIZED:
@@ -260,6 +266,5 @@ def _new_counter(like: bytes, frames: int, size: int) -> bytes:
         if header.size >= header.side + 16 + 40:
             break
     body = bytearray(raw + bytes(header.size - 4))
-    body[header.side : header.side + 4] = b"Xing"
-    struct.pack_into(">III", body, header.side + 4, _COUNTED | _SIZED, frames, size + header.size)
+    struct.pack_into(">4sIII", body, header.side, b"Xing", _COUNTED | _SIZED, frames, size + header.size)
     return bytes(body)

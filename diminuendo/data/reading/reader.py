@@ -71,7 +71,7 @@ class Recording:
     @property
     def seconds(self) -> float:
         """As far as it can be decoded."""
-        return sum(decoder.frames for decoder in self._decoders) / self.rate
+        return sum(map(_length, self._decoders, self._links)) / self.rate
 
     def blocks(self, seconds: float = BLOCK_SECONDS, start: int = 0, count: int | None = None) -> Iterator[np.ndarray]:
         """The mean of the channels float32 [n], in blocks of about so many seconds.
@@ -124,10 +124,15 @@ class Recording:
 
     def _hold(self, heard: int, decoder: Decoder, link: Link) -> None:
         """Hold what was heard against what must be there, if nothing is known to be missing yet."""
-        wanted = max(decoder.frames if decoder.frames < 1 << 62 else 0, link.samples or 0)
+        wanted = _length(decoder, link) if link.samples is None else link.samples
         if wanted - heard > _SLACK_SECONDS * self.rate and not any(r.kind == TRUNCATED for r in self.remarks):
             missing = f"{heard / self.rate:.2f} s of {wanted / self.rate:.2f} s could be decoded"
             self.remarks.append(Remark(TRUNCATED, f"damaged or cut short: {missing}"))
+
+
+def _length(decoder: Decoder, link: Link) -> int:
+    """Samples of a stream: as libsndfile says, unless it estimates and we have counted."""
+    return decoder.frames if link.unless is None else min(decoder.frames, link.samples)
 
 
 def open_recording(source: str | os.PathLike | BinaryIO, name: str | None = None) -> Recording:
@@ -181,6 +186,11 @@ def _plain_file(path: Path, name: str) -> Path:
 
 def _decoder(source: Path | BinaryIO, link: Link, name: str) -> Decoder:
     """libsndfile, with the file's name where it can read the file as it is."""
+    if link.unless is not None:
+        decoder = _decoder(source, Link(), name)
+        if decoder.frames >= link.unless:
+            return decoder
+        decoder.close()
     try:
         if link.pieces is None and isinstance(source, Path):
             return soundfile.SoundFile(os.fsencode(source) if os.name == "posix" else str(source))
