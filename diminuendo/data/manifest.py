@@ -16,7 +16,7 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, UNLABELLED
-from diminuendo.data.text import describe_characters, normalize, unprintable
+from diminuendo.data.text import breaks_a_line, describe_characters, normalize, unprintable
 from diminuendo.data.validation import Problems
 
 _NAMES = ("speaker", "gender", "age_group", "accent")
@@ -163,8 +163,11 @@ def _type_errors(line: dict[str, Any], texts: bool):
                 yield f"{key}: missing"
         elif not _is(line[key], wanted):
             yield f"{key}: expected {'text' if wanted is str else 'a number of seconds'}, found {_kind(line[key])}"
-    if _is(line.get("audio_filepath"), str) and not line["audio_filepath"].strip():
-        yield "audio_filepath: empty"
+    if _is(line.get("audio_filepath"), str):
+        if not line["audio_filepath"].strip():
+            yield "audio_filepath: empty"
+        elif strange := breaks_a_line(line["audio_filepath"]):
+            yield f"audio_filepath: {describe_characters(strange)} cannot be part of a name; rename the file"
     if _is(line.get("duration"), float) and line["duration"] <= 0:
         yield f"duration: expected more than 0 seconds, found {line['duration']}"
     offset = line.get("offset")
@@ -179,8 +182,8 @@ def _type_errors(line: dict[str, Any], texts: bool):
             yield f"{key}: expected text or a whole number, found {_kind(value)}"
         elif isinstance(value, str) and not value.strip():
             yield f"{key}: empty; leave the key out where it is unknown"
-        elif isinstance(value, str) and unprintable(value):
-            yield f"{key}: {describe_characters(unprintable(value))} cannot be part of a name"
+        elif isinstance(value, str) and (strange := breaks_a_line(value)):
+            yield f"{key}: {describe_characters(strange)} cannot be part of a name"
     for key, value in line.items():
         if not _storable(key) or not _storable(value):
             yield f"{describe_key(key)}: holds a lone surrogate or a number beyond what JSON can carry"

@@ -18,6 +18,7 @@ from diminuendo.data.resample import Resampler, costs_too_much
 
 PIPE_SECONDS = 0.1  # for a pipe: a block must arrive before it can be read
 _STANDARD_INPUT = "standard input"
+_PIPED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "RAW")  # whose headers say how much must come
 _UNKNOWN_BYTES = 0x7FFFE000  # sizes from here on are what programs write to a pipe
 
 Tell = Callable[[Remark], None]
@@ -67,6 +68,9 @@ def read_pipe(
         raise UserError(
             f"{_STANDARD_INPUT}: not audio that can be read ({_reason(error)}); expected {known}"
         ) from error
+    if file.format not in _PIPED:
+        problem = f"{file.format.lower()} in a pipe cannot be told whole from cut"
+        raise UserError(f"{_STANDARD_INPUT}: {problem}; give the file itself, or send a wav")
     if file.samplerate not in RATES:
         expected = f"expected {RATES[0]} to {RATES[-1]}"
         raise UserError(f"{_STANDARD_INPUT}: its header says {file.samplerate} Hz, {expected}")

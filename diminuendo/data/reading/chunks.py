@@ -132,11 +132,11 @@ def _one(window: Window, layout: Layout, begin: int, end: int) -> tuple[tuple[Pi
     if left < _NO_CHUNK or not window.at(rest, min(left, 1 << 20)).strip(b"\0"):
         return None, list(_whole(window, layout, begin, end))
     at, size = sound
-    if not size and layout is RIFF:
+    if not size and layout is RIFF and long_size is None:
         head = window.at(begin, at - 4 - begin) + min(end - at, 0xFFFFFFFE).to_bytes(4, "little")
-        message = f"its header counts no samples, and the {left} bytes after it were heard as samples"
+        message = f"its header counts no samples; the {left} bytes that follow it are taken for samples"
         return (head, (at, end)), [Remark(UNCOUNTED, message)]
-    message = f"its header counts {size} bytes of samples, and {left} bytes after them are not heard"
+    message = f"its header counts {size} bytes of samples, and {left} bytes follow that it does not count"
     return None, [Remark(UNCOUNTED, message)]
 
 

@@ -35,6 +35,6 @@ def _held(size: int, there: int) -> Inspection:
         message = f"cut short: its header counts {size} bytes of samples, and {max(0, there)} are there"
         return Inspection(remarks=(Remark(TRUNCATED, message),))
     if there - size >= _NO_SOUND:
-        message = f"its header counts {size} bytes of samples, and {there - size} bytes after them are not heard"
+        message = f"its header counts {size} bytes of samples, and {there - size} bytes follow that it does not count"
         return Inspection(remarks=(Remark(UNCOUNTED, message),))
     return Inspection()

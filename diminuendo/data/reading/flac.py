@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from diminuendo.data.reading.checksum import crc_table
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Window
 from diminuendo.data.reading.remark import TRUNCATED, Remark
@@ -19,6 +20,7 @@ _LAST_BEGINNING = MAGIC + b"\x80\x00\x00\x22"  # with no other metadata after it
 _FACTS = 18  # where rate, channels, bits and the number of samples are, eight bytes
 _SAMPLES_BITS = 36
 _LARGEST = 1 << 20  # bytes of the end in which the last frame is looked for; 65535 samples of 8 channels fit
+_TABLE8, _TABLE16 = crc_table(0x07, 8), crc_table(0x8005, 16)
 _SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 
 
@@ -116,7 +118,9 @@ def _last_frame(window: Window, begin: int, sound: int, end: int) -> tuple[_Fram
 
 
 def _without_tag(raw: bytes) -> bytes:
-    return raw[:-128] if raw[-128:-125] == b"TAG" else raw
+    raw = raw[:-128] if raw[-128:-125] == b"TAG" else raw
+    at = raw.rfind(b"APETAGEX", 0, -32) if raw[-32:].startswith(b"APETAGEX") else -1
+    return raw[:at] if at >= 0 else raw
 
 
 def _frame(raw: bytes, begin: int, info: bytes) -> _Frame | None:
@@ -154,20 +158,6 @@ def _number(raw: bytes, at: int) -> tuple[int | None, int]:
     for byte in rest:
         value = value << 6 | byte & 0x3F
     return value, at + 1 + count
-
-
-def _table(polynomial: int, bits: int) -> tuple[int, ...]:
-    top, mask = 1 << (bits - 1), (1 << bits) - 1
-    table = []
-    for value in range(256):
-        crc = value << (bits - 8)
-        for _ in range(8):
-            crc = (crc << 1 ^ polynomial if crc & top else crc << 1) & mask
-        table.append(crc)
-    return tuple(table)
-
-
-_TABLE8, _TABLE16 = _table(0x07, 8), _table(0x8005, 16)
 
 
 def _crc8(raw: bytes) -> int:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from diminuendo.data.reading.checksum import crc_table
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Window
 from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
@@ -16,7 +17,7 @@ from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
 MAGIC = b"OggS"
 _HEADER = 27  # bytes, before the lengths of the segments
 _BEGINS, _ENDS = 2, 4  # flags of a page
-_NOWHERE = -1  # the position of a page on which no packet ends
+_TABLE = crc_table(0x04C11DB7, 32)
 _LATE_SECONDS = 5.0  # a stream whose first page ends later was cut out of a longer one
 
 
@@ -79,7 +80,18 @@ def _page(window: Window, at: int) -> tuple[int, int, int, int, int] | None:
     size = _HEADER + segments + sum(lengths)
     if len(lengths) < segments or at + size > window.size:
         return None
+    whole = window.at(at, size)
+    if MAGIC in whole[len(MAGIC) :] and not _is_sound(whole):  # it was cut, and another follows
+        return None
     return size, flags, position, serial, number
+
+
+def _is_sound(page: bytes) -> bool:
+    """Whether the page has the checksum that it states: slow, so only where there is reason to doubt."""
+    crc = 0
+    for byte in page[:22] + bytes(4) + page[26:]:
+        crc = (crc << 8 & 0xFFFFFFFF) ^ _TABLE[crc >> 24 ^ byte]
+    return crc == int.from_bytes(page[22:26], "little")
 
 
 def _begins_a_page(window: Window, at: int) -> bool:

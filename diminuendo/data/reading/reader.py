@@ -69,9 +69,17 @@ class Recording:
             decoder.close()
 
     @property
+    def channels(self) -> int:
+        return max(decoder.channels for decoder in self._decoders)
+
+    @property
+    def frames(self) -> int:
+        """Samples for each channel, as far as it can be decoded."""
+        return sum(map(_length, self._decoders, self._links))
+
+    @property
     def seconds(self) -> float:
-        """As far as it can be decoded."""
-        return sum(map(_length, self._decoders, self._links)) / self.rate
+        return self.frames / self.rate
 
     def blocks(self, seconds: float = BLOCK_SECONDS, start: int = 0, count: int | None = None) -> Iterator[np.ndarray]:
         """The mean of the channels float32 [n], in blocks of about so many seconds.
