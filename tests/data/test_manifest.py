@@ -60,7 +60,7 @@ def test_a_duration_that_is_not_said_is_read_from_the_header(tmp_path):
     assert [(e.line, e.offset, e.duration) for e in entries] == [(1, None, 0.5), (2, 0.1, 0.4), (5, None, 0.5)]
     assert len(found) == 2
     assert f"train.jsonl:3: duration: missing, and {tmp_path}/a.wav has 0.500 s, none after 0.5 s" in found[0]
-    assert f"train.jsonl:4: duration: missing, and {tmp_path}/b.wav: cannot be decoded" in found[1]
+    assert f"train.jsonl:4: duration: missing, and {tmp_path}/b.wav: not audio that can be read" in found[1]
     quick = read_split(path, "train", True, Problems(), headers=False)
     assert [e.line for e in quick] == [1, 2, 3, 4, 5]
 

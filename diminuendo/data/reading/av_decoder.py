@@ -38,8 +38,10 @@ class AvDecoder:
             self.frames, self._whole = 0, True
             for block in self._frames():
                 self.frames += len(block)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise Unreadable("not audio", f"{name}: cannot be decoded, not audio that can be read ({error})") from error
+        except (av.FFmpegError, OSError) as error:
+            raise Unreadable(
+                "not audio", f"{name}: not audio that can be read, it cannot be decoded ({error})"
+            ) from error
         self._rest = self._frames()
         self._ready = np.zeros((0, self.channels), np.float32)
         remarks.append(Remark(READER, f"read by PyAV {av.__version__} (FFmpeg), which libsndfile cannot read"))

@@ -24,7 +24,7 @@ from diminuendo.data.reading.remark import TRUNCATED, Remark
 RATES = range(1000, 768_001)  # Hz, what converters have
 BLOCK_SECONDS = 10.0
 EXTRA = "audio"  # of the installation, for formats that libsndfile does not read
-_NOT_AUDIO = "cannot be decoded, not audio that can be read"
+_NOT_AUDIO = "not audio that can be read, it cannot be decoded"
 _READ = "wav, flac, ogg, opus and mp3 can"
 _MORE = "for m4a, webm, aac and others"
 _LARGEST_BLOCK = 1 << 24  # samples of all channels; more are read in several blocks
