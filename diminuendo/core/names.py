@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+_JOINERS = "\u200c\u200d"  # which Persian and Indic names need
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -25,6 +26,8 @@ def _escaped(character: str) -> str:
         return f"\\x{code - 0xDC00:02x}"
     if character in _SHORT:
         return _SHORT[character]
+    if character in _JOINERS:
+        return character
     if unicodedata.category(character) in ("Cc", "Cs", "Cf", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
     return character
