@@ -26,9 +26,9 @@ class AvDecoder:
     """
 
     def __init__(self, path: Path, name: str, remarks: list[Remark]) -> None:
-        self._path, self._name = str(path), name
+        self._path = path  # opened by us: FFmpeg takes no name that is not UTF-8
         try:
-            with av.open(self._path) as container:
+            with open(self._path, "rb") as file, av.open(file) as container:
                 if not container.streams.audio:
                     raise Unreadable("not audio", f"{name}: FFmpeg finds no audio in it")
                 stream = container.streams.audio[0]
@@ -73,7 +73,7 @@ class AvDecoder:
 
     def _frames(self) -> Iterator[np.ndarray]:
         """Decoded frames float32 [n, channels], as far as the file is whole."""
-        with av.open(self._path) as container:
+        with open(self._path, "rb") as file, av.open(file) as container:
             stream = container.streams.audio[0]
             resampler = av.AudioResampler(format="flt", layout=stream.layout, rate=self.samplerate)
             for packet in container.demux(stream):

@@ -96,6 +96,9 @@ def inspect_mpeg(window: Window) -> Inspection:
             junk += end - begin
     if not any(stream.frames for stream in streams):
         return Inspection()
+    for stream in streams:
+        if _counts_itself(stream):
+            stream.counted = stream.frames
     remarks = tuple(_remarks(streams, junk, cut))
     links = tuple(_link(stream, window) for stream in streams if stream.frames)
     first = streams[0]
@@ -205,6 +208,17 @@ def _xing(raw: bytes, header: Header) -> int | None:
     """Where Xing's part begins in a frame, with or without a checksum before it."""
     places = (at for at in (header.side, header.side + 2) if raw[at : at + 4] in (b"Xing", b"Info"))
     return next((at for at in places if len(raw) >= at + 16), None)
+
+
+def _counts_itself(stream: _Stream) -> bool:
+    """Whether the frame that counts is among those it counts: its size of the whole stream tells."""
+    if stream.counted != stream.frames + 1:
+        return False
+    at = _xing(stream.counter, parse(stream.counter))
+    if at is None or stream.counter[at + 7] & (_COUNTED | _SIZED) != _COUNTED | _SIZED:
+        return False
+    size = int.from_bytes(stream.counter[at + 12 : at + 16], "big")
+    return 0 < size <= len(stream.counter) + sum(end - begin for begin, end in stream.pieces)
 
 
 def _samples(stream: _Stream) -> int:

@@ -49,6 +49,9 @@ def test_they_are_not_cut_in_silence(folder, tmp_path, name, share):
     content = (folder / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(share * len(content))])
     try:
-        assert TRUNCATED in [remark.kind for remark in read_audio(tmp_path / name, 0.0, None).remarks]
+        audio = read_audio(tmp_path / name, 0.0, None)
     except Unreadable:
         assert share < 0.2
+        return
+    missing = 2 * RATE - len(audio.samples)  # a container's length is trusted to 0.1 s
+    assert missing < 0.1 * RATE or TRUNCATED in [remark.kind for remark in audio.remarks]

@@ -181,6 +181,15 @@ def test_tags_and_junk_around_the_frames_of_an_mp3():
     assert heard(tag + whole(UNCOUNTED_MP3)) == heard(whole(UNCOUNTED_MP3))
 
 
+def test_a_count_of_frames_that_includes_its_own_frame_is_no_fault():
+    content = bytearray(whole("mp3"))
+    at = content.index(b"Xing") + 8
+    struct.pack_into(">I", content, at, len(mp3_frames(content)))
+    assert heard(bytes(content))[1] == []
+    last = mp3_frames(bytes(content))[-2]
+    assert heard(bytes(content[:last]))[1] == [TRUNCATED]
+
+
 def test_an_mp3_whose_first_frames_are_small_is_heard_to_its_end():
     """A decoder estimates the number of frames from the first, and stops there."""
     content = written(sound(6.0), 16000, "MP3", "MPEG_LAYER_III")
