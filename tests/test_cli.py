@@ -129,7 +129,7 @@ def test_what_breaks_in_a_pipe_is_named_on_a_line_of_its_own(audio, tmp_path):
 
 
 def test_ctrl_c_ends_a_microphone_and_keeps_its_last_words(audio, tmp_path, monkeypatch, capsys):
-    def microphone(descriptor, raw):
+    def microphone(descriptor, raw, tell):
         def blocks():
             yield speak("hello world")
             raise KeyboardInterrupt

@@ -11,8 +11,11 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
+from diminuendo.core.names import shown
+from diminuendo.data.reading.remark import READER
 
 if TYPE_CHECKING:
+    from diminuendo.data.reading.remark import Remark
     from diminuendo.runtime import Recognizer, Transcript, Word
     from diminuendo.runtime.recognizer import Search
 
@@ -91,10 +94,14 @@ def transcribe(
                 click.echo(f"error: {transcript}", err=True)
                 failed = True
                 continue
+            for remark in transcript.remarks:
+                _say(file, remark)
             if as_json:
-                click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
+                # A byte of a name that is not UTF-8 is escaped in JSON's own way, and comes back as it was.
+                line = json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False)
+                click.echo(line.encode("utf-8", "backslashreplace").decode())
             else:
-                click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
+                click.echo(transcript.text if len(files) == 1 else f"{shown(file)}\t{transcript.text}")
             sys.stdout.flush()
             if not transcript.words:
                 _say_nothing_was_heard(file, transcript.seconds)
@@ -113,6 +120,11 @@ def _search(language_model: str | None, weights: dict[str, float | None]) -> Sea
     return BeamSearch(Path(language_model), **given)
 
 
+def _say(name: str, remark: Remark) -> None:
+    """What is to say of a recording, on one line of standard error."""
+    click.echo(f"{'note' if remark.kind == READER else 'warning'}: {shown(name)}: {remark.message}", err=True)
+
+
 def _transcript_or_error(recognizer: Recognizer, file: str) -> Transcript | UserError:
     try:
         return recognizer.transcribe(file)
@@ -124,7 +136,8 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
     """One line of JSON for each word, or the words of one line."""
     from diminuendo.runtime.audio import read_pipe
 
-    rate, blocks = read_pipe(sys.stdin.fileno(), raw)
+    remarks: list[Remark] = []
+    rate, blocks = read_pipe(sys.stdin.fileno(), raw, remarks.append)
     stream = recognizer.stream(rate)
     said = 0
 
@@ -152,13 +165,15 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
         raise
     if not as_json:
         click.echo()
+    for remark in remarks:
+        _say("standard input", remark)
     if not said:
         _say_nothing_was_heard("standard input", stream.seconds)
 
 
 def _say_nothing_was_heard(place: str, seconds: float) -> None:
     """An empty line alone would look like a failure."""
-    click.echo(f"note: {place}: no words were heard in {seconds:.1f} s of audio", err=True)
+    click.echo(f"note: {shown(place)}: no words were heard in {seconds:.1f} s of audio", err=True)
 
 
 @click.command("language-model")

@@ -9,8 +9,9 @@ from diminuendo.collection.batches import Batch
 from diminuendo.collection.known import Known, digest_of_samples, split_of
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
+from diminuendo.data.loading import load_recording
 from diminuendo.data.manifest import Entry, read_split
-from diminuendo.data.recordings import in_order, load_recording
+from diminuendo.data.recordings import in_order
 from diminuendo.data.text import describe_characters
 from diminuendo.data.validation import Problem, Problems
 from diminuendo.parameters.schema import Params
@@ -73,11 +74,11 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
     heard: list[Record] = []
     rate = params.data.sample_rate
     loaded = in_order(lambda entry: load_recording(entry, rate), inside, workers or available_cores())
-    for entry, samples in zip(inside, loaded):
-        if isinstance(samples, tuple):
-            problems.add(entry.file, entry.line, *samples)
+    for entry, found in zip(inside, loaded):
+        if isinstance(found, tuple):
+            problems.add(entry.file, entry.line, *found)
             continue
-        digest = digest_of_samples(samples)
+        digest = digest_of_samples(found.samples)
         if (where := known.recordings.get(digest)) is not None:
             problems.add(entry.file, entry.line, "known already", f"{entry.path.name}: the same audio as {where}")
             continue

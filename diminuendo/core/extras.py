@@ -27,6 +27,8 @@ EXTRAS = {
     ),
     "pipeline": ("mlflow", "prefect", "fastapi", "sqlalchemy", "dvc", "ruamel"),
     "decoding": ("kaldi_decoder", "kaldifst", "kaldilm", "kaldingram"),
+    "bom": ("cyclonedx",),
+    "audio": ("av",),
 }
 
 

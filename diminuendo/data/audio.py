@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from diminuendo.data.reading.reader import Recording, open_recording
+from diminuendo.data.reading.remark import Remark
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A recording or a part of one: float32 [N] at its own ``rate`` in Hz, and what is to say of it."""
+
+    samples: np.ndarray
+    rate: int
+    remarks: tuple[Remark, ...] = ()
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:
@@ -24,22 +37,23 @@ def trim_silence(samples: np.ndarray, rate: int, keep_seconds: float, threshold:
     return np.pad(kept, (before, after))
 
 
-def read_audio(path: str | Path, offset: float, duration: float | None) -> tuple[np.ndarray, int]:
+def read_audio(path: str | Path, offset: float, duration: float | None) -> Audio:
     """Decode a file, or the part from ``offset`` for ``duration`` seconds, channels mixed down.
 
     Returns:
-        float32 [N] at the file's own rate, and that rate in Hz. Shorter than ``duration`` when the file ends before.
+        the samples; fewer than ``duration`` when the file ends before.
 
     Raises:
-        soundfile.LibsndfileError: not audio that libsndfile reads (wav, flac, ogg, opus, mp3, …).
+        Unreadable: it is no audio that can be read, or holds samples that are none; see ``data.reading``.
     """
-    import soundfile
+    with open_recording(path) as recording:
+        return read_part(recording, offset, duration)
 
-    with soundfile.SoundFile(path) as file:
-        rate = file.samplerate
-        start = round(offset * rate)
-        if start:
-            file.seek(min(start, file.frames))
-        frames = -1 if duration is None else round(duration * rate)
-        samples = file.read(frames, dtype="float32", always_2d=True)
-    return samples.mean(axis=1, dtype=np.float32), rate
+
+def read_part(recording: Recording, offset: float, duration: float | None) -> Audio:
+    """``read_audio`` of an open recording."""
+    rate = recording.rate
+    count = None if duration is None else round(duration * rate)
+    blocks = list(recording.blocks(start=round(offset * rate), count=count))
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    return Audio(samples, rate, tuple(recording.remarks))

@@ -16,7 +16,7 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, UNLABELLED
-from diminuendo.data.text import describe_characters, normalize, unprintable
+from diminuendo.data.text import breaks_a_line, describe_characters, normalize, unprintable
 from diminuendo.data.validation import Problems
 
 _TO_DO_WITHOUT_ANY = (
@@ -141,22 +141,21 @@ def _parse_line(
 
 
 def _seconds_in(audio: Path, offset: float) -> float:
-    """Length of a file from ``offset`` to its end, by its header, in seconds.
+    """Length of a file from ``offset`` to its end, without decoding it, in seconds.
 
     Raises:
         UserError: it is not audio, or ends before.
     """
-    import soundfile
+    from diminuendo.data.reading.reader import open_recording
 
     try:
-        found = soundfile.info(audio)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        raise UserError(f"missing, and {audio} cannot be decoded ({reason.strip().rstrip('.')})") from error
-    seconds = found.frames / found.samplerate - offset
-    if seconds <= 0:
-        raise UserError(f"missing, and {audio} has {found.frames / found.samplerate:.3f} s, none after {offset:g} s")
-    return seconds
+        with open_recording(audio) as recording:
+            found = recording.seconds
+    except UserError as error:
+        raise UserError(f"missing, and {error}") from error
+    if found - offset <= 0:
+        raise UserError(f"missing, and {audio} has {found:.3f} s, none after {offset:g} s")
+    return found - offset
 
 
 def _type_errors(line: dict[str, Any], texts: bool):
@@ -168,8 +167,11 @@ def _type_errors(line: dict[str, Any], texts: bool):
                 yield f"{key}: missing"
         elif not _is(line[key], wanted):
             yield f"{key}: expected {'text' if wanted is str else 'a number of seconds'}, found {_kind(line[key])}"
-    if _is(line.get("audio_filepath"), str) and not line["audio_filepath"].strip():
-        yield "audio_filepath: empty"
+    if _is(line.get("audio_filepath"), str):
+        if not line["audio_filepath"].strip():
+            yield "audio_filepath: empty"
+        elif strange := breaks_a_line(line["audio_filepath"]):
+            yield f"audio_filepath: {describe_characters(strange)} cannot be part of a name; rename the file"
     if _is(line.get("duration"), float) and line["duration"] <= 0:
         yield f"duration: expected more than 0 seconds, found {line['duration']}"
     offset = line.get("offset")
@@ -184,8 +186,8 @@ def _type_errors(line: dict[str, Any], texts: bool):
             yield f"{key}: expected text or a whole number, found {_kind(value)}"
         elif isinstance(value, str) and not value.strip():
             yield f"{key}: empty; leave the key out where it is unknown"
-        elif isinstance(value, str) and unprintable(value):
-            yield f"{key}: {describe_characters(unprintable(value))} cannot be part of a name"
+        elif isinstance(value, str) and (strange := breaks_a_line(value)):
+            yield f"{key}: {describe_characters(strange)} cannot be part of a name"
     for key, value in line.items():
         if not _storable(key) or not _storable(value):
             yield f"{describe_key(key)}: holds a lone surrogate or a number beyond what JSON can carry"

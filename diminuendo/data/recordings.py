@@ -10,22 +10,14 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
-from diminuendo.data.audio import read_audio, to_pcm16
+from diminuendo.data.loading import Loaded, Remarks, load_recording
 from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
-from diminuendo.data.resample import resample
 from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
 from diminuendo.data.text import Tokenizer, describe_characters
 from diminuendo.data.unknown import UnknownCharacters
 from diminuendo.data.validation import Problems
-
-# A duration may differ from the file's by this much: codecs pad, and people round.
-TOLERANCE_SECONDS = 0.1
-TOLERANCE_SHARE = 0.01
-_LOUDEST = 4.0  # samples beyond are not audio in −1..1; codecs overshoot by less
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
@@ -83,7 +75,9 @@ def read_recordings(
     todo = [(split, entry) for split, entries in splits.items() for entry in entries]
     heard: dict[bytes, tuple[str, Entry]] = {}
 
-    def decode(item: tuple[str, Entry]) -> np.ndarray | tuple[str, str]:
+    remarks = Remarks()
+
+    def decode(item: tuple[str, Entry]) -> Loaded | tuple[str, str]:
         split, entry = item
         nobody_speaks = split == "test" and not entry.text
         loaded = load_recording(entry, settings.data.sample_rate, may_be_silent=nobody_speaks)
@@ -99,7 +93,8 @@ def read_recordings(
             if isinstance(loaded, tuple):
                 problems.add(entry.file, entry.line, *loaded)
                 continue
-            digest = hashlib.sha256(loaded.tobytes()).digest()
+            remarks.add(entry, loaded.remarks)
+            digest = hashlib.sha256(loaded.samples.tobytes()).digest()
             other_split, other = heard.setdefault(digest, (split, entry))
             if split == UNLABELLED and other_split == "train":
                 writers[split].drop("the audio of a train utterance")
@@ -113,8 +108,9 @@ def read_recordings(
                 )
             if not len(problems):  # otherwise nothing will be kept, and only the checks continue
                 said = {} if split == UNLABELLED else {"text": entry.text}
-                writers[split].add({"id": entry.id, **said, **entry.keys}, loaded)
+                writers[split].add({"id": entry.id, **said, **entry.keys}, loaded.samples)
     problems.stop(report)
+    remarks.tell(say)
 
 
 def _all_splits(settings: CorpusSettings, folders: dict[str, Path], problems: Problems) -> dict[str, list[Entry]]:
@@ -131,43 +127,6 @@ def _all_splits(settings: CorpusSettings, folders: dict[str, Path], problems: Pr
                 problems.add(entry.file, entry.line, "duplicate id", f"id {entry.id!r} is that of {place} too")
         splits[split] = splits[split] + entries
     return splits
-
-
-def load_recording(entry: Entry, sample_rate: int, may_be_silent: bool = False) -> np.ndarray | tuple[str, str]:
-    """int16 [N] at ``sample_rate``, or (kind, message) of what is wrong with the recording."""
-    import soundfile
-
-    try:
-        duration = entry.duration if entry.offset is not None else None
-        samples, rate = read_audio(entry.path, entry.offset or 0.0, duration)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = getattr(error, "error_string", None) or str(error)
-        return (
-            "not audio",
-            f"{entry.path}: cannot be decoded ({reason.strip().rstrip('.')}); expected wav, flac, ogg, opus or mp3",
-        )
-    found = len(samples) / rate
-    if not len(samples) and entry.offset is None:
-        return "empty audio", f"{entry.path}: no samples"
-    tolerance = max(TOLERANCE_SECONDS, TOLERANCE_SHARE * entry.duration)
-    if entry.offset is not None and entry.duration - found > tolerance:
-        place = f"offset {entry.offset:g} s + duration {entry.duration:g} s"
-        return "beyond the end", f"{entry.path}: {place} end {entry.duration - found:.3f} s after the file does"
-    if entry.offset is None and abs(entry.duration - found) > tolerance:
-        return (
-            "wrong duration",
-            f"duration: {entry.duration:g} s, but {entry.path} has {found:.3f} s (a part of a file needs offset too)",
-        )
-    if not np.isfinite(samples).all():
-        count = int(np.count_nonzero(~np.isfinite(samples)))
-        return "non-finite audio", f"{entry.path}: {count} of {len(samples)} samples are not finite numbers"
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak > _LOUDEST:
-        return "audio out of range", f"{entry.path}: samples reach {peak:g}, expected −1 to 1"
-    pcm = to_pcm16(resample(samples, rate, sample_rate))
-    if not pcm.any() and not may_be_silent:
-        return "silent audio", f"{entry.path}: every sample is zero, though the text is {entry.text[:60]!r}"
-    return pcm
 
 
 def in_order(function: Callable[[_In], _Out], items: Iterable[_In], workers: int) -> Iterator[_Out]:

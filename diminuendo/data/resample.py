@@ -14,6 +14,7 @@ import numpy as np
 _ZERO_CROSSINGS = 64  # of the kernel's sinc, a side
 _CUTOFF = 0.95  # of the lower Nyquist frequency: flat to 0.90, 90 dB down from 1.0
 _BETA = 9.0  # of the Kaiser window
+_MOST_WEIGHTS = 1 << 23  # of all kernels; two rates with no common divisor would need gigabytes
 
 
 class Resampler:
@@ -68,6 +69,13 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     return chosen.apply(np.pad(samples, (chosen.before, chosen.after)), chosen.outputs_of(len(samples)))
 
 
+def costs_too_much(rate: int, new_rate: int) -> bool:
+    """Whether the two rates have so little in common that no converter has them both."""
+    divisor = math.gcd(int(rate), int(new_rate))
+    up, down = new_rate // divisor, rate // divisor
+    return rate != new_rate and up * 2 * _half(up, down) > _MOST_WEIGHTS
+
+
 class _Filter:
     """``up`` outputs recur with the same kernels every ``down`` inputs.
 
@@ -111,9 +119,17 @@ def _filter(rate: int, new_rate: int) -> _Filter:
 
 def _kernels(up: int, down: int) -> np.ndarray:
     """float32 [up, 2W]: a Kaiser-windowed sinc for each position that an output sample can have between two inputs."""
-    cutoff = _CUTOFF * min(1.0, up / down)  # in units of the input's Nyquist frequency
-    half = math.ceil(_ZERO_CROSSINGS / cutoff)
+    cutoff, half = _cutoff(up, down), _half(up, down)
     fraction = (np.arange(up) * down % up / up)[:, None]
     distance = fraction - np.arange(1 - half, half + 1)  # from the output sample to each input sample
     window = np.i0(_BETA * np.sqrt(np.maximum(0.0, 1 - (distance / half) ** 2))) / np.i0(_BETA)
     return (cutoff * np.sinc(cutoff * distance) * window).astype(np.float32)
+
+
+def _cutoff(up: int, down: int) -> float:
+    return _CUTOFF * min(1.0, up / down)  # in units of the input's Nyquist frequency
+
+
+def _half(up: int, down: int) -> int:
+    """Inputs on either side of an output that it depends on."""
+    return math.ceil(_ZERO_CROSSINGS / _cutoff(up, down))

@@ -36,6 +36,11 @@ def unprintable(text: str) -> list[str]:
     return sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Cn") and not c.isspace()})
 
 
+def breaks_a_line(name: str) -> list[str]:
+    """Characters that cannot be part of a name: those that cannot be text, and tabs and ends of lines."""
+    return sorted({c for c in name if unicodedata.category(c) in ("Cc", "Cs", "Cn", "Zl", "Zp")})
+
+
 class Tokenizer(Protocol):
     """Normalised text to token ids and back."""
 

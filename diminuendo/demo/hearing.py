@@ -40,21 +40,24 @@ class Models:
             recognizer.transcribe(np.full(recognizer.model.sample_rate, 0.01, dtype=np.float32))
 
     def hear_file(self, path: Path) -> dict[str, Any]:
-        """What every model hears in an audio file: ``seconds``, ``peaks`` to draw, and ``models``.
+        """What every model hears in an audio file: ``seconds``, ``peaks`` to draw, ``models`` and ``remarks``.
+
+        Remarks are sentences on the file, such as that it was cut short.
 
         Raises:
             UserError: it cannot be read, or is longer than ``LONGEST_SECONDS``.
         """
-        waveforms = {rate: _read(path, rate) for rate in {model.model.sample_rate for model in self._whole}}
+        read = {rate: _read(path, rate) for rate in {model.model.sample_rate for model in self._whole}}
         heard = []
         with self.lock:
             for recognizer in self._whole:
-                waveform = waveforms[recognizer.model.sample_rate]
+                waveform, _ = read[recognizer.model.sample_rate]
                 began = time.perf_counter()
                 words = recognizer.transcribe(waveform).words
                 heard.append({"words": _listed(words), "work": time.perf_counter() - began})
-        rate, waveform = next(iter(waveforms.items()))
-        return {"seconds": len(waveform) / rate, "peaks": peaks_of(waveform), "models": heard}
+        rate, (waveform, remarks) = next(iter(read.items()))
+        seconds = len(waveform) / rate
+        return {"seconds": seconds, "peaks": peaks_of(waveform), "models": heard, "remarks": remarks}
 
     def listen(self, rate: int) -> Microphone:
         """A microphone at ``rate`` Hz, heard by every model; raises ``UserError`` for a rate that none has."""
@@ -172,10 +175,10 @@ def peaks_of(waveform: np.ndarray) -> list[float]:
     return [round(min(1.0, float(part.max())), 3) for part in parts]
 
 
-def _read(path: Path, rate: int) -> np.ndarray:
-    """The file's audio float32 [N] at ``rate`` Hz, one channel."""
-    blocks, length = [], 0
-    for block in read_blocks(path, rate):
+def _read(path: Path, rate: int) -> tuple[np.ndarray, list[str]]:
+    """The file's audio float32 [N] at ``rate`` Hz, one channel, and what is to say of it."""
+    blocks, length, remarks = [], 0, []
+    for block in read_blocks(path, rate, lambda remark: remarks.append(remark.message)):
         blocks.append(block)
         length += len(block)
         if length > LONGEST_SECONDS * rate:
@@ -183,7 +186,7 @@ def _read(path: Path, rate: int) -> np.ndarray:
             raise UserError(f"{path}: {limit}; `diminuendo transcribe` has no limit")
     if not length:
         raise UserError(f"{path}: it holds no audio")
-    return np.concatenate(blocks)
+    return np.concatenate(blocks), remarks
 
 
 def _later(word: Word, seconds: float) -> Word:

@@ -79,19 +79,15 @@ def _manifests(path: Path, lowercase: bool, splits: tuple[str, ...] | None) -> S
 
 def _spoken(entry) -> Spoken:
     def read() -> tuple[np.ndarray, int]:
-        import soundfile
-
         from diminuendo.data.audio import read_audio
 
         try:
-            whole = entry.offset is None
-            samples, rate = read_audio(entry.path, entry.offset or 0.0, None if whole else entry.duration)
-        except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-            raise UserError(f"{entry.file}:{entry.line}: {entry.path}: cannot be decoded ({error})") from None
-        if not len(samples) or not np.isfinite(samples).all():
-            found = "samples that are not finite numbers" if len(samples) else "no samples"
-            raise UserError(f"{entry.file}:{entry.line}: {entry.path}: {found}; remove the line")
-        return samples, rate
+            audio = read_audio(entry.path, entry.offset or 0.0, None if entry.offset is None else entry.duration)
+        except UserError as error:
+            raise UserError(f"{entry.file}:{entry.line}: {error}") from None
+        if not len(audio.samples):
+            raise UserError(f"{entry.file}:{entry.line}: {entry.path}: no samples; remove the line")
+        return audio.samples, audio.rate
 
     return Spoken(entry.text, entry.speaker, entry.duration, read)
 

@@ -17,8 +17,9 @@ import numpy as np
 from diminuendo.config.evaluation import NoiseConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of
-from diminuendo.data.audio import read_audio
+from diminuendo.data.audio import read_part
 from diminuendo.data.prepared import PreparedCorpus, Utterance
+from diminuendo.data.reading.reader import open_recording
 from diminuendo.data.resample import resample
 from diminuendo.synthesis.noise import BABBLE_VOICES, COLORS, babble, colored_noise, unit_power
 
@@ -184,16 +185,15 @@ class _Source:
 
     def _recorded(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """A part of a recording from a random point on; one that is too short is repeated."""
-        import soundfile
-
         path = self.recordings[int(rng.integers(len(self.recordings)))]
         rate = self.corpus.sample_rate
         try:
-            seconds = soundfile.info(path).duration
-            start = float(rng.random()) * max(0.0, seconds - count / rate)
-            samples, found = read_audio(path, start, count / rate)
-        except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-            raise UserError(f"evaluate.noise.recordings: {path}: cannot be decoded ({error})") from error
+            with open_recording(path) as recording:
+                start = float(rng.random()) * max(0.0, recording.seconds - count / rate)
+                audio = read_part(recording, start, count / rate)
+        except UserError as error:
+            raise UserError(f"evaluate.noise.recordings: {error}") from error
+        samples, found = audio.samples, audio.rate
         samples = resample(samples, found, rate)
         if not len(samples) or not np.isfinite(samples).all():
             raise UserError(f"evaluate.noise.recordings: {path}: has no samples, or some that are no numbers")

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from diminuendo.data.reading.problem import Unreadable
+from diminuendo.data.reading.reader import open_recording
 from diminuendo.importing.utterance import Sound, Unusable
 
 FOLDER = "audio"  # beside the manifests
 _IN_A_FOLDER = 1000  # files
 _KEPT_AS_THEY_ARE = {"WAV": "wav", "WAVEX": "wav", "FLAC": "flac", "OGG": "ogg", "MP3": "mp3", "MPEG": "mp3"}
+_NO_AUDIO = "audio that cannot be decoded; expected wav, flac, ogg, opus or mp3"
 _BEYOND = 0.1  # s by which a piece may end after its file; it is cut there
 
 
@@ -42,8 +45,6 @@ def keep(sound: Sound, folder: Path, number: int) -> Kept:
     if sound.path is None:
         return _written(sound.read(), folder, number)
     frames, rate, channels = _header(sound.path)
-    if not frames:
-        raise Unusable("audio without samples", str(sound.path))
     total = frames / rate
     offset, duration = sound.offset, total
     if offset is not None:
@@ -70,11 +71,21 @@ def keep(sound: Sound, folder: Path, number: int) -> Kept:
 @lru_cache(maxsize=256)  # many pieces of one file follow each other
 def _header(path: Path) -> tuple[int, int, int]:
     """Frames, rate in Hz, channels."""
+    return _whole(path, str(path))
+
+
+def _whole(source: Path | io.BytesIO, what: str) -> tuple[int, int, int]:
+    """Frames, rate in Hz and channels of audio that is neither cut nor damaged."""
     try:
-        found = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise _not_audio(str(path), error) from None
-    return found.frames, found.samplerate, found.channels
+        with open_recording(source, what) as recording:
+            for remark in recording.remarks:
+                if remark.refused:
+                    raise Unusable(remark.kind, f"{what}: {remark.message}")
+            return recording.frames, recording.rate, recording.channels
+    except Unreadable as error:
+        if error.kind == "empty audio":
+            raise Unusable("audio without samples", str(error)) from None
+        raise Unusable(_NO_AUDIO, str(error)) from None
 
 
 def _written(content: bytes | tuple[np.ndarray, int], folder: Path, number: int) -> Kept:
@@ -90,11 +101,10 @@ def _written(content: bytes | tuple[np.ndarray, int], folder: Path, number: int)
             return _write_samples(samples, rate, folder, number)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise _not_audio("the bytes of the row", error) from None
-    if not found.frames:
-        raise Unusable("audio without samples")
+    frames, rate, _ = _whole(io.BytesIO(content), "the bytes of the row")
     path = _free(folder, number, suffix)
     (folder / path).write_bytes(content)
-    return Kept(path, None, round(found.frames / found.samplerate, 6), found.samplerate)
+    return Kept(path, None, round(frames / rate, 6), rate)
 
 
 def _write_samples(samples: np.ndarray, rate: int, folder: Path, number: int) -> Kept:
@@ -123,4 +133,4 @@ def _free(folder: Path, number: int, suffix: str) -> Path:
 
 def _not_audio(what: str, error: Exception) -> Unusable:
     reason = getattr(error, "error_string", None) or str(error)
-    return Unusable("audio that cannot be decoded; expected wav, flac, ogg, opus or mp3", f"{what}: {reason.strip()}")
+    return Unusable(_NO_AUDIO, f"{what}: {reason.strip()}")

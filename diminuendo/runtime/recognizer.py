@@ -6,9 +6,11 @@ A recording longer than one window is decoded in overlapping windows (``windows.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.padding import pad
+from diminuendo.data.reading.remark import Remark
 from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
@@ -40,17 +43,20 @@ SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: silence, in whic
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in ``seconds`` of audio."""
+    """What was said in ``seconds`` of audio, and what is to say of the recording, such as that it was cut."""
 
     words: tuple[Word, ...]
     seconds: float
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def text(self) -> str:
         return text_of(self.words)
 
     def as_dict(self) -> dict:
-        return {"text": self.text, "seconds": self.seconds, "words": [word.as_dict() for word in self.words]}
+        """Its content as it is written in JSON; ``remarks`` are there where there are any."""
+        found = {"text": self.text, "seconds": self.seconds, "words": [word.as_dict() for word in self.words]}
+        return found | ({"remarks": [dataclasses.asdict(remark) for remark in self.remarks]} if self.remarks else {})
 
 
 class Search(Protocol):
@@ -115,7 +121,9 @@ class Recognizer:
         Raises:
             UserError: the file cannot be read, the waveform is not one channel of finite numbers, or the rate is none.
         """
-        return self._recognise(self._blocks(audio, sample_rate))
+        remarks: list[Remark] = []
+        found = self._recognise(self._blocks(audio, sample_rate, remarks.append))
+        return dataclasses.replace(found, remarks=tuple(remarks))
 
     def transcribe_batch(
         self, recordings: Iterable[Audio], batch_seconds: float = BATCH_SECONDS
@@ -132,9 +140,18 @@ class Recognizer:
         Returns:
             for each recording its transcript, or the ``UserError`` that says why it cannot be read.
         """
+        remarks: deque[list[Remark]] = deque()  # of each recording that is begun and not yet given back
 
-        for path, scores, seconds in self._decode_batches(map(self._blocks, recordings), self._search, batch_seconds):
-            yield path if isinstance(path, UserError) else self._transcript(path, scores, seconds)
+        def blocks(audio: Audio) -> Iterator[np.ndarray]:
+            remarks.append([])
+            return self._blocks(audio, tell=remarks[-1].append)
+
+        for path, scores, seconds in self._decode_batches(map(blocks, recordings), self._search, batch_seconds):
+            told = tuple(remarks.popleft())
+            if isinstance(path, UserError):
+                yield path
+            else:
+                yield dataclasses.replace(self._transcript(path, scores, seconds), remarks=told)
 
     def stream(self, sample_rate: int | None = None) -> Stream:
         """A stream of audio at ``sample_rate`` Hz (by default the model's); its words are those of ``transcribe``.
@@ -166,7 +183,9 @@ class Recognizer:
         blocks = ([waveform] for waveform in waveforms)
         return [path for path, _, _ in self._decode_batches(blocks, best_path, batch_seconds)]
 
-    def _blocks(self, audio: Audio, sample_rate: int | None = None) -> Iterator[np.ndarray]:
+    def _blocks(
+        self, audio: Audio, sample_rate: int | None = None, tell: Callable[[Remark], None] | None = None
+    ) -> Iterator[np.ndarray]:
         """A recording float32 [n] at the model's rate, in pieces."""
         if not isinstance(audio, (str, os.PathLike)):
             resampler = self._resampler(sample_rate)
@@ -175,7 +194,7 @@ class Recognizer:
         elif sample_rate is not None:
             raise UserError(f"sample_rate: given with the file {audio}, which says its own; leave it out")
         else:
-            yield from read_blocks(audio, self.model.sample_rate)
+            yield from read_blocks(audio, self.model.sample_rate, tell)
 
     def _resampler(self, sample_rate: int | None) -> Resampler:
         """From this rate to the model's; None is the model's own."""

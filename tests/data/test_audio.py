@@ -21,7 +21,9 @@ def test_formats_and_channels(tmp_path, extension, format_, subtype, rate):
     left, right = 0.4 * tone(440, rate), 0.2 * tone(440, rate)
     path = tmp_path / f"stereo.{extension}"
     soundfile.write(path, np.stack([left, right], 1), rate, format=format_, subtype=subtype)
-    samples, found = read_audio(path, 0.0, None)
+    audio = read_audio(path, 0.0, None)
+    samples, found = audio.samples, audio.rate
+    assert not audio.remarks
     assert found == rate and samples.ndim == 1
     assert len(samples) / rate == pytest.approx(1.0, abs=0.06)
     hertz, decibels = strongest(samples, rate)
@@ -32,10 +34,10 @@ def test_formats_and_channels(tmp_path, extension, format_, subtype, rate):
 def test_a_part_of_a_file_and_a_part_beyond_its_end(tmp_path):
     ramp = np.arange(8000) / 8192
     soundfile.write(tmp_path / "ramp.wav", ramp, 8000, subtype="FLOAT")
-    part, _ = read_audio(tmp_path / "ramp.wav", 0.25, 0.5)
+    part = read_audio(tmp_path / "ramp.wav", 0.25, 0.5).samples
     np.testing.assert_allclose(part, ramp[2000:6000], atol=1e-6)
-    assert len(read_audio(tmp_path / "ramp.wav", 0.75, 1.0)[0]) == 2000
-    assert len(read_audio(tmp_path / "ramp.wav", 5.0, 1.0)[0]) == 0
+    assert len(read_audio(tmp_path / "ramp.wav", 0.75, 1.0).samples) == 2000
+    assert len(read_audio(tmp_path / "ramp.wav", 5.0, 1.0).samples) == 0
 
 
 def test_pcm_clips_instead_of_wrapping_round():

@@ -60,7 +60,7 @@ def test_a_duration_that_is_not_said_is_read_from_the_header(tmp_path):
     assert [(e.line, e.offset, e.duration) for e in entries] == [(1, None, 0.5), (2, 0.1, 0.4), (5, None, 0.5)]
     assert len(found) == 2
     assert f"train.jsonl:3: duration: missing, and {tmp_path}/a.wav has 0.500 s, none after 0.5 s" in found[0]
-    assert f"train.jsonl:4: duration: missing, and {tmp_path}/b.wav cannot be decoded" in found[1]
+    assert f"train.jsonl:4: duration: missing, and {tmp_path}/b.wav: not audio that can be read" in found[1]
     quick = read_split(path, "train", True, Problems(), headers=False)
     assert [e.line for e in quick] == [1, 2, 3, 4, 5]
 
@@ -83,7 +83,11 @@ def test_a_duration_that_is_not_said_is_read_from_the_header(tmp_path):
         (good(text="a\u0007"), "text: '\\x07' (U+0007) cannot be part of a text"),
         (good(audio_filepath=""), "audio_filepath: empty"),
         (good(audio_filepath="b.wav"), "audio_filepath: there is no file"),
-        (good(audio_filepath="a\u0000.wav"), "audio_filepath: there is no file"),
+        (good(audio_filepath="a\u0000.wav"), "audio_filepath: '\\x00' (U+0000) cannot be part of a name"),
+        (good(audio_filepath="a\n.wav"), "audio_filepath: '\\n' (U+000A) cannot be part of a name; rename the file"),
+        (good(id="a\tb"), "id: '\\t' (U+0009) cannot be part of a name"),
+        (good(id="a\n"), "id: '\\n' (U+000A) cannot be part of a name"),
+        (good(speaker="a\u2028b"), "speaker: '\\u2028' (U+2028) cannot be part of a name"),
         (good(audio_filepath="."), "audio_filepath: there is no file"),
         (good(speaker=1.5), "speaker: expected text or a whole number, found a number (1.5)"),
         (good(speaker=""), "speaker: empty; leave the key out"),

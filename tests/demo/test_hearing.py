@@ -105,6 +105,10 @@ def test_a_file_is_heard_by_every_model(tmp_path):
     assert [texts(model["words"]) for model in heard["models"]] == ["hello", "herro"]
     assert all(model["work"] > 0 for model in heard["models"])
     assert heard["seconds"] == pytest.approx(len(speak("hello")) / SAMPLE_RATE) and len(heard["peaks"]) == PEAKS
+    assert heard["remarks"] == []
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes((tmp_path / "hello.wav").read_bytes()[:-100])
+    assert heard["models"][0]["words"] and "cut short" in Models(paths[:1]).hear_file(cut)["remarks"][0]
 
 
 def test_a_file_that_is_empty_or_too_long_is_refused(models, tmp_path, monkeypatch):

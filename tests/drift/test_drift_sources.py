@@ -68,7 +68,7 @@ def test_a_damaged_recording_is_named(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"no audio")
     line = {"audio_filepath": "a.wav", "duration": 1.0, "text": "a"}
     (tmp_path / "manifest.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(UserError, match=r"manifest\.jsonl:1: .*a\.wav: cannot be decoded"):
+    with pytest.raises(UserError, match=r"manifest\.jsonl:1: .*a\.wav: not audio that can be read"):
         statistics_of(tmp_path, True)
 
 

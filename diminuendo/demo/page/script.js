@@ -88,6 +88,8 @@ async function hear(source, request, audio) {
     player.src = URL.createObjectURL(heard);
     find("play").hidden = false;
     state("done");
+    find("problem").textContent = answer.remarks.map((remark) => `The recording: ${remark}.`).join(" ");
+    find("problem").hidden = !answer.remarks.length;
     player.play().catch(() => {}); // a browser may want a click first; the button is there
   } catch (error) {
     if (mine === turn) problem(error.message);

@@ -1,0 +1,251 @@
+"""Every kind of file is heard whole, or it is said that it is not."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from diminuendo.core.errors import UserError
+from diminuendo.data.audio import read_audio
+from diminuendo.data.reading import reader
+from diminuendo.data.reading.problem import Unreadable
+from diminuendo.data.reading.reader import open_recording
+from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, UNCOUNTED
+from tests.factories.audio_files import (
+    KINDS,
+    SECONDS,
+    UNCOUNTED_MP3,
+    flac_without_length,
+    mp3_frames,
+    sound,
+    wav_that_states,
+    whole,
+    written,
+)
+
+DATA = round(SECONDS * 16000) * 2  # bytes of the samples of the wav
+
+
+def heard(content: bytes) -> tuple[float, list[str]]:
+    """Seconds, and the kinds of what is said."""
+    with open_recording(io.BytesIO(content), "it") as recording:
+        samples = sum(len(block) for block in recording.blocks())
+        return samples / recording.rate, [remark.kind for remark in recording.remarks]
+
+
+def seconds_of(kind: str) -> float:
+    return heard(whole(kind))[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_file_gives_the_samples_of_libsndfile_and_no_remark(kind, tmp_path):
+    (tmp_path / "a").write_bytes(whole(kind))
+    for start, count in ((0, None), (5000, 7000)):
+        with soundfile.SoundFile(tmp_path / "a") as file:
+            if start:
+                file.seek(start)
+            expected = file.read(-1 if count is None else count, "float32", always_2d=True).mean(axis=1)
+            rate = file.samplerate
+        audio = read_audio(tmp_path / "a", start / rate, None if count is None else count / rate)
+        np.testing.assert_array_equal(audio.samples, expected)
+        assert audio.rate == rate and not audio.remarks
+    assert len(audio.samples) == 7000
+    assert seconds_of(kind) == pytest.approx(SECONDS, abs=0.06)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, UNCOUNTED_MP3])
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_file_that_was_cut_anywhere_says_so_or_is_refused(kind, data):
+    content = whole(kind)
+    sizes = st.integers(1, len(content) - 1) | st.integers(len(content) - 300, len(content) - 1)
+    cut = content[: data.draw(sizes)]
+    try:
+        seconds, kinds = heard(cut)
+    except UserError:
+        return
+    assert seconds <= seconds_of(kind)
+    if kind == UNCOUNTED_MP3 and len(cut) in mp3_frames(content):  # nothing in it tells that there was more
+        assert seconds == (mp3_frames(content).index(len(cut)) + 1) * 1152 / 44100
+    else:
+        assert TRUNCATED in kinds
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "vorbis", "mp3", UNCOUNTED_MP3])
+def test_most_of_a_file_that_was_cut_is_still_heard(kind):
+    content = whole(kind, 6.0)
+    seconds, kinds = heard(content[: len(content) * 3 // 4])
+    assert kinds == [TRUNCATED] and seconds > 3.0
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("wav", "wav"),
+        ("wav", "wav", "rf64"),
+        ("flac", "flac"),
+        ("vorbis", "vorbis"),
+        ("vorbis", "vorbis", "vorbis"),
+        ("mp3", "mp3"),
+        (UNCOUNTED_MP3, "mp3 of 44.1 kHz"),
+    ],
+    ids=" and ".join,
+)
+def test_files_that_were_joined_are_heard_one_after_the_other(kinds):
+    seconds, remarks = heard(b"".join(map(whole, kinds)))
+    assert seconds == pytest.approx(sum(map(seconds_of, kinds)), abs=1e-3) and not remarks
+
+
+def test_a_part_may_lie_across_the_place_where_files_were_joined(tmp_path):
+    (tmp_path / "a.ogg").write_bytes(whole("vorbis") * 2)
+    both = read_audio(tmp_path / "a.ogg", 0.0, None).samples
+    assert len(both) == 2 * SECONDS * 16000
+    part = read_audio(tmp_path / "a.ogg", SECONDS - 0.5, 1.0).samples
+    np.testing.assert_allclose(part, both[len(part) * 3 // 2 : len(part) * 5 // 2], atol=1e-6)
+
+
+def test_joined_files_of_several_rates_are_refused():
+    with pytest.raises(Unreadable, match=r"several rates.*\(16000 Hz and 44100 Hz\)"):
+        heard(whole("mp3") + whole("mp3 of 44.1 kHz"))
+
+
+@pytest.mark.parametrize(
+    ("riff", "data", "seconds", "said"),
+    [
+        (None, 0, SECONDS, [UNCOUNTED]),
+        (0, 0, SECONDS, [UNCOUNTED]),
+        (None, DATA // 2, SECONDS / 2, [UNCOUNTED]),
+        (DATA // 2 + 36, DATA // 2, SECONDS / 2, [UNCOUNTED]),
+        (None, DATA * 3, SECONDS, [TRUNCATED]),
+        (DATA + 4000, None, SECONDS, [TRUNCATED]),
+        (0, None, SECONDS, []),
+        (0xFFFFFFFF, 0xFFFFFFFF, SECONDS, []),
+        (0x7FFFF024, 0x7FFFF000, SECONDS, []),
+        (None, 0x80000000, SECONDS, []),
+    ],
+)
+def test_sizes_in_the_header_of_a_wav_are_held_against_the_file(riff, data, seconds, said):
+    assert heard(wav_that_states(riff, data)) == (seconds, said)
+
+
+def test_what_may_follow_the_samples_of_a_wav():
+    assert heard(whole("wav") + b"LIST" + struct.pack("<I", 4) + b"INFO") == (SECONDS, [])
+    assert heard(whole("wav") + bytes(600)) == (SECONDS, [])
+    again = struct.pack("<4sI", b"data", 8000) + whole("wav")[2000:10000]
+    with pytest.raises(Unreadable, match="not audio that can be read"):
+        heard(whole("wav") + again)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "format_", "extra"),
+    [
+        ("aiff", (b"SSND", 4), ">I", 8),
+        ("w64", (b"data", 16), "<Q", 24),
+        ("rf64", (b"ds64", 16), "<Q", 0),
+        ("caf", (b"data", 4), ">Q", 4),
+        ("au", (b".snd", 8), ">I", 0),
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_header_that_counts_too_little_is_told_in_every_format(kind, place, format_, extra, share):
+    content = bytearray(whole(kind))
+    struct.pack_into(format_, content, content.index(place[0]) + place[1], int(share * DATA) + extra)
+    try:
+        assert heard(bytes(content))[1] == [UNCOUNTED]
+    except Unreadable as error:
+        assert share == 0 and "holds no audio (no samples; its header counts" in str(error)
+
+
+def test_flac_that_states_no_length():
+    assert heard(flac_without_length()) == (SECONDS, [])
+    assert heard(b"ID3\x03\0\0\0\0\x02\0" + bytes(256) + flac_without_length()) == (SECONDS, [])
+    assert heard(flac_without_length() + b"TAG" + bytes(125)) == (SECONDS, [])
+    seconds, kinds = heard(flac_without_length()[:-100])
+    assert SECONDS - 0.3 < seconds < SECONDS and kinds == [TRUNCATED]
+
+
+def test_tags_and_junk_around_the_frames_of_an_mp3():
+    content, tag = whole("mp3"), b"ID3\x03\0\0\0\0\x02\0" + bytes(256)
+    assert heard(tag + content + b"TAG" + bytes(125)) == (SECONDS, [])
+    assert heard(tag + content + tag + content) == (2 * SECONDS, [])
+    half = mp3_frames(content)[20]
+    seconds, kinds = heard(content[:half] + b"junk" * 700 + content[half:])
+    assert seconds == SECONDS and kinds == [DAMAGED]
+    assert heard(tag + whole(UNCOUNTED_MP3)) == heard(whole(UNCOUNTED_MP3))
+
+
+def test_a_count_of_frames_that_includes_its_own_frame_is_no_fault():
+    content = bytearray(whole("mp3"))
+    at = content.index(b"Xing") + 8
+    struct.pack_into(">I", content, at, len(mp3_frames(content)))
+    assert heard(bytes(content))[1] == []
+    last = mp3_frames(bytes(content))[-2]
+    assert heard(bytes(content[:last]))[1] == [TRUNCATED]
+
+
+def test_an_mp3_whose_first_frames_are_small_is_heard_to_its_end():
+    """A decoder estimates the number of frames from the first, and stops there."""
+    content = written(sound(6.0), 16000, "MP3", "MPEG_LAYER_III")
+    uncounted = content[mp3_frames(content)[0] :]
+    assert heard(uncounted)[0] == pytest.approx(6.0, abs=0.1)
+
+
+def test_pages_of_an_ogg_that_are_missing_in_the_middle_are_told():
+    content = whole("vorbis", 6.0)
+    places = [at for at in range(len(content)) if content.startswith(b"OggS", at)]
+    assert len(places) > 5
+    assert DAMAGED in heard(content[: places[3]] + content[places[4] :])[1]
+    assert DAMAGED in heard(content[: places[3]] + b"junk" + content[places[3] :])[1]
+    assert heard(content[: places[-1]])[1] == [TRUNCATED]
+    assert set(heard(content[: places[4] - 50] + whole("opus"))[1]) == {TRUNCATED, DAMAGED}
+
+
+def test_a_decoder_that_stops_early_is_noticed(monkeypatch):
+    def stops(self, *arguments, **options):
+        return np.zeros((0, 1), np.float32)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", stops)
+    assert heard(whole("wav")) == (0.0, [TRUNCATED])
+
+
+@pytest.mark.parametrize("rate", [1, 999, 768_001, 2**31 - 1])
+def test_a_rate_that_nothing_has_is_refused(rate):
+    content = bytearray(whole("wav"))
+    struct.pack_into("<I", content, 24, rate)
+    with pytest.raises(Unreadable, match=rf"its header says {rate} Hz, expected 1000 to 768000"):
+        heard(bytes(content))
+
+
+def test_what_is_no_plain_file_is_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    wanted = {"pipe": "a pipe or device", "empty": "0 bytes", "none": "no such file", ".": "a folder", "\0": "no such"}
+    for name, problem in wanted.items():
+        with pytest.raises(Unreadable, match=problem):
+            open_recording(f"{tmp_path}/{name}")
+    with pytest.raises(Unreadable, match="cannot be read"):
+        open_recording("a" * 5000)
+
+
+def test_a_changed_file_is_looked_at_again(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(whole("wav"))
+    assert not read_audio(path, 0.0, None).remarks
+    path.write_bytes(whole("wav")[:-2000])
+    assert [remark.kind for remark in read_audio(path, 0.0, None).remarks] == [TRUNCATED]
+
+
+def test_a_format_that_libsndfile_does_not_know_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "is_installed", lambda module: False)
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    with pytest.raises(Unreadable, match=r"for m4a, webm, aac and others run: pip install '\.\[audio\]'"):
+        open_recording(tmp_path / "a.m4a")
+    with pytest.raises(Unreadable, match="wav, flac, ogg, opus and mp3 can"):  # libsndfile alone would read it
+        heard(written(sound(), 16000, "VOC", "PCM_16"))
