@@ -22,6 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from diminuendo import tracking
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 from diminuendo.parameters import load_params
 from flows import dvc_command
@@ -97,7 +98,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    print(f"\n{leaderboard(current().reports)}")
+    echo(f"\n{leaderboard(current().reports)}")
 
 
 if __name__ == "__main__":

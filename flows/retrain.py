@@ -25,6 +25,7 @@ from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
+from diminuendo.core.plain_text import echo, without_secrets
 from diminuendo.gate.decision import Decision
 from diminuendo.gate.table import markdown
 from flows import dvc_command
@@ -283,18 +284,18 @@ def main() -> None:
         if not state.is_completed():
             state.result()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except StageFailed as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        echo(INTERRUPTED, err=True)
         sys.exit(STOPPED)
     except Exception:
-        traceback.print_exc()
+        echo(without_secrets(traceback.format_exc()), err=True)
         sys.exit(FAILED)
-    print(f"{state.name}: {state.message}")
+    echo(f"{state.name}: {state.message}")
     sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))
 
 

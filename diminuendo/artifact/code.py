@@ -42,6 +42,7 @@ LEFT_OUT = {
     "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
     "diminuendo.core.errors": "the exception that ends a stage",
     "diminuendo.config.remedy": "words of the messages that end a stage",
+    "diminuendo.core.plain_text": "writes text out for a reader; no output of a stage but a page holds what it changes",
     "diminuendo.core.extras": "words of the message about a package that is not installed",
     "diminuendo.training.display": "draws the progress bar of a training",
     "stages.stored": "finds earlier weights, and checks them by digest",

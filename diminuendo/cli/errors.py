@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.plain_text import echo, without_secrets
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
     try:
         yield
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {without_secrets(str(error))}", err=True)
         raise SystemExit(status) from None
     except ModuleNotFoundError as error:
         from diminuendo.core.extras import extra_with, how_to_install
@@ -30,7 +29,7 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
         if brought_by is None:
             raise
         missing = f"this command needs {error.name}, which is not installed"
-        click.echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
+        echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
         raise SystemExit(status) from None
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()

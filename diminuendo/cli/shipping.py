@@ -9,6 +9,7 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
 
         params, path = _params_and_file(model)
         decision = _judge(params, path, tests, teacher, _reference(params, champion))
-        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(terminal(decision))
+        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else echo(terminal(decision))
     raise SystemExit(0 if decision.passed else NO)
 
 
@@ -91,10 +92,10 @@ def promote(
         file, current = open_model(path), registry.champion(params.ship.model)
         if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
             registry.promote(current, git_tag=git_tag)  # and finish what a killed command left undone
-            click.echo(f"{file.name} is the champion already: {current.address}")
+            echo(f"{file.name} is the champion already: {current.address}")
             return
         decision = _judge(params, path, tests, teacher, current)
-        click.echo(terminal(decision))
+        echo(terminal(decision))
         if card is not None:
             from diminuendo.core.files import write_text
             from diminuendo.registry.card import model_card
@@ -108,9 +109,9 @@ def promote(
                 judged_against = decision.champion.digest if decision.champion else None
                 version = registry.promote(version, judged_against=judged_against, force=force, reason=reason)
         except registry.Refused as error:
-            click.echo(f"refused: {error}", err=True)
+            echo(f"refused: {error}", err=True)
             raise SystemExit(NO) from None
-        click.echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
+        echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
 
 
 @click.command()
@@ -121,8 +122,8 @@ def rollback(reason: str) -> None:
         from diminuendo import registry
 
         withdrawn, now = registry.rollback(_ship(_params()).model, reason)
-        click.echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
-        click.echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
+        echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
+        echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
 
 
 @click.command("registry")
@@ -138,7 +139,7 @@ def show_registry(as_json: bool) -> None:
         if as_json:
             _print_json([version.as_dict() for version in found])
         else:
-            click.echo(terminal(found) if found else f"{name}: nothing is registered yet; see `diminuendo promote`")
+            echo(terminal(found) if found else f"{name}: nothing is registered yet; see `diminuendo promote`")
 
 
 @click.command()
@@ -155,7 +156,7 @@ def fetch(address: str, out: Path) -> None:
         if out.is_dir():
             raise UserError(f"{out}: a folder, expected the name of the file to write")
         version = registry.fetch(address, out)
-        click.echo(f"{out}: {version.address} ({version.member}), {version.digest}")
+        echo(f"{out}: {version.address} ({version.member}), {version.digest}")
 
 
 def add_to(group: click.Group) -> None:
@@ -210,11 +211,11 @@ def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | N
         fetch=fetch_logged,
         teacher=teacher,
         evaluation=family.evaluation,
-        say=lambda line: click.echo(line, err=True),
+        say=lambda line: echo(line, err=True),
     )
 
 
 def _print_json(value: Any) -> None:
     import json
 
-    click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
+    echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))

@@ -12,6 +12,7 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 
 if TYPE_CHECKING:
     from diminuendo.runtime import Recognizer, Transcript, Word
@@ -78,7 +79,7 @@ def transcribe(
             shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
         recognizer = Recognizer(model or MODEL, threads=threads, search=search, **shape)
         if model is None:
-            click.echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
+            echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
         if streamed:
             _transcribe_standard_input(recognizer, raw, as_json)
             return
@@ -88,12 +89,12 @@ def transcribe(
             found = recognizer.transcribe_batch(files, batch_seconds)
         for file, transcript in zip(files, found):
             if isinstance(transcript, UserError):
-                click.echo(f"error: {transcript}", err=True)
+                echo(f"error: {transcript}", err=True)
                 failed = True
             elif as_json:
-                click.echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
+                echo(json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False))
             else:
-                click.echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
+                echo(transcript.text if len(files) == 1 else f"{file}\t{transcript.text}")
             sys.stdout.flush()
     raise SystemExit(int(failed))
 
@@ -129,7 +130,7 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
         nonlocal said
         for word in words:
             shown = json.dumps(asdict(word), ensure_ascii=False) if as_json else " " * bool(said) + word.text
-            click.echo(shown, nl=as_json)
+            echo(shown, nl=as_json)
             said += 1
         sys.stdout.flush()
 
@@ -144,10 +145,10 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
             raise UserError("standard input: no audio came")
     except UserError:
         if said and not as_json:
-            click.echo()  # so that the message begins a line
+            echo()  # so that the message begins a line
         raise
     if not as_json:
-        click.echo()
+        echo()
 
 
 @click.command("language-model")
@@ -169,7 +170,7 @@ def language_model(out: Path, corpus: Path | None, order: int) -> None:
         corpus = corpus or current().corpus
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
-        click.echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
+        echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
 
 
 def add_to(group: click.Group) -> None:

@@ -8,6 +8,7 @@ from diminuendo.collection.batches import Batch
 from diminuendo.core.errors import UserError
 from diminuendo.family import current
 from diminuendo.parameters import Params, load_params
+from diminuendo.parameters.webhook import webhook_problem
 from flows.retraining.memory import Memory
 from flows.retraining.workspace import Workspace
 
@@ -44,7 +45,7 @@ def checked_params() -> Params:
     """``params.yaml`` of the current folder, with all that retraining needs.
 
     Raises:
-        UserError: a section is missing.
+        UserError: a section is missing, or nothing can be posted to the webhook.
     """
     if (family := current()).name is not None:
         raise UserError(
@@ -57,4 +58,6 @@ def checked_params() -> Params:
             raise UserError(f"params.yaml: {section}: missing, and retraining needs it; see docs/retraining.md")
     if params.ship.member not in params.members:
         raise UserError(f"params.yaml: ship.member: there is no member {params.ship.member!r}")
+    if (problem := webhook_problem()) is not None:
+        raise UserError(problem)
     return params
