@@ -13,6 +13,7 @@ from pathlib import Path
 
 from diminuendo.collection.batches import MANIFEST, RECORDS, place_in
 from diminuendo.collection.check import Checked
+from diminuendo.collection.plain_files import why_not_plain
 from diminuendo.core.files import fresh_folder, write_json, write_text
 from diminuendo.core.plain_text import in_markdown
 
@@ -58,9 +59,9 @@ def report(checked: Checked) -> str:
 def _copy_audio(raw: bytes, source: Path, target: Path) -> None:
     try:
         name = json.loads(raw.decode("utf-8-sig"))["audio_filepath"]
-        path = (source / name).resolve()
-        if path.is_relative_to(source.resolve()) and path.is_file():
-            copy = target / path.relative_to(source.resolve())
+        path = source / name
+        if why_not_plain(path, source) is None:
+            copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
     except (ValueError, RecursionError, KeyError, TypeError, OSError):
