@@ -31,9 +31,12 @@ def demo(models: tuple[str, ...], port: int, browser: bool) -> None:
         from diminuendo.core.errors import UserError
         from diminuendo.demo.requests import Requests
         from diminuendo.demo.server import Server
+        from diminuendo.runtime.trial import try_out
 
         if len(models) > MOST_MODELS:
             raise UserError(f"{len(models)} models, expected at most {MOST_MODELS}")
+        for model in models:
+            try_out(model)
         try:
             with Server(Requests([Path(model) for model in models] or [MODEL]), port) as server:
                 if not models:

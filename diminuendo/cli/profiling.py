@@ -21,7 +21,9 @@ def profile(model: str, seconds: float, threads: int, runs: int, as_json: bool) 
 
         from diminuendo.profiling import profile as measure
         from diminuendo.profiling.table import as_dict, as_text
+        from diminuendo.runtime.trial import try_out
 
+        try_out(model)
         found = measure(model, seconds, threads, runs)
         echo(json.dumps(as_dict(found), indent=1) if as_json else as_text(found))
 

@@ -198,7 +198,9 @@ def _reference(params: Params, champion: str | None) -> Version | Path | None:
 def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | None, champion: Version | Path | None):
     from diminuendo.gate import gate as judge
     from diminuendo.registry.logged import fetch_logged
+    from diminuendo.runtime.trial import try_out
 
+    try_out(path)
     family = current()
     folders = [Path(folder) for folder in dict.fromkeys(tests)] or [family.corpus]
     names = [folder.name for folder in folders]

@@ -77,6 +77,10 @@ def transcribe(
         shape = {}
         if window is not None:
             shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
+        if model is not None:
+            from diminuendo.runtime.trial import try_out
+
+            try_out(model)
         recognizer = Recognizer(model or MODEL, threads=threads, search=search, **shape)
         if model is None:
             echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
