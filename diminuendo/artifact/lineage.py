@@ -151,9 +151,7 @@ def verified_record(folder: Path) -> dict[str, Any]:
         )
     for name, expected in sorted(files.items()):
         if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
-            raise UserError(
-                f"{path}: names the file {ascii(name)[:100]}, which is not in its folder; {_remedy(folder)}"
-            )
+            raise UserError(f"{path}: names {ascii(name)[:100]}, which is no file in its folder; {_remedy(folder)}")
         verify_file(folder / name, expected, _remedy(folder))
     return whole
 
