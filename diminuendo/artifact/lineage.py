@@ -112,7 +112,9 @@ def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[st
 
 def corpus_summary(corpus: dict[str, Any]) -> dict[str, Any]:
     """What a record says of a corpus, from its ``corpus.json``: ``raw`` is the digest of the list of its raw files."""
-    summary = {key: corpus[key] for key in ("source", "sample_rate", "parameters", "splits") if key in corpus}
+    summary = {
+        key: corpus[key] for key in ("source", "sample_rate", "parameters", "splits", "unicode") if key in corpus
+    }
     raw = corpus.get("files", {}).get(RAW)
     return {**summary, **({"raw": raw} if raw else {})}
 

@@ -146,7 +146,7 @@ def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> 
             problems.append(str(error))
     if head == "own":
         try:
-            begun.check_weights(begun.vocabulary(bool(lowercase)).order)
+            begun.check_weights(begun.vocabulary(lowercase).order)
         except UserError as error:
             problems.append(f"teacher.head: {error}")
     return problems

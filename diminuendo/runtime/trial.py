@@ -22,7 +22,7 @@ from diminuendo.runtime.model import AcousticModel
 
 SECONDS = 7.0  # of a processor, and of the clock, for a file of no size
 BYTES_A_SECOND = 10_000_000  # of the file, for which there is a second more
-MEMORY = 3_000_000_000  # bytes besides what the process has, and
+MEMORY = 700_000_000  # bytes besides what the process has, and
 MEMORY_OF_FILE = 20  # times the file
 AUDIO_SECONDS = 0.5
 _WHOLE, _REFUSED = 0, 3
