@@ -26,9 +26,13 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
         from diminuendo.core.extras import extra_with, how_to_install
 
         brought_by = extra_with(error.name)
-        if brought_by is None:
-            raise
         missing = f"this command needs {error.name}, which is not installed"
+        if brought_by is None:
+            if error.name is None or error.name.partition(".")[0] in ("diminuendo", "stages", "flows"):
+                raise
+            # A driver of the database that MLFLOW_TRACKING_URI names, for instance: it belongs to no extra of ours.
+            echo(f"error: {missing}", err=True)
+            raise SystemExit(status) from None
         echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
         raise SystemExit(status) from None
     except BrokenPipeError:  # the reader of the pipe has closed it

@@ -128,9 +128,10 @@ class Store:
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
-        except ModuleNotFoundError:
-            if is_installed("mlflow"):
-                raise
+        except ModuleNotFoundError as error:
+            if is_installed("mlflow"):  # such as the driver of a database
+                self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
+                return None
             self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install('pipeline')}")
             return None
         except Exception as error:  # without the store, the file still states its ancestry

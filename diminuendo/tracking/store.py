@@ -102,8 +102,16 @@ def _client(uri: str) -> MlflowClient:
     import mlflow
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it says each time how it was opened
+    for handler in logging.getLogger("mlflow").handlers:
+        handler.addFilter(_hides_secrets)  # the same one again is not added
     mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
     return mlflow.MlflowClient(uri)
+
+
+def _hides_secrets(record: logging.LogRecord) -> bool:
+    """What MLflow logs, such as a database that does not answer, without the password in its address."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
 
 
 @contextmanager

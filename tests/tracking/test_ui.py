@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -15,7 +16,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.provenance.store import Store
 from diminuendo.registry.store import no_store
 from diminuendo.tracking import lookup, ui
-from diminuendo.tracking.store import store_trouble
+from diminuendo.tracking.store import _client, store_trouble
 
 
 @pytest.fixture
@@ -91,6 +92,27 @@ def test_links_in_a_report_say_nothing_of_who_made_it(monkeypatch):
     assert lookup.link("abc") == "https://mlflow.example.org/#/experiments/3/runs/abc"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://ann:{PASSWORD}@db/mlflow")
     assert lookup.link("abc") is None
+
+
+def test_a_database_without_its_driver_is_a_note_without_the_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"nosuchdriver+postgresql://ann:{PASSWORD}@db/mlflow")
+    monkeypatch.setattr("diminuendo.provenance.store.open_existing", _no_driver)
+    found = Store([])
+    assert not found.is_there and "psycopg2" in str(found.notes) and PASSWORD not in str(found.notes)
+
+
+def test_what_mlflow_logs_has_no_password_either(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{PASSWORD}@127.0.0.1:9")
+    _client(f"http://ann:{PASSWORD}@127.0.0.1:9")
+    handler = logging.getLogger("mlflow").handlers[0]
+    record = logging.LogRecord(
+        "mlflow.store", logging.WARNING, "x.py", 1, "no answer of %s", (f"http://a:{PASSWORD}@h",), None
+    )
+    assert handler.filter(record) and PASSWORD not in record.getMessage()
+
+
+def _no_driver():
+    raise ModuleNotFoundError("No module named 'psycopg2'", name="psycopg2")
 
 
 def test_a_store_that_is_not_there_is_named_without_its_password(monkeypatch):
