@@ -27,7 +27,7 @@ _QUERY = re.compile(
     rf"(?P<key>[?&;][\w.-]*(?:{_KEYS})[\w.-]*=|\b(?:password|passwd|pwd)=)[^&;#\s'\"<>)]+", re.IGNORECASE
 )
 _HEADER = re.compile(r"\b(?P<kind>Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
-_MARKDOWN = {character: f"&#{ord(character)};" for character in "|[]`\\"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_MARKDOWN = {character: f"&#{ord(character)};" for character in "|`\\"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
@@ -45,8 +45,12 @@ def one_line(text: object) -> str:
 
 
 def in_markdown(text: object) -> str:
-    """A name or message as part of a Markdown page or table: no tag, link, picture, code or cell begins in it."""
-    return "".join(_MARKDOWN.get(character, character) for character in visible(str(text)).replace("\n", " "))
+    """A name or message as part of a Markdown page or table: no tag, link, picture, code or cell begins in it.
+
+    Brackets stay, as intervals have them; what makes a link of them does not.
+    """
+    found = "".join(_MARKDOWN.get(character, character) for character in visible(str(text)).replace("\n", " "))
+    return found.replace("](", "]&#40;").replace("][", "]&#91;")
 
 
 def without_secrets(text: str) -> str:

@@ -101,8 +101,8 @@ def _of_retraining(params: Params) -> Iterator[str]:
             f"retrain.workspace: {retrain.workspace!r}; {{repository}} stands for the name of this one, and no other "
             "braces may be in it"
         )
-    if retrain.dev_fraction + retrain.test_fraction >= 1:
+    if retrain.dev_fraction + retrain.test_fraction > 1:
         yield (
-            f"retrain.dev_fraction and test_fraction: {retrain.dev_fraction:g} and {retrain.test_fraction:g} leave no "
-            "new speaker for train"
+            f"retrain.dev_fraction and test_fraction: {retrain.dev_fraction:g} and {retrain.test_fraction:g} are more "
+            "than all new speakers"
         )

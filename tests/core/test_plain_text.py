@@ -86,9 +86,10 @@ def test_a_control_sequence_is_printed_as_letters(capsys):
 
 
 def test_markdown_shows_markup_as_text():
-    text = "<script>alert(1)</script> | [a](javascript:b) `c` &lt; \\|\nd"
+    text = "<script>alert(1)</script> | ![a](javascript:b) [a][b] `c` &lt; \\|\nd"
     shown = in_markdown(text)
-    assert not set("<>|[]`\\\n") & set(shown)
+    assert not set("<>|`\\\n") & set(shown) and "](" not in shown and "][" not in shown
+    assert in_markdown("8.0 [7.0, 9.0]") == "8.0 [7.0, 9.0]"
     assert "&lt;script&gt;" in shown and "&amp;lt;" in shown
 
 

@@ -109,7 +109,7 @@ def test_every_number_has_a_least_and_a_greatest_value():
         ("gate__bytes", 10**30, "gate.bytes: expected 1 to"),
         ("retrain__workspace", "{nope}", "retrain.workspace: '{nope}'; {repository} stands for"),
         ("retrain__workspace", "{repository.__class__}", "no other braces"),
-        ("retrain__test_fraction", 0.95, "leave no new speaker for train"),
+        ("retrain__test_fraction", 0.96, "more than all new speakers"),
     ],
 )
 def test_an_impossible_value_is_refused_in_one_sentence(path, value, said):

@@ -101,13 +101,12 @@ def test_a_database_without_its_driver_is_a_note_without_the_password(monkeypatc
     assert not found.is_there and "psycopg2" in str(found.notes) and PASSWORD not in str(found.notes)
 
 
-def test_what_mlflow_logs_has_no_password_either(tmp_path, monkeypatch, capsys):
+def test_what_mlflow_logs_has_no_password_either(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{PASSWORD}@127.0.0.1:9")
     _client(f"http://ann:{PASSWORD}@127.0.0.1:9")
     handler = logging.getLogger("mlflow").handlers[0]
-    record = logging.LogRecord(
-        "mlflow.store", logging.WARNING, "x.py", 1, "no answer of %s", (f"http://a:{PASSWORD}@h",), None
-    )
+    said = ("no answer of %s", (f"http://a:{PASSWORD}@h",))
+    record = logging.LogRecord("mlflow.store", logging.WARNING, "x.py", 1, *said, None)
     assert handler.filter(record) and PASSWORD not in record.getMessage()
 
 
