@@ -22,7 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from diminuendo import tracking
 from diminuendo.core.errors import UserError
-from diminuendo.core.plain_text import echo
+from diminuendo.core.plain_text import echo, visible
 from diminuendo.family import current
 from diminuendo.parameters import load_params
 from flows import dvc_command
@@ -95,7 +95,7 @@ def main() -> None:
         load_params(current().params)
         pipeline(jobs=arguments.jobs, retries=arguments.retries)
     except (UserError, StageFailed) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(visible(f"error: {error}"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     echo(f"\n{leaderboard(current().reports)}")

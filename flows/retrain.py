@@ -262,13 +262,13 @@ def record(run: Run, name: str, text: str) -> None:
 
 
 def _tell_of_failure(run: Run, error: BaseException) -> None:
-    memory = run.memory
-    if not isinstance(error, Exception) or memory.facts.get("failure") == str(error):
+    memory, told = run.memory, without_secrets(str(error))
+    if not isinstance(error, Exception) or memory.facts.get("failure") == told:
         return  # an interruption needs no message, and a repeated failure is reported once
     if (run.workspace.folder / ".git").exists():
-        memory.note(failure=str(error))
-    subject, body = "Retraining: failed", f"{error}\nThe champion is still served; the next run goes on from here."
-    content = {"run": memory.facts.get("run", ""), "outcome": "Failed", "message": str(error)}
+        memory.note(failure=told)
+    subject, body = "Retraining: failed", f"{told}\nThe champion is still served; the next run goes on from here."
+    content = {"run": memory.facts.get("run", ""), "outcome": "Failed", "message": told}
     notify(subject, body, content, run.params.retrain.notify, get_run_logger().warning)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import holder
-from diminuendo.core.plain_text import echo
+from diminuendo.core.plain_text import echo, visible
 from flows import server
 
 LOG = "own-server.log"  # not that of `make serve`
@@ -44,7 +44,7 @@ def main() -> None:
     try:
         own.wait()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(visible(f"error: {error}"))
     flow.main()
 
 

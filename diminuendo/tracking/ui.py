@@ -13,7 +13,7 @@ import sys
 import time
 
 from diminuendo.core.errors import USER_ERROR, UserError
-from diminuendo.core.plain_text import echo
+from diminuendo.core.plain_text import echo, visible
 from diminuendo.tracking.notes import say
 from diminuendo.tracking.store import one_at_a_time, open_client, open_existing, shown_uri, store_trouble, tracking_uri
 from diminuendo.tracking.views import page_of
@@ -38,7 +38,7 @@ def main() -> None:
         echo(f"error: {error}", err=True)
         raise SystemExit(USER_ERROR) from None
     except Exception as error:  # a full disk, a lock: of the system or of SQLite
-        raise SystemExit(f"error: the database cannot be opened: {store_trouble(error)}") from None
+        raise SystemExit(visible(f"error: the database cannot be opened: {store_trouble(error)}")) from None
     echo("MLflow is starting …")
     _tell_when_it_answers(port, f"MLflow on http://{HOST}:{port}{page_of(experiment)} (Ctrl-C ends it)")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
