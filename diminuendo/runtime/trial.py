@@ -20,7 +20,10 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
 from diminuendo.runtime.model import AcousticModel
 
-SECONDS = 7.0  # of a processor, and of the clock, for a file of no size
+SECONDS = 5.0  # of a processor, for a file of no size
+PATIENCE = (
+    8  # times as long by the clock: the machine may have other work, and a trial that waits is no fault of the file
+)
 BYTES_A_SECOND = 10_000_000  # of the file, for which there is a second more
 MEMORY = 700_000_000  # bytes besides what the process has, and
 MEMORY_OF_FILE = 20  # times the file
@@ -29,7 +32,7 @@ _WHOLE, _REFUSED = 0, 3
 
 
 def try_out(path: str | Path) -> None:
-    """Return if a model can be opened and run; nothing is done where processes cannot be split (Windows).
+    """Return if a model can be opened and run. Nothing is done but on Linux: elsewhere a process cannot be split safely.
 
     To be called before the program has threads.
 
@@ -37,7 +40,7 @@ def try_out(path: str | Path) -> None:
         UserError: it cannot, or takes more time or memory than a file of its size can need.
     """
     path = Path(path)
-    if not hasattr(os, "fork"):
+    if not sys.platform.startswith("linux"):
         return
     size = _size(path)
     seconds = SECONDS + size / BYTES_A_SECOND
@@ -109,7 +112,7 @@ def _limit(size: int, seconds: float) -> None:
 
 def _outcome(child: int, reader: int, seconds: float) -> tuple[str, int]:
     """What the child said, and how it ended; it is ended when its time is over."""
-    said, deadline = b"", time.monotonic() + seconds + 1
+    said, deadline = b"", time.monotonic() + PATIENCE * seconds
     try:
         while (left := deadline - time.monotonic()) > 0:
             if select.select([reader], [], [], left)[0]:
