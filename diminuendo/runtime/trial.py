@@ -32,7 +32,7 @@ _WHOLE, _REFUSED = 0, 3
 
 
 def try_out(path: str | Path) -> None:
-    """Return if a model can be opened and run. Nothing is done but on Linux: elsewhere a process cannot be split safely.
+    """Return if a model can be opened and run. Only Linux splits a process safely; elsewhere nothing is done.
 
     To be called before the program has threads.
 
