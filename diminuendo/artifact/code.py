@@ -70,6 +70,8 @@ LOADED_ALONG = {
     "diminuendo.raw.*": "tells whether the raw files are those of an interrupted run; only index writes its answer",
     "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
     "diminuendo.artifact.external_data": "tells for MLflow which file has the weights of a finished one",
+    "diminuendo.artifact.record_check": "checks for the pictures of a descent what a record says",
+    "diminuendo.artifact.stated": "reads for them values of the metadata",
     "diminuendo.artifact.wire": "reads for that what a finished file says of itself",
     "diminuendo.core.cores": "sets the most threads that are tried for a training; the record holds the number",
     "diminuendo.core.files": "writes the record and the output's folder",

@@ -178,8 +178,11 @@ def _ship(params: Params) -> Any:
 
 
 def _params_and_file(model: str | None) -> tuple[Params, Path]:
+    from diminuendo.core.extras import is_installed
     from diminuendo.gate.inputs import member_or_file
 
+    if not is_installed("mlflow"):  # said before anything is read, since the file alone can be read without
+        raise ModuleNotFoundError(name="mlflow")
     params = _params()
     ship = _ship(params)
     return params, member_or_file(model or ship.member, list(params.members))

@@ -129,6 +129,14 @@ def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tokens, np.take_along_axis(log_probs, tokens[:, None], axis=-1)[:, 0].astype(np.float32)
 
 
+_opened: list[bool] = []  # whether this process has opened a session, and so may have threads
+
+
+def opened_sessions() -> bool:
+    """Whether this process has opened a session, which may have threads."""
+    return bool(_opened)
+
+
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / 'model.onnx'}?")
@@ -141,6 +149,7 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         )
     check_data(path)
     options = session_options(threads)
+    _opened[:] = [True]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for what it raises

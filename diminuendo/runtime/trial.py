@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
-from diminuendo.runtime.model import AcousticModel
+from diminuendo.runtime.model import AcousticModel, opened_sessions
 
 SECONDS = 5.0  # of a processor, for a file of no size
 PATIENCE = (
@@ -34,8 +35,6 @@ _WHOLE, _REFUSED = 0, 3
 def try_out(path: str | Path) -> None:
     """Return if a model can be opened and run. Only Linux splits a process safely; elsewhere nothing is done.
 
-    To be called before the program has threads.
-
     Raises:
         UserError: it cannot, or takes more time or memory than a file of its size can need.
     """
@@ -44,6 +43,41 @@ def try_out(path: str | Path) -> None:
         return
     size = _size(path)
     seconds = SECONDS + size / BYTES_A_SECOND
+    # A session has threads, and a process with threads cannot be split: what they hold would be held for ever.
+    said, status = (_in_new_process if opened_sessions() else _in_split_process)(path, size, seconds)
+    if status == _WHOLE:
+        return
+    if said:
+        raise UserError(said)
+    raise UserError(
+        f"{path}: ONNX Runtime cannot use it: {_ending(status)} when it was opened and run over {AUDIO_SECONDS:g} s of "
+        "noise; it is no file of diminuendo, or a damaged one"
+    )
+
+
+def main() -> None:
+    """``python -m diminuendo.runtime.trial MODEL``: the trial itself, in this process, which ends with it."""
+    path = Path(sys.argv[1])
+    size = _size(path)
+    _run_and_end(path, size, SECONDS + size / BYTES_A_SECOND, os.dup(1))
+
+
+def _in_new_process(path: Path, size: int, seconds: float) -> tuple[str, int]:
+    """What the trial says, and how it ends: its exit status, or the number of a signal below zero."""
+    source = str(Path(__file__).resolve().parents[2])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-m", "diminuendo.runtime.trial", str(path)]
+    try:
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE * seconds
+        )
+    except subprocess.TimeoutExpired:
+        return "", -signal.SIGKILL
+    return done.stdout.decode(errors="replace"), done.returncode
+
+
+def _in_split_process(path: Path, size: int, seconds: float) -> tuple[str, int]:
+    """The same without the time that a new process needs to begin."""
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
@@ -56,14 +90,7 @@ def try_out(path: str | Path) -> None:
         said, status = _outcome(child, reader, seconds)
     finally:
         os.close(reader)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _WHOLE:
-        return
-    if said:
-        raise UserError(said)
-    raise UserError(
-        f"{path}: ONNX Runtime cannot use it: {_ending(status)} when it was opened and run over {AUDIO_SECONDS:g} s of "
-        "noise; it is no file of diminuendo, or a damaged one"
-    )
+    return said, os.waitstatus_to_exitcode(status)
 
 
 def _size(path: Path) -> int:
@@ -129,9 +156,12 @@ def _outcome(child: int, reader: int, seconds: float) -> tuple[str, int]:
 
 
 def _ending(status: int) -> str:
-    if not os.WIFSIGNALED(status):
+    if status >= 0:
         return "it ended by itself"
-    number = os.WTERMSIG(status)
-    if number in (signal.SIGXCPU, signal.SIGKILL):
+    if -status in (signal.SIGXCPU, signal.SIGKILL):
         return "it took longer than a file of its size can need"
-    return f"it ended with {signal.Signals(number).name}"
+    return f"it ended with {signal.Signals(-status).name}"
+
+
+if __name__ == "__main__":
+    main()

@@ -121,3 +121,14 @@ def test_pipes_and_devices_are_not_opened(tmp_path):
             AcousticModel(path)
         with pytest.raises(UserError, match="a pipe, a device or a folder"):
             trial.try_out(path)
+
+
+def test_a_process_that_has_a_session_is_not_split(tmp_path, monkeypatch):
+    """Its threads may hold what the copy would wait for."""
+    whole = write_model(tmp_path / "model.onnx")
+    AcousticModel(whole)
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("it was split"))
+    trial.try_out(whole)
+    node = helper.make_node("ConstantOfShape", ["size"], ["bomb"])
+    with pytest.raises(UserError, match="ONNX Runtime cannot"):
+        trial.try_out(with_nodes(tmp_path / "bomb.onnx", [node], {"size": [10**12]}))
