@@ -93,11 +93,13 @@ def _corpus(lineage: dict[str, Any]) -> str:
     summary = lineage.get("corpora", {}).get(digest)
     if not summary:
         return f"Corpus `{digest}`; the file says no more of it."
-    lines = [f"Source: {in_markdown(summary['source'])}, {summary['sample_rate']} Hz; digest `{digest}`.", ""]
+    source, rate = in_markdown(summary.get("source", "not stated")), summary.get("sample_rate", "?")
+    lines = [f"Source: {source}, {rate} Hz; digest `{digest}`.", ""]
     lines += ["| split | utterances | hours | words | speakers |", "|:---|---:|---:|---:|---:|"]
-    for split, found in summary["splits"].items():
+    for split, found in summary.get("splits", {}).items():
         hours = f"{found['seconds'] / 3600:.2f}"
-        lines.append(f"| {split} | {found['utterances']} | {hours} | {found['words']} | {found['speakers'] or '?'} |")
+        counts = f"{found['utterances']} | {hours} | {found.get('words', '?')} | {found['speakers'] or '?'}"
+        lines.append(f"| {in_markdown(split)} | {counts} |")
     return "\n".join(lines)
 
 

@@ -52,6 +52,10 @@ def test_whatever_a_file_says_of_itself_is_read_or_refused(tmp_path):
     assert refused > READ / 2 and slowest < 10
 
 
+def test_a_card_says_what_little_a_record_says_of_its_corpus():
+    assert "Source: not stated" in card._corpus({"corpus": "0" * 64, "corpora": {"0" * 64: {"parameters": {}}}})
+
+
 def _descent(path) -> str:
     model = read_model(path)
     return terminal.draw(branches_of(Trace(model, {}, {}, frozenset(), ()))) + mermaid(model)
