@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from diminuendo.core.plain_text import echo
+
 if TYPE_CHECKING:
     import psutil
     from prefect.client.orchestration import SyncPrefectClient
@@ -171,7 +173,7 @@ def main() -> None:
             if not blocked(client, pool):
                 return
             if (worker := living_worker(client, pool)) is not None:
-                print(f"worker {worker} of pool {pool} is alive: nothing was closed")
+                echo(f"worker {worker} of pool {pool} is alive: nothing was closed")
                 return
         except ObjectNotFound:
             return  # no such pool yet, so no run of it

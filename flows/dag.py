@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 from diminuendo.parameters import Params, load_params
 from diminuendo.report.family import draw_family
@@ -21,9 +22,9 @@ def draw_stages(params: Params) -> str:
 
 def main() -> None:
     try:
-        print(draw_stages(load_params(current().params)))
+        echo(draw_stages(load_params(current().params)))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(USER_ERROR)
 
 

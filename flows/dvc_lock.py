@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +23,7 @@ from typing import Any, TypeVar
 import psutil
 
 from diminuendo.core.files import write_text
+from diminuendo.core.plain_text import echo
 
 QUIET_SECONDS = 2.0  # what ends by then needs no words: a killed run's last moments, a sibling that writes dvc.lock
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -49,7 +49,7 @@ class Holder:
 
 
 def tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    echo(text, err=True)
 
 
 def repository(start: Path | None = None) -> Path | None:

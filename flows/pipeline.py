@@ -22,6 +22,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from diminuendo import tracking
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo, visible
 from diminuendo.family import current
 from diminuendo.parameters import load_params
 from flows import dvc_command
@@ -94,10 +95,10 @@ def main() -> None:
         load_params(current().params)
         pipeline(jobs=arguments.jobs, retries=arguments.retries)
     except (UserError, StageFailed) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(visible(f"error: {error}"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    print(f"\n{leaderboard(current().reports)}")
+    echo(f"\n{leaderboard(current().reports)}")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from diminuendo import tracking
 from diminuendo.config.names import TEACHER
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.family import Family
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
@@ -130,7 +131,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
         if arguments.plan:
             return
-        print("error: nobody reads the output any more; run it again and it goes on where it was", file=sys.stderr)
+        echo("error: nobody reads the output any more; run it again and it goes on where it was", err=True)
         sys.exit(1)
 
 
@@ -150,27 +151,27 @@ def _run(arguments: argparse.Namespace) -> None:
             plan = run_to_the_end(work, tell, arguments.stages)
             record_results(track, plan.params, plan.family.reports)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except StageFailed as error:
-        print(
+        echo(
             f"\nerror: {error}\nThe stage's own words stand above. What was finished is kept: once the cause is gone, "
             "the same command goes on from there.",
-            file=sys.stderr,
+            err=True,
         )
         sys.exit(1)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        echo(INTERRUPTED, err=True)
         sys.exit(STOPPED)
-    print(f"\n{leaderboard(plan.family.reports)}")
+    echo(f"\n{leaderboard(plan.family.reports)}")
     if remark := teachers_remark(plan.family):
-        print(f"\nnote: {remark}", file=sys.stderr)
-    print(_where_to_look(plan))
-    print(f"done in {in_words(time.monotonic() - begin)}")
+        echo(f"\nnote: {remark}", err=True)
+    echo(_where_to_look(plan))
+    echo(f"done in {in_words(time.monotonic() - begin)}")
 
 
 def say(line: str) -> None:
-    print(line, flush=True)
+    echo(line)
 
 
 def _say_plan(plan: Plan, jobs: int, force: bool) -> None:

@@ -25,6 +25,7 @@ from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
+from diminuendo.core.plain_text import echo, without_secrets
 from diminuendo.gate.decision import Decision
 from diminuendo.gate.table import markdown
 from flows import dvc_command
@@ -263,13 +264,13 @@ def record(run: Run, name: str, text: str) -> None:
 
 
 def _tell_of_failure(run: Run, error: BaseException) -> None:
-    memory = run.memory
-    if not isinstance(error, Exception) or memory.facts.get("failure") == str(error):
+    memory, told = run.memory, without_secrets(str(error))
+    if not isinstance(error, Exception) or memory.facts.get("failure") == told:
         return  # an interruption needs no message, and a repeated failure is reported once
     if (run.workspace.folder / ".git").exists():
-        memory.note(failure=str(error))
-    subject, body = "Retraining: failed", f"{error}\nThe champion is still served; the next run goes on from here."
-    content = {"run": memory.facts.get("run", ""), "outcome": "Failed", "message": str(error)}
+        memory.note(failure=told)
+    subject, body = "Retraining: failed", f"{told}\nThe champion is still served; the next run goes on from here."
+    content = {"run": memory.facts.get("run", ""), "outcome": "Failed", "message": told}
     notify(subject, body, content, run.params.retrain.notify, get_run_logger().warning)
 
 
@@ -285,18 +286,18 @@ def main() -> None:
         if not state.is_completed():
             state.result()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except StageFailed as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(FAILED)
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
+        echo(INTERRUPTED, err=True)
         sys.exit(STOPPED)
     except Exception:
-        traceback.print_exc()
+        echo(without_secrets(traceback.format_exc()), err=True)
         sys.exit(FAILED)
-    print(f"{state.name}: {state.message}")
+    echo(f"{state.name}: {state.message}")
     sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))
 
 

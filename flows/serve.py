@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import only_one
+from diminuendo.core.plain_text import echo
 from diminuendo.provenance.shops import ship_of
 from flows import server
 from flows.close_dead_runs import POOL, close_dead_runs
@@ -52,10 +53,10 @@ def main() -> None:
         with _only_one(port):
             _serve(port)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\nended")
+        echo("\nended")
 
 
 def _serve(port: int) -> None:
@@ -151,7 +152,7 @@ def _only_one(port: int) -> Iterator[None]:
     words = f"Prefect on http://127.0.0.1:{port}, process {os.getpid()}"
     with only_one(Path(os.environ["PREFECT_HOME"]) / "serve.lock", words) as other:
         if other is not None:
-            print(f"served already: {other}")
+            echo(f"served already: {other}")
             sys.exit(0)
         if _answers(f"http://127.0.0.1:{port}"):
             raise UserError(f"port {port} is taken by another program; give another: make serve ARGS='--port 4201'")

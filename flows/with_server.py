@@ -21,6 +21,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import holder
+from diminuendo.core.plain_text import echo, visible
 from flows import server
 
 LOG = "own-server.log"  # not that of `make serve`
@@ -43,7 +44,7 @@ def main() -> None:
     try:
         own.wait()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(visible(f"error: {error}"))
     flow.main()
 
 
@@ -54,7 +55,7 @@ def _use_served() -> bool:
     while (words := holder(lock)) is not None and time.monotonic() < deadline:
         if (found := re.search(r"http://\S+:\d+", words)) and server.is_healthy(f"{found[0]}/api"):
             os.environ["PREFECT_API_URL"] = f"{found[0]}/api"
-            print(f"with the server of make serve: {found[0]}", file=sys.stderr)
+            echo(f"with the server of make serve: {found[0]}", err=True)
             return True
         time.sleep(0.1)
     return False
@@ -67,7 +68,7 @@ def _told_if_it_ends() -> Iterator[None]:
         yield
     except SystemExit as ended:
         if ended.code not in (None, 0) and not server.is_healthy(os.environ["PREFECT_API_URL"]):
-            print("error: make serve was ended, and this run with it; run it again and it goes on", file=sys.stderr)
+            echo("error: make serve was ended, and this run with it; run it again and it goes on", err=True)
         raise
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from diminuendo import tracking
 from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 from diminuendo.parameters import load_params
 from stages import interruption
@@ -49,7 +49,7 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
             shutil.rmtree(home)
             context.track.wait()
     except UserError as error:
-        print(f"error: {label}: {error}", file=sys.stderr, flush=True)
+        echo(f"error: {label}: {error}", err=True)
         raise SystemExit(USER_ERROR) from None
 
 
@@ -67,6 +67,6 @@ def _alone(home: Path, label: str, patience: float = 10.0) -> Iterator[None]:
     with only_one(home.with_name(f"{home.name}.lock"), str(os.getpid()), patience) as other:
         if other is not None:
             running = other if other == UNSAID else f"process {other}"
-            print(f"error: {label}: already running as {running}; wait for it or end it", file=sys.stderr)
+            echo(f"error: {label}: already running as {running}; wait for it or end it", err=True)
             raise SystemExit(TRY_AGAIN)
         yield

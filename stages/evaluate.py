@@ -6,6 +6,7 @@ import json
 from collections.abc import Container
 from pathlib import Path
 
+from diminuendo.core.plain_text import echo
 from stages.context import stage_context
 
 RATES = ("wer", "delta_wer", "cer", "delta_cer")
@@ -20,7 +21,7 @@ def main() -> None:
 
         for name in left_over(context.models, context.family.models):
             folder, params = context.family.models / name, context.family.params
-            print(f"note: {folder} is no member of {params} any more and is not evaluated")
+            echo(f"note: {folder} is no member of {params} any more and is not evaluated")
         metrics = evaluate_family(
             context.models,
             context.corpus,

@@ -18,6 +18,7 @@ from typing import Any
 from diminuendo.artifact.code import techniques_of
 from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import write_text
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 from diminuendo.raw.index import build_index
 from stages.interruption import end_with_ancestor, exit_on_signal
@@ -37,7 +38,7 @@ def main() -> None:
         for path, text in outputs.items():
             if not path.is_file() or path.read_bytes() != text.encode():
                 write_text(path, text)
-        print(f"{len(index)} raw files, {index.read} of them read")
+        echo(f"{len(index)} raw files, {index.read} of them read")
 
 
 def members_of(parameters: dict[str, Any]) -> str:
@@ -83,5 +84,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        print(f"error: index: {error}", file=sys.stderr)
+        echo(f"error: index: {error}", err=True)
         sys.exit(USER_ERROR)

@@ -18,6 +18,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.history import TRAINING
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder
+from diminuendo.core.plain_text import echo
 from diminuendo.provenance.dvc_cache import WHOLE, Cache
 from stages.stage import StageContext
 
@@ -49,7 +50,7 @@ def earlier_training(context: StageContext, decided: dict[str, Any]) -> Earlier 
             record = lineage.verified_record(folder)
             figures = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
         except (UserError, OSError, ValueError) as error:
-            print(f"note: what an earlier run left of {context.name} cannot be used: {error}", flush=True)
+            echo(f"note: what an earlier run left of {context.name} cannot be used: {error}")
             continue
         if record.get("training") != context.training:
             continue
@@ -93,6 +94,6 @@ def _copied(cache: Cache, listing: dict[str, str], place: Path) -> Iterator[Path
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(cache.object(md5), folder / name)
     except (UserError, OSError) as error:
-        print(f"note: what DVC's cache had of an earlier run cannot be used: {error}", flush=True)
+        echo(f"note: what DVC's cache had of an earlier run cannot be used: {error}")
         return
     yield place

@@ -174,7 +174,12 @@ def test_the_lock_has_the_core_and_every_extra_but_the_peers():
     extras = PROJECT["optional-dependencies"]
     named = [*PROJECT["dependencies"], *(line for extra in (*EXTRAS, "dev") for line in extras[extra])]
     assert {canonical(Requirement(line).name) for line in named} - pinned == {"diminuendo"}
-    assert Requirement(extras["dev"][0]).extras == {"pipeline", "decoding", "audio", "bom"}  # so `dev` is all that make installs
+    assert Requirement(extras["dev"][0]).extras == {
+        "pipeline",
+        "decoding",
+        "audio",
+        "bom",
+    }  # so `dev` is all that make installs
     assert Requirement(extras["pipeline"][0]).extras == {"train"}
     assert "://" not in lock
 

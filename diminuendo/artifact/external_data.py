@@ -8,7 +8,9 @@ so that a new pair never takes the place of half of an old one, and two files ma
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +51,13 @@ def is_data_of(path: Path, other: Path) -> bool:
 
 @contextmanager
 def mapped(path: str | Path) -> Iterator[Content]:
-    """The bytes of a file, read only as far as they are looked at."""
+    """The bytes of a file, read only as far as they are looked at.
+
+    Raises:
+        UserError: it is a pipe or a device, which may have no end; it is not opened.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise UserError(f"{path}: a pipe, a device or a folder, expected a file")
     with open(path, "rb") as file:
         if not file.seek(0, 2):
             yield b""
@@ -84,8 +92,9 @@ def data_of(path: str | Path) -> Data | None:
             )
     try:
         data = Data(**json.loads(stated or ""))
-        whole = isinstance(data.bytes, int) and re.fullmatch("[0-9a-f]{64}", data.sha256)
-    except (ValueError, TypeError):
+        whole = type(data.bytes) is int and 0 <= data.bytes < 10**15 and re.fullmatch("[0-9a-f]{64}", data.sha256)
+        whole = whole and isinstance(data.file, str)
+    except (ValueError, TypeError, RecursionError):
         whole = False
     if not whole or locations != {data.file}:
         raise UserError(

@@ -8,6 +8,7 @@ all its ancestors and corpora: one file alone tells its whole descent.
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,9 @@ def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[st
 
 def corpus_summary(corpus: dict[str, Any]) -> dict[str, Any]:
     """What a record says of a corpus, from its ``corpus.json``: ``raw`` is the digest of the list of its raw files."""
-    summary = {key: corpus[key] for key in ("source", "sample_rate", "parameters", "splits") if key in corpus}
+    summary = {
+        key: corpus[key] for key in ("source", "sample_rate", "parameters", "splits", "unicode") if key in corpus
+    }
     raw = corpus.get("files", {}).get(RAW)
     return {**summary, **({"raw": raw} if raw else {})}
 
@@ -140,7 +143,7 @@ def verified_record(folder: Path) -> dict[str, Any]:
         intact = whole["digest"] == digest_of_json(stated)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; {_remedy(folder)}") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a lineage record ({error}); {_remedy(folder)}") from None
     if not intact:
         raise UserError(f"{path}: changed since it was written; {_remedy(folder)}")
@@ -150,6 +153,8 @@ def verified_record(folder: Path) -> dict[str, Any]:
             f"{repro(folder, force=True)}"
         )
     for name, expected in sorted(files.items()):
+        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+            raise UserError(f"{path}: names {ascii(name)[:100]}, which is no file in its folder; {_remedy(folder)}")
         verify_file(folder / name, expected, _remedy(folder))
     return whole
 
@@ -157,6 +162,8 @@ def verified_record(folder: Path) -> dict[str, Any]:
 def verify_file(path: Path, expected: str, remedy: str) -> None:
     """Raise a ``UserError`` that names the file unless its SHA-256 is ``expected``."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: a pipe, a device or a folder, expected a file; {remedy}")
         found = sha256_of(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing, though its lineage names it; {remedy}") from None

@@ -14,6 +14,7 @@ Content = bytes | mmap
 
 METADATA, GRAPH, INITIALIZER, RAW_DATA = 14, 7, 5, 9  # numbers of fields: of a model, a model, a graph, a tensor
 _KEY, _VALUE, _EXTERNAL_DATA = 1, 2, 13  # of an entry, an entry, a tensor
+MOST_FIELDS = 2_000_000  # which takes some seconds to walk through; a file with a hundred thousand nodes has fewer
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5  # types of a field
 # Where a message of onnx.proto may hold a tensor, however deep: number of the field to the message in it.
 _INSIDE: dict[str, dict[int, str]] = {
@@ -56,10 +57,13 @@ def external_locations(content: Content) -> set[str]:
     found: set[str] = set()
     if content.find(b"location") < 0:  # the key that every such tensor has
         return found
-    waiting = [("model", 0, len(content))]
+    waiting, count = [("model", 0, len(content))], 0
     while waiting:
         message, begin, end = waiting.pop()
         for field in fields(content, begin, end):
+            count += 1
+            if count > MOST_FIELDS:
+                raise ValueError(f"more than {MOST_FIELDS:,} fields")
             if not field.has_length:
                 continue
             if message == "tensor":
@@ -76,9 +80,12 @@ def fields(content: Content, begin: int, end: int) -> Iterator[Field]:
     Raises:
         ValueError: there is no message.
     """
-    at = begin
+    at, count = begin, 0
     while at < end:
         start = at
+        count += 1
+        if count > MOST_FIELDS:
+            raise ValueError(f"more than {MOST_FIELDS:,} fields in one message")
         tag, at = _varint(content, at, end)
         kind = tag & 7
         if kind == _VARINT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 OPSETS = ("18", "19", "20", "21", "22")
 
@@ -26,7 +27,7 @@ def convert(model: str, opset: str, out: str) -> None:
         from diminuendo.runtime.model import AcousticModel
 
         AcousticModel(model, threads=1)  # whole, and one of ours
-        click.echo(str(convert_file(Path(model), int(opset), Path(out))))
+        echo(str(convert_file(Path(model), int(opset), Path(out))))
 
 
 def add_to(group: click.Group) -> None:

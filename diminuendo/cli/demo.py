@@ -8,6 +8,7 @@ import sys
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 PORT = 8090
 MOST_MODELS = 4  # as many columns as a page has room for
@@ -30,14 +31,17 @@ def demo(models: tuple[str, ...], port: int, browser: bool) -> None:
         from diminuendo.core.errors import UserError
         from diminuendo.demo.requests import Requests
         from diminuendo.demo.server import Server
+        from diminuendo.runtime.trial import try_out
 
         if len(models) > MOST_MODELS:
             raise UserError(f"{len(models)} models, expected at most {MOST_MODELS}")
+        for model in models:
+            try_out(model)
         try:
             with Server(Requests([Path(model) for model in models] or [MODEL]), port) as server:
                 if not models:
-                    click.echo(f"the model that comes with diminuendo. {KNOWS}")
-                click.echo(f"{server.url} (Ctrl-C ends it)")
+                    echo(f"the model that comes with diminuendo. {KNOWS}")
+                echo(f"{server.url} (Ctrl-C ends it)")
                 sys.stdout.flush()
                 if browser and _has_screen():
                     import webbrowser
@@ -45,7 +49,7 @@ def demo(models: tuple[str, ...], port: int, browser: bool) -> None:
                     webbrowser.open(server.url)
                 server.serve_forever()
         except KeyboardInterrupt:
-            click.echo()
+            echo()
 
 
 def _has_screen() -> bool:

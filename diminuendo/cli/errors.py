@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.plain_text import echo, without_secrets
 
 
 @contextmanager
@@ -21,16 +20,20 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
     try:
         yield
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {without_secrets(str(error))}", err=True)
         raise SystemExit(status) from None
     except ModuleNotFoundError as error:
         from diminuendo.core.extras import extra_with, how_to_install
 
         brought_by = extra_with(error.name)
-        if brought_by is None:
-            raise
         missing = f"this command needs {error.name}, which is not installed"
-        click.echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
+        if brought_by is None:
+            if error.name is None or error.name.partition(".")[0] in ("diminuendo", "stages", "flows"):
+                raise
+            # A driver of the database that MLFLOW_TRACKING_URI names, for instance: it belongs to no extra of ours.
+            echo(f"error: {missing}", err=True)
+            raise SystemExit(status) from None
+        echo(f"error: {missing}; {how_to_install(extra or brought_by)}", err=True)
         raise SystemExit(status) from None
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 if TYPE_CHECKING:
     from diminuendo.importing.utterance import Found, Request
@@ -142,7 +143,7 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         said = f"{command} {' '.join(map(str, paths))}"
         found = import_corpus(read(source, request), said, out, dev, test, options["resplit"], request.notes)
         for line in summary(found, request.notes):
-            click.echo(line)
+            echo(line)
         _say_next(params_for(found), out, options["params_file"], options["template"])
 
 
@@ -216,14 +217,14 @@ def _say_next(changes: dict, out: Path, target: Path | None, template: Path) -> 
     from diminuendo.importing.next_params import as_options, as_yaml
     from diminuendo.switch import put_in_place
 
-    click.echo(f"\n{out} is written. Its parameters:\n\n{as_yaml(changes)}")
+    echo(f"\n{out} is written. Its parameters:\n\n{as_yaml(changes)}")
     if target is None:
         name = _name_of(out)
         told = " ".join(f"--set {shlex.quote(option)}" for option in as_options(changes))
-        click.echo(f"next: diminuendo use params.yaml --as {name} {told}\n      make repro PARAMS=params/{name}.yaml")
+        echo(f"next: diminuendo use params.yaml --as {name} {told}\n      make repro PARAMS=params/{name}.yaml")
         return
     family = family_of(target)
     named = [f"ship.model={family.name}"] if family.name else []
     put_in_place(template, family.params, [*as_options(changes), *named])
     own = f" PARAMS={family.params}" if family.name else ""
-    click.echo(f"{family.params} is written, from {template}\nnext: make repro{own}")
+    echo(f"{family.params} is written, from {template}\nnext: make repro{own}")

@@ -16,6 +16,7 @@ from diminuendo.cli import (
     transcribing,
 )
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 PARAMS = "params.yaml"
 
@@ -24,7 +25,7 @@ def _print_version(context: click.Context, option: click.Parameter, asked: bool)
     if asked and not context.resilient_parsing:
         from diminuendo.cli.version import version_in_words
 
-        click.echo(f"diminuendo {version_in_words()}")
+        echo(f"diminuendo {version_in_words()}")
         context.exit()
 
 
@@ -66,6 +67,7 @@ def check(params_file: str | None) -> None:
         from diminuendo.parameters import load_params
         from diminuendo.parameters.data import check_data
         from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
+        from diminuendo.parameters.webhook import webhook_problem
         from diminuendo.report.family import draw_family
         from diminuendo.signing.policy import key_problems
 
@@ -76,9 +78,11 @@ def check(params_file: str | None) -> None:
             known = ", ".join(params.members)
             problems.append(f"ship.member: there is no member {params.ship.member!r}; there are: {known}")
         problems += key_problems(params.ship)
+        if params.retrain is not None and (wrong := webhook_problem()) is not None:
+            problems.append(wrong)
         for note in (*check_surroundings(params, current(), problems, path), *notes):
-            click.echo(f"note: {note}", err=True)
-        click.echo(f"{path} is valid\n{draw_family(params)}")
+            echo(f"note: {note}", err=True)
+        echo(f"{path} is valid\n{draw_family(params)}")
 
 
 @main.command()
@@ -91,7 +95,7 @@ def leaderboard(folder: str | None) -> None:
         from diminuendo.family import current
         from diminuendo.report.terminal import read_leaderboard
 
-        click.echo(read_leaderboard(Path(folder) if folder else current().reports))
+        echo(read_leaderboard(Path(folder) if folder else current().reports))
 
 
 @main.command()
@@ -120,8 +124,8 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
             changes += (f"ship.model={name}",)  # two families must not share a model in the registry
         put_in_place(Path(params_file), target, changes, force, removed)
         told = [params_file, *(f"without {key}" for key in removed), *changes]
-        click.echo(f"{target} is written: {', '.join(told)}")
-        click.echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
+        echo(f"{target} is written: {', '.join(told)}")
+        echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 
 for _commands in (importing, transcribing, demo, provenance, signing, shipping, retraining, converting, profiling):

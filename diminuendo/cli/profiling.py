@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 
 @click.command()
@@ -20,9 +21,11 @@ def profile(model: str, seconds: float, threads: int, runs: int, as_json: bool) 
 
         from diminuendo.profiling import profile as measure
         from diminuendo.profiling.table import as_dict, as_text
+        from diminuendo.runtime.trial import try_out
 
+        try_out(model)
         found = measure(model, seconds, threads, runs)
-        click.echo(json.dumps(as_dict(found), indent=1) if as_json else as_text(found))
+        echo(json.dumps(as_dict(found), indent=1) if as_json else as_text(found))
 
 
 def add_to(group: click.Group) -> None:

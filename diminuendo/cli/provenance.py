@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo, one_line
 
 _PROJECT = click.option(
     "--project", type=click.Path(), help="Clone of the project to look in; the one around the working directory."
@@ -43,18 +44,18 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
         places = Places(project_at(project))
         found = model_of(model, places)
         if mermaid:
-            click.echo(picture.mermaid(found), nl=False)
+            echo(picture.mermaid(found), nl=False)
             return
         traced = look_up(found, places)
         tree = branches.branches_of(traced)
         if html:
             write_text(Path(html), picture.page(tree, traced.notes))
         if as_json:
-            click.echo(json.dumps(branches.as_dict(traced), indent=1, ensure_ascii=False))
+            echo(json.dumps(branches.as_dict(traced), indent=1, ensure_ascii=False))
             return
-        click.echo(terminal.draw(tree))
+        echo(terminal.draw(tree))
         for note in traced.notes:
-            click.echo(f"note: {note}", err=True)
+            echo(f"note: {note}", err=True)
 
 
 @click.command()
@@ -77,7 +78,7 @@ def bom(model: str, out: str | None, project: str | None) -> None:
 
         text = bill_of_materials(model_of(model, Places(project_at(project))))
         if out is None:
-            click.echo(text, nl=False)
+            echo(text, nl=False)
         else:
             write_text(Path(out), text)
 
@@ -118,16 +119,17 @@ def verify(models: tuple[str, ...], key: str | None, as_json: bool, project: str
             found = verify_file(Path(model), places) if is_file else verify_descent(model_of(model, places), places)
             findings |= dict.fromkeys([*found, *verify_origin(model, places, public)])
         if as_json:
-            click.echo(json.dumps([vars(finding) for finding in findings], indent=1))
+            echo(json.dumps([vars(finding) for finding in findings], indent=1))
         else:
             for finding in findings:
                 where = f"  {finding.where}" if finding.where else ""
                 detail = f": {finding.detail}" if finding.detail else ""
-                click.echo(f"{finding.status:<12}{finding.what}{where}{detail}")
+                # One line each, so that no name can look like a finding of its own.
+                echo(one_line(f"{finding.status:<12}{finding.what}{where}{detail}"))
             for note in places.notes:
-                click.echo(f"note: {note}", err=True)
+                echo(f"note: {note}", err=True)
             counts = Counter(finding.status for finding in findings)
-            click.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+            echo(", ".join(f"{count} {status}" for status, count in counts.items()))
         raise SystemExit(int(any(finding.is_bad for finding in findings)))
 
 
@@ -182,7 +184,7 @@ def reproduce(
         found = list({model.digest: model for model in (model_of(target, places) for target in models)}.values())
 
         def say(line: str) -> None:
-            click.echo(line, err=True)
+            echo(line, err=True)
 
         for note in places.notes:
             say(f"note: {note}")
@@ -190,7 +192,7 @@ def reproduce(
         folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
         outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders)
         if as_json:
-            click.echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
+            echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
         for outcome in outcomes if not as_json else []:
-            click.echo(str(outcome))
+            echo(str(outcome))
         raise SystemExit(int(not all(outcome.is_same for outcome in outcomes)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.core.plain_text import echo
 
 
 def add_to(group: click.Group) -> None:
@@ -46,7 +47,7 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
         if out:
             write_report(report, out)
         as_text = json.dumps(report.as_dict(), indent=1, ensure_ascii=False) if as_json else report.markdown().rstrip()
-        click.echo(as_text)
+        echo(as_text)
 
 
 @click.command()

@@ -11,6 +11,7 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.family import current
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
         params, path = _params_and_file(model)
         with _refusals():
             decision = _judge(params, path, tests, teacher, _reference(params, champion))
-        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else click.echo(terminal(decision))
+        _print_json(decision.as_dict() | {"run": decision.run}) if as_json else echo(terminal(decision))
     raise SystemExit(0 if decision.passed else NO)
 
 
@@ -100,7 +101,7 @@ def promote(
                     registry.attach(current, signature)  # it was signed since
                 # And finish what a killed command left undone.
                 registry.promote(current, git_tag=git_tag, policy=policy)
-                click.echo(f"{file.name} is the champion already: {current.address}")
+                echo(f"{file.name} is the champion already: {current.address}")
                 return
             judged_by = current
             if current is not None and current.digest != file.digest:
@@ -111,7 +112,7 @@ def promote(
                         raise Untrusted(f"{error}; or replace this champion with --force --reason TEXT") from None
                     judged_by = None  # nothing is compared with what nobody vouches for
             decision = _judge(params, path, tests, teacher, judged_by)
-        click.echo(terminal(decision))
+        echo(terminal(decision))
         if card is not None:
             from diminuendo.core.files import write_text
             from diminuendo.registry.card import model_card
@@ -124,7 +125,7 @@ def promote(
             if not challenger:
                 against = current.digest if current else None
                 version = registry.promote(version, judged_against=against, force=force, reason=reason, policy=policy)
-        click.echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
+        echo(f"{version.address} ({version.member}) is now {', '.join(version.aliases) or 'registered'}")
 
 
 @click.command()
@@ -138,8 +139,8 @@ def rollback(reason: str) -> None:
         ship = _ship(_params())
         with _refusals():
             withdrawn, now = registry.rollback(ship.model, reason, policy_of(ship))
-        click.echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
-        click.echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
+        echo(f"{withdrawn.address} ({withdrawn.member}) is withdrawn")
+        echo(f"{now.address} ({now.member}, {now.digest[:12]}) is champion")
 
 
 @click.command("registry")
@@ -155,7 +156,7 @@ def show_registry(as_json: bool) -> None:
         if as_json:
             _print_json([version.as_dict() for version in found])
         else:
-            click.echo(terminal(found) if found else f"{name}: nothing is registered yet; see `diminuendo promote`")
+            echo(terminal(found) if found else f"{name}: nothing is registered yet; see `diminuendo promote`")
 
 
 @click.command()
@@ -185,11 +186,11 @@ def fetch(address: str, out: Path, key: Path | None) -> None:
         policy = Policy(read_public(key), required=True) if key else policy_for(parse(address).name, project)
         with _refusals():
             version = registry.fetch(address, out, policy)
-        click.echo(f"{out}: {version.address} ({version.member}), {version.digest}")
+        echo(f"{out}: {version.address} ({version.member}), {version.digest}")
         if policy.key is not None and signature_path(out).exists():
-            click.echo(f"{signature_path(out)}: signed with key {policy.key.id[:12]}")
+            echo(f"{signature_path(out)}: signed with key {policy.key.id[:12]}")
         elif project is not None and not (found := vouching(out, version.member, Places(project))):
-            click.echo(f"note: nobody vouches for this file: it is not signed, and {found.words}", err=True)
+            echo(f"note: nobody vouches for this file: it is not signed, and {found.words}", err=True)
 
 
 @contextmanager
@@ -201,7 +202,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (Refused, Untrusted) as error:
-        click.echo(f"refused: {error}", err=True)
+        echo(f"refused: {error}", err=True)
         raise SystemExit(NO) from None
 
 
@@ -224,8 +225,11 @@ def _ship(params: Params) -> Any:
 
 
 def _params_and_file(model: str | None) -> tuple[Params, Path]:
+    from diminuendo.core.extras import is_installed
     from diminuendo.gate.inputs import member_or_file
 
+    if not is_installed("mlflow"):  # said before anything is read, since the file alone can be read without
+        raise ModuleNotFoundError(name="mlflow")
     params = _params()
     ship = _ship(params)
     return params, member_or_file(model or ship.member, list(params.members))
@@ -244,7 +248,9 @@ def _reference(params: Params, champion: str | None) -> Version | Path | None:
 def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | None, champion: Version | Path | None):
     from diminuendo.gate import gate as judge
     from diminuendo.registry.logged import fetch_logged
+    from diminuendo.runtime.trial import try_out
 
+    try_out(path)
     family = current()
     folders = [Path(folder) for folder in dict.fromkeys(tests)] or [family.corpus]
     names = [folder.name for folder in folders]
@@ -257,11 +263,11 @@ def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | N
         fetch=fetch_logged,
         teacher=teacher,
         evaluation=family.evaluation,
-        say=lambda line: click.echo(line, err=True),
+        say=lambda line: echo(line, err=True),
     )
 
 
 def _print_json(value: Any) -> None:
     import json
 
-    click.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
+    echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))

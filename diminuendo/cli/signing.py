@@ -9,6 +9,7 @@ import click
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 
 _PATH = click.Path(path_type=Path)
 
@@ -40,8 +41,8 @@ def keygen(private: Path, public: Path, no_passphrase: bool) -> None:
         if not no_passphrase and not passphrase:
             raise UserError(f"no passphrase: set {PASSPHRASE}, or leave the key unencrypted with --no-passphrase")
         made = make_pair(private, public, passphrase)
-        click.echo(f"{private}: the private key; keep it, and show it to nobody")
-        click.echo(f"{public}: the public key {made.id[:12]}; commit it, and name it in params.yaml (ship.key)")
+        echo(f"{private}: the private key; keep it, and show it to nobody")
+        echo(f"{public}: the public key {made.id[:12]}; commit it, and name it in params.yaml (ship.key)")
 
 
 @click.command()
@@ -71,9 +72,9 @@ def sign(model: str, key: Path, out: Path | None, project: str | None) -> None:
             signed = sign_version(find(model), secret, places, out)
         else:
             signed = sign_file(model_of(model, places), secret, places, out)
-        click.echo(f"{signed.where}: {signed.name} {signed.digest[:12]} is signed with key {secret.public.id[:12]}")
+        echo(f"{signed.where}: {signed.name} {signed.digest[:12]} is signed with key {secret.public.id[:12]}")
         if signed.note:
-            click.echo(f"note: {signed.note}", err=True)
+            echo(f"note: {signed.note}", err=True)
 
 
 def _asked(confirm: bool = False) -> str | None:

@@ -12,6 +12,7 @@ import click
 from diminuendo.cli.errors import plain_errors
 from diminuendo.core.errors import UserError
 from diminuendo.core.names import shown
+from diminuendo.core.plain_text import echo
 from diminuendo.data.reading.remark import READER
 
 if TYPE_CHECKING:
@@ -79,9 +80,13 @@ def transcribe(
         shape = {}
         if window is not None:
             shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
+        if model is not None:
+            from diminuendo.runtime.trial import try_out
+
+            try_out(model)
         recognizer = Recognizer(model or MODEL, threads=threads, search=search, **shape)
         if model is None:
-            click.echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
+            echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
         if streamed:
             _transcribe_standard_input(recognizer, raw, as_json)
             return
@@ -91,7 +96,7 @@ def transcribe(
             found = recognizer.transcribe_batch(files, batch_seconds)
         for file, transcript in zip(files, found):
             if isinstance(transcript, UserError):
-                click.echo(f"error: {transcript}", err=True)
+                echo(f"error: {transcript}", err=True)
                 failed = True
                 continue
             for remark in transcript.remarks:
@@ -99,9 +104,9 @@ def transcribe(
             if as_json:
                 # A byte of a name that is not UTF-8 is escaped in JSON's own way, and comes back as it was.
                 line = json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False)
-                click.echo(line.encode("utf-8", "backslashreplace").decode())
+                echo(line.encode("utf-8", "backslashreplace").decode())
             else:
-                click.echo(transcript.text if len(files) == 1 else f"{shown(file)}\t{transcript.text}")
+                echo(transcript.text if len(files) == 1 else f"{shown(file)}\t{transcript.text}")
             sys.stdout.flush()
             if not transcript.words:
                 _say_nothing_was_heard(file, transcript.seconds)
@@ -122,7 +127,7 @@ def _search(language_model: str | None, weights: dict[str, float | None]) -> Sea
 
 def _say(name: str, remark: Remark) -> None:
     """What is to say of a recording, on one line of standard error."""
-    click.echo(f"{'note' if remark.kind == READER else 'warning'}: {shown(name)}: {remark.message}", err=True)
+    echo(f"{'note' if remark.kind == READER else 'warning'}: {shown(name)}: {remark.message}", err=True)
 
 
 def _transcript_or_error(recognizer: Recognizer, file: str) -> Transcript | UserError:
@@ -146,7 +151,7 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
         for word in words:
             space = " " * bool(said and word.spaced)
             shown = json.dumps(word.as_dict(), ensure_ascii=False) if as_json else space + word.text
-            click.echo(shown, nl=as_json)
+            echo(shown, nl=as_json)
             said += 1
         sys.stdout.flush()
 
@@ -161,10 +166,10 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
             raise UserError("standard input: no audio came")
     except UserError:
         if said and not as_json:
-            click.echo()  # so that the message begins a line
+            echo()  # so that the message begins a line
         raise
     if not as_json:
-        click.echo()
+        echo()
     for remark in remarks:
         _say("standard input", remark)
     if not said:
@@ -173,7 +178,7 @@ def _transcribe_standard_input(recognizer: Recognizer, raw: int | None, as_json:
 
 def _say_nothing_was_heard(place: str, seconds: float) -> None:
     """An empty line alone would look like a failure."""
-    click.echo(f"note: {shown(place)}: no words were heard in {seconds:.1f} s of audio", err=True)
+    echo(f"note: {shown(place)}: no words were heard in {seconds:.1f} s of audio", err=True)
 
 
 @click.command("language-model")
@@ -195,7 +200,7 @@ def language_model(out: Path, corpus: Path | None, order: int) -> None:
         corpus = corpus or current().corpus
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
-        click.echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
+        echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
 
 
 def add_to(group: click.Group) -> None:

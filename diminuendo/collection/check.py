@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from diminuendo.collection.batches import Batch
 from diminuendo.collection.known import Known, digest_of_samples, split_of
+from diminuendo.collection.plain_files import why_not_plain, why_too_long
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
-from diminuendo.data.loading import load_recording
+from diminuendo.core.plain_text import one_line
+from diminuendo.data.loading import Loaded, load_recording
 from diminuendo.data.manifest import Entry, read_split
 from diminuendo.data.recordings import in_order
 from diminuendo.data.text import describe_characters
@@ -62,18 +63,14 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
         entries = []
     inside = []
     for entry in entries:
-        if _is_inside(entry.path, batch.folder):
+        if (reason := why_not_plain(entry.path, batch.folder)) is None:
             inside.append(entry)
         else:
-            problems.add(
-                entry.file,
-                entry.line,
-                "outside the batch",
-                f"audio_filepath: {entry.path} is not in the batch's folder",
-            )
+            kind = "outside the batch" if "outside" in reason else "no plain file"
+            problems.add(entry.file, entry.line, kind, f"audio_filepath: {entry.path} is {reason}")
     heard: list[Record] = []
     rate = params.data.sample_rate
-    loaded = in_order(lambda entry: load_recording(entry, rate), inside, workers or available_cores())
+    loaded = in_order(lambda entry: _loaded(entry, rate), inside, workers or available_cores())
     for entry, found in zip(inside, loaded):
         if isinstance(found, tuple):
             problems.add(entry.file, entry.line, *found)
@@ -107,8 +104,14 @@ def check_batch(batch: Batch, params: Params, known: Known, workers: int | None 
     return Checked(batch, tuple(good), problems.all())
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _loaded(entry: Entry, rate: int) -> Loaded | tuple[str, str]:
+    """``load_recording``, for a file that may have been made to do harm."""
+    if (reason := why_too_long(entry.path)) is not None:
+        return "too long", f"{entry.path}: {reason}"
+    try:
+        return load_recording(entry, rate)
+    except Exception as error:  # whatever a decoder stumbles over: it is this record's fault, and the others go on
+        return "not audio", f"{entry.path}: cannot be decoded ({type(error).__name__}: {one_line(error)[:200]})"
 
 
 def _beyond_limits(entry: Entry, params: Params) -> str | None:

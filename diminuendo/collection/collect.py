@@ -12,6 +12,8 @@ from diminuendo.collection.check import check_batch
 from diminuendo.collection.collected import Collection
 from diminuendo.collection.known import read_known
 from diminuendo.collection.quarantine import put_in_quarantine, report
+from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import in_markdown, one_line
 from diminuendo.parameters.schema import Params
 
 
@@ -49,19 +51,31 @@ def collect(
     Args:
         prepared: the corpus without the batches; speakers stay in the splits that they have there.
     """
+
+    def set_aside(batch: Batch, reason: str, share: float, bad: list[str], page: str = "") -> None:
+        decision = {"batch": one_line(batch.name), "reason": reason, "problems": bad}
+        try:
+            told = f"{page}\n{in_markdown(reason)}: nothing of it was used.\n"
+            place = str(refuse(batch, quarantine, decision, told))
+        except (OSError, UserError) as error:  # it stays where it is, and the others go on
+            place, reason = str(batch.folder), f"{reason}; it cannot be moved to quarantine: {one_line(error)}"
+        name = one_line(batch.name)
+        outcome.set_aside.append({"name": name, "share_bad": share, "reason": reason, "folder": one_line(place)})
+        say(f"{name}: set aside: {reason}; see {one_line(place)}")
+
     known, collection, outcome = read_known(params, prepared), Collection(folder), Outcome()
     for batch in batches:
         learned = known.copy()  # forget what was learned from a batch that is not used
+        if batch.trouble:
+            set_aside(batch, f"it cannot be read: {batch.trouble}", 1.0, [])
+            continue
         checked = check_batch(batch, params, learned)
         bad, total = len(checked.bad_lines), len(checked.bad_lines) + len(checked.good)
         if checked.share_bad > params.retrain.quarantine_limit or not checked.good:
             share = round(checked.share_bad, 4)
             limit = params.retrain.quarantine_limit
             reason = f"{bad} of {total} records cannot be used, more than retrain.quarantine_limit ({limit:g}) allows"
-            decision = {"batch": batch.name, "reason": reason, "problems": [str(problem) for problem in checked.bad]}
-            place = refuse(batch, quarantine, decision, f"{report(checked)}\n{reason}: nothing of it was used.\n")
-            outcome.set_aside.append({"name": batch.name, "share_bad": share, "reason": reason, "folder": str(place)})
-            say(f"{batch.name}: set aside: {reason}; see {place}")
+            set_aside(batch, reason, share, [str(problem) for problem in checked.bad], report(checked))
             continue
         known = learned
         place = put_in_quarantine(checked, quarantine)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from diminuendo.collection.batches import MANIFEST, RECORDS, place_in
 from diminuendo.collection.check import Checked
+from diminuendo.collection.plain_files import why_not_plain
 from diminuendo.core.files import fresh_folder, write_json, write_text
+from diminuendo.core.plain_text import in_markdown
 
 
 def put_in_quarantine(checked: Checked, quarantine: Path) -> Path | None:
@@ -42,7 +44,10 @@ def report(checked: Checked) -> str:
     bad = len(checked.bad_lines)
     counts = Counter(problem.kind for problem in checked.bad)
     rows = "".join(f"| {kind} | {count} |\n" for kind, count in counts.most_common())
-    lines = "".join(f"- line {p.line}: {p.message}\n" if p.line else f"- {p.message}\n" for p in checked.bad)
+    lines = "".join(
+        f"- line {p.line}: {in_markdown(p.message)}\n" if p.line else f"- {in_markdown(p.message)}\n"
+        for p in checked.bad
+    )
     return (
         f"# {checked.batch.name}\n\n{bad} of {bad + len(checked.good)} records cannot be used "
         f"({100 * checked.share_bad:.0f} %).\n\n| problem | records |\n|---|---:|\n{rows}\n"
@@ -54,9 +59,9 @@ def report(checked: Checked) -> str:
 def _copy_audio(raw: bytes, source: Path, target: Path) -> None:
     try:
         name = json.loads(raw.decode("utf-8-sig"))["audio_filepath"]
-        path = (source / name).resolve()
-        if path.is_relative_to(source.resolve()) and path.is_file():
-            copy = target / path.relative_to(source.resolve())
+        path = source / name
+        if why_not_plain(path, source) is None:
+            copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, copy)
     except (ValueError, RecursionError, KeyError, TypeError, OSError):

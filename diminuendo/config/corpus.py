@@ -62,7 +62,8 @@ class TextConfig(Section):
     # What the corpus' own students write; checkpoint: the tokens of a pretrained teacher's own head.
     units: Literal["characters", "sentencepiece", "checkpoint"]
     vocab_size: PositiveInt | None = None  # of sentencepiece units; characters and checkpoints have their own
-    lowercase: bool
+    # tr (Turkish) and az (Azerbaijani): I becomes ı, and İ becomes i; false: letters stay as they are.
+    lowercase: bool | Literal["tr", "az"]
     # Of characters of dev and test that no text of train has. The default is in no record: older corpora stay the same.
     unknown: Annotated[Literal["error", "replace", "drop"], Field(exclude_if=lambda value: value == "error")] = "error"
 

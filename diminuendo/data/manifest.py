@@ -10,19 +10,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, UNLABELLED
-from diminuendo.data.text import breaks_a_line, describe_characters, normalize, unprintable
+from diminuendo.data.text import (
+    REPLACED,
+    UNICODE,
+    breaks_a_line,
+    describe_characters,
+    is_unassigned,
+    normalize,
+    unprintable,
+)
 from diminuendo.data.validation import Problems
 
 _TO_DO_WITHOUT_ANY = (
     "`diminuendo import` writes them from recordings with transcripts, or from a corpus of another format"
 )
 _TO_DO_WITHOUT_SOME = "Move the lines of some speakers of train.jsonl to the missing files"
+MAY_BE_EMPTY = ("dev", "test")  # there an empty text says that nobody speaks: what is written is wrong
+MOST_SECONDS = 10_000_000
 _NAMES = ("speaker", "gender", "age_group", "accent")
 
 
@@ -36,7 +47,7 @@ class Entry:
     path: Path
     offset: float | None  # None: the utterance is the whole file
     duration: float
-    text: str  # normalised; empty if it is unlabelled or, in test, if nobody speaks
+    text: str  # normalised; empty if it is unlabelled or, in dev and test, if nobody speaks
     keys: dict[str, Any]  # speaker, gender, … and any other keys of the line
 
     @property
@@ -44,7 +55,7 @@ class Entry:
         return self.keys.get("speaker")
 
 
-def read_split(path: Path, split: str, lowercase: bool, problems: Problems, headers: bool = True) -> list[Entry]:
+def read_split(path: Path, split: str, lowercase: bool | str, problems: Problems, headers: bool = True) -> list[Entry]:
     """The well-formed lines of a manifest; problems of the others go to ``problems``.
 
     For ``unlabelled`` no text is read.
@@ -76,15 +87,27 @@ def read_split(path: Path, split: str, lowercase: bool, problems: Problems, head
     return entries
 
 
+CONTRADICTION = "contradictory texts"
+
+
+def contradiction(entry: Entry, other: Entry) -> str:
+    """What to say of the same audio with two texts: no model can learn or write both."""
+    return (
+        f"text: {entry.text[:60]!r}, but the same audio says {other.text[:60]!r} in line {other.line} of {other.file}; "
+        "keep the one that is right"
+    )
+
+
 def _parse_line(
-    raw: bytes, path: Path, number: int, split: str, lowercase: bool, problems: Problems, headers: bool
+    raw: bytes, path: Path, number: int, split: str, lowercase: bool | str, problems: Problems, headers: bool
 ) -> Entry | None:
     def refuse_constant(name: str) -> None:
         raise ValueError(f"{name} is not JSON")
 
     try:
         # A byte order mark is what some editors put before the first line.
-        line = json.loads(raw.decode("utf-8-sig"), parse_constant=refuse_constant)
+        text = raw.decode("utf-8-sig")
+        line = json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
         problems.add(path, number, "bad JSON", f"not a JSON object in UTF-8 ({error})")
         return None
@@ -104,22 +127,20 @@ def _parse_line(
             path,
             number,
             "unprintable character",
-            f"text: {describe_characters(strange)} cannot be part of a text",
+            f"text: {describe_characters(strange)} cannot be part of a text{_why(strange)}",
         )
         return None
-    if not text and split not in (UNLABELLED, "test"):  # in test it says that nobody speaks
+    if not text and split not in (UNLABELLED, *MAY_BE_EMPTY):
         problems.add(path, number, "empty text", "text: empty; remove the line, or write what is said")
         return None
     known = ("audio_filepath", "offset", "duration", "text", "id")
     keys = {key: value for key, value in line.items() if key not in known and value is not None}
     keys |= {key: str(keys[key]) for key in _NAMES if key in keys}
-    audio = path.parent / line["audio_filepath"]
-    try:
-        is_file = audio.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        is_file = False
-    if not is_file:
-        problems.add(path, number, "missing file", f"audio_filepath: there is no file {str(audio)!r}")
+    audio = find_file(path.parent, line["audio_filepath"])
+    if audio is None:
+        there = str(path.parent / line["audio_filepath"])
+        hint = "; between folders write /" if "\\" in line["audio_filepath"] else ""
+        problems.add(path, number, "missing file", f"audio_filepath: there is no file {there!r}{hint}")
         return None
     offset, duration = line.get("offset"), line.get("duration")
     if duration is None and headers:
@@ -138,6 +159,44 @@ def _parse_line(
         text=text,
         keys=keys,
     )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of two equal keys the last would win without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!a} is there twice")
+    return found
+
+
+def _why(strange: list[str]) -> str:
+    """In brackets what a reader may not know of them."""
+    if REPLACED in strange:
+        return " (a program wrote U+FFFD for bytes that it could not read: the text is damaged)"
+    return f" (in Unicode {UNICODE}, which this Python knows)" if any(is_unassigned(c) for c in strange) else ""
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """The file that a manifest names, whichever way its accents are composed on the disk; None if there is none.
+
+    Other systems write ``é`` as one character (NFC) or as two (NFD), and copies keep the one they began with.
+    """
+    try:
+        if (direct := folder / name).is_file():
+            return direct
+        if name.isascii():
+            return None
+        at = folder
+        for part in Path(name).parts:
+            if not (inner := at / part).exists():
+                wanted = unicodedata.normalize("NFC", part)
+                inner = next((p for p in at.iterdir() if unicodedata.normalize("NFC", p.name) == wanted), inner)
+            at = inner
+        return at if at.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
 
 
 def _seconds_in(audio: Path, offset: float) -> float:
@@ -172,6 +231,9 @@ def _type_errors(line: dict[str, Any], texts: bool):
             yield "audio_filepath: empty"
         elif strange := breaks_a_line(line["audio_filepath"]):
             yield f"audio_filepath: {describe_characters(strange)} cannot be part of a name; rename the file"
+    for key in ("duration", "offset"):
+        if _is(line.get(key), float) and line[key] > MOST_SECONDS:
+            yield f"{key}: expected less than {MOST_SECONDS:,} seconds, found {line[key]:g}"
     if _is(line.get("duration"), float) and line["duration"] <= 0:
         yield f"duration: expected more than 0 seconds, found {line['duration']}"
     offset = line.get("offset")
@@ -231,7 +293,7 @@ def _kind(value: Any) -> str:
 
 
 def read_splits(
-    folder: Path, lowercase: bool, dev_fraction: float | None, seed: int, problems: Problems, headers: bool = True
+    folder: Path, lowercase: bool | str, dev_fraction: float | None, seed: int, problems: Problems, headers: bool = True
 ) -> dict[str, list[Entry]]:
     """Train, dev and test of a folder, and unlabelled if it is there; for ``headers`` see ``read_split``.
 
@@ -266,7 +328,9 @@ def read_splits(
     return found
 
 
-def read_collected(folder: Path, lowercase: bool, problems: Problems, headers: bool = True) -> dict[str, list[Entry]]:
+def read_collected(
+    folder: Path, lowercase: bool | str, problems: Problems, headers: bool = True
+) -> dict[str, list[Entry]]:
     """Those of the four manifests that are in a folder; generated ids differ from those of the source.
 
     For ``headers`` see ``read_split``.
@@ -321,6 +385,28 @@ def split_off_dev(train: list[Entry], fraction: float, seed: int) -> tuple[list[
         if owner(e) in chosen
     ]
     return [e for e in train if owner(e) not in chosen], dev
+
+
+def check_texts(splits: dict[str, list[Entry]], problems: Problems) -> None:
+    """Report every part of a file that has two texts; ``prepare`` finds copies of it as well, by its samples."""
+    for split, entries in splits.items():
+        first: dict[tuple[str, float | None, float], Entry] = {}
+        for entry in entries if split != UNLABELLED else ():
+            # Of the whole of a file a line need not say how long it is, and two may round it differently.
+            place = (str(entry.path), entry.offset, entry.duration if entry.offset is not None else 0.0)
+            if (other := first.setdefault(place, entry)).text != entry.text:
+                problems.add(entry.file, entry.line, CONTRADICTION, contradiction(entry, other))
+
+
+def dotted_capitals(splits: dict[str, list[Entry]], lowercase: bool | str) -> str | None:
+    """A note where İ became two characters, i and a dot above, as it does in lower case outside of Turkish."""
+    found = [entry for entries in splits.values() for entry in entries if "i\u0307" in entry.text]
+    if lowercase is not True or not found:
+        return None
+    return (
+        f"{found[0].file}:{found[0].line}: i with a second dot (U+0307) in {len(found)} text(s), from the capital İ; "
+        "for Turkish or Azerbaijani set text.lowercase: tr or az"
+    )
 
 
 def check_speakers(splits: dict[str, list[Entry]], problems: Problems) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of, write_json
-from diminuendo.data.text import Tokenizer, load_tokenizer
+from diminuendo.data.text import Tokenizer, load_tokenizer, unicode_needed
 
 SPLITS = ("train", "dev", "test")
 TOKENS = "tokens.json"
@@ -131,6 +131,9 @@ def write_corpus(
         "source": source,
         "parameters": parameters or {},
     }
+    texts = (line.get("text", "") for writer in writers.values() for line in writer.lines)
+    if (version := unicode_needed(texts)) is not None:
+        summary["unicode"] = version  # another Python might read them otherwise
     summary["digest"] = digest_of_json(summary)
     write_json(folder / "corpus.json", summary)
     return summary
@@ -226,7 +229,7 @@ class PreparedCorpus:
         return self.tokenizer.tokens
 
     @property
-    def lowercase(self) -> bool:
+    def lowercase(self) -> bool | str:
         """Whether its texts are in lower case."""
         return self.summary["parameters"]["text"]["lowercase"]
 

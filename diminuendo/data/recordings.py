@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from diminuendo.data.loading import Loaded, Remarks, load_recording
-from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
+from diminuendo.data.manifest import (
+    CONTRADICTION,
+    MAY_BE_EMPTY,
+    Entry,
+    check_speakers,
+    contradiction,
+    dotted_capitals,
+    read_collected,
+    read_splits,
+)
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources
@@ -43,6 +52,8 @@ def read_recordings(
     splits = _all_splits(settings, folders, problems)
     if not any(splits.values()) and not len(problems):
         return  # everything is synthetic, and nothing is collected yet
+    if (told := dotted_capitals(splits, settings.text.lowercase)) is not None:
+        say(f"warning: {told}")
     nameless = check_speakers(splits, problems)
     if nameless:
         say(
@@ -79,7 +90,7 @@ def read_recordings(
 
     def decode(item: tuple[str, Entry]) -> Loaded | tuple[str, str]:
         split, entry = item
-        nobody_speaks = split == "test" and not entry.text
+        nobody_speaks = split in MAY_BE_EMPTY and not entry.text
         loaded = load_recording(entry, settings.data.sample_rate, may_be_silent=nobody_speaks)
         if not isinstance(loaded, tuple):
             parameter = next(key for key, folder in folders.items() if Path(entry.file).parent == folder)
@@ -106,6 +117,8 @@ def read_recordings(
                     "audio in two splits",
                     f"{entry.path} is the same audio as {other.path} in {other_split} ({other.file}:{other.line})",
                 )
+            elif split != UNLABELLED and other.text != entry.text:
+                problems.add(entry.file, entry.line, CONTRADICTION, contradiction(entry, other))
             if not len(problems):  # otherwise nothing will be kept, and only the checks continue
                 said = {} if split == UNLABELLED else {"text": entry.text}
                 writers[split].add({"id": entry.id, **said, **entry.keys}, loaded.samples)

@@ -18,22 +18,66 @@ from diminuendo.core.files import atomic_file
 BLANK = "<blank>"
 SPACE = "▁"
 SPECIAL = "<special:"  # begins a foreign vocabulary's tokens that stand for no text, such as ``<special:unk>``
+UNICODE = unicodedata.unidata_version  # which characters there are, and what NFC and lower case are of them
+DOTTED = ("tr", "az")  # languages in which the small letter of I is ı, and that of İ is i
+REPLACED = "\ufffd"  # what a program writes for bytes that it could not read: the text is damaged
+# Nobody sees or hears them, and each would be a token. The joiners U+200C and U+200D make letters in many scripts, and
+# some formatting characters of Arabic and Syriac are signs.
+_SIGNS = frozenset("\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_ALSO_INVISIBLE = frozenset([0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)])
 
 
-def normalize(text: str, lowercase: bool) -> str:
-    """Unicode NFC, every run of white space one space, none at the ends; in lower case if asked.
+def normalize(text: str, lowercase: bool | str) -> str:
+    """Unicode NFC, every run of white space one space, none at the ends, nothing invisible; in lower case if asked.
 
     ``▁`` counts as white space, since it stands for the space among the tokens.
+
+    Args:
+        lowercase: whether to; ``tr`` and ``az`` do it by the rules of these languages.
     """
     text = unicodedata.normalize("NFC", text.replace(SPACE, " "))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", "".join(c for c in text if not is_invisible(c)))
     if lowercase:
-        text = unicodedata.normalize("NFC", text.lower())
+        text = unicodedata.normalize("NFC", lowered(text, lowercase))
     return " ".join(text.split())
 
 
+def lowered(text: str, lowercase: bool | str) -> str:
+    """In lower case, in the language that ``lowercase`` names."""
+    if lowercase in DOTTED:
+        text = text.replace("\u0130", "i").replace("I", "\u0131")
+    return text.lower()
+
+
+def is_invisible(character: str) -> bool:
+    """Whether it only formats: a mark of direction, a soft hyphen, a zero-width space, a variation selector."""
+    if character in _SIGNS:
+        return False
+    return unicodedata.category(character) == "Cf" or ord(character) in _ALSO_INVISIBLE
+
+
 def unprintable(text: str) -> list[str]:
-    """Characters that cannot be text: control characters other than white space, lone surrogates, unassigned codes."""
-    return sorted({c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Cn") and not c.isspace()})
+    """Characters that cannot be text: control characters other than white space, lone surrogates, unassigned codes,
+    and the mark of bytes that could not be read (U+FFFD).
+    """
+    wrong = ("Cc", "Cs", "Cn")
+    return sorted({c for c in text if (unicodedata.category(c) in wrong and not c.isspace()) or c == REPLACED})
+
+
+def is_unassigned(character: str) -> bool:
+    """Whether this Python's Unicode does not know it; a newer one may."""
+    return unicodedata.category(character) == "Cn"
+
+
+def unicode_needed(texts: Iterable[str]) -> str | None:
+    """The version of Unicode that these texts were read by, where another one could read them otherwise.
+
+    None where every character is one of Unicode 3.2 (2002), whose composition and case never change again.
+    """
+    old = unicodedata.ucd_3_2_0
+    newer = (c for text in texts if not text.isascii() for c in text if old.category(c) == "Cn")
+    return UNICODE if next(newer, None) is not None else None
 
 
 def breaks_a_line(name: str) -> list[str]:

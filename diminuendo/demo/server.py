@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.demo.requests import Answer, Refused, Requests
 
 ADDRESS = "127.0.0.1"
@@ -68,7 +69,7 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address) -> None:
         error = sys.exception()
         if not isinstance(error, (ConnectionError, TimeoutError)):
-            print(f"error: a request failed ({error!r})", file=sys.stderr)
+            echo(f"error: a request failed ({error!r})", err=True)
 
     @property
     def url(self) -> str:
@@ -112,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         except Exception as error:
-            print(f"error: {self.command} {self.path} failed ({error!r})", file=sys.stderr)
+            echo(f"error: {self.command} {self.path} failed ({error!r})", err=True)
             self.close_connection = True
             problem = "this request failed; the terminal in which the demo runs says why"
             answer = Refused(HTTPStatus.INTERNAL_SERVER_ERROR, problem).answer()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from diminuendo.core.plain_text import in_markdown
 from diminuendo.data.text import describe_characters
 from diminuendo.drift.statistics import Statistics
 
@@ -100,7 +101,7 @@ class Report:
 
     def markdown(self) -> str:
         """A page, without a heading, so that it can be part of another."""
-        lines = [f"- **{warning}**" for warning in self.warnings] or ["Nothing has shifted."]
+        lines = [f"- **{in_markdown(warning)}**" for warning in self.warnings] or ["Nothing has shifted."]
         lines += ["", "| | training | new |", "|---|---|---|"]
         for label, values in (
             ("utterances", [f"{s.utterances:,}" for s in (self.reference, self.new)]),
@@ -119,13 +120,15 @@ class Report:
         lines.append(_row("words out of vocabulary", "", rate, "", chance, limit, _verdict(unknown.shifted)))
         lines += ["", "What is measured of an utterance: median (10 % to 90 % of the utterances)."]
         if unknown.words:
-            words = ", ".join(f"{word} ({count})" for word, count in list(unknown.words.items())[:SHOWN])
+            words = ", ".join(f"{in_markdown(word)} ({count})" for word, count in list(unknown.words.items())[:SHOWN])
             lines += ["", f"Never said in training: {words}."]
         if unknown.characters:
-            lines += ["", f"Never written in training: {describe_characters(unknown.characters[:SHOWN])}."]
+            lines += ["", f"Never written in training: {in_markdown(describe_characters(unknown.characters[:SHOWN]))}."]
         for feature in self.features:
             if feature.shares and feature.shifted:
-                changes = ", ".join(f"{x} {_change(*feature.shares[x])}" for x in feature.most_changed(SHOWN))
+                changes = ", ".join(
+                    f"{in_markdown(x)} {_change(*feature.shares[x])}" for x in feature.most_changed(SHOWN)
+                )
                 lines += ["", f"{feature.label.capitalize()} that changed most: {changes}."]
         return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.plain_text import echo
 
 PARENT = "DIMINUENDO_MEASURED_BY"  # process id of the parent that waits for the result
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -40,7 +41,7 @@ def measuring() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         raise SystemExit(USER_ERROR) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,17 @@ from typing import Any, Protocol
 
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import is_damaged
-from diminuendo.artifact.external_data import bytes_of_files, check_data
+from diminuendo.artifact.external_data import bytes_of_files, check_data, mapped
+from diminuendo.artifact.record_check import check_parts
+from diminuendo.artifact.stated import PREFIX, name_in, read_json
+from diminuendo.artifact.wire import metadata_in
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.family import current
 from diminuendo.signing import Policy
 
+LINEAGE = f"{PREFIX}lineage"
 TEACHER_STAGE = "train_teacher"
 
 # (digest, folder) to a whole copy of that model file in the folder, None where MLflow has none.
@@ -131,18 +134,17 @@ def _places(path: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    import onnx
-
-    from diminuendo.artifact.onnx_file import read_metadata
-
     try:
-        metadata = read_metadata(onnx.load(str(path), load_external_data=False))
-    except Exception as error:  # protobuf has no public base class for what it raises on any bytes
-        raise UserError(f"{path}: cannot be read as an ONNX file ({type(error).__name__}); give a model.onnx") from None
+        with mapped(path) as content:
+            metadata = metadata_in(content)
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read as an ONNX file ({error}); give a model.onnx") from None
     try:
-        return metadata["name"], dict(json.loads(metadata["lineage"]))
-    except (KeyError, ValueError, TypeError):
+        if LINEAGE not in metadata:
+            raise ValueError(f"there is no key {LINEAGE}")
+        return name_in(metadata), check_parts(read_json(metadata[LINEAGE], "lineage"))
+    except ValueError as error:
         raise UserError(
-            f"{path}: an ONNX file, but not a model of diminuendo: it does not say its name and lineage; "
+            f"{path}: an ONNX file, but not a model of diminuendo: it does not say its name and lineage ({error}); "
             "give a models/<name>/model.onnx"
         ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.gate.decision import Decision, Party, Rule
 from diminuendo.tracking.names import TAG_LENGTH, metric_name
 
@@ -198,6 +198,6 @@ def find_run(decision: Decision) -> str | None:
         client, experiment = store
         runs = client.search_runs([experiment], f"tags.`{DIGEST_TAG}` = '{decision.digest}'", max_results=1)
     except Exception as error:  # a decision is valid even if the store fails
-        print(f"tracking: the run of the gate is not known: {store_trouble(error)}", file=sys.stderr)
+        echo(f"tracking: the run of the gate is not known: {store_trouble(error)}", err=True)
         return None
     return runs[0].info.run_id if runs else None

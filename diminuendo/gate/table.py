@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tabulate import tabulate
 
+from diminuendo.core.plain_text import in_markdown
 from diminuendo.gate import wording
 from diminuendo.gate.decision import Decision, Party
 from diminuendo.metrics import normalizers
@@ -64,12 +66,12 @@ def markdown(decision: Decision) -> str:
     right, raw = "right", () if normalizers.is_none(decision.normalizer) else ("raw %",)
     return "\n".join(
         [
-            f"# {verdict(decision)}",
+            f"# {in_markdown(verdict(decision))}",
             "",
             _github(rule_rows(decision), TITLES, _ALIGN),
             "",
             *_legend(decision),
-            *(f"\n{note}" for note in decision.notes),
+            *(f"\n{in_markdown(note)}" for note in decision.notes),
             "",
             _github(parties, ("", "member", "version", "size", "digest"), ("left", "left", "left", right, "left")),
             "",
@@ -86,8 +88,11 @@ def markdown(decision: Decision) -> str:
 _ALIGN = ("left", "left", "left", "right", "right", "right", "left", "left")
 
 
+_DIGEST = re.compile("`[0-9a-f]+`")
+
+
 def _github(rows: list[list[str]], titles: tuple[str, ...], align: tuple[str, ...]) -> str:
-    safe = [[cell.replace("|", "&#124;") for cell in row] for row in rows]
+    safe = [[cell if _DIGEST.fullmatch(cell) else in_markdown(cell) for cell in row] for row in rows]
     return tabulate(safe, titles, tablefmt="pipe", disable_numparse=True, colalign=align)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from diminuendo.core.errors import UserError
-from diminuendo.data.manifest import Entry, check_speakers, read_collected, read_splits
+from diminuendo.data.manifest import Entry, check_speakers, check_texts, dotted_capitals, read_collected, read_splits
 from diminuendo.data.prepared import SPLITS
 from diminuendo.data.recordings import characters_of, check_vocabulary
 from diminuendo.data.validation import Problems
@@ -36,6 +36,9 @@ def check_data(params: Params) -> tuple[list[str], list[str]]:
     except UserError as error:
         return [*problems, f"data.path: {error}"], []
     notes = []
+    check_texts(splits, found)
+    if (told := dotted_capitals(splits, params.text.lowercase)) is not None:
+        notes.append(told)
     nameless, count = check_speakers(splits, found), sum(map(len, splits.values()))
     if nameless:
         notes.append(

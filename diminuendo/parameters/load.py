@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import difflib
-import io
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import one_line
+from diminuendo.parameters.crosschecks import disagreements
+from diminuendo.parameters.limits import beyond_limits
 from diminuendo.parameters.schema import Params
+from diminuendo.parameters.yaml_text import read_yaml
 
 # Keys of earlier versions, and what they are called now.
 RENAMED = {"aware": "quantization_aware", "draws": "augmentation_copies"}
 # Keys that stand in another section now, and what their values are called there.
 MOVED = {"gate.unit": ("evaluate.measure", {"auto": "auto", "words": "wer", "characters": "cer"})}
-
-
-class _UniqueKeyLoader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):
-    """YAML keeps the last of two equal keys without a word; a user would never know which one ran."""
-
-
-def _mapping_without_duplicates(loader, node, deep=False):
-    keys = [loader.construct_object(key, deep=deep) for key, _ in node.value]
-    for index, key in enumerate(keys):
-        if key in keys[:index]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is there twice", node.value[index][0].start_mark
-            )
-    return loader.construct_mapping(node, deep=deep)
-
-
-_UniqueKeyLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
-    lambda loader, node: _mapping_without_duplicates(loader, node, deep=True),
-)
 
 
 Further = Callable[[dict[str, Any]], Iterable[str]]
@@ -55,26 +37,7 @@ def load_params(path: str | Path = "params.yaml", further: Further | None = None
         UserError: the file is missing, is not YAML, or holds keys or values that are not allowed.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except IsADirectoryError:
-        raise UserError(
-            f"{path}: a folder, expected a parameter file such as params.yaml; data are named in one, by data.path"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); run from the repository's root") from error
-    try:
-        text = io.StringIO(content.decode("utf-8"))
-        text.name = str(path)  # YAML's errors say it
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}: line {line}: the byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
-        ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
-    return parse_params(raw, source=str(path), further=further)
+    return parse_params(read_yaml(path), source=str(path), further=further)
 
 
 def parse_params(raw: Any, source: str = "params", further: Further | None = None) -> Params:
@@ -83,11 +46,15 @@ def parse_params(raw: Any, source: str = "params", further: Further | None = Non
         found = "nothing; begin with a copy of params.yaml" if raw is None else type(raw).__name__
         raise UserError(f"{source}: expected sections such as 'data' and 'teacher', found {found}")
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(raw)
     except ValidationError as error:
         said = [line for problem in error.errors() for line in _explain(problem).split("\n")]
         lines = [f"  {line}" for line in (*said, *(further(raw) if further else ()))]
         raise UserError(f"{source}: {len(lines)} problem(s), nothing was run:\n" + "\n".join(lines)) from None
+    if problems := [*truths_for_numbers(raw), *beyond_limits(params)] or disagreements(params):
+        lines = [f"  {line}" for line in (*problems, *(further(raw) if further else ()))]
+        raise UserError(f"{source}: {len(lines)} problem(s), nothing was run:\n" + "\n".join(lines))
+    return params
 
 
 def _explain(problem: dict) -> str:
@@ -113,7 +80,42 @@ def _explain(problem: dict) -> str:
     if problem["type"] == "value_error":
         return message if path == "(whole file)" else f"{path}: {message}"
     none = " (for no member write {})" if path in FAMILY_SECTIONS else ""
-    return f"{path}: {message[0].lower()}{message[1:]}, found {found!r}{none}"
+    return f"{path}: {message[0].lower()}{message[1:]}, found {shortened(found)}{none}"
+
+
+def shortened(value: Any) -> str:
+    text = one_line(repr(value))
+    return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def truths_for_numbers(raw: Any) -> list[str]:
+    """Where true or false stands in the place of a number, for which pydantic would take it to be 1 or 0."""
+    return [f"{path}: expected a number, found {str(value).lower()}" for path, value in _truths(raw, Params, "")]
+
+
+def _truths(value: Any, annotation: Any, path: str) -> Iterator[tuple[str, bool]]:
+    sections = [section for _, section in _sections_in(annotation)]
+    if isinstance(value, dict) and sections and typing.get_origin(annotation) is not dict:
+        fields = {key: field.annotation for section in sections for key, field in _keys_of(section).items()}
+        for key, one in value.items():
+            if key in fields:
+                yield from _truths(one, fields[key], f"{path}.{key}".lstrip("."))
+    elif isinstance(value, dict):
+        inner = typing.get_args(annotation)
+        for key, one in value.items():
+            yield from _truths(one, inner[1] if len(inner) == 2 else None, f"{path}.{key}")
+    elif isinstance(value, list):
+        for one in value:
+            yield from _truths(one, annotation, path)
+    elif isinstance(value, bool) and (kinds := set(_plain_kinds(annotation))) & {int, float} and bool not in kinds:
+        yield path, value
+
+
+def _plain_kinds(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type):
+        yield annotation
+    for inner in typing.get_args(annotation):
+        yield from _plain_kinds(inner)
 
 
 def _place(location: Sequence[int | str]) -> tuple[list[str], Any]:

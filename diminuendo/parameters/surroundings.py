@@ -45,8 +45,11 @@ def check_surroundings(
     if begun is not None or params.teacher.pretrained is None:
         try:
             problems += _copy_problems(params, begun)
+            wrong, told = _built(params, begun)
+            problems += wrong
+            notes = [*notes, *told]
         except ModuleNotFoundError as error:
-            notes = [*notes, f"students of architecture.kind: parent were not checked: {_needed(error)}"]
+            notes = [*notes, f"models were not built to see whether they can be: {_needed(error)}"]
     problems += further
     if problems:
         told = "\n  ".join(problems)
@@ -148,7 +151,7 @@ def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> 
             problems.append(str(error))
     if head == "own":
         try:
-            begun.check_weights(begun.vocabulary(bool(lowercase)).order)
+            begun.check_weights(begun.vocabulary(lowercase).order)
         except UserError as error:
             problems.append(f"teacher.head: {error}")
     return problems
@@ -164,6 +167,14 @@ def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:
             except UserError as error:
                 problems.append(f"{stage}.{name}.{error}")
     return problems
+
+
+def _built(params: Params, begun: Checkpoint | None) -> tuple[list[str], list[str]]:
+    """What cannot be built or trained; see ``construction``."""
+    from diminuendo.parameters.construction import construction_problems
+
+    paths = {name: name if name == TEACHER else f"{stage}.{name}" for name, (stage, _) in params.members.items()}
+    return construction_problems(params, lambda name: _record(params, name, begun), paths)
 
 
 def _is_copy(settings: Any) -> bool:

@@ -89,7 +89,7 @@ class Checkpoint:
         """Those of its encoder: of all tensors that no decoder has, by their shapes."""
         return sum(size for name, size in self.folder.sizes.items() if "decoder." not in name)
 
-    def vocabulary(self, lowercase: bool) -> Vocabulary:
+    def vocabulary(self, lowercase: bool | str) -> Vocabulary:
         """That of its own head.
 
         Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.core.errors import UserError
-from diminuendo.data.text import BLANK, SPACE, SPECIAL, ForeignTokenizer, Tokenizer, VocabularyTokenizer
+from diminuendo.data.text import BLANK, SPACE, SPECIAL, ForeignTokenizer, Tokenizer, VocabularyTokenizer, lowered
 from diminuendo.pretrained.folder import TOKENIZERS, CheckpointFolder
 
 # What transformers' tokenizer of wav2vec 2.0 takes where its configuration does not say.
@@ -34,7 +34,7 @@ class Vocabulary:
         return self.tokenizer.tokens
 
 
-def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bool) -> Vocabulary:
+def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bool | str) -> Vocabulary:
     """The vocabulary of a checkpoint.
 
     Args:
@@ -90,13 +90,13 @@ def _special(token: str) -> str:
     return f"{SPECIAL}{token.strip('<>[]|')}>"
 
 
-def _in_case(tokens: Sequence[str], lowercase: bool, path: Path) -> list[str]:
+def _in_case(tokens: Sequence[str], lowercase: bool | str, path: Path) -> list[str]:
     if not lowercase:
         return list(tokens)
-    lowered = [token if token.startswith(SPECIAL) else token.lower() for token in tokens]
-    if len(set(lowered)) < len(lowered):
+    small = [token if token.startswith(SPECIAL) else lowered(token, lowercase) for token in tokens]
+    if len(set(small)) < len(small):
         raise UserError(f"{path}: tells capitals from small letters; set text.lowercase: false")
-    return lowered
+    return small
 
 
 def _of_vocabulary(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str], set[str]]:

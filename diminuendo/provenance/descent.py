@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import KEY, actual_checksum, stated_checksum
 from diminuendo.artifact.external_data import mapped
+from diminuendo.artifact.record_check import check_record
+from diminuendo.artifact.stated import read_json
 from diminuendo.artifact.wire import Content, metadata_in
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
@@ -51,7 +52,7 @@ class Model:
     digest: str
     name: str
     record: dict[str, Any] | None
-    parents: tuple[Model, ...] = ()
+    parents: tuple[Model, ...] = field(default=(), compare=False, repr=False)  # the digest tells them
     corpus: Corpus | None = None
     path: Path | None = field(default=None, compare=False)  # where it was read from
 
@@ -67,9 +68,16 @@ class Model:
     def chain(self) -> list[Model]:
         """All models of the tree, ancestors first, each once."""
         found: dict[str, Model] = {}
-        for parent in self.parents:
-            found |= {model.digest: model for model in parent.chain()}
-        return [*found.values(), self]
+        seen: set[str] = set()
+        waiting = [(self, False)]
+        while waiting:
+            model, is_after_parents = waiting.pop()
+            if is_after_parents:
+                found.setdefault(model.digest, model)
+            elif model.digest not in seen:
+                seen.add(model.digest)
+                waiting += [(model, True), *((parent, False) for parent in reversed(model.parents))]
+        return list(found.values())
 
     def corpora(self) -> list[Corpus]:
         """All corpora of the tree, each once."""
@@ -117,34 +125,41 @@ def read_record(path: Path) -> dict[str, Any]:
     if is_damaged:
         raise UserError(f"{path}: damaged: its content does not match the checksum that it carries; get a whole copy")
     try:
-        record = json.loads(properties[LINEAGE])
-        if record["format"] != lineage.FORMAT:
-            raise UserError(f"{path}: its lineage has format {record['format']!r}, expected {lineage.FORMAT}")
-        return {**record, "ancestors": dict(record["ancestors"]), "corpora": dict(record["corpora"])}
-    except (KeyError, ValueError, TypeError) as error:
-        reason = f"no metadata {LINEAGE}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: not a model of diminuendo, or a damaged one ({reason})") from None
+        if LINEAGE not in properties:
+            raise ValueError(f"no metadata {LINEAGE}")
+        record = read_json(properties[LINEAGE], "its lineage")
+        if not isinstance(record, dict) or record.get("format") != lineage.FORMAT:
+            found = record.get("format") if isinstance(record, dict) else record
+            raise UserError(f"{path}: its lineage has format {ascii(found)[:60]}, expected {lineage.FORMAT}")
+        return check_record(record)
+    except ValueError as error:
+        raise UserError(f"{path}: not a model of diminuendo, or a damaged one ({error})") from None
 
 
 def descent_of(record: dict[str, Any], digest: str, path: Path | None = None) -> Model:
     """The tree of a complete record (from an ONNX file or a ``lineage.json``)."""
     known = {**record["ancestors"], digest: lineage.own_part(record)}
+    made: dict[str, Model | None] = {}  # each once, however many ways lead to it; None while its parents are made
 
-    def model(own: str, name: str, below: frozenset[str]) -> Model:
+    def model(own: str, name: str) -> Model:
+        if own in made and (before := made[own]) is not None:
+            return before
         found = known.get(own)
-        if found is None or own in below:  # not our record; no digest can be its own ancestor
+        if found is None or own in made:  # not our record; no digest can be its own ancestor
             return Model(own, name, None)
+        made[own] = None
         parents = found["parents"]
-        return Model(
+        made[own] = whole = Model(
             own,
             found["name"],
             found,
-            tuple(model(parents[parent], parent, below | {own}) for parent in _nearest_first(found)),
+            tuple([model(parents[parent], parent) for parent in _nearest_first(found)]),
             Corpus(found["corpus"], record["corpora"].get(found["corpus"], {})),
             path if own == digest else None,
         )
+        return whole
 
-    return model(digest, record["name"], frozenset())
+    return model(digest, record["name"])
 
 
 def _nearest_first(record: dict[str, Any]) -> Iterator[str]:

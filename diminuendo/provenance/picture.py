@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from diminuendo.core.files import write_text
+from diminuendo.core.plain_text import one_line
 from diminuendo.provenance.branches import SHORT, Branch, branches_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.trace import Trace
@@ -49,19 +50,24 @@ def mermaid(model: Model) -> str:
             arrows.append(f"  r{corpus.raw[:SHORT]} -->|prepare| {node}")
     for made in model.chain():
         node = f"m{made.digest[:SHORT]}"
-        lines.append(f'  {node}["{made.name}<br/>{made.digest[:SHORT]}"]')
+        lines.append(f'  {node}["{_label(made.name)}<br/>{made.digest[:SHORT]}"]')
         for index, parent in enumerate(made.parents):
-            label = made.stage if index == 0 else "teaches"
+            label = _label(made.stage) if index == 0 else "teaches"
             arrows.append(f"  m{parent.digest[:SHORT]} -->|{label}| {node}")
         if (begun := made.checkpoint) is not None:
-            name = begun.source.replace('"', "'")
+            name = _label(begun.source)
             lines.append(f'  p{begun.digest[:SHORT]}{{{{"{name}<br/>{begun.digest[:SHORT]}"}}}}')
-            arrows.append(f"  p{begun.digest[:SHORT]} -->|{made.stage}| {node}")
+            arrows.append(f"  p{begun.digest[:SHORT]} -->|{_label(made.stage)}| {node}")
         if made.corpus and not made.parents:
-            arrows.append(f"  c{made.corpus.digest[:SHORT]} -->|{made.stage}| {node}")
+            arrows.append(f"  c{made.corpus.digest[:SHORT]} -->|{_label(made.stage)}| {node}")
         elif made.corpus:
             arrows.append(f"  c{made.corpus.digest[:SHORT]} -.-> {node}")
     return "\n".join([*lines, *arrows]) + "\n"
+
+
+def _label(text: str) -> str:
+    """A name inside a node or an arrow; Mermaid reads ``#60;`` as a character."""
+    return "".join(f"#{ord(c)};" if c in '"<>|#;{}[]()&' else c for c in one_line(text))
 
 
 def page(tree: Branch, notes: tuple[str, ...] = ()) -> str:

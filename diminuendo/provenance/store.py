@@ -13,7 +13,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
 from diminuendo.artifact.external_data import files_of
 from diminuendo.core.extras import how_to_install, is_installed
-from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
+from diminuendo.tracking.store import open_existing, shown_uri, store_trouble
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
 _COVERS = "code.covers"
@@ -124,13 +124,14 @@ class Store:
             store = open_existing()
             if store is None or store[1] is None:
                 reason = "is not there" if store is None else "has no runs of this project"
-                self.notes.append(f"MLflow: {tracking_uri()} {reason}; MLFLOW_TRACKING_URI names another store")
+                self.notes.append(f"MLflow: {shown_uri()} {reason}; MLFLOW_TRACKING_URI names another store")
                 return None
             store[0].search_runs([store[1]], max_results=1)
             return store
-        except ModuleNotFoundError:
-            if is_installed("mlflow"):
-                raise
+        except ModuleNotFoundError as error:
+            if is_installed("mlflow"):  # such as the driver of a database
+                self.notes.append(f"MLflow: not looked at: {store_trouble(error)}")
+                return None
             self.notes.append(f"MLflow: not installed, so its runs were not looked at; {how_to_install('pipeline')}")
             return None
         except Exception as error:  # without the store, the file still states its ancestry

@@ -204,12 +204,13 @@ def _record(path: Path) -> dict[str, Any] | str:
         text = path.read_text(encoding="utf-8")
         record = json.loads(text)
         rest = {key: value for key, value in record.items() if key != "digest"}
-        if record["digest"] != digest_of_json(rest) or not isinstance(record["files"], dict):
+        files = record["files"]
+        if record["digest"] != digest_of_json(rest) or not all(isinstance(one, str) for one in files.values()):
             return "it does not match its own digest"
         return record if text == json_text(record) else "it is not as it was written, though it says the same"
     except FileNotFoundError:
         return "it is not there"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"not readable as a record ({type(error).__name__}: {error})"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact.lineage import PRETRAINED, digest_of_checkpoint
 from diminuendo.compression.registry import TECHNIQUES, description_of
+from diminuendo.core.plain_text import in_markdown
 from diminuendo.data.text import SPACE
 from diminuendo.gate import wording
 from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
@@ -44,7 +45,8 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
         file=file,
         decision=decision,
         judged=sum(rule.verdict != NOT_JUDGED for rule in decision.rules),
-        forced=forced,
+        forced=in_markdown(forced),
+        notes=list(map(in_markdown, decision.notes)),
         refused=", ".join(dict.fromkeys(refused)),
         sample_rate=metadata["sample_rate"],
         tokens=metadata["tokens"],
@@ -91,11 +93,13 @@ def _corpus(lineage: dict[str, Any]) -> str:
     summary = lineage.get("corpora", {}).get(digest)
     if not summary:
         return f"Corpus `{digest}`; the file says no more of it."
-    lines = [f"Source: {summary['source']}, {summary['sample_rate']} Hz; digest `{digest}`.", ""]
+    source, rate = in_markdown(summary.get("source", "not stated")), summary.get("sample_rate", "?")
+    lines = [f"Source: {source}, {rate} Hz; digest `{digest}`.", ""]
     lines += ["| split | utterances | hours | words | speakers |", "|:---|---:|---:|---:|---:|"]
-    for split, found in summary["splits"].items():
+    for split, found in summary.get("splits", {}).items():
         hours = f"{found['seconds'] / 3600:.2f}"
-        lines.append(f"| {split} | {found['utterances']} | {hours} | {found['words']} | {found['speakers'] or '?'} |")
+        counts = f"{found['utterances']} | {hours} | {found.get('words', '?')} | {found['speakers'] or '?'}"
+        lines.append(f"| {in_markdown(split)} | {counts} |")
     return "\n".join(lines)
 
 
@@ -113,15 +117,15 @@ def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[s
         facts.append("Its corpus is synthetic speech: how it does on people was not measured.")
     for found in _checkpoints([file.lineage, *file.lineage.get("ancestors", {}).values()]):
         facts.append(
-            f"Its weights descend from {_named(found)} (licence: {found['licence']}); what that was trained on is not "
-            "among the corpora here."
+            f"Its weights descend from {_named(found)} (licence: {in_markdown(found['licence'])}); what that was "
+            "trained on is not among the corpora here."
         )
     if metadata["sample_rate"] < 16000:
         facts.append(f"It uses no frequencies above {metadata['sample_rate'] // 2} Hz.")
     least = decision.policy["min_group_utterances"]
     small = sorted(
         {
-            f"{key} {value} ({found['utterances']})"
+            in_markdown(f"{key} {value} ({found['utterances']})")
             for test in decision.tests
             for key, values in test.figures["candidate"]["groups"].items()
             for value, found in values.items()
@@ -134,7 +138,7 @@ def _limits(file: Model, decision: Decision, metadata: dict[str, Any]) -> list[s
         facts.append("The test recordings name no groups: whom it serves worse was not measured.")
     letters = [token for token in metadata["letters"] if len(token) == 1 and token != SPACE]
     if len(letters) > len(metadata["letters"]) / 2 and len(letters) <= 80:
-        facts.append(f"It can write these characters and no others: space {' '.join(letters)}")
+        facts.append(f"It can write these characters and no others: space {in_markdown(' '.join(letters))}")
     facts.append("Intervals are about the choice of utterances, not of speakers or of recording conditions.")
     return facts
 
@@ -150,10 +154,10 @@ def _chain(file: Model) -> list[str]:
         seen.add(digest)
         record = records.get(digest, {})
         parents = record.get("parents", {})
-        made = f" from {', '.join(parents)}" if parents else ""
-        stage = str(record.get("stage", "not stated")).replace("_", " ")
-        lines.append(f"{record.get('name', '?')}: {stage}{_technique(record)}{made}; `{digest}`")
-        lines += [f"{_named(facts)}, licence: {facts['licence']}, {len(facts['files'])} files; "
+        made = f" from {in_markdown(', '.join(parents))}" if parents else ""
+        stage = in_markdown(record.get("stage", "not stated")).replace("_", " ")
+        lines.append(f"{in_markdown(record.get('name', '?'))}: {stage}{_technique(record)}{made}; `{digest}`")
+        lines += [f"{_named(facts)}, licence: {in_markdown(facts['licence'])}, {len(facts['files'])} files; "
                   f"`{digest_of_checkpoint(facts)}`" for facts in _checkpoints([record])]  # fmt: skip
         waiting += list(parents.values())
     return lines
@@ -167,7 +171,8 @@ def _checkpoints(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _named(facts: dict[str, Any]) -> str:
     """The name of a checkpoint, and its commit if it has one."""
-    return f"{facts['source']} at {facts['revision'][:12]}" if "revision" in facts else facts["source"]
+    named = f"{facts['source']} at {facts['revision'][:12]}" if "revision" in facts else facts["source"]
+    return in_markdown(named)
 
 
 def _technique(record: dict[str, Any]) -> str:
@@ -181,7 +186,7 @@ def _groups(decision: Decision) -> list[list[str]]:
     return [
         [
             test.label,
-            f"{key} {value}".replace("|", "&#124;"),
+            in_markdown(f"{key} {value}"),
             str(found["utterances"]),
             UNITS[test.unit].rate.upper(),
             as_text.percent(found[UNITS[test.unit].rate]),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json
 from diminuendo.core.locks import one_at_a_time
+from diminuendo.core.plain_text import without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,14 +58,17 @@ def lock_of_store() -> Path:
     if database is not None:
         return database.with_name(f"{database.name}.registry.lock")
     user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir(), f"diminuendo-registry-{user}-{digest_of_json(tracking_uri())[:16]}.lock")
+    return Path(
+        tempfile.gettempdir(),
+        f"diminuendo-registry-{user}-{digest_of_json(without_credentials(tracking_uri()))[:16]}.lock",
+    )
 
 
 def no_store() -> UserError:
-    from diminuendo.tracking.store import tracking_uri
+    from diminuendo.tracking.store import shown_uri
 
     return UserError(
-        f"{tracking_uri()}: there is no tracking store, and so no registry; "
+        f"{shown_uri()}: there is no tracking store, and so no registry; "
         "run from the repository's root, or set MLFLOW_TRACKING_URI"
     )
 

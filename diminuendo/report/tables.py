@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.plain_text import in_markdown
 from diminuendo.data.text import describe_characters
 from diminuendo.metrics import normalizers
 from diminuendo.metrics.unit import CHARACTERS, Unit
@@ -142,7 +143,7 @@ def markdown(report: Report) -> str:
     for name, title in figures_of(report.unit).items():
         lines += ["", f"## {title}", "", f"![{title}](plots/{name}.png)"]
     for key in report.groups:
-        title = f"{report.unit.rate.upper()} by {key}"
+        title = f"{report.unit.rate.upper()} by {in_markdown(key)}"
         lines += ["", f"## {title}", "", f"![{title}](plots/{group_figure(key)}.png)", ""]
         lines += _group_table(report, key)
     if report.coverage:
@@ -182,9 +183,9 @@ def _group_table(report: Report, key: str) -> list[str]:
     def cell(found: dict[str, Any]) -> str:
         return f"{as_text.percent(found[rate])} {as_text.percent_interval(pair(found[f'{rate}_interval']))}"
 
-    lines = [f"| {key} | utterances | {' | '.join(members)} |", f"|:---|---:|{'---:|' * len(members)}"]
+    lines = [f"| {in_markdown(key)} | utterances | {' | '.join(members)} |", f"|:---|---:|{'---:|' * len(members)}"]
     for value, found in report.groups[key].items():
-        shown, utterances = value.replace("|", "&#124;"), found[members[0]]["utterances"]
+        shown, utterances = in_markdown(value), found[members[0]]["utterances"]
         lines.append(f"| {shown} | {utterances} | {' | '.join(cell(found[member]) for member in members)} |")
     return lines
 

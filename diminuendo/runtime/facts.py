@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from diminuendo.artifact.external_data import bytes_of_files, mapped
+from diminuendo.artifact.stated import parameters_in
 from diminuendo.artifact.wire import metadata_in
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
@@ -40,16 +41,16 @@ def facts_of(model: AcousticModel) -> ModelFacts:
     Raises:
         UserError: its metadata does not say the number of its parameters.
     """
-    with mapped(model.path) as content:
-        stated = metadata_in(content).get("diminuendo.parameters", "")
-    if not stated.isdecimal():
-        key = "its metadata key 'diminuendo.parameters'"
-        raise UserError(f"{model.path}: {key} is {stated!r}, expected a number; export the model again")
+    try:
+        with mapped(model.path) as content:
+            parameters = parameters_in(metadata_in(content))
+    except ValueError as error:
+        raise UserError(f"{model.path}: its metadata is damaged: {error}; export the model again") from None
     return ModelFacts(
         name=model.name,
         digest=sha256_of(model.path),
         bytes=bytes_of_files(model.path),
-        parameters=int(stated),
+        parameters=parameters,
         tokens=tuple(model.tokens),
         sample_rate=model.sample_rate,
         frame_seconds=model.frame_seconds,

@@ -5,7 +5,7 @@ Shapes: ``B`` utterances, ``N`` samples, ``T`` output frames, ``V`` tokens.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,16 @@ import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
 from diminuendo.artifact.external_data import check_data
+from diminuendo.artifact.stated import stated_in
 from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import one_line
 
 FORMAT = "1"
 BLANK = 0
 SPECIAL = "<special:"  # what begins so stands for no text, such as the end of a sentence in a foreign vocabulary
+SPARE_FRAMES = 64  # of an output beyond twice what the audio has: of padding, and of rounding
 THREADS_PER_CORE = 4  # at most; thousands would use up the memory
 INPUTS = ("waveform", "waveform_lengths")
 OUTPUTS = ("log_probs", "lengths")
@@ -69,16 +72,13 @@ class AcousticModel:
             expected = f"expected {INPUTS} and {OUTPUTS}"
             raise UserError(f"{self.path}: inputs {found} and outputs {given}, {expected}; export the model again")
         try:
-            stored = [str(token) for token in json.loads(metadata["diminuendo.tokens"])]
-            self.tokens: list[str] = ["" if token.startswith(SPECIAL) else token for token in stored]
-            self.sample_rate = int(metadata["diminuendo.sample_rate"])  # Hz
-            self.frame_seconds = float(metadata["diminuendo.frame_seconds"])  # of audio per output frame
-            self.name = metadata["diminuendo.name"]
-        except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{self.path}: its metadata is damaged ({error!r}); export the model again") from error
-        if not self.tokens or self.sample_rate <= 0 or self.frame_seconds <= 0:
-            missing = "no tokens, or no sample rate or frame length"
-            raise UserError(f"{self.path}: its metadata names {missing}; export the model again")
+            stated = stated_in(metadata)
+        except ValueError as error:
+            raise UserError(f"{self.path}: its metadata is damaged: {error}; export the model again") from None
+        self.tokens: list[str] = ["" if token.startswith(SPECIAL) else token for token in stated.tokens]
+        self.sample_rate = stated.sample_rate  # Hz
+        self.frame_seconds = stated.frame_seconds  # of audio per output frame
+        self.name = stated.name
 
     def log_probs(self, waveform: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Natural-log CTC posteriors float32 [B, T, V] and valid frames int64 [B].
@@ -88,19 +88,53 @@ class AcousticModel:
             lengths: int64 [B], samples.
         """
         feeds = {"waveform": waveform, "waveform_lengths": lengths}
-        log_probs, frames = self._session.run(OUTPUTS, feeds)
+        log_probs, frames = self._run(OUTPUTS, feeds)
+        self._check(log_probs, waveform)
+        if frames.shape != (len(waveform),) or not np.issubdtype(frames.dtype, np.integer):
+            raise UserError(f"{self.path}: its output 'lengths' has shape {frames.shape}; export the model again")
         return log_probs, frames
 
     def log_probs_of(self, waveform: np.ndarray) -> np.ndarray:
         """Natural-log CTC posteriors float32 [T, V] of one waveform float32 [N]."""
         feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)], dtype=np.int64)}
-        return self._session.run(OUTPUTS[:1], feeds)[0][0]  # without padding every frame is valid
+        (log_probs,) = self._run(OUTPUTS[:1], feeds)
+        self._check(log_probs, feeds["waveform"])
+        return log_probs[0]  # without padding every frame is valid
+
+    def _run(self, outputs: Sequence[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self._session.run(outputs, feeds)
+        except Exception as error:  # ONNX Runtime has no public base class for what it raises
+            reason = one_line(str(error).partition("\n")[0])[:300]
+            raise UserError(f"{self.path}: ONNX Runtime cannot run it ({reason}); export the model again") from error
+
+    def _check(self, log_probs: np.ndarray, waveform: np.ndarray) -> None:
+        """Refuse an output that does not go with the tokens and the frame length that the metadata states."""
+        B, N = waveform.shape
+        most = 2 * N / self.sample_rate / self.frame_seconds + SPARE_FRAMES
+        shape = log_probs.shape
+        if len(shape) != 3 or shape[0] != B or shape[2] != len(self.tokens) or not 0 < shape[1] <= most:
+            raise UserError(
+                f"{self.path}: its output has shape {shape} for {B} waveforms of {N / self.sample_rate:.2f} s, which "
+                f"does not go with its {len(self.tokens)} tokens and frames of {self.frame_seconds:g} s; export the "
+                "model again"
+            )
+        if log_probs.dtype != np.float32:
+            raise UserError(f"{self.path}: its output is {log_probs.dtype}, expected float32; export the model again")
 
 
 def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Token int32 [T] and log-probability float32 [T] of the greedy path through [T, V]."""
     tokens = log_probs.argmax(axis=-1).astype(np.int32)
     return tokens, np.take_along_axis(log_probs, tokens[:, None], axis=-1)[:, 0].astype(np.float32)
+
+
+_opened: list[bool] = []  # whether this process has opened a session, and so may have threads
+
+
+def opened_sessions() -> bool:
+    """Whether this process has opened a session, which may have threads."""
+    return bool(_opened)
 
 
 def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -115,9 +149,10 @@ def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         )
     check_data(path)
     options = session_options(threads)
+    _opened[:] = [True]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
-        reason = str(error).splitlines()[0][:300]
+        reason = one_line(str(error).partition("\n")[0])[:300]
         problem = f"ONNX Runtime cannot load it as a model ({reason})"
         raise UserError(f"{path}: {problem}; is it a complete ONNX file?") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import cache
 from typing import Any
 
+from diminuendo.core.plain_text import echo, without_credentials
 from diminuendo.tracking.journal import on_their_way
 from diminuendo.tracking.store import open_client, store_trouble, tracking_uri
 from diminuendo.tracking.track import SWITCH, last_trouble, start_sender
@@ -31,7 +31,7 @@ def runs_of_digests(digests: list[str], patience: float = 20.0) -> dict[str, str
             if runs:
                 found[digest] = runs[0].info.run_id
     except Exception as error:  # a report without run ids is better than none
-        print(f"tracking: run ids are left out: {store_trouble(error)}", file=sys.stderr)
+        echo(f"tracking: run ids are left out: {store_trouble(error)}", err=True)
     return found
 
 
@@ -41,8 +41,11 @@ def run_of_digest(digest: str, patience: float = 20.0) -> str | None:
 
 
 def link(run: str) -> str | None:
-    """Address of the run's page on the tracking server; None without one: what `make ui` serves may be gone."""
-    uri = tracking_uri()
+    """Address of the run's page on the tracking server; None without one: what `make ui` serves may be gone.
+
+    It stands in the report: whoever opens it says who they are, and not who made the report.
+    """
+    uri = without_credentials(tracking_uri())
     return f"{uri.rstrip('/')}/#/experiments/{_store()[1]}/runs/{run}" if uri.startswith("http") else None
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from diminuendo.core.locks import one_at_a_time
+from diminuendo.core.plain_text import echo, without_secrets
 from diminuendo.tracking.journal import OUTBOX
 
 NOTES = ".notes.jsonl"  # in the outbox
@@ -14,6 +14,7 @@ NOTES = ".notes.jsonl"  # in the outbox
 
 def leave_note(text: str) -> None:
     """Write a message to the sender's log, and keep it for the process that waits for the delivery."""
+    text = without_secrets(text)
     say(text)
     try:
         with one_at_a_time(OUTBOX / NOTES), open(OUTBOX / NOTES, "a", encoding="utf-8") as file:
@@ -37,7 +38,7 @@ def tell_notes() -> None:
 
 
 def say(text: str) -> None:
-    print(f"tracking: {text}", file=sys.stderr, flush=True)
+    echo(f"tracking: {without_secrets(text)}", err=True)
 
 
 def _lines(content: str) -> list[str]:

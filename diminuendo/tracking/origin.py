@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+import unicodedata
 from importlib import metadata
 
 from diminuendo.core.cores import available_cores
@@ -24,7 +25,11 @@ def commit_in_words() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "cpus": str(available_cores())}
+    found = {
+        "python": platform.python_version(),
+        "unicode": unicodedata.unidata_version,
+        "cpus": str(available_cores()),
+    }
     for name in ("torch", "onnxruntime"):
         try:
             found[name] = metadata.version(name)

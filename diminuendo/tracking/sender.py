@@ -7,13 +7,13 @@ not answer. Once nobody writes any more it gives up and leaves the journals wher
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from diminuendo.core.files import write_json
 from diminuendo.core.locks import only_one
+from diminuendo.core.plain_text import echo
 from diminuendo.tracking.journal import OUTBOX, TROUBLE, is_live, journals, sent_state
 from diminuendo.tracking.notes import leave_note
 from diminuendo.tracking.store import reason_of, store_trouble
@@ -143,7 +143,7 @@ def _set_aside(folder: Path, error: Exception, held: _Held, longest: float) -> N
 
 def _log(trouble: str | None, gave_up: bool) -> None:
     outcome = "gave up: " if gave_up else "will retry: " if trouble else "goes on"
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}{trouble or ''}", file=sys.stderr, flush=True)
+    echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {outcome}{trouble or ''}", err=True)
 
 
 def _note_trouble(trouble: str | None, gave_up: bool) -> None:
@@ -154,7 +154,7 @@ def _note_trouble(trouble: str | None, gave_up: bool) -> None:
         else:
             write_json(OUTBOX / TROUBLE, {"time": time.time(), "reason": trouble, "gave_up": gave_up})
     except OSError as error:  # a full disk must not end the sender
-        print(f"{OUTBOX / TROUBLE}: {error}", file=sys.stderr, flush=True)
+        echo(f"{OUTBOX / TROUBLE}: {error}", err=True)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core import locks
+from diminuendo.core.plain_text import without_secrets
 from diminuendo.tracking.notes import say
 from diminuendo.tracking.views import EXPERIMENT_TAGS, stale_tags
 
@@ -27,13 +27,18 @@ def tracking_uri() -> str:
 
 def store_trouble(error: Exception) -> str:
     """One line about a failed store, without the password that may be in its address."""
-    return _without_password(f"{tracking_uri()}: {reason_of(error)}")
+    return f"{shown_uri()}: {reason_of(error)}"
+
+
+def shown_uri() -> str:
+    """The address of the store for messages and files, without users, passwords and tokens."""
+    return without_secrets(tracking_uri())
 
 
 def reason_of(error: Exception) -> str:
     """One line about an error, without a password."""
-    text = (str(error).splitlines() or [""])[0][:400]
-    return _without_password(f"{type(error).__name__}: {text}")
+    text = without_secrets((str(error).splitlines() or [""])[0])  # before it is cut: half a password is one, too
+    return f"{type(error).__name__}: {text[:400]}"
 
 
 def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
@@ -97,8 +102,16 @@ def _client(uri: str) -> MlflowClient:
     import mlflow
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it says each time how it was opened
+    for handler in logging.getLogger("mlflow").handlers:
+        handler.addFilter(_hides_secrets)  # the same one again is not added
     mlflow.set_tracking_uri(uri)  # artifacts resolve `models:/` and `runs:/` addresses through this global
     return mlflow.MlflowClient(uri)
+
+
+def _hides_secrets(record: logging.LogRecord) -> bool:
+    """What MLflow logs, such as a database that does not answer, without the password in its address."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
 
 
 @contextmanager
@@ -125,7 +138,3 @@ def sqlite_file(uri: str) -> Path | None:
     scheme, _, rest = uri.partition(":///")
     path = rest.split("?")[0]
     return Path(path) if scheme.startswith("sqlite") and path not in ("", ":memory:") else None
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//…@", text)

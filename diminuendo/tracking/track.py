@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.plain_text import without_secrets
 from diminuendo.tracking.journal import (
     OUTBOX,
     TROUBLE,
@@ -152,7 +153,7 @@ def _ended(journal: Journal, track: Track) -> Iterator[None]:
             status, error = "FAILED", track.refused
     except BaseException as problem:
         interrupted = isinstance(problem, (SystemExit, KeyboardInterrupt))
-        status, error = "KILLED" if interrupted else "FAILED", f"{type(problem).__name__}: {problem}"
+        status, error = "KILLED" if interrupted else "FAILED", without_secrets(f"{type(problem).__name__}: {problem}")
         raise
     finally:
         journal.add("end", status=status, error=error)

@@ -13,8 +13,9 @@ import sys
 import time
 
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.plain_text import echo, visible
 from diminuendo.tracking.notes import say
-from diminuendo.tracking.store import one_at_a_time, open_client, open_existing, store_trouble, tracking_uri
+from diminuendo.tracking.store import one_at_a_time, open_client, open_existing, shown_uri, store_trouble, tracking_uri
 from diminuendo.tracking.views import page_of
 
 HOST = "127.0.0.1"
@@ -28,21 +29,22 @@ def main() -> None:
     port = parser.parse_args().port
     uri = tracking_uri()
     if uri.startswith("http"):
-        print(f"MLFLOW_TRACKING_URI names a server of its own, which shows the runs: {uri}")
+        echo(f"MLFLOW_TRACKING_URI names a server of its own, which shows the runs: {shown_uri()}")
         return
     try:
         check_port(port)
         experiment = _experiment(uri)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
         raise SystemExit(USER_ERROR) from None
     except Exception as error:  # a full disk, a lock: of the system or of SQLite
-        raise SystemExit(f"error: the database cannot be opened: {store_trouble(error)}") from None
-    print("MLflow is starting …", flush=True)
+        raise SystemExit(visible(f"error: the database cannot be opened: {store_trouble(error)}")) from None
+    echo("MLflow is starting …")
     _tell_when_it_answers(port, f"MLflow on http://{HOST}:{port}{page_of(experiment)} (Ctrl-C ends it)")
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     command = ["server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", uri, "--default-artifact-root", "./mlartifacts"]
+    command += ["--default-artifact-root", "./mlartifacts"]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # an argument would show its password to all users
     # In place of this process: signals reach MLflow, and its exit status is ours.
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *command])
 
@@ -87,7 +89,7 @@ def _tell_when_it_answers(port: int, words: str) -> None:
         deadline = time.monotonic() + STARTUP_SECONDS
         while time.monotonic() < deadline and _is_running(server):
             if not _is_free(port):
-                print(words, flush=True)
+                echo(words)
                 break
             time.sleep(0.1)
     os._exit(0)

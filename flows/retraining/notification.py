@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-WEBHOOK = "DIMINUENDO_WEBHOOK"  # address that receives a POST of JSON
+from diminuendo.core.plain_text import one_line, without_secrets
+from diminuendo.parameters.webhook import WEBHOOK, webhook_problem
+
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 10.0
 
@@ -24,7 +26,7 @@ def notify(
     warn: Callable[[str], None],
     pause: float = 2.0,
 ) -> None:
-    """Send a message to every block and to the webhook.
+    """Send a message to every block and to the webhook; nothing that goes wrong with it is raised.
 
     Args:
         facts: sent to the webhook as JSON; ``text`` is subject and body, so that chat services show it as it is.
@@ -33,7 +35,10 @@ def notify(
         pause: seconds before the second attempt; twice as many before the third.
     """
     targets: list[tuple[str, Callable[[], None]]] = [(name, _block(name, subject, body)) for name in blocks]
-    if url := os.environ.get(WEBHOOK):
+    url = os.environ.get(WEBHOOK)
+    if (problem := webhook_problem()) is not None:
+        warn(f"no notification to the webhook: {problem}")
+    elif url:
         # The address is a secret: only its host is shown.
         targets.append((f"webhook at {urlsplit(url).hostname}", _webhook(url, subject, body, facts)))
     for name, send in targets:
@@ -45,13 +50,24 @@ def notify(
                 if attempt + 1 < ATTEMPTS and not _is_refusal(error):
                     time.sleep(pause * 2**attempt)
                     continue
-                warn(f"no notification to {name}: {type(error).__name__}: {str(error).replace(url or '…', '…')[:300]}")
+                told = without_secrets(str(error).replace(url or "…", "…"))
+                warn(one_line(f"no notification to {name}: {type(error).__name__}: {told[:300]}"))
                 break
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without the message, or by another protocol, and count as delivered."""
+
+    def redirect_request(self, request, file, code, message, headers, address):
+        return None  # and so the answer is an error
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def _is_refusal(error: Exception) -> bool:
     """Whether no second attempt can help: there is no such block, or the server does not want the message."""
-    is_client_error = isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code != 429
+    is_client_error = isinstance(error, urllib.error.HTTPError) and 300 <= error.code < 500 and error.code != 429
     return is_client_error or isinstance(error, ValueError)
 
 
@@ -72,7 +88,7 @@ def _webhook(url: str, subject: str, body: str, facts: dict[str, Any]) -> Callab
     def send() -> None:
         content = json.dumps({"text": f"{subject}\n{body}", **facts}, ensure_ascii=False).encode()
         request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):
+        with _OPENER.open(request, timeout=TIMEOUT_SECONDS):
             pass
 
     return send

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from diminuendo.core.plain_text import in_markdown
 from diminuendo.gate.decision import Decision, Party, Rule, Test
 from diminuendo.gate.table import markdown
 from diminuendo.gate.wording import sentence
@@ -20,9 +21,11 @@ def batches_page(outcome: dict[str, Any]) -> str:
         bad = facts["quarantined"]
         reasons = ", ".join(f"{count} × {kind}" for kind, count in bad.items()) or "—"
         counts = facts["records"]
-        rows.append(f"| {facts['name']} | {counts['train']} | {counts['dev']} | {counts['test']} | {reasons} |")
+        rows.append(
+            f"| {in_markdown(facts['name'])} | {counts['train']} | {counts['dev']} | {counts['test']} | {reasons} |"
+        )
     for aside in outcome["set_aside"]:
-        rows.append(f"| {aside['name']} | 0 | 0 | 0 | set aside: {aside['reason']} |")
+        rows.append(f"| {in_markdown(aside['name'])} | 0 | 0 | 0 | set aside: {in_markdown(aside['reason'])} |")
     places = [f"`{place}`" for place in outcome["quarantined"].values()]
     places += [f"`{aside['folder']}`" for aside in outcome["set_aside"]]
     head = "| batch | train | dev | test | in quarantine |\n|---|---:|---:|---:|---|\n"

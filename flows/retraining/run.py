@@ -8,6 +8,7 @@ from diminuendo.collection.batches import Batch
 from diminuendo.core.errors import UserError
 from diminuendo.family import current
 from diminuendo.parameters import Params, load_params
+from diminuendo.parameters.webhook import webhook_problem
 from flows.retraining.memory import Memory
 from flows.retraining.signing import signing_key
 from flows.retraining.workspace import Workspace
@@ -45,7 +46,7 @@ def checked_params() -> Params:
     """``params.yaml`` of the current folder, with all that retraining needs.
 
     Raises:
-        UserError: a section is missing, or the key to sign with.
+        UserError: a section is missing, the key to sign with, or nothing can be posted to the webhook.
     """
     if (family := current()).name is not None:
         raise UserError(
@@ -59,4 +60,6 @@ def checked_params() -> Params:
     if params.ship.member not in params.members:
         raise UserError(f"params.yaml: ship.member: there is no member {params.ship.member!r}")
     signing_key(params.ship)
+    if (problem := webhook_problem()) is not None:
+        raise UserError(problem)
     return params

@@ -1,13 +1,18 @@
 import json
+import os
 import shutil
+import stat
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 
+from diminuendo.collection import plain_files
 from diminuendo.collection.batches import arrived, refuse, unseen
 from diminuendo.collection.collect import collect
 from diminuendo.collection.collected import Collection
-from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import SPLITS, PreparedCorpus
 from tests.factories.audio import dummy_corpus, manifest_params, prepare_corpus, read_manifest, write_manifest
 from tests.factories.incoming import make_batch
@@ -233,9 +238,101 @@ def test_a_batch_that_is_still_copied_has_not_arrived(place):
     make_batch(place.incoming / ".week1", 2)
     (place.incoming / "week2").mkdir()
     assert arrived(place.incoming) == [] == arrived(place.incoming / "nowhere")
+
+
+def kept_reasons(place):
+    return {
+        path.parent.parent.name: json.loads(path.read_text())["reason"]
+        for path in place.quarantine.glob("*/refused*/decision.json")
+    }
+
+
+def test_a_batch_that_cannot_be_read_does_not_keep_the_others_from_being_used(place, tmp_path):
+    elsewhere = make_batch(tmp_path / "elsewhere", 2)
+    place.incoming.mkdir()
+    (tmp_path / "secret.jsonl").write_text("{}\n")
+    for name in ("a|b", "\x1b[31mred", os.fsdecode(b"caf\xe9")):
+        make_batch(tmp_path / "made", 1).rename(place.incoming / name)
+    (place.incoming / "link").symlink_to(elsewhere)
+    for name, target in {"zero": "/dev/zero", "outside": tmp_path / "secret.jsonl", "loop": "manifest.jsonl"}.items():
+        (place.incoming / name).mkdir()
+        (place.incoming / name / "manifest.jsonl").symlink_to(target)
+    (place.incoming / "pipe").mkdir()
+    os.mkfifo(place.incoming / "pipe" / "manifest.jsonl")
+    (place.incoming / "huge").mkdir()
+    with open(place.incoming / "huge" / "manifest.jsonl", "wb") as file:
+        file.truncate(10**10)  # bytes, none of which takes room on the disk
+    make_batch(place.incoming / "week1", 6)
+    outcome = place.collect()
+    assert [facts["name"] for facts in outcome.added] == ["week1"]
+    aside = {facts["name"]: facts["reason"] for facts in outcome.set_aside}
+    assert "name a batch with letters" in aside["a|b"] and "name a batch" in aside["\\u001b[31mred"]
+    assert "name a batch" in aside["caf\\udce9"]
+    assert "a link, to" in aside["link"] and "a device" not in aside["zero"] and "a link" in aside["zero"]
+    assert all("a link" in aside[name] for name in ("outside", "loop")) and "a pipe" in aside["pipe"]
+    assert "10000.00 MB, more than 256.00 MB" in aside["huge"]
+    assert len(kept_reasons(place)) == len(aside)
+    assert (tmp_path / "secret.jsonl").exists() and len(list(elsewhere.rglob("*.wav"))) == 2
+    found = [path.stat(follow_symlinks=False) for path in place.quarantine.rglob("*")]
+    assert not [one for one in found if stat.S_ISFIFO(one.st_mode) or one.st_size > 10**6]
+    (left,) = (path for path in place.incoming.iterdir() if path.name.startswith("."))  # the one too large to move
+    assert left.name.startswith(".huge.too-large.")
+    assert [batch.name for batch in arrived(place.incoming)] == ["week1"]
+
+
+def test_links_pipes_and_devices_in_a_batch_are_not_followed(place, tmp_path):
+    batch = make_batch(place.incoming / "week1", 12)
+    outside = make_batch(tmp_path / "other", 1) / "clips/000.wav"
+    clips = batch / "clips"
+    for name in ("000.wav", "001.wav", "002.wav", "003.wav", "004.wav"):
+        (clips / name).unlink()
+    (clips / "000.wav").symlink_to(outside)
+    (clips / "001.wav").symlink_to("/dev/zero")
+    (clips / "002.wav").symlink_to("002.wav")
+    os.mkfifo(clips / "003.wav")
+    (clips / "004.wav").symlink_to("005.wav")
+    (batch / "deep").symlink_to(".")  # a circle of folders
+    place.params = place.params.model_copy(
+        update={"retrain": place.params.retrain.model_copy(update={"quarantine_limit": 0.9})}
+    )
+    outcome = place.collect()
+    assert sum(outcome.added[0]["records"].values()) == 7
+    told = problems_of(place, "week1")
+    assert "a link" in told[1]["message"] and "a link" in told[5]["message"] and set(told) == {1, 2, 3, 4, 5}
+    assert not [path for path in place.quarantine.rglob("*") if path.is_symlink() or path.is_fifo()]
+    # And as a whole, when the gate refuses it.
+    target = refuse(arrived(place.incoming)[0], place.quarantine, {"reason": "worse"}, "worse\n")
+    assert not batch.exists() and outside.exists()
+    assert (target / "clips/000.wav").is_symlink() and (target / "deep").is_symlink()
+    assert json.loads((target / "decision.json").read_text())["left_out"] == ["clips/003.wav: a pipe"]
+    assert "clips/003.wav: a pipe" in (target / "decision.md").read_text()
+
+
+def test_a_path_that_leaves_the_batch_and_comes_back_is_outside(place, tmp_path):
+    batch = make_batch(place.incoming / "week1", 8)
+    edit(batch, lambda lines: lines[0].update(audio_filepath="../week1/clips/000.wav"))
+    edit(batch, lambda lines: lines[1].update(audio_filepath=str(batch / "clips/001.wav")))
+    place.collect()
+    assert problems_of(place, "week1")[1]["kind"] == "outside the batch"
+
+
+def test_a_recording_that_would_fill_the_memory_is_not_decoded(place, monkeypatch):
+    batch = make_batch(place.incoming / "week1", 8)
+    soundfile.write(batch / "clips/000.flac", np.zeros(200_000, np.int16), 8000)
+    edit(batch, lambda lines: lines[0].update(audio_filepath="clips/000.flac", duration=25.0))
+    monkeypatch.setattr(plain_files, "FILE_BYTES", 400_000)
+    place.collect()
+    assert "once decoded" in problems_of(place, "week1")[1]["message"]
+
+
+def test_a_batch_for_which_there_is_no_room_stays_and_the_others_go_on(place, monkeypatch):
     make_batch(place.incoming / "a|b", 1)
-    with pytest.raises(UserError, match=r"a\|b: name a batch"):
-        arrived(place.incoming)
+    make_batch(place.incoming / "week1", 6)
+    monkeypatch.setattr(plain_files.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    outcome = place.collect()
+    assert [facts["name"] for facts in outcome.added] == ["week1"]
+    assert "make room" in outcome.set_aside[0]["reason"] and (place.incoming / "a|b" / "manifest.jsonl").exists()
+    assert not list((place.quarantine).rglob("*.tmp"))
 
 
 def test_a_refused_batch_comes_back_only_when_it_is_taken_out_of_quarantine(place, tmp_path):

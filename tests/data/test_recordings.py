@@ -190,7 +190,7 @@ def test_everything_wrong_is_told_at_once_with_file_line_and_reason(source, tmp_
     edit(train, 7, offset=0.4)
     edit(train, 8, audio_filepath="zero.wav")
     edit(dev, 0, text="zäh")
-    edit(dev, 1, text="  ")
+    edit(train, 10, text="  ")
     edit(dev, 2, speaker="speaker0")
     shutil.copy(source / read_manifest(train)[9]["audio_filepath"], source / "copy.wav")
     edit(test, 3, audio_filepath="copy.wav", duration=read_manifest(train)[9]["duration"])
@@ -208,7 +208,7 @@ def test_everything_wrong_is_told_at_once_with_file_line_and_reason(source, tmp_
         (train, 8, "s after the file does"),
         (train, 9, "cannot be decoded"),
         (dev, 1, "'h' (U+0068), 'z' (U+007A), 'ä' (U+00E4) not in any text of train"),
-        (dev, 2, "text: empty"),
+        (train, 11, "text: empty"),
         (dev, 3, "speaker 'speaker0' has 1 utterance(s) in dev"),
         (test, 4, "is the same audio as"),
         (test, 5, "not a JSON object"),

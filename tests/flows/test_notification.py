@@ -1,6 +1,12 @@
 import pytest
+from click.testing import CliRunner
 
+from diminuendo.cli import main
+from diminuendo.core.errors import UserError
+from diminuendo.parameters.webhook import webhook_problem
 from flows.retraining.notification import notify
+from flows.retraining.run import checked_params
+from tests.factories.project import ROOT
 
 
 @pytest.fixture
@@ -40,3 +46,39 @@ def test_a_refusal_is_not_repeated(say, webhook):
 def test_without_an_address_nothing_is_sent(say, monkeypatch, webhook):
     monkeypatch.delenv("DIMINUENDO_WEBHOOK")
     assert say() == [] and not webhook.messages
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://[::1", "file:///etc/hostname", "data:text/plain,x", "https://", "http://h:99999/x", "hook", "http://a b/",
+     "http://h\r\nX: y/", "ftp://host/x", "http://" + "a" * 70 + ".b/", "http://h/ü"],
+)  # fmt: skip
+def test_an_address_that_cannot_be_posted_to_is_refused_before_anything_and_never_raises_after(
+    address, say, monkeypatch, webhook
+):
+    monkeypatch.setenv("DIMINUENDO_WEBHOOK", address)
+    problem = webhook_problem()
+    assert problem.startswith("DIMINUENDO_WEBHOOK: expected https://HOST") and "\n" not in problem
+    assert say() == [f"no notification to the webhook: {problem}"]
+
+
+@pytest.mark.parametrize("address", [None, "", "https://hooks.example.org/services/T0/B1", "http://user:pw@[::1]:80/x"])
+def test_an_address_that_can_be_posted_to_is_no_problem(address, monkeypatch):
+    monkeypatch.delenv("DIMINUENDO_WEBHOOK", raising=False)
+    if address is not None:
+        monkeypatch.setenv("DIMINUENDO_WEBHOOK", address)
+    assert webhook_problem() is None
+
+
+def test_a_redirected_message_is_not_delivered(say, webhook):
+    webhook.answers = [302]
+    assert "302" in say()[0] and not webhook.messages
+
+
+def test_retraining_does_not_begin_with_an_address_that_cannot_be_used(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("DIMINUENDO_WEBHOOK", "file:///tmp/x")
+    with pytest.raises(UserError, match="DIMINUENDO_WEBHOOK"):
+        checked_params()
+    done = CliRunner().invoke(main, ["check"])
+    assert done.exit_code == 1 and "DIMINUENDO_WEBHOOK" in done.stderr

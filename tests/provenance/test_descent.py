@@ -95,7 +95,7 @@ def test_models_are_built_together_unless_a_name_or_the_corpus_is_another(family
 
 @pytest.mark.parametrize(
     ("lineage_text", "expected"),
-    [(None, "no metadata"), ("{bad", "JSONDecodeError"), ('{"format": 1}', "format 1, expected 2")],
+    [(None, "no metadata"), ("{bad", "its lineage is not JSON"), ('{"format": 1}', "format 1, expected 2")],
 )
 def test_a_file_that_does_not_say_where_it_comes_from_is_refused(tmp_path, lineage_text, expected):
     path = write_model(tmp_path / "model.onnx", metadata={"lineage": lineage_text})

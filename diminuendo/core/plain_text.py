@@ -1,0 +1,97 @@
+"""Text from outside made harmless where it is shown: on a terminal, in Markdown, and without passwords.
+
+Names of files, metadata of a model, manifests and error messages of servers may hold anything. On a terminal a control
+sequence would colour, hide or overwrite what a command says; in Markdown a tag would become part of a page; an address
+may hold a password.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+from urllib.parse import unquote
+
+_KEPT = "\n\t"
+# Marks that turn the direction of what follows, or end a line: U+061C, U+200E, U+200F are letters' own and stay.
+_TURNING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+HIDDEN = "…"
+_KEYS = "pass|passwd|password|pwd|token|secret|key|credential|signature|sig|auth"
+# What stands between // and the last @ in front of the host. A password may itself hold @ and, after a colon that no
+# number of a port follows, anything but a space.
+_USER = re.compile(
+    r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=@)(?<!/)", re.IGNORECASE
+)
+_QUERY = re.compile(
+    rf"(?P<key>[?&;][\w.-]*(?:{_KEYS})[\w.-]*=|\b(?:password|passwd|pwd)=)[^&;#\s'\"<>)]+", re.IGNORECASE
+)
+_HEADER = re.compile(r"\b(?P<kind>Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
+_MARKDOWN = {character: f"&#{ord(character)};" for character in "|`\\"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def visible(text: str) -> str:
+    """The text with every control character, half of a pair and mark of direction written as ``\\u001b``.
+
+    Line breaks and tabs stay. Inside a JSON string the escape means the same character.
+    """
+    return text if _is_harmless(text) else "".join(map(_shown, text))
+
+
+def one_line(text: object) -> str:
+    """The same for a name that stands inside a line: line breaks and tabs are written as escapes, too."""
+    return visible(str(text)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def in_markdown(text: object) -> str:
+    """A name or message as part of a Markdown page or table: no tag, link, picture, code or cell begins in it.
+
+    Brackets stay, as intervals have them; what makes a link of them does not.
+    """
+    found = "".join(_MARKDOWN.get(character, character) for character in visible(str(text)).replace("\n", " "))
+    return found.replace("](", "]&#40;").replace("][", "]&#91;")
+
+
+def without_secrets(text: str) -> str:
+    """The text without what only an address' owner may know: users and passwords, tokens in queries and headers.
+
+    ``https://ann:p@ss@host/x?token=1`` becomes ``https://…@host/x?token=…``. The values of the variables that hold a
+    password for MLflow are hidden wherever they stand.
+    """
+    for value in filter(None, map(os.environ.get, SECRET_VARIABLES)):
+        text = text.replace(value, HIDDEN)
+    for secret in _own_secrets():
+        text = text.replace(secret, HIDDEN)
+    text = _USER.sub(HIDDEN, text)
+    text = _QUERY.sub(lambda found: found["key"] + HIDDEN, text)
+    return _HEADER.sub(lambda found: f"{found['kind']} {HIDDEN}", text)
+
+
+def without_credentials(address: str) -> str:
+    """An address that may be stored and opened by others: what it asks is kept, who asks is not."""
+    return _USER.sub("", address).replace("//@", "//", 1).partition("?")[0]
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print to standard output, or standard error, whatever the text holds; what is there appears at once."""
+    file = sys.stderr if err else sys.stdout
+    print(visible(str(text)), file=file, end="\n" if nl else "", flush=True)
+
+
+def _own_secrets() -> set[str]:
+    """The password in ``MLFLOW_TRACKING_URI``, as it is written and as it is meant: messages may quote it alone."""
+    found = _USER.search(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    password = found[0].partition(":")[2] if found else ""
+    # A short one would also be hidden where it is part of a word.
+    return {secret for secret in (password, unquote(password)) if len(secret) >= 6}
+
+
+def _is_harmless(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _shown(character: str) -> str:
+    if character in _KEPT or (unicodedata.category(character) not in ("Cc", "Cs") and character not in _TURNING):
+        return character
+    return f"\\u{ord(character):04x}"
