@@ -19,6 +19,7 @@ from pathlib import Path
 
 from diminuendo import tracking
 from diminuendo.config.names import TEACHER
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.family import Family
 from diminuendo.report.terminal import read_leaderboard
@@ -26,7 +27,7 @@ from flows import dvc_command
 from flows.dvc_lock import tell
 from flows.estimate import Past, expected_seconds
 from flows.graph import short
-from flows.one_pipeline import one_pipeline
+from flows.one_pipeline import mend_lock_files, one_pipeline
 from flows.planning import Plan, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
 from flows.results import record_results
@@ -140,6 +141,7 @@ def _run(arguments: argparse.Namespace) -> None:
     jobs = arguments.jobs or default_jobs()
     try:
         if arguments.plan:
+            mend_lock_files(homes())
             _say_plan(plan_run(arguments.stages), jobs, arguments.force)
             return
         with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
@@ -162,6 +164,11 @@ def _run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(STOPPED)
+    except Exception as error:
+        if (full := disk_full(error)) is None:
+            raise
+        print(f"error: {full}", file=sys.stderr)
+        sys.exit(2)
     print(f"\n{leaderboard(plan.family.reports)}")
     if remark := teachers_remark(plan.family):
         print(f"\nnote: {remark}", file=sys.stderr)

@@ -23,11 +23,12 @@ from diminuendo import tracking
 from diminuendo.collection.batches import Batch, arrived, refuse, unseen
 from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.gate.decision import Decision
 from diminuendo.gate.table import markdown
-from flows import dvc_command
+from flows import dvc_command, lost_server
 from flows.pipeline import pipeline
 from flows.repro import INTERRUPTED
 from flows.retraining import page
@@ -64,7 +65,7 @@ def retraining(only_if_new: bool = False, jobs: int | None = None) -> State:
         run = Run(params, workspace, Memory(workspace.folder))
         try:
             workspace.open()
-            with working_in(workspace):
+            with working_in(workspace), lost_server.told_to(lambda error: _tell_of_failure(run, error)):
                 return _within(run, only_if_new, jobs)
         except BaseException as error:
             _tell_of_failure(run, error)
@@ -291,8 +292,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print(INTERRUPTED, file=sys.stderr)
         sys.exit(STOPPED)
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if (full := disk_full(error, Path())) is not None:
+            print(f"error: {full}", file=sys.stderr)
+            sys.exit(2)
+        if not lost_server.is_lost():  # which is told by itself
+            traceback.print_exc()
         sys.exit(FAILED)
     print(f"{state.name}: {state.message}")
     sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))

@@ -41,6 +41,7 @@ LEFT_OUT = {
     "diminuendo.models.families": "names of packages; those of a member's own kind and its teacher's are in its digest",
     "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
     "diminuendo.core.errors": "the exception that ends a stage",
+    "diminuendo.core.disk": "words of the message that ends a stage on a full disk",
     "diminuendo.config.remedy": "words of the messages that end a stage",
     "diminuendo.core.extras": "words of the message about a package that is not installed",
     "diminuendo.training.display": "draws the progress bar of a training",

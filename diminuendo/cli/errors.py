@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 import click
 
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import USER_ERROR, UserError
 
 
 @contextmanager
 def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator[None]:
-    """Print a ``UserError`` as one message and exit with ``status``, and a library that is not installed likewise.
+    """Print a ``UserError`` as one message and exit with ``status``; a full disk, and what is not installed, likewise.
 
     Args:
         extra: of the installation, which the command needs; by default it is the one that brings what is missing.
@@ -35,3 +36,9 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()
         raise SystemExit(1) from None
+    except Exception as error:
+        full = disk_full(error)
+        if full is None:
+            raise
+        click.echo(f"error: {full}", err=True)
+        raise SystemExit(status) from None
