@@ -1,4 +1,4 @@
-"""Prefect's server is lost in the middle of a flow: what runs is finished, nothing more begins, and one message says so.
+"""Prefect's server is lost in the middle of a flow: what runs is finished, nothing more begins, one message says so.
 
 Prefect itself would look for the server for minutes, and end in its own tracebacks.
 """

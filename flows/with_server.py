@@ -34,8 +34,8 @@ def main() -> None:
     if configured or _use_served():
         flow = importlib.import_module(module)
         if server.is_healthy(os.environ["PREFECT_API_URL"]):  # of some servers nobody may ask that
-            words = "Prefect's server (PREFECT_API_URL) does not answer any more" if configured else "make serve was ended"
-            lost_server.watch(_is_silent, words)
+            silent = "Prefect's server (PREFECT_API_URL) does not answer any more"
+            lost_server.watch(_is_silent, silent if configured else "make serve was ended")
         with _ended_with_it():
             flow.main()
         return

@@ -29,8 +29,8 @@ TRY_AGAIN = 75  # exit status: a retry may help, as it cannot after USER_ERROR
 def stage_context(stage: str, member: str | None = None) -> Iterator[StageContext]:
     """Open a stage; on the way out the output is put in place and the run is recorded.
 
-    A ``UserError``, and a disk that is full, is printed and ends the process with status 2. SIGTERM and SIGINT end it with
-    128 + signal, children included; what ``work`` holds is there for the next run.
+    A ``UserError``, and a disk that is full, is printed and ends the process with status 2. SIGTERM and SIGINT end it
+    with 128 + signal, children included; what ``work`` holds is there for the next run.
     """
     label = stage if member is None else f"{stage}@{member}"
     try:
