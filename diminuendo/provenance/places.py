@@ -19,6 +19,7 @@ from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
 from diminuendo.provenance.homes import FAMILIES, Home, homes
 from diminuendo.provenance.store import Store
+from diminuendo.tracking.address import sqlite_uri
 
 MODELS, CORPUS = "models", "data/prepared"
 CORPUS_RECORD = "corpus.json"
@@ -242,7 +243,7 @@ def project_at(folder: str | None) -> Path | None:
     if folder is not None and not ((path / "dvc.yaml").is_file() and (path / "params.yaml").is_file()):
         raise UserError(f"--project {folder}: no dvc.yaml and params.yaml there; expected a clone of a project")
     if path is not None:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{path / 'mlflow.db'}")
+        os.environ.setdefault("MLFLOW_TRACKING_URI", sqlite_uri(path / "mlflow.db"))
     return path
 
 

@@ -13,6 +13,7 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
 from diminuendo.artifact.external_data import files_of
 from diminuendo.core.extras import how_to_install, is_installed
+from diminuendo.tracking.address import local_path
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
 _VERSIONS = ("python", "torch", "onnxruntime", "cpus")
@@ -113,7 +114,7 @@ class Store:
                                 download_artifacts(artifact_uri=place, dst_path=str(path.parent))
                         yield digest, path
                     except Exception:  # each kind of store raises its own
-                        yield digest, Path(address.removeprefix("file://"))
+                        yield digest, local_path(address) or Path(address)
             token = page.token
             if not token:
                 return
