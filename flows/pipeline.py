@@ -29,7 +29,7 @@ from flows import dvc_command, lost_server
 from flows.dvc_command import ROOT
 from flows.graph import Graph
 from flows.one_pipeline import one_pipeline
-from flows.planning import homes, run_to_the_end
+from flows.planning import check_repository, homes, run_to_the_end
 from flows.repro import INTERRUPTED, leaderboard
 from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
@@ -99,6 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dvc_command.end_on_signals()
     try:
+        check_repository()
         load_params(current().params)
         pipeline(jobs=arguments.jobs, retries=arguments.retries)
     except (UserError, StageFailed) as error:

@@ -28,7 +28,7 @@ from flows.dvc_lock import tell
 from flows.estimate import Past, expected_seconds
 from flows.graph import short
 from flows.one_pipeline import mend_lock_files, one_pipeline
-from flows.planning import Plan, homes, plan_run, run_to_the_end
+from flows.planning import Plan, check_repository, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
 from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
@@ -140,6 +140,7 @@ def _run(arguments: argparse.Namespace) -> None:
     dvc_command.end_on_signals()
     jobs = arguments.jobs or default_jobs()
     try:
+        check_repository()
         if arguments.plan:
             mend_lock_files(homes())
             _say_plan(plan_run(arguments.stages), jobs, arguments.force)

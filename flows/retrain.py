@@ -30,6 +30,7 @@ from diminuendo.gate.decision import Decision
 from diminuendo.gate.table import markdown
 from flows import dvc_command, lost_server
 from flows.pipeline import pipeline
+from flows.planning import check_repository
 from flows.repro import INTERRUPTED
 from flows.retraining import page
 from flows.retraining.champion import PREPARED
@@ -279,6 +280,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dvc_command.end_on_signals()
     try:
+        check_repository()
         checked_params()
         state = retraining(only_if_new=arguments.only_if_new, jobs=arguments.jobs, return_state=True)
         if not state.is_completed():

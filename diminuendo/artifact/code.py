@@ -43,6 +43,7 @@ LEFT_OUT = {
     "diminuendo.core.errors": "the exception that ends a stage",
     "diminuendo.core.disk": "words of the message that ends a stage on a full disk",
     "diminuendo.config.remedy": "words of the messages that end a stage",
+    "diminuendo.core.git": "asks git about commits, for people",
     "diminuendo.core.extras": "words of the message about a package that is not installed",
     "diminuendo.training.display": "draws the progress bar of a training",
     "stages.stored": "finds earlier weights, and checks them by digest",

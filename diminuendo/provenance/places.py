@@ -17,6 +17,7 @@ from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
+from diminuendo.provenance.git import troubles
 from diminuendo.provenance.homes import FAMILIES, Home, homes
 from diminuendo.provenance.store import Store
 from diminuendo.tracking.address import sqlite_uri
@@ -42,14 +43,24 @@ class Places:
 
     def __init__(self, project: Path | None) -> None:
         self.project = project
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         if project is None:
-            self.notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
+            self._notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
         elif not is_installed("dvc"):
             found = "so its configuration was not read: its cache was looked for in .dvc/cache alone"
-            self.notes.append(f"DVC: not installed, {found}; {how_to_install('pipeline')}")
-        self.store = Store(self.notes)
+            self._notes.append(f"DVC: not installed, {found}; {how_to_install('pipeline')}")
+        self.store = Store(self._notes)
         self._digests: dict[Path, str] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be looked at, and why: up to now, as git is asked late."""
+        return [*self._notes, *troubles(self.project)]
+
+    def note(self, sentence: str) -> None:
+        """Add a note, once."""
+        if sentence not in self._notes:
+            self._notes.append(sentence)
 
     @cached_property
     def cache(self) -> Cache | None:

@@ -16,7 +16,7 @@ from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.tracking.address import local_path
 from diminuendo.tracking.store import open_existing, store_trouble, tracking_uri
 
-_VERSIONS = ("python", "torch", "onnxruntime", "cpus")
+_VERSIONS = ("python", "unicode", "torch", "onnxruntime", "cpus")
 _COVERS = "code.covers"
 _FOLDERS = ("data.path", "data.collected")
 
