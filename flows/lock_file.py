@@ -16,12 +16,12 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file, write_text
-from diminuendo.core.sealed import read_sealed, write_sealed
+from diminuendo.core.sealed import write_sealed
 from diminuendo.provenance.dvc_cache import LOCK
 from diminuendo.provenance.git import git
+from diminuendo.provenance.lock_copies import KEPT, kept_copy, place_of_copy
 
 BEGINNING = "schema: '2.0'\nstages:\n"
-KEPT = Path(".work/lock-files")  # the last whole copy of each, and those that were replaced
 CONFLICT = re.compile(r"^(<{7} |={7}$|>{7} )", flags=re.MULTILINE)
 
 
@@ -48,8 +48,8 @@ def keep(home: Path = Path()) -> None:
     """Keep a copy of a whole ``dvc.lock``; nothing where it is as it was, is not whole, or the disk is full."""
     with suppress(OSError, UnicodeDecodeError):
         content = (home / LOCK).read_bytes()
-        if content != _kept_bytes(home) and _is_accepted(content.decode("utf-8")):
-            write_sealed(_place(home) / LOCK, content)
+        if content != kept_copy(Path(), home) and _is_accepted(content.decode("utf-8")):
+            write_sealed(place_of_copy(home), content)
 
 
 def mend(home: Path = Path()) -> str | None:
@@ -101,9 +101,9 @@ def _whole_entries(text: str) -> str | None:
 
 def _earlier(home: Path) -> tuple[str | None, str]:
     """An earlier whole text, and where it is from."""
-    kept = _kept_bytes(home)
+    kept = kept_copy(Path(), home)
     if kept is not None:
-        return kept.decode("utf-8"), f"its last whole copy ({_place(home) / LOCK})"
+        return kept.decode("utf-8"), f"its last whole copy ({place_of_copy(home)})"
     committed = git(home, "show", f"HEAD:./{LOCK}")
     return (committed, "git's last commit") if committed and _is_accepted(committed) else (None, "")
 
@@ -122,21 +122,12 @@ def _write(path: Path, earlier: str, left: str) -> None:
 
 def _put_aside(home: Path, content: bytes) -> str:
     """Keep the damaged file, for a person to look at; the rest of the sentence. On a full disk it goes without."""
-    place = _place(home) / f"damaged-{LOCK}"
+    place = place_of_copy(home).with_name(f"damaged-{LOCK}")
     with suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(content)
         return f"; as it was it is kept as {place}"
     return ""
-
-
-def _kept_bytes(home: Path) -> bytes | None:
-    found = read_sealed(_place(home) / LOCK, "git's copy is used where one is needed")
-    return None if found is None else bytes(found)
-
-
-def _place(home: Path) -> Path:
-    return KEPT / (home if home != Path() else "root")
 
 
 def _is_accepted(text: str) -> bool:

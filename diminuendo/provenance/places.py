@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -146,6 +147,11 @@ class Places:
         if path not in self._digests:
             self._digests[path] = sha256_of(path)
         return self._digests[path]
+
+    def md5_of(self, path: Path) -> str:
+        """MD5 of a file, by which DVC names it."""
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
     def has_digest(self, digest: str) -> Callable[[Path], bool]:
         return lambda path: self.digest_of(path) == digest
