@@ -16,7 +16,6 @@ from diminuendo.provenance.homes import Home
 
 KEPT = Path(".work/lock-files")  # in a checkout: the last whole copy of each, see ``flows/lock_file.py``
 ALIKE = 16  # of 32 digits in the same place: two digests of different content share two
-_OWN_WORDS = ("cmd", "params")
 
 
 @dataclass(frozen=True)
@@ -52,47 +51,74 @@ def doubts(project: Path, home: Home) -> Iterator[Doubt]:
 
     DVC by hand leaves such a file: its new entries name the outputs that are there.
     """
-    now = _stages((project / home.lock).read_bytes())
-    earlier = kept_copy(project, home.place) or git(project, "show", f"HEAD:./{home.lock}").encode()
-    before = _stages(earlier)
-    made = {path: md5 for entry in now.values() for path, md5 in _digests(entry, "outs").items()}
-    for stage, entry in now.items():
-        known = before.get(stage, {})
+    now, before = _read((project / home.lock).read_bytes()), _read(_earlier(project, home))
+    for key in {*now, *before} - {"stages"} if before else ():
+        if now.get(key) != before.get(key):
+            yield Doubt(f"{key}", f"{now.get(key)!r} in place of {before.get(key)!r}", True)
+    stages, known_stages = _stages(now), _stages(before)
+    made = {path: own["md5"] for entry in stages.values() for path, own in _named(entry, "outs").items()}
+    for stage, entry in stages.items():
+        known = known_stages.get(stage, {})
         for kind in ("outs", "deps"):
-            for path, md5 in _digests(entry, kind).items():
-                was = _digests(known, kind).get(path)
-                if md5 == was or md5 == _md5_of(_place(project, home, entry, path)):
-                    continue
-                if kind == "deps" and md5 == made.get(path):
-                    continue
-                yield Doubt(stage, f"the md5 of {path}", _is_alike(md5, was or made.get(path)))
-            for path in set(_digests(known, kind)) - set(_digests(entry, kind)):
-                if stage in before and _digests(entry, "outs") == _digests(known, "outs"):
-                    yield Doubt(stage, f"{path}, which it does not name any more", True)
-        if known and _digests(entry, "outs") == _digests(known, "outs"):
+            yield from _doubts_of(project, home, stage, (_named(entry, kind), _named(known, kind)), made, kind)
+        if known and _named(entry, "outs") == _named(known, "outs"):
             # Every output holds a record of what it was made with: with other parameters it is another.
             changed = [key for key in {**known, **entry} if entry.get(key) != known.get(key)]
-            yield from (Doubt(stage, key, True) for key in changed if key in _OWN_WORDS or key not in known)
-    for stage in set(before) - set(now):
-        yield Doubt(stage, "the entry, which is not there any more", any(_is_alike(stage, other) for other in now))
+            yield from (Doubt(stage, key, True) for key in changed if key not in ("outs", "deps"))
+    for stage in set(known_stages) - set(stages):
+        yield Doubt(stage, "the entry, which is gone", any(_is_alike(stage, other) for other in stages))
 
 
-def _stages(content: bytes) -> dict[str, dict[str, Any]]:
+def _doubts_of(
+    project: Path,
+    home: Home,
+    stage: str,
+    named: tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]],
+    made: dict[str, str],
+    kind: str,
+) -> Iterator[Doubt]:
+    """Of the outputs or inputs of a stage, as they are named now and were before; ``made``: outputs to their md5."""
+    now, before = named
+    for path, own in now.items():
+        md5, was = own["md5"], before.get(path, {})
+        if md5 == was.get("md5"):
+            if own != was:  # the same file has the same size
+                yield Doubt(stage, f"what it says of {path}", True)
+        elif not (kind == "deps" and md5 == made.get(path)) and md5 != _md5_of(_place(project, home, path)):
+            yield Doubt(stage, f"the md5 of {path}", _is_alike(md5, was.get("md5") or made.get(path)))
+    for path in set(before) - set(now):
+        is_damage = any(_is_alike(path, other) for other in now) or not now
+        yield Doubt(stage, f"{path}, which it does not name any more", is_damage)
+
+
+def _earlier(project: Path, home: Home) -> bytes:
+    return kept_copy(project, home.place) or git(project, "show", f"HEAD:./{home.lock}").encode()
+
+
+def _read(content: bytes) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
-        return {name: entry for name, entry in found.items() if isinstance(entry, dict)}
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        found = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _digests(entry: dict[str, Any], kind: str) -> dict[str, str]:
-    found = entry.get(kind) or []
-    return {str(one.get("path")): str(one.get("md5")) for one in found if isinstance(one, dict) and "md5" in one}
+def _stages(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    found = content.get("stages")
+    entries = found.items() if isinstance(found, dict) else ()
+    return {str(name): entry for name, entry in entries if isinstance(entry, dict)}
 
 
-def _place(project: Path, home: Home, entry: dict[str, Any], path: str) -> Path:
+def _named(entry: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    """Path to what an entry says of an input or output of DVC's."""
+    found = entry.get(kind)
+    own = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return {str(one.get("path")): {**one, "md5": str(one["md5"])} for one in own if "md5" in one}
+
+
+def _place(project: Path, home: Home, path: str) -> Path:
     # A further family's stages work in the checkout's root, and name paths relative to its own folder or to that.
     own = project / home.place / path
     return own if own.exists() else project / path
