@@ -58,7 +58,8 @@ def test_what_a_cut_file_lacks_comes_from_a_whole_one(template, home, origin, mo
         monkeypatch.setattr(lock_file, "git", lambda *_: text)
     first = next(iter(whole))
     newer = text.replace(whole[first]["outs"][0]["md5"], "f" * 32 + ".dir", 1)
-    for end in (0, len(text) // 2, len(text) - 20):
+    for name in (None, "branch@right", "last"):
+        end = newer.index("outs:", newer.index(f"  {name}:")) + len("outs:") if name else 0
         path.write_text(newer[:end])
         said = mend()
         assert "cut short, by a kill or a full disk" in said and ("git" in said) == (origin == "git")
@@ -164,3 +165,14 @@ def test_dvc_writes_beside_the_file(tmp_path):
     with modify_yaml(str(tmp_path / "link")) as content:
         content["b"] = 2
     assert path.read_text() == "a: 1\nb: 2\n" and (tmp_path / "link").is_symlink()
+
+
+def test_without_git_there_is_one_message_that_says_how_to_go_on(template, tmp_path):
+    project = Path(shutil.copytree(template, tmp_path / "p", symlinks=True))
+    shutil.rmtree(project / ".git")
+    for command in (REPRO, (*REPRO, "--plan"), (sys.executable, "-m", "flows.pipeline")):
+        done = run(project, *command, check=False, DIMINUENDO_TRACKING="off")
+        assert done.returncode in (1, 2) and done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+        assert "is not in a git repository" in done.stderr and "git init && git add --all" in done.stderr
+    run(project, sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true")
+    run(project, *REPRO, DIMINUENDO_TRACKING="off")

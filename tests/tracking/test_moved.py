@@ -116,3 +116,25 @@ def test_a_place_that_a_user_chose_is_left(tmp_path, monkeypatch, fresh_store):
     assert logged(digest).is_relative_to(elsewhere)
     (tmp_path / "p/mlartifacts").mkdir()
     assert logged(digest).is_relative_to(elsewhere)
+
+
+def test_the_digests_of_all_that_is_logged_are_noted(tmp_path, monkeypatch, fresh_store):
+    """So that damage to MLflow's copies can be found."""
+    from diminuendo.provenance.places import Places
+    from diminuendo.provenance.verify_state import verify_mlflow_files
+
+    recorded(tmp_path / "p", monkeypatch, fresh_store)
+    files = [path for path in (tmp_path / "p/mlartifacts").rglob("*") if path.is_file()]
+    assert {"MLmodel", "model.onnx", "python_env.yaml", "requirements.txt"} <= {path.name for path in files}
+
+    def bad():
+        return [finding.where for finding in verify_mlflow_files(Places(None)) if finding.is_bad]
+
+    assert bad() == []
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        assert bad() == [str(path)]
+        path.unlink()
+        assert bad() == [str(path)]
+        path.write_bytes(content)
