@@ -114,7 +114,9 @@ def test_a_member_s_run_has_what_was_measured_of_it_and_evaluation_has_none(plac
     assert len(found.inputs.model_inputs) == 1
     assert "`student` from `teacher`" in student.data.tags[NOTE] and digest[:12] in student.data.tags[NOTE]
     shown = {key for key in student.data.tags if not key.startswith("mlflow.")}
-    assert shown == {"stage", "member", "output", "python", "cpus", "torch", "onnxruntime"} | shown & {"git.dirty"}
+    assert shown == {"stage", "member", "output", "python", "unicode", "cpus", "torch", "onnxruntime"} | shown & {
+        "git.dirty"
+    }
 
 
 def test_failure_and_interruption_are_recorded(place):
