@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
+from diminuendo.core.git import run_git, trouble_with
 from diminuendo.family import SOURCES
 from diminuendo.parameters.load import load_params, parse_params
 
@@ -34,9 +35,10 @@ def put_in_place(
         text = _changed(text, source, changes, removed)
     content = text.encode()
     if not force and target.exists() and not _is_safe(target, target.read_bytes(), content):
+        trouble = trouble_with(target.resolve().parent)
         raise UserError(
             f"{target}: holds changes of your own that are not committed and would be lost; "
-            "commit it, copy it away, or give --force"
+            "commit it, copy it away, or give --force" + (f" ({trouble})" if trouble else "")
         )
     if not _is_kept(target, content):  # first: after a kill nothing may look like the user's own
         write_text(_kept(target, content), text)
@@ -115,7 +117,7 @@ def _committed(path: Path, content: bytes) -> bool:
 
 def _git(path: Path, *arguments: str) -> str:
     try:
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=path.resolve().parent, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        done = run_git(path.resolve().parent, *arguments)
+    except (OSError, subprocess.SubprocessError):
         return ""
+    return "" if done.returncode else done.stdout.decode("utf-8", errors="replace")

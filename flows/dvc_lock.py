@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from diminuendo.core.disk import disk_full
 from diminuendo.core.files import write_text
 from diminuendo.core.plain_text import echo
 
@@ -59,7 +60,10 @@ def repository(start: Path | None = None) -> Path | None:
 
 
 def dvc(arguments: list[str], say: Say = tell) -> int:
-    """``dvc ARGUMENTS`` in this process; returns its exit status. What another process holds is waited for."""
+    """``dvc ARGUMENTS`` in this process; returns its exit status. What another process holds is waited for.
+
+    A full disk is told in our words: DVC has none for it.
+    """
     from dvc.cli import main
 
     from flows.lock_file import write_atomically
@@ -67,16 +71,18 @@ def dvc(arguments: list[str], say: Say = tell) -> int:
     write_atomically()
 
     def once() -> int:
-        busy = _Busy()
+        heard = _Heard()
         for handler in logging.getLogger("dvc").handlers:
-            handler.addFilter(busy)
+            handler.addFilter(heard)
         try:
             status = main(arguments)
         finally:
             for handler in logging.getLogger("dvc").handlers:
-                handler.removeFilter(busy)
-        if status and busy.error is not None:
-            raise busy.error
+                handler.removeFilter(heard)
+        if status and heard.busy is not None:
+            raise heard.busy
+        if status and heard.full is not None:
+            say(f"error: {heard.full}")
         return status
 
     return patiently(once, say, os.getppid())
@@ -286,18 +292,21 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         one = one.__cause__
 
 
-class _Busy(logging.Filter):
-    """Keeps DVC's words about a lock to itself: that another process holds what is needed is no error here."""
+class _Heard(logging.Filter):
+    """Keeps DVC's words about a lock to itself, which is no error here, and about a full disk, which we tell."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.error: BaseException | None = None
+        self.busy: BaseException | None = None
+        self.full: BaseException | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         from dvc.lock import LockError
 
         said = [record.exc_info[1]] if record.exc_info else []
         said += [one for one in record.args if isinstance(one, BaseException)] if isinstance(record.args, tuple) else []
-        found = next((one for error in said if error for one in _causes(error) if isinstance(one, LockError)), None)
-        self.error = found or self.error
-        return found is None
+        said = [error for error in said if error is not None]
+        busy = next((one for error in said for one in _causes(error) if isinstance(one, LockError)), None)
+        full = next((told for error in said if (told := disk_full(error, Path())) is not None), None)
+        self.busy, self.full = busy or self.busy, full or self.full
+        return busy is None and full is None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.family import Family, current
 from flows.dvc_command import ROOT, environment
@@ -89,7 +90,7 @@ def read_graph(family: Family | None = None) -> Graph:
     try:
         return patiently(read)
     except DvcException as error:
-        raise UserError(str(error)) from error
+        raise disk_full(error, ROOT) or UserError(str(error)) from error
 
 
 def _descendants(graph, stage) -> set:

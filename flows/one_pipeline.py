@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from diminuendo.core.locks import UNSAID, only_one
-from diminuendo.provenance.dvc_cache import LOCK as LOCK_FILE
 from diminuendo.provenance.dvc_cache import Cache
 from flows.dvc_lock import SECONDS_BETWEEN_LOOKS, Say, lock_of, repository, tell, wait_for_others
-from flows.lock_file import mend
+from flows.lock_file import keep, mend
 
 LOCK = Path(".work/pipeline.lock")  # in the working directory: the root of the checkout, or of the retraining's
 
@@ -27,7 +26,7 @@ def one_pipeline(name: str, say: Say = tell, homes: Iterable[Path] = (Path(),)) 
     Args:
         name: how a person starts it, e.g. ``make repro``; those who wait read it.
         say: gets one sentence for each that is waited for.
-        homes: folders with a ``dvc.lock``, which a killed DVC may have left half written.
+        homes: folders with a ``dvc.lock``, which a killed DVC, or a full disk, may have left half written.
     """
     words = f"{name} is running (process {os.getpid()}, since {datetime.now():%Y-%m-%d %H:%M})"
     told = None
@@ -35,8 +34,13 @@ def one_pipeline(name: str, say: Say = tell, homes: Iterable[Path] = (Path(),)) 
         with only_one(LOCK, words) as other:
             if other is None:
                 wait_for_others(say)
-                _mend(homes, say)
-                yield
+                homes = list(homes)
+                mend_lock_files(homes, say)
+                try:
+                    yield
+                finally:
+                    for home in homes:
+                        keep(home)
                 return
         if other not in (told, UNSAID):
             say(f"another {other}; waiting for it")
@@ -44,16 +48,21 @@ def one_pipeline(name: str, say: Say = tell, homes: Iterable[Path] = (Path(),)) 
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def _mend(homes: Iterable[Path], say: Say) -> None:
+def mend_lock_files(homes: Iterable[Path], say: Say = tell) -> None:
+    """Mend every damaged ``dvc.lock``, and keep a copy of each that is whole.
+
+    Raises:
+        UserError: one cannot be mended.
+    """
     root = repository()
-    if root is not None:
-        _tidy_run_cache(root)
     if root is None:
         return
+    _tidy_run_cache(root)
     with lock_of(root):
         for home in homes:
-            if mend(home):
-                say(f"{home / LOCK_FILE} was cut short when DVC was killed; what it said is found again in DVC's cache")
+            if said := mend(home):
+                say(said)
+            keep(home)
 
 
 def _tidy_run_cache(root: Path) -> None:

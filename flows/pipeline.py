@@ -21,14 +21,16 @@ from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from diminuendo import tracking
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo, visible
 from diminuendo.family import current
 from diminuendo.parameters import load_params
-from flows import dvc_command
+from flows import dvc_command, lost_server
+from flows.dvc_command import ROOT
 from flows.graph import Graph
 from flows.one_pipeline import one_pipeline
-from flows.planning import homes, run_to_the_end
+from flows.planning import check_repository, homes, run_to_the_end
 from flows.repro import INTERRUPTED, leaderboard
 from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
@@ -58,9 +60,14 @@ def pipeline(jobs: int | None = None, retries: int = 1) -> None:
         retries: how often a stage that failed for no mistake of the user's is run again.
     """
     say = get_run_logger().info
-    with one_pipeline("make flow", say, homes()), tracking.pipeline_run("flow") as track:
-        plan = run_to_the_end(lambda plan, _: _run(plan.graph, jobs or default_jobs(), retries), say)
-        record_results(track, plan.params, plan.family.reports)
+    try:
+        with one_pipeline("make flow", say, homes()), tracking.pipeline_run("flow") as track:
+            plan = run_to_the_end(lambda plan, _: _run(plan.graph, jobs or default_jobs(), retries), say)
+            record_results(track, plan.params, plan.family.reports)
+        lost_server.check()
+    except (UserError, StageFailed) as error:
+        lost_server.leave_if_lost(error)
+        raise
     markdown = plan.family.reports / "leaderboard.md"
     if markdown.exists():
         create_markdown_artifact(markdown.read_text(encoding="utf-8"), key="leaderboard")
@@ -77,6 +84,7 @@ def _run(graph: Graph, jobs: int, retries: int) -> None:
 
     def outcome(name: str) -> bool:
         futures[name].wait()  # without it, `state` is what the server has heard so far
+        lost_server.check()
         state = futures[name].state
         if not state.is_completed():
             futures[name].result()  # raises what the task raised
@@ -92,12 +100,19 @@ def main() -> None:
     arguments = parser.parse_args()
     dvc_command.end_on_signals()
     try:
+        check_repository()
         load_params(current().params)
         pipeline(jobs=arguments.jobs, retries=arguments.retries)
     except (UserError, StageFailed) as error:
         sys.exit(visible(f"error: {error}"))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        if (full := disk_full(error, ROOT)) is not None:
+            sys.exit(f"error: {full}")
+        if lost_server.is_lost():  # at a moment when Prefect itself needed it
+            sys.exit(lost_server.STATUS)
+        raise
     echo(f"\n{leaderboard(current().reports)}")
 
 

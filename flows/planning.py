@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diminuendo.core.errors import UserError
 from diminuendo.family import FAMILIES, Family, current
 from diminuendo.parameters import Params, load_params
 from diminuendo.parameters.surroundings import check_surroundings
 from flows import dvc_command
+from flows.dvc_lock import repository
 from flows.graph import Graph, locked_names, order_lock_file, read_graph
 from flows.healing import run_verified
 from flows.side_pipeline import check_pipelines, write_pipeline
@@ -45,6 +48,30 @@ def plan_run(stages: Sequence[str] = ()) -> Plan:
     graph = read_graph(family)
     part = graph.up_to(stages) if stages else graph
     return Plan(family, params, part, locked_names(family), whole=len(part.upstream) == len(graph.upstream))
+
+
+def check_repository() -> None:
+    """DVC can work here: there is a repository of it, and of git unless DVC is told to do without.
+
+    Raises:
+        UserError: there is none.
+    """
+    root = repository()
+    if root is None:
+        raise UserError(f"{Path.cwd()}: no DVC repository here or above; run this in a checkout, where .dvc is")
+    if any((folder / ".git").exists() for folder in (root, *root.parents)) or _does_without_git(root):
+        return
+    raise UserError(
+        f"{root} is not in a git repository (an unpacked archive?), and DVC works in one: clone the project instead, "
+        "or make one here: git init && git add --all && git commit -m start. To go without git, and without the commit "
+        f"in the records: {Path(sys.executable).with_name('dvc')} config --local core.no_scm true"
+    )
+
+
+def _does_without_git(root: Path) -> bool:
+    from dvc.config import Config
+
+    return str(Config(str(root / ".dvc"), validate=False).get("core", {}).get("no_scm", False)).lower() == "true"
 
 
 def homes() -> list[Path]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from diminuendo import tracking
 from diminuendo.config.names import TEACHER
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo
 from diminuendo.family import Family
@@ -27,8 +28,8 @@ from flows import dvc_command
 from flows.dvc_lock import tell
 from flows.estimate import Past, expected_seconds
 from flows.graph import short
-from flows.one_pipeline import one_pipeline
-from flows.planning import Plan, homes, plan_run, run_to_the_end
+from flows.one_pipeline import mend_lock_files, one_pipeline
+from flows.planning import Plan, check_repository, homes, plan_run, run_to_the_end
 from flows.progress import Progress, in_words
 from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
@@ -140,7 +141,9 @@ def _run(arguments: argparse.Namespace) -> None:
     dvc_command.end_on_signals()
     jobs = arguments.jobs or default_jobs()
     try:
+        check_repository()
         if arguments.plan:
+            mend_lock_files(homes())
             _say_plan(plan_run(arguments.stages), jobs, arguments.force)
             return
         with one_pipeline("make repro", homes=homes()), tracking.pipeline_run("repro") as track:
@@ -163,6 +166,11 @@ def _run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         echo(INTERRUPTED, err=True)
         sys.exit(STOPPED)
+    except Exception as error:
+        if (full := disk_full(error)) is None:
+            raise
+        echo(f"error: {full}", err=True)
+        sys.exit(2)
     echo(f"\n{leaderboard(plan.family.reports)}")
     if remark := teachers_remark(plan.family):
         echo(f"\nnote: {remark}", err=True)

@@ -23,13 +23,15 @@ from diminuendo import tracking
 from diminuendo.collection.batches import Batch, arrived, refuse, unseen
 from diminuendo.collection.collect import Outcome, collect
 from diminuendo.collection.collected import Collection
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.core.plain_text import echo, without_secrets
 from diminuendo.gate.decision import Decision
 from diminuendo.gate.table import markdown
-from flows import dvc_command
+from flows import dvc_command, lost_server
 from flows.pipeline import pipeline
+from flows.planning import check_repository
 from flows.repro import INTERRUPTED
 from flows.retraining import page
 from flows.retraining.champion import PREPARED
@@ -65,7 +67,7 @@ def retraining(only_if_new: bool = False, jobs: int | None = None) -> State:
         run = Run(params, workspace, Memory(workspace.folder))
         try:
             workspace.open()
-            with working_in(workspace):
+            with working_in(workspace), lost_server.told_to(lambda error: _tell_of_failure(run, error)):
                 return _within(run, only_if_new, jobs)
         except BaseException as error:
             _tell_of_failure(run, error)
@@ -281,6 +283,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dvc_command.end_on_signals()
     try:
+        check_repository()
         checked_params()
         state = retraining(only_if_new=arguments.only_if_new, jobs=arguments.jobs, return_state=True)
         if not state.is_completed():
@@ -294,8 +297,12 @@ def main() -> None:
     except KeyboardInterrupt:
         echo(INTERRUPTED, err=True)
         sys.exit(STOPPED)
-    except Exception:
-        echo(without_secrets(traceback.format_exc()), err=True)
+    except Exception as error:
+        if (full := disk_full(error, Path())) is not None:
+            echo(f"error: {full}", err=True)
+            sys.exit(2)
+        if not lost_server.is_lost():  # which is told by itself
+            echo(without_secrets(traceback.format_exc()), err=True)
         sys.exit(FAILED)
     echo(f"{state.name}: {state.message}")
     sys.exit({REFUSED: 1, SKIPPED: TRY_AGAIN}.get(state.name, 0))

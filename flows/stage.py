@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from diminuendo.core.disk import ROOM
 from diminuendo.provenance.dvc_output import concerns_our_user
 from flows import dvc_command
 
@@ -19,7 +20,7 @@ class StageFailed(RuntimeError):
         text = "\n".join(tail)
         # A user's mistake does not go away. Anything else (memory, a disk, a network, a lock) may work the next time,
         # and a training continues from its checkpoint.
-        self.transient = USER_ERROR not in text
+        self.transient = not any(words in text for words in (USER_ERROR, ROOM))
         # After a progress bar the message does not begin a line.
         told = (line[line.index("error: ") :] for line in tail if "error: " in line)
         reason = next(told, tail[-1] if tail else "no output")

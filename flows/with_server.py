@@ -22,20 +22,23 @@ from pathlib import Path
 from diminuendo.core.errors import UserError
 from diminuendo.core.locks import holder
 from diminuendo.core.plain_text import echo, visible
-from flows import server
+from flows import lost_server, server
 
 LOG = "own-server.log"  # not that of `make serve`
+SECONDS_OF_SILENCE = 20.0
 
 
 def main() -> None:
     module = sys.argv[1]
     sys.argv[:2] = [module]
-    if os.environ.get("PREFECT_API_URL"):
-        importlib.import_module(module).main()
-        return
-    if _use_served():
-        with _told_if_it_ends():
-            importlib.import_module(module).main()
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured or _use_served():
+        flow = importlib.import_module(module)
+        if server.is_healthy(os.environ["PREFECT_API_URL"]):  # of some servers nobody may ask that
+            silent = "Prefect's server (PREFECT_API_URL) does not answer any more"
+            lost_server.watch(_is_silent, silent if configured else "make serve was ended")
+        with _ended_with_it():
+            flow.main()
         return
     own = server.start(Path(os.environ["PREFECT_HOME"]) / LOG, short_lived=True)
     # Registered before Prefect is imported, so called after Prefect has sent its last logs at exit.
@@ -45,7 +48,11 @@ def main() -> None:
         own.wait()
     except UserError as error:
         sys.exit(visible(f"error: {error}"))
-    flow.main()
+    lost_server.watch(
+        lambda: own.process.poll() is not None, f"Prefect's server ended in the middle of the run ({own.log} says why)"
+    )
+    with _ended_with_it():
+        flow.main()
 
 
 def _use_served() -> bool:
@@ -61,14 +68,24 @@ def _use_served() -> bool:
     return False
 
 
+def _is_silent() -> bool:
+    """Whether the server has not answered for a while; it may be busy for a moment."""
+    deadline = time.monotonic() + SECONDS_OF_SILENCE
+    while not server.is_healthy(os.environ["PREFECT_API_URL"]):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.5)
+    return False
+
+
 @contextmanager
-def _told_if_it_ends() -> Iterator[None]:
-    """Say so, in a line below all that Prefect says, where the flow failed because the server ended."""
+def _ended_with_it() -> Iterator[None]:
+    """Where the flow failed because its server is gone, say so below all that Prefect says, and wait for nothing."""
     try:
         yield
     except SystemExit as ended:
-        if ended.code not in (None, 0) and not server.is_healthy(os.environ["PREFECT_API_URL"]):
-            echo("error: make serve was ended, and this run with it; run it again and it goes on", err=True)
+        if lost_server.is_lost() and ended.code not in (None, 0):
+            lost_server.end(ended.code if isinstance(ended.code, int) else lost_server.STATUS)
         raise
 
 

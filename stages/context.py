@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from diminuendo import tracking
+from diminuendo.core.disk import disk_full, full_disk_told
 from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import fresh_folder
 from diminuendo.core.locks import UNSAID, only_one
@@ -28,8 +29,8 @@ TRY_AGAIN = 75  # exit status: a retry may help, as it cannot after USER_ERROR
 def stage_context(stage: str, member: str | None = None) -> Iterator[StageContext]:
     """Open a stage; on the way out the output is put in place and the run is recorded.
 
-    A ``UserError`` is printed and ends the process with status 2. SIGTERM and SIGINT end it with
-    128 + signal, children included; what ``work`` holds is there for the next run.
+    A ``UserError``, and a disk that is full, is printed and ends the process with status 2. SIGTERM and SIGINT end it
+    with 128 + signal, children included; what ``work`` holds is there for the next run.
     """
     label = stage if member is None else f"{stage}@{member}"
     try:
@@ -43,13 +44,17 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
                 with tracking.stage_run(stage, context.name, context.parameters, tags) as context.track:
                     context.work = home / context.fingerprint[:16]
                     context.work.mkdir(parents=True, exist_ok=True)
-                    with fresh_folder(context.output) as context.out:
+                    # Within: what is unfinished is removed on the way out, and the disk is no longer full then.
+                    with fresh_folder(context.output) as context.out, full_disk_told(context.out, context.work):
                         yield context
                         finish(context)
             shutil.rmtree(home)
             context.track.wait()
-    except UserError as error:
-        echo(f"error: {label}: {error}", err=True)
+    except Exception as error:
+        told = error if isinstance(error, UserError) else disk_full(error)
+        if told is None:
+            raise
+        echo(f"error: {label}: {told}", err=True)
         raise SystemExit(USER_ERROR) from None
 
 

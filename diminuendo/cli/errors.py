@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.plain_text import echo, without_secrets
 
 
 @contextmanager
 def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator[None]:
-    """Print a ``UserError`` as one message and exit with ``status``, and a library that is not installed likewise.
+    """Print a ``UserError`` as one message and exit with ``status``; a full disk, and what is not installed, likewise.
 
     Args:
         extra: of the installation, which the command needs; by default it is the one that brings what is missing.
@@ -38,3 +39,9 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
     except BrokenPipeError:  # the reader of the pipe has closed it
         sys.stderr.close()
         raise SystemExit(1) from None
+    except Exception as error:
+        full = disk_full(error)
+        if full is None:
+            raise
+        echo(f"error: {full}", err=True)
+        raise SystemExit(status) from None

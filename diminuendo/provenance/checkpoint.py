@@ -72,10 +72,7 @@ def folders(places: Places, model: Model) -> Iterator[tuple[Path, bool]]:
     config, root = config_of(model), places.project
     if config.path is None:
         if config.hub is not None and not is_installed("huggingface_hub"):
-            if (
-                note := f"the hub's cache: not looked at; to look there, {how_to_install('train')}"
-            ) not in places.notes:
-                places.notes.append(note)
+            places.note(f"the hub's cache: not looked at; to look there, {how_to_install('train')}")
             return
         folder = source.at_hand(config, root or Path())
         if folder is not None and (root is not None or config.hub is not None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import PACKAGES, Scope, code_digest
+from diminuendo.core.errors import UserError
+from diminuendo.core.git import cause_in_words, run_git
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
@@ -105,8 +106,9 @@ def _unpacked(root: Path, trees: tuple[str, ...]) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for package, tree in zip(PACKAGES, trees, strict=True):
-            command = ["git", "-C", str(root), "archive", "--format=tar", f"--prefix={package}/", tree]
-            archive = subprocess.run(command, capture_output=True, check=True).stdout
-            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            archive = run_git(root, "archive", "--format=tar", f"--prefix={package}/", tree)
+            if archive.returncode:
+                raise UserError(cause_in_words(root, archive.stderr))
+            with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
                 tar.extractall(folder, filter="data")
         yield folder

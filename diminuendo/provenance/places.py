@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Cache, Entry
+from diminuendo.provenance.git import troubles
 from diminuendo.provenance.homes import FAMILIES, Home, homes
 from diminuendo.provenance.store import Store
+from diminuendo.tracking.address import sqlite_uri
 
 MODELS, CORPUS = "models", "data/prepared"
 CORPUS_RECORD = "corpus.json"
@@ -41,14 +44,24 @@ class Places:
 
     def __init__(self, project: Path | None) -> None:
         self.project = project
-        self.notes: list[str] = []
+        self._notes: list[str] = []
         if project is None:
-            self.notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
+            self._notes.append("no project at hand (no dvc.yaml here or above): no folders, DVC cache or git looked at")
         elif not is_installed("dvc"):
             found = "so its configuration was not read: its cache was looked for in .dvc/cache alone"
-            self.notes.append(f"DVC: not installed, {found}; {how_to_install('pipeline')}")
-        self.store = Store(self.notes)
+            self._notes.append(f"DVC: not installed, {found}; {how_to_install('pipeline')}")
+        self.store = Store(self._notes)
         self._digests: dict[Path, str] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be looked at, and why: up to now, as git is asked late."""
+        return [*self._notes, *troubles(self.project)]
+
+    def note(self, sentence: str) -> None:
+        """Add a note, once."""
+        if sentence not in self._notes:
+            self._notes.append(sentence)
 
     @cached_property
     def cache(self) -> Cache | None:
@@ -134,6 +147,11 @@ class Places:
         if path not in self._digests:
             self._digests[path] = sha256_of(path)
         return self._digests[path]
+
+    def md5_of(self, path: Path) -> str:
+        """MD5 of a file, by which DVC names it."""
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
     def has_digest(self, digest: str) -> Callable[[Path], bool]:
         return lambda path: self.digest_of(path) == digest
@@ -242,7 +260,7 @@ def project_at(folder: str | None) -> Path | None:
     if folder is not None and not ((path / "dvc.yaml").is_file() and (path / "params.yaml").is_file()):
         raise UserError(f"--project {folder}: no dvc.yaml and params.yaml there; expected a clone of a project")
     if path is not None:
-        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{path / 'mlflow.db'}")
+        os.environ.setdefault("MLFLOW_TRACKING_URI", sqlite_uri(path / "mlflow.db"))
     return path
 
 

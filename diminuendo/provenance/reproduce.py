@@ -15,6 +15,7 @@ from diminuendo.core.files import sha256_of
 from diminuendo.provenance.checkpoint import OPTION, PARAMETER, Beginning
 from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Model
+from diminuendo.provenance.git import troubles
 from diminuendo.provenance.history import commits_with, differing_stages
 from diminuendo.provenance.places import CORPUS, MODELS, Places
 from diminuendo.provenance.raw_data import NOTHING, RawData, locate
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 WORK = Path(".work/reproduce")
 MOST_CLONES = 5  # commits whose corpus is tried
 MOST_COMMITS = 50  # commits for which the raw data are searched
+CAPABILITIES = ("DEFAULT", "AVX2", "AVX512")  # as PyTorch names them, each with all before it
+ONEDNN = {"DEFAULT": "SSE41", "AVX2": "AVX2"}  # the same for its library of products
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def reproduce(
         raise UserError(f"{OPTION}: {', '.join(model.name for model in models)}: made without a pretrained checkpoint")
     runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
-    promised = {model.digest: reasons_against(model) for model in models}
+    promised = {model.digest: (*reasons_against(model), *reasons_of_text(model, runs)) for model in models}
     for reason in dict.fromkeys(reason for reasons in promised.values() for reason in reasons):
         say(f"note: the same bytes are not promised: {reason}")
     for own in together(models):
@@ -133,7 +136,32 @@ def reasons_against(model: Model) -> tuple[str, ...]:
 
     here = {device["precision"]: device_record("cpu", device["precision"]) for device in recorded.values()}
     found = {name: not_promised(device, here[device["precision"]]) for name, device in recorded.items()}
-    return tuple(f"{name} was {reason}" for name, reason in found.items() if reason)
+    remedies = {name: _remedy(device, here[device["precision"]]) for name, device in recorded.items()}
+    return tuple(f"{name} was {reason}{remedies[name]}" for name, reason in found.items() if reason)
+
+
+def _remedy(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """What to do about another vector capability: PyTorch can be held to less than a processor has, and to no more."""
+    then, now = recorded.get("capability"), here.get("capability")
+    if recorded.get("type") != "cpu" or then == now or not {then, now} <= set(CAPABILITIES):
+        return ""
+    if CAPABILITIES.index(then) > CAPABILITIES.index(now):
+        return f"; run this on a processor that has {then}"
+    least = then.lower()
+    return f"; to compute as then, set ATEN_CPU_CAPABILITY={least} and ONEDNN_MAX_CPU_ISA={ONEDNN[then]}"
+
+
+def reasons_of_text(model: Model, runs: Mapping[str, Run]) -> tuple[str, ...]:
+    """Why this Python may prepare another corpus: the tables of Unicode, by which text is normalised, are its own."""
+    made = {c.digest: dict(run.made_with) for c in model.corpora() if (run := runs.get(c.digest)) is not None}
+    here = versions()["unicode"]
+    return tuple(
+        f"the corpus {digest[:12]} was prepared with Unicode {own['unicode']} (Python {own.get('python', 'unknown')}), "
+        f"and this Python has {here}: characters that are new or have changed since are normalised differently; "
+        "run this with that Python"
+        for digest, own in made.items()
+        if own.get("unicode", here) != here
+    )
 
 
 def together(models: list[Model]) -> list[list[Model]]:
@@ -269,9 +297,10 @@ def commits_of(
         yield first
         yield from found
         return
+    why = "".join(f"\n  {trouble}" for trouble in troubles(places.project))
     raise UserError(
         f"{target.name} {target.digest[:12]}: no commit of {places.project} has the code that made it "
-        f"({target.stage}: {target.record['code'][:12]}); fetch the branch or tag that it was made from"
+        f"({target.stage}: {target.record['code'][:12]}); fetch the branch or tag that it was made from{why}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,11 @@ from diminuendo.artifact import lineage
 from diminuendo.artifact.code import Scope
 from diminuendo.artifact.external_data import files_of
 from diminuendo.core.extras import how_to_install, is_installed
+from diminuendo.tracking.address import local_path
+from diminuendo.tracking.digests import OF_ARTIFACT, in_model_tag
 from diminuendo.tracking.store import open_existing, shown_uri, store_trouble
 
-_VERSIONS = ("python", "torch", "onnxruntime", "cpus")
+_VERSIONS = ("python", "unicode", "torch", "onnxruntime", "cpus")
 _COVERS = "code.covers"
 _FOLDERS = ("data.path", "data.collected")
 
@@ -54,6 +56,24 @@ def _scope(name: str, tags: Mapping[str, str]) -> Scope:
         return Scope(told["stage"], tuple(told["without"]), None if told["kinds"] is None else tuple(told["kinds"]))
     except (KeyError, TypeError, ValueError):
         return Scope(name)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file or folder in MLflow's keeping; ``expected`` as ``tracking.digests`` notes it, None if it was not noted."""
+
+    what: str
+    path: Path
+    expected: str | None
+
+
+def _pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 class Store:
@@ -98,25 +118,47 @@ class Store:
         from mlflow.artifacts import download_artifacts
 
         client, experiment = self._store
-        token = None
-        while True:
-            page = client.search_logged_models([experiment], page_token=token)
-            for model in page:
-                digest = model.tags.get("digest", "")
-                if digest.startswith(beginning):
-                    address = f"{model.artifact_location}/{lineage.MODEL}"
-                    try:
-                        path = Path(download_artifacts(artifact_uri=address))
-                        for beside in files_of(path)[1:]:
-                            if not beside.is_file():  # of a store that is not a folder
-                                place = f"{model.artifact_location}/{beside.name}"
-                                download_artifacts(artifact_uri=place, dst_path=str(path.parent))
-                        yield digest, path
-                    except Exception:  # each kind of store raises its own
-                        yield digest, Path(address.removeprefix("file://"))
-            token = page.token
-            if not token:
-                return
+        for model in _pages(lambda token: client.search_logged_models([experiment], page_token=token)):
+            digest = model.tags.get("digest", "")
+            if digest.startswith(beginning):
+                address = f"{model.artifact_location}/{lineage.MODEL}"
+                try:
+                    path = Path(download_artifacts(artifact_uri=address))
+                    for beside in files_of(path)[1:]:
+                        if not beside.is_file():  # of a store that is not a folder
+                            place = f"{model.artifact_location}/{beside.name}"
+                            download_artifacts(artifact_uri=place, dst_path=str(path.parent))
+                    yield digest, path
+                except Exception:  # each kind of store raises its own
+                    yield digest, local_path(address) or Path(address)
+
+    def kept_files(self) -> Iterator[KeptFile]:
+        """Every file that MLflow keeps on a disk here, of models and of runs that are not deleted."""
+        if self._store is None:
+            return
+        client, experiment = self._store
+        for model in _pages(lambda token: client.search_logged_models([experiment], page_token=token)):
+            folder, noted = local_path(model.artifact_location), in_model_tag(model.tags)
+            if folder is None or str(model.status) != "READY":
+                continue
+            what = f"MLflow's model {model.name} {model.model_id}"
+            stated = {lineage.MODEL: model.tags["digest"]} if "digest" in model.tags else {}
+            unnoted = {path.name: None for path in folder.glob("*") if path.is_file()} if noted is None else {}
+            for name, digest in {**unnoted, **(noted or {}), **stated}.items():
+                yield KeptFile(what, folder / name, digest)
+        for run in _pages(lambda token: client.search_runs([experiment], page_token=token)):
+            folder = local_path(run.info.artifact_uri)
+            if folder is None:
+                continue
+            noted = {
+                key.removeprefix(OF_ARTIFACT): digest
+                for key, digest in run.data.tags.items()
+                if key.startswith(OF_ARTIFACT)
+            }
+            unnoted = () if noted else (path for path in folder.rglob("*") if path.is_file())
+            everything = {path.relative_to(folder).as_posix(): None for path in unnoted} | noted
+            for name, digest in everything.items():
+                yield KeptFile(f"MLflow's artifact of {run.info.run_name}", folder / name, digest)
 
     @cached_property
     def _store(self) -> Any:

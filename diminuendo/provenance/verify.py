@@ -23,6 +23,7 @@ from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.finding import UNSEEN, Finding
 from diminuendo.provenance.history import data_folders, parameters_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
+from diminuendo.provenance.verify_state import verify_database, verify_locks, verify_mlflow_files, verify_single_files
 
 
 def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Iterator[Finding]:
@@ -86,7 +87,8 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
 
 
 def verify_project(places: Places) -> Iterator[Finding]:
-    """Every model of the project with its ancestry, the evaluation and the reports."""
+    """Every model of the project with its ancestry, the evaluation and the reports, and the state of DVC and MLflow."""
+    yield from verify_database()  # before it is opened
     done: set[str] = set()
     families = [places.folder_of(home) for home in places.homes]
     folders = [path for own in families for path in sorted((own / MODELS).glob("*")) if path.is_dir()]
@@ -108,6 +110,9 @@ def verify_project(places: Places) -> Iterator[Finding]:
                 yield Finding(state, path, str(places.cache.object(entry.md5)), "the list of files in DVC's cache")
             else:
                 yield from _objects(files, path, f"DVC's cache, {entry.stage}", places)
+    yield from verify_locks(places)
+    yield from verify_single_files(places)
+    yield from verify_mlflow_files(places)
 
 
 def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:

@@ -52,7 +52,8 @@ def lock_of_store() -> Path:
     It stands beside the store, so that whoever may write there shares it; for a server, which has no place here, there
     is one per user of this machine in the folder of temporary files.
     """
-    from diminuendo.tracking.store import sqlite_file, tracking_uri
+    from diminuendo.tracking.address import sqlite_file
+    from diminuendo.tracking.store import tracking_uri
 
     database = sqlite_file(tracking_uri())
     if database is not None:

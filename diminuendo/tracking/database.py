@@ -18,6 +18,7 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file
+from diminuendo.tracking.moved import follow
 
 SIBLINGS = ("-journal", "-wal", "-shm")  # files of SQLite beside the database, and only for it
 PATIENCE = 20.0  # s, for a lock of another process
@@ -27,7 +28,7 @@ _IN_MIGRATION = "_alembic_tmp_"  # a migration that was interrupted may have lef
 
 
 def make_ready(path: Path, tell: Callable[[str], None]) -> None:
-    """Make the database, migrate an older one, or rename one that was left unfinished.
+    """Make the database, migrate an older one, rename one that was left unfinished, or follow one that was moved.
 
     The caller holds the store's lock. ``tell`` receives what was done with an existing file.
 
@@ -42,6 +43,8 @@ def make_ready(path: Path, tell: Callable[[str], None]) -> None:
         return
     tables, revision = _look(path)
     if revision is not None and revision == _newest_revision():
+        with _connected(path) as database:
+            follow(path, database, tell)
         return
     if not _is_of_mlflow(tables, revision):
         raise UserError(f"{path}: is a database of something else, or of a newer MLflow; set MLFLOW_TRACKING_URI")

@@ -6,8 +6,10 @@ import platform
 import subprocess
 import unicodedata
 from importlib import metadata
+from pathlib import Path
 
 from diminuendo.core.cores import available_cores
+from diminuendo.core.git import run_git, trouble_with
 
 
 def source_state() -> dict[str, str]:
@@ -25,11 +27,8 @@ def commit_in_words() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    found = {
-        "python": platform.python_version(),
-        "unicode": unicodedata.unidata_version,
-        "cpus": str(available_cores()),
-    }
+    found = {"python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    found["cpus"] = str(available_cores())
     for name in ("torch", "onnxruntime"):
         try:
             found[name] = metadata.version(name)
@@ -38,9 +37,20 @@ def versions() -> dict[str, str]:
     return found
 
 
+def trouble_with_source() -> str | None:
+    """Why ``source_state`` is empty, in a sentence; None where it is not, or where nobody expects it of a folder."""
+    if _git("rev-parse", "HEAD") is not None or not any((one / ".git").exists() for one in _folders()):
+        return None
+    return trouble_with(Path.cwd())
+
+
+def _folders() -> tuple[Path, ...]:
+    return (Path.cwd(), *Path.cwd().parents)
+
+
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        done = run_git(Path(), *arguments, seconds=10)
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.decode("utf-8", errors="replace").strip() if done.returncode == 0 else None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
 
+from diminuendo.tracking.digests import OF_ARTIFACT, model_tag, of_artifact
 from diminuendo.tracking.mlflow_model import write_mlflow_model
 from diminuendo.tracking.names import KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH, metric_name, model_name, text
 from diminuendo.tracking.readable import NOTE, description, shown_tags
@@ -82,11 +83,17 @@ class Recorder:
         path = self.folder / event["file"]
         if not path.exists():
             self._tell(f"{path.name} of {self.start['name']} is left out: its copy in the outbox is gone")
-        elif path.is_dir():
-            place = "/".join(part for part in (event.get("folder"), path.name) if part)
-            self._write([path], lambda _: self.client.log_artifacts(self.run, str(path), place), "file")
-        else:
-            self._write([path], lambda _: self.client.log_artifact(self.run, str(path), event.get("folder")), "file")
+            return
+        place = "/".join(part for part in (event.get("folder"), path.name) if part)
+
+        def log(_: Sequence[Path]) -> None:
+            if path.is_dir():
+                self.client.log_artifacts(self.run, str(path), place)
+            else:
+                self.client.log_artifact(self.run, str(path), event.get("folder"))
+
+        self._write([path], log, "file")
+        self._log_tags({OF_ARTIFACT + place: of_artifact(path)})
 
     def tags(self, event: dict[str, Any]) -> None:
         values = event["values"]
@@ -159,6 +166,7 @@ class Recorder:
         if model.status != LoggedModelStatus.READY:
             with tempfile.TemporaryDirectory() as place:
                 write_mlflow_model(Path(place), path, model, self.run)
+                self.client.set_logged_model_tags(model.model_id, model_tag(Path(place)))
                 self.client.log_model_artifacts(model.model_id, place)
         if model.model_id not in {made.model_id for made in self.client.get_run(self.run).outputs.model_outputs}:
             self.client.log_outputs(self.run, models=[LoggedModelOutput(model.model_id, step=0)])

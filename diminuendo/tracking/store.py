@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from diminuendo.core import locks
 from diminuendo.core.plain_text import without_secrets
+from diminuendo.tracking.address import ARTIFACTS, sqlite_file, sqlite_uri
 from diminuendo.tracking.notes import say
 from diminuendo.tracking.views import EXPERIMENT_TAGS, stale_tags
 
@@ -22,7 +23,7 @@ EXPERIMENT = "diminuendo"
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI``, or SQLite in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
 
 
 def store_trouble(error: Exception) -> str:
@@ -54,7 +55,7 @@ def open_client(tell: Callable[[str], None] = say) -> tuple[MlflowClient, str]:
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             database = sqlite_file(uri)
-            location = (database.parent / "mlartifacts").resolve().as_uri() if database else None
+            location = (database.parent / ARTIFACTS).resolve().as_uri() if database else None
             try:
                 return client, client.create_experiment(name, location, EXPERIMENT_TAGS)
             except MlflowException as error:
@@ -118,6 +119,8 @@ def _hides_secrets(record: logging.LogRecord) -> bool:
 def one_at_a_time(uri: str, tell: Callable[[str], None]) -> Iterator[None]:
     """A SQLite store is complete inside the block, and other processes wait before they open it.
 
+    One that was moved names its artifacts where they are now.
+
     Raises:
         UserError, OSError and errors of SQLite: see ``database.make_ready``.
     """
@@ -131,10 +134,3 @@ def one_at_a_time(uri: str, tell: Callable[[str], None]) -> Iterator[None]:
     with locks.one_at_a_time(path.with_name(path.name + ".lock")):
         make_ready(path, tell)
         yield
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a store that is SQLite, None of any other."""
-    scheme, _, rest = uri.partition(":///")
-    path = rest.split("?")[0]
-    return Path(path) if scheme.startswith("sqlite") and path not in ("", ":memory:") else None

@@ -24,7 +24,7 @@ from diminuendo.tracking.journal import (
     sent_state,
 )
 from diminuendo.tracking.notes import say, tell_notes
-from diminuendo.tracking.origin import source_state, versions
+from diminuendo.tracking.origin import source_state, trouble_with_source, versions
 from diminuendo.tracking.readable import NOTE, acting, flat
 
 PIPELINE = "DIMINUENDO_PIPELINE"  # id of the journal of the pipeline that the stage belongs to
@@ -126,6 +126,8 @@ def pipeline_run(name: str, seconds: float = 60.0) -> Iterator[Track]:
     if os.environ.get(SWITCH) == "off":
         yield Track()
         return
+    if trouble := trouble_with_source():
+        say(f"runs are recorded without their commit: {trouble}")
     tags = {**source_state(), **versions()}
     journal = _journal(name, {"kind": "pipeline", "parent": None, "params": {}, "tags": tags})
     if journal is None:

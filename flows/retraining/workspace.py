@@ -16,6 +16,7 @@ from pathlib import Path
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.provenance.history import checkpoint_folder, parameters_at
+from diminuendo.tracking.address import sqlite_file, sqlite_uri
 from diminuendo.tracking.store import tracking_uri
 from flows import dvc_command
 from flows.retraining.git import git
@@ -54,6 +55,8 @@ class Workspace:
             raise UserError(
                 f"params.yaml: retrain.workspace: {self.folder} is inside of {self.root}; name a folder outside of it"
             )
+        if (self.folder / ".git").is_file():  # else one that was moved with its checkout would be pruned
+            git(self.root, "worktree", "repair", str(self.folder), check=False)
         git(self.root, "worktree", "prune")
         if not (self.folder / ".git").exists():
             if self.folder.exists() and any(self.folder.iterdir()):
@@ -236,10 +239,9 @@ def _common(folder: Path) -> Path:
 def working_in(workspace: Workspace) -> Iterator[None]:
     """Work in the worktree, and record in the store that the checkout has."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
-    uri = tracking_uri()
-    scheme, separator, rest = uri.partition(":///")
-    if scheme.startswith("sqlite") and not rest.startswith("/"):
-        uri = f"{scheme}{separator}{workspace.root / rest}"
+    database = sqlite_file(uri := tracking_uri())
+    if database is not None and not database.is_absolute():
+        uri = sqlite_uri(workspace.root / database)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     try:
         with chdir(workspace.folder):

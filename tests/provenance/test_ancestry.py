@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from benchmarks import flips
 from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
 from tests.factories.minute import write_minute_params
@@ -134,6 +135,7 @@ def test_far_from_the_project_a_file_vouches_for_itself_and_the_rest_is_named(pr
     assert status == 0 and "1 whole, 4 not at hand" in said
 
 
+SWEPT_HERE = ("dvc.lock", "data/*.json", "mlartifacts/models/*/artifacts/*", ".work/**/training.pt")
 KINDS = [
     *(f"models/student/{name}" for name in ("model.onnx", "model.safetensors", "config.json", "history.csv")),
     *(f"models/student/{name}" for name in ("lineage.json", "summary.json")),
@@ -151,9 +153,8 @@ KINDS = [
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_anywhere_in_the_chain_is_found(project, command, kind, harm, minute_projects):
-    home = minute_projects / "repro" if kind.startswith("mlartifacts") else project  # MLflow notes whole paths
-    for path in sorted(home.glob(kind)):
+def test_damage_anywhere_in_the_chain_is_found(project, command, kind, harm):
+    for path in sorted(project.glob(kind)):
         with damaged(path, harm):
             status, said = command("verify")
         assert status == 1, path
@@ -206,6 +207,16 @@ def test_a_folder_that_is_gone_is_missing_and_no_models_are_an_error(project, co
         for name in ("evaluation", "models"):
             if (tmp_path / name).exists():
                 shutil.move(tmp_path / name, project)
+
+
+def test_a_flipped_bit_of_any_kind_of_file_is_found_or_harmless(project):
+    """The sweep of ``benchmarks/flips.py``, one bit of every kind and more of those that this test alone looks at."""
+    flips.add_checkpoint(project)
+    found = flips.sweep(project, 1)
+    assert all(found.values()), "a kind of which there is no file"
+    found |= flips.sweep(project, 5, 1, tuple(kind for kind in flips.KINDS if kind.pattern in SWEPT_HERE))
+    assert not [pattern for pattern, own in found.items() if own[flips.MISSED]]
+    assert [pattern for pattern, own in found.items() if own[flips.NOT_COVERED]] in ([], ["mlflow.db"])
 
 
 class damaged:

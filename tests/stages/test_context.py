@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -352,3 +353,22 @@ def test_models_are_given_in_the_order_of_the_parameters(place):
         (r.out / "timing.json").write_text("{}")
         assert list(r.models) == ["teacher", "student", "student-alone"]
     assert json.loads(Path("evaluation/timing.json").read_text()) == {}
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed writing file data/3")]
+)
+def test_a_full_disk_ends_a_stage_with_one_sentence_and_leaves_nothing_half_done(place, capsys, monkeypatch, error):
+    from diminuendo.core import disk
+
+    usage = shutil.disk_usage(place)._replace(free=0)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(SystemExit) as ended, stage_context("distill", "student") as r:
+        fill(r)
+        (r.work / "checkpoint").write_text("state")
+        raise error
+    said = capsys.readouterr().err
+    assert ended.value.code == USER_ERROR and said.count("\n") == 1
+    assert said.startswith("error: distill@student: the disk at ") and "make room there" in said
+    assert not Path("models/student").exists() and not list(Path("models").glob(".*.tmp"))
+    assert (r.work / "checkpoint").exists()  # the next run goes on from it
