@@ -146,11 +146,13 @@ def _store(project: Path) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def add_checkpoint(project: Path) -> None:
-    """A sealed file of the size of a small training's, as a killed stage leaves one."""
+def add_sealed(project: Path) -> None:
+    """Sealed files that not every checkout has: what a killed training leaves, and the copy that `make repro` keeps."""
     path = project / ".work/train_teacher/teacher/0123456789abcdef/training.pt"
     if not any(project.glob(".work/**/training.pt")):
         write_sealed(path, random.Random(1).randbytes(4096))
+    if not any(project.glob(".work/lock-files/**/dvc.lock")):
+        write_sealed(project / ".work/lock-files/root/dvc.lock", (project / "dvc.lock").read_bytes())
 
 
 def table(found: dict[str, Counter[str]]) -> str:
@@ -179,7 +181,7 @@ def _finished(place: Path) -> Path:
     project = make_checkout("repro", place)
     if status := start("repro", project, place / "log.txt").wait():
         raise SystemExit(f"error: the pipeline failed ({status}):\n{(place / 'log.txt').read_text()[-2000:]}")
-    add_checkpoint(project)
+    add_sealed(project)
     return project
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 
 SECONDS_BETWEEN_LOOKS = 0.5
 STATUS = 1
@@ -43,7 +44,7 @@ def watch(is_gone: Callable[[], bool], words: str) -> None:
         _WORDS.append(words)
         _quiet()
         _LOST.set()
-        print(f"{words}; what runs now is finished, and no further stage begins", file=sys.stderr, flush=True)
+        echo(f"{words}; what runs now is finished, and no further stage begins", err=True)
 
     threading.Thread(target=look, daemon=True).start()
 
@@ -81,13 +82,13 @@ def leave_if_lost(error: Exception) -> None:
     for listener in _LISTENERS:
         listener(error)
     if not isinstance(error, ServerLost):
-        print(f"error: {error}", file=sys.stderr)
+        echo(f"error: {error}", err=True)
     end(STATUS)
 
 
 def end(status: int) -> NoReturn:
     """End the process with the one message about the server."""
-    print(f"error: {_sentence()}", file=sys.stderr, flush=True)
+    echo(f"error: {_sentence()}", err=True)
     sys.stdout.flush()
     os._exit(status)
 

@@ -109,7 +109,7 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if (full := disk_full(error, ROOT)) is not None:
-            sys.exit(f"error: {full}")
+            sys.exit(visible(f"error: {full}"))
         if lost_server.is_lost():  # at a moment when Prefect itself needed it
             sys.exit(lost_server.STATUS)
         raise

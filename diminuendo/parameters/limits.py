@@ -101,6 +101,7 @@ LIMITS: dict[str, Limits] = {
     "StructuredConfig.rounds": (1, 1000),
     "StructuredConfig.round_epochs": (1, 1_000_000),
     "QuantizeConfig.group_size": (1, 1_000_000),
+    "QuantizeConfig.log_prob_difference": (0, 1000),
     "QuantizeConfig.calibration_utterances": _COUNT,
     "BudgetConfig.bytes": (1, 10**13),
     "BudgetConfig.bits": (2, 8),

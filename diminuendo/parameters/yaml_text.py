@@ -92,9 +92,12 @@ def _bytes_of(path: Path) -> bytes:
                 content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); {advice}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise UserError(
+            f"{path}: a folder, expected a parameter file such as params.yaml; data are named in one, by data.path"
+        )
     if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
-        raise UserError(f"{path}: cannot be read (Is {kind}, expected a file of parameters); {advice}")
+        raise UserError(f"{path}: cannot be read: a pipe or a device, expected a parameter file such as params.yaml")
     if len(content) > MOST_BYTES:
         raise UserError(f"{path}: more than {MOST_BYTES:,} bytes, expected a file of parameters")
     return content

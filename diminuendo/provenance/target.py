@@ -50,7 +50,7 @@ def _of_file(path: Path, places: Places) -> Model:
         return found
     original = _known(source, places).get(source)
     where = "what follows is of that" if original else "which is not here: what follows is what it says of itself"
-    places.notes.append(f"{path}: converted from {source[:16]}, {where}")
+    places.note(f"{path}: converted from {source[:16]}, {where}")
     return original or found
 
 

@@ -241,7 +241,7 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            PARENT | {"alone", "banks", "codec", "session"},
+            PARENT | {"alone", "banks", "codec", "session", "stored_names"},
         ),
     ],
 )

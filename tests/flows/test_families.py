@@ -133,8 +133,8 @@ def test_a_file_of_dvc_that_cannot_be_read_is_named_and_what_to_do(project):
     path.write_text("<<<<<<< HEAD\n" + before)
     try:
         done = repro(project, check=False)
-        assert done.returncode == 2 and "families/other/dvc.lock: cannot be read" in done.stderr
-        assert "git checkout families/other/dvc.lock" in done.stderr
+        assert done.returncode == 2 and "families/other/dvc.lock: has the marks of an unfinished" in done.stderr
+        assert "git checkout --ours families/other/dvc.lock" in done.stderr
     finally:
         path.write_text(before)
 

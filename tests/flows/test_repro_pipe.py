@@ -13,6 +13,7 @@ def talk(*_, **__):
     while True:
         repro.say("x" * 80)
 repro.plan_run = repro._say_plan = talk
+repro.check_repository = lambda: None
 repro.main()
 """
 

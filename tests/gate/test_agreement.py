@@ -59,7 +59,7 @@ def shipped(texts, script=LATIN, **evaluate):
 
 def front() -> list[str]:
     page = Path("reports/leaderboard.html").read_text()
-    return re.findall(r'title="on the Pareto front">([\w-]+)', page)
+    return re.findall(r'title="on the Pareto front">(?:<a[^>]*>)?([\w-]+)', page)
 
 
 def found_by(decision, reference, name):

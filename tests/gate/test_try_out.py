@@ -63,7 +63,7 @@ def test_figures_are_those_of_the_lines_that_the_process_wrote(tried):
     counts, seconds = trials.silent["test"]
     assert counts["words"].tolist() == [0] and seconds.tolist() == [corpus.test[0].duration]
     measuring = Measuring(20, 0.9, 1, Resampled("utterances", 0))
-    policy = params(noise_wer={10: 0.99}, hallucinated_words_per_minute=1e6).gate
+    policy = params(noise_wer={10: 0.99}, hallucinated_words_per_minute=1e5).gate
     rules = {r.name: r for r in hidden_rules(policy, "test", scores.counts, scores.counts, trials, WORDS, measuring)}
     words = sum(line["words"] for line in in_noise)
     assert rules["wer_snr_10"].figure == pytest.approx(sum(errors) / words)

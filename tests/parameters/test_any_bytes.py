@@ -113,7 +113,7 @@ def test_real_files_with_slips_are_valid_or_one_message(file):
         ("long", b"#" * 2_000_000, "more than 1,000,000 bytes"),
         ("an escape", b'seed: "\\e[31m"\n', "a control character"),
         ("a list", b"- 1\n", "found list"),
-        ("nothing", b"", "found NoneType"),
+        ("nothing", b"", "found nothing; begin with a copy"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )  # fmt: skip
@@ -124,7 +124,8 @@ def test_a_file_that_is_no_parameters_is_one_sentence(file, name, content, said)
 
 def test_a_pipe_a_device_and_a_folder_are_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
-    for path in (tmp_path / "pipe.yaml", tmp_path, tmp_path / "missing.yaml", "/dev/zero"):
+    for path in (tmp_path / "pipe.yaml", tmp_path / "missing.yaml", "/dev/zero"):
         assert "cannot be read" in check(path)
+    assert "a folder, expected a parameter file" in check(tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
         load_params("params\0.yaml")

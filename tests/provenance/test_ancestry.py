@@ -65,7 +65,7 @@ def test_a_file_alone_tells_its_whole_descent(project, command, tmp_path, monkey
 
 
 def test_where_the_project_is_at_hand_runs_commits_and_entries_are_named(project, command):
-    told = json.loads(command("trace", "student-slim-int8", "--json")[1])
+    told = json.JSONDecoder().raw_decode(command("trace", "student-slim-int8", "--json")[1])[0]
     head = run(project, "git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
     assert [told["models"][digest]["name"] for digest in told["models"]] == CHAIN
     for digest, model in told["models"].items():
@@ -211,7 +211,7 @@ def test_a_folder_that_is_gone_is_missing_and_no_models_are_an_error(project, co
 
 def test_a_flipped_bit_of_any_kind_of_file_is_found_or_harmless(project):
     """The sweep of ``benchmarks/flips.py``, one bit of every kind and more of those that this test alone looks at."""
-    flips.add_checkpoint(project)
+    flips.add_sealed(project)
     found = flips.sweep(project, 1)
     assert all(found.values()), "a kind of which there is no file"
     found |= flips.sweep(project, 5, 1, tuple(kind for kind in flips.KINDS if kind.pattern in SWEPT_HERE))

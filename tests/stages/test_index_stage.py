@@ -96,7 +96,7 @@ def test_a_clean_clone_makes_the_index_and_the_same_corpus(project, tmp_path):
     clone = CleanClone(places, commit, raw, tmp_path / "again", THIS)
     clone.make(say=lambda _line: None)
     clone.set_parameters([], [], say=lambda _line: None)
-    assert clone.prepare() == digest(project)
+    assert clone.prepare(say=lambda _line: None) == digest(project)
     assert (clone.root / INDEX).read_bytes() == (project / INDEX).read_bytes()
 
 

@@ -80,11 +80,12 @@ def test_the_pages_open_a_database_that_is_whole(path, monkeypatch):
         started.append((arguments, execute(path, "SELECT count(*) FROM alembic_version")))
 
     monkeypatch.setattr(os, "execv", server)
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")  # which it sets, for this process alone
     monkeypatch.setattr(sys, "argv", ["ui", "--port", "5001"])
     ui.main()
     ((arguments, revisions),) = started
     assert arguments[1:4] == ["-m", "mlflow", "server"] and arguments[arguments.index("--port") + 1] == "5001"
-    assert arguments[arguments.index("--backend-store-uri") + 1].endswith("mlflow.db") and revisions == [(1,)]
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"].endswith("mlflow.db") and revisions == [(1,)]
 
 
 def test_what_belongs_to_a_file_that_is_gone_is_not_applied_to_the_new_one(path):
