@@ -3,8 +3,8 @@
     python -m benchmarks.runtimes models/*/model.onnx
 
 Every file is run as it is and as `diminuendo convert --opset 21` and `18` write it. A cell is the largest difference of
-any log-probability from the locked ONNX Runtime's, or what the runtime said. The versions are fetched, so this needs
-the network. Environments are kept in `--folder` for the next time.
+any log-probability from the locked ONNX Runtime's, or — where the runtime refuses the file; why is on standard error.
+The versions are fetched, so this needs the network. Environments are kept in `--folder` for the next time.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ def cell(runtime: Runtime, model: Path, feeds: dict[str, np.ndarray], expected: 
     try:
         found = runtime.run(model, feeds, expected.shape)
     except ValueError as error:
-        return f"refused: {_reason(str(error))}"
+        print(f"refused: {_reason(str(error))}", file=sys.stderr)
+        return "—"
     except subprocess.TimeoutExpired:
         return "no answer in 300 s"
     if found.shape != expected.shape:
@@ -143,7 +144,7 @@ def main() -> None:
                 runtimes[name] = Runtime(package, version, args.folder.absolute())
             except (subprocess.CalledProcessError, OSError) as error:
                 print(f"{name}: not installed ({error})", file=sys.stderr)
-    print(f"| file | opset | {' | '.join(runtimes)} |\n|---|---:|{'---|' * len(runtimes)}")
+    columns: dict[str, list[str]] = {}
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     for path in args.models:
@@ -157,8 +158,14 @@ def main() -> None:
                 if opset < original.opset_import[0].version:
                     file = Path(folder) / f"{opset}.onnx"
                     convert_file(path, opset, file)
-                cells = [cell(runtime, file.absolute(), feeds, expected, valid) for runtime in runtimes.values()]
-                print(f"| {path.parent.name} | {opset} | {' | '.join(cells)} |", flush=True)
+                cells = []
+                for name, runtime in runtimes.items():
+                    print(f"{path.parent.name}, opset {opset}, {name}", file=sys.stderr, flush=True)
+                    cells.append(cell(runtime, file.absolute(), feeds, expected, valid))
+                columns[f"{path.parent.name}, {opset}"] = cells
+    print(f"| | {' | '.join(columns)} |\n|:---|{'---|' * len(columns)}")
+    for name, cells in zip(runtimes, zip(*columns.values())):
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
