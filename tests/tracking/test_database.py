@@ -1,6 +1,7 @@
 """MLflow's SQLite file is whole, whatever ended the process that made it."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -234,4 +235,6 @@ def test_a_first_start_that_is_killed_anywhere_breaks_nothing(path):
     assert done.returncode == 0, done.stderr
     assert "killed" in done.stdout and "is kept as" not in done.stderr
     assert execute(path, "SELECT count(*) FROM experiments") == [(2,)]
-    assert beside(path) == [path.name, f"{path.name}.lock"]
+    # A kill may leave the journal of a database that is not there yet: it is put aside, not applied.
+    left = [name for name in beside(path) if not re.fullmatch(r".*\.unfinished-\w+-journal", name)]
+    assert left == [path.name, f"{path.name}.lock"]
