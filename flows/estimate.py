@@ -153,7 +153,7 @@ def _sizes_of(params: Params, name: str) -> dict[str, int | None]:
 
 def _begun(params: Params) -> Checkpoint | None:
     """The teacher's checkpoint, if it is on this machine and can be used."""
-    return at_hand(params.teacher.pretrained)
+    return at_hand(params.teacher.pretrained, params.teacher.has_own_tokens)
 
 
 def _frame_seconds(params: Params, name: str) -> float:

@@ -13,7 +13,7 @@ from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
 from diminuendo.models.architecture import ArchitectureConfig
-from diminuendo.models.knowledge import CTC_GIVES
+from diminuendo.models.knowledge import CTC_GIVES, TEXT_GIVES
 
 if TYPE_CHECKING:
     from diminuendo.pretrained.checkpoint import Checkpoint
@@ -50,7 +50,7 @@ class TeacherConfig(Section):
         """The opened checkpoint; raises ``UserError`` if it is not at hand, or cannot be used."""
         from diminuendo.pretrained.checkpoint import opened
 
-        return opened(self.pretrained)
+        return opened(self.pretrained, own_head=self.has_own_tokens)
 
     @property
     def kind(self) -> str:
@@ -68,9 +68,11 @@ class TeacherConfig(Section):
         """What the parameters tell of it as a teacher; its layers if it is trained from scratch, or at hand."""
         if self.architecture is not None:
             return Side(gives=self.architecture.gives, layers=self.architecture.layers)
-        from diminuendo.pretrained.checkpoint import layers_at_hand
+        from diminuendo.pretrained.checkpoint import at_hand
 
-        return Side(gives=CTC_GIVES, layers=layers_at_hand(self.pretrained))
+        found = at_hand(self.pretrained, self.has_own_tokens)
+        gives = TEXT_GIVES if found is not None and found.is_whole else CTC_GIVES
+        return Side(gives=gives, layers=None if found is None else found.layers)
 
     @model_validator(mode="after")
     def _one_beginning(self):

@@ -317,6 +317,10 @@ def load_tokenizer(units: str, tokens: Sequence[str], folder: Path) -> Tokenizer
     if units == ForeignTokenizer.units:
         name = next(name for name in ForeignTokenizer.file_names if (folder / name).is_file())
         return ForeignTokenizer(name, (folder / name).read_bytes(), tokens)
+    if units == "byte-level":
+        from diminuendo.data.byte_level import FILE, ByteLevelTokenizer
+
+        return ByteLevelTokenizer((folder / FILE).read_bytes(), tokens)
     tokenizer = SentencePieceTokenizer((folder / SentencePieceTokenizer.file_name).read_bytes())
     if tokenizer.tokens != list(tokens):
         raise UserError(

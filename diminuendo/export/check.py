@@ -61,13 +61,14 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
     folder = Path(folder)
     model = load_model(folder, mapped=True).model  # the caller has them in memory, too
     outputs, options = list(model.head.outputs), options_for_one_run(parameter_count(model))
-    waveform = probe(model.record.sample_rate)
+    waveform, further = probe(model.record.sample_rate), model.head.probe
     lengths = np.array([waveform.shape[1], waveform.shape[1] // 2])
     with torch.inference_mode():
-        expected, expected_lengths = model(torch.from_numpy(waveform), torch.from_numpy(lengths))
+        expected, expected_lengths = model(torch.from_numpy(waveform), torch.from_numpy(lengths), **further)
     del model  # the weights of one of them in memory are enough
     session = onnxruntime.InferenceSession(folder / MODEL, options, providers=["CPUExecutionProvider"])
-    found, found_lengths = session.run(outputs, {"waveform": waveform, "waveform_lengths": lengths})
+    feeds = {"waveform": waveform, "waveform_lengths": lengths} | {key: np.array(n) for key, n in further.items()}
+    found, found_lengths = session.run(outputs, feeds)
 
     valid = expected_lengths.tolist()
     if expected.shape != found.shape or valid != found_lengths.tolist():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from diminuendo.artifact.onnx_file import metadata_of, write_onnx
+from diminuendo.artifact.onnx_file import PREFIX, metadata_of, write_onnx
 from diminuendo.export.registry import build_onnx
 from diminuendo.models.model import SpeechModel, parameter_count
 
@@ -17,6 +17,7 @@ def export_model(
     """Write a trained model as the file that ships; its bytes depend on the arguments alone."""
     record = model.record
     metadata = metadata_of(name, tokens, record.sample_rate, record.frame_seconds, parameter_count(model), lineage)
+    metadata |= {f"{PREFIX}{key}": value for key, value in model.head.metadata.items()}
     exported = build_onnx(model, metadata)
     write_onnx(path, exported)
     return exported

@@ -5,7 +5,8 @@ Shapes: ``B`` batch, ``T`` frames, ``D`` width, ``V`` vocabulary; index 0 of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,8 @@ class CTCHead:
     projection: nn.Module  # the model's output layer
     outputs: tuple[str, str] = ("log_probs", "lengths")  # of its ONNX file
     gives: Knowledge = CTC_GIVES
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    probe: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, states_BTD: Tensor) -> Tensor:
         """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""

@@ -13,6 +13,7 @@ FAMILIES: dict[str, str] = {
     "wav2vec2": "diminuendo.models.wav2vec2",
     "fastconformer": "diminuendo.models.fastconformer",
     "whisper-encoder": "diminuendo.models.whisper",
+    "whisper": "diminuendo.models.whisper.seq2seq",
 }
 
 # The ``model_type`` of a checkpoint in Hugging Face's format, and the kind of the family that reads it.
@@ -27,3 +28,6 @@ PRETRAINED: dict[str, str] = {
     "parakeet_rnnt": "fastconformer",
     "parakeet_tdt": "fastconformer",
 }
+
+# The same for checkpoints that are taken with a head of their own that is not CTC.
+PRETRAINED_WHOLE: dict[str, str] = {"whisper": "whisper"}

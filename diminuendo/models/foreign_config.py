@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from diminuendo.core.errors import UserError
 
 # Beyond any model's: a file that says more is damaged, and memory would end before its model is built.
 MOST, MOST_LAYERS = 1 << 20, 1024
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+
+
+class Files(Protocol):
+    """A checkpoint's folder, as far as a family reads more of it than configuration and weights."""
+
+    path: Path
+
+    def json_of(self, name: str) -> dict[str, Any]: ...
+
+    def bytes_of(self, name: str) -> bytes: ...
 
 
 class Keys:

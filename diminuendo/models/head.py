@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from torch import Tensor
@@ -15,6 +16,8 @@ class Head(Protocol):
     Attributes:
         gives: to a student.
         outputs: of its ONNX file.
+        metadata: keys of its ONNX file beside those of every file, without their prefix.
+        probe: inputs by which its ONNX file is compared with the model, beside the audio; arguments of ``forward``.
     """
 
     @property
@@ -22,6 +25,12 @@ class Head(Protocol):
 
     @property
     def outputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+    @property
+    def probe(self) -> Mapping[str, int]: ...
 
     def __call__(self, states_BTD: Tensor) -> Tensor:
         """States ``[B, T, D]`` to log-probabilities ``[B, T, V]``."""

@@ -27,4 +27,5 @@ class Knowledge(Flag):
         return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"
 
 
+TEXT_GIVES = Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT  # of a decoder that writes token after token
 CTC_GIVES = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT

@@ -19,6 +19,7 @@ class Graph:
         self.name = name
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
+        self.defaults: dict[str, np.ndarray] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple, str] = {}
@@ -59,6 +60,15 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, element, shape))
         return name
 
+    def optional_input(self, name: str, element: int, shape: list, default: np.ndarray) -> str:
+        """An input that has this value where nobody gives another."""
+        self.defaults[name] = default
+        return self.input(name, element, shape)
+
+    def body(self, name: str) -> Body:
+        """A graph within this one, such as a loop's: its nodes see the values of this one."""
+        return Body(self, name)
+
     def output(self, value: str, name: str, element: int, shape: list) -> None:
         """Make the output of a node an output of the graph, under the name given."""
         for node in self.nodes:
@@ -75,14 +85,31 @@ class Graph:
         model = helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="diminuendo"
         )
-        for (
-            name,
-            value,
-        ) in self.initializers.items():  # straight into the model: gigabytes are copied once
+        stored = {**self.initializers, **self.defaults}
+        for name, value in stored.items():  # straight into the model: gigabytes are copied once
             model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         helper.set_model_props(model, dict(sorted(metadata.items())))
         tensors.check(model, full=True)
         return model
+
+
+class Body(Graph):
+    """A graph within another, which holds its weights and constants, and sees all values of the other."""
+
+    def __init__(self, outer: Graph, name: str):
+        super().__init__(name)
+        self.outer = outer
+        self._scope = [name]
+
+    def weight(self, name: str, value: np.ndarray) -> str:
+        return self.outer.weight(name, value)
+
+    def constant(self, value, dtype=np.float32) -> str:
+        return self.outer.constant(value, dtype)
+
+    def graph(self) -> onnx.GraphProto:
+        """As the attribute of the node that runs it."""
+        return helper.make_graph(self.nodes, self.name, self.inputs, self.outputs)
 
 
 class _Scope:
@@ -96,4 +123,4 @@ class _Scope:
         self.graph._scope.pop()
 
 
-FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL

@@ -38,7 +38,7 @@ def check_surroundings(
     """
     problems, notes, begun = _folder_problems(params.data, family), [], None
     if params.teacher.pretrained is not None:
-        begun, wrong, notes = _opened(params.teacher.pretrained)
+        begun, wrong, notes = _opened(params.teacher.pretrained, params.teacher.has_own_tokens)
         if begun is not None:
             wrong += _misfits(begun, params.teacher.head, params.data.sample_rate, params.text.lowercase)
         problems += wrong
@@ -68,7 +68,7 @@ def checkpoint_problems(raw: dict[str, Any]) -> list[str]:
         config = PretrainedConfig.model_validate(teacher.get("pretrained"))
     except ValidationError:  # there is none, or it is said with the other keys
         return []
-    begun, problems, _ = _opened(config)
+    begun, problems, _ = _opened(config, teacher.get("head", "own") == "own")
     if begun is not None:
         problems += _misfits(begun, teacher.get("head", "own"), data.get("sample_rate"), text.get("lowercase", True))
     return problems
@@ -98,13 +98,13 @@ def _dvc_file(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.dvc")
 
 
-def _opened(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], list[str]]:
+def _opened(config: PretrainedConfig, own_head: bool) -> tuple[Checkpoint | None, list[str], list[str]]:
     """The checkpoint, if it can be used; what is wrong with it; and what could not be looked at.
 
     That is one which is not here yet and can be fetched, or one that needs a library which is not installed.
     """
     try:
-        return _looked_at(config)
+        return _looked_at(config, own_head)
     except ModuleNotFoundError as error:
         return None, [], [f"teacher.pretrained: {config.source} was not checked: {_needed(error)}"]
 
@@ -116,7 +116,7 @@ def _needed(error: ModuleNotFoundError) -> str:
     return f"{error.name} is not installed; {how_to_install(extra)}"
 
 
-def _looked_at(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], list[str]]:
+def _looked_at(config: PretrainedConfig, own_head: bool) -> tuple[Checkpoint | None, list[str], list[str]]:
     if config.path is None:
         try:
             locate(config, fetch=False)
@@ -129,7 +129,7 @@ def _looked_at(config: PretrainedConfig) -> tuple[Checkpoint | None, list[str], 
     elif not os.path.exists(config.path) and os.path.isfile(_dvc_file(Path(config.path))):
         return None, [f"teacher.pretrained.path: {config.path} is not here; `dvc pull {config.path}.dvc` brings it"], []
     try:
-        found = Checkpoint(config, fetch=False)
+        found = Checkpoint(config, fetch=False, own_head=own_head)
         found.record(1)
         found.check_weights(None)
     except UserError as error:

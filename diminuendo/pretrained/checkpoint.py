@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
-from diminuendo.models.families import FAMILIES, PRETRAINED
+from diminuendo.models.families import FAMILIES, PRETRAINED, PRETRAINED_WHOLE
 from diminuendo.models.record import ModelRecord
 from diminuendo.pretrained.folder import CONFIG, CheckpointFolder
 from diminuendo.pretrained.source import locate
@@ -32,15 +32,16 @@ class Checkpoint:
     Args:
         config: where it comes from.
         fetch: it is fetched if it is not on this machine.
+        own_head: it is taken with the head that it has.
     Raises:
         UserError: it is not there, its type is not known, or its description is no valid one.
     """
 
-    def __init__(self, config: PretrainedConfig, fetch: bool = True):
+    def __init__(self, config: PretrainedConfig, fetch: bool = True, own_head: bool = False):
         self.source = config
         self.folder = CheckpointFolder(locate(config, fetch))
         self.config = self.folder.config
-        self.kind = kind_of(self.config["model_type"], self.folder.path / CONFIG)
+        self.kind = kind_of(self.config["model_type"], self.folder.path / CONFIG, own_head)
 
     @cached_property
     def _door(self) -> ModuleType:
@@ -50,6 +51,16 @@ class Checkpoint:
     def has_ctc_head(self) -> bool:
         return self._door.has_ctc_head(self.config)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is taken with its own head, which is not CTC."""
+        return self.kind in PRETRAINED_WHOLE.values()
+
+    @cached_property
+    def _described(self) -> Mapping[str, Any]:
+        """``config.json``, and what else a family reads of a whole checkpoint."""
+        return {**self.config, **self._door.described(self.folder)} if self.is_whole else self.config
+
     def record(self, vocabulary: int) -> ModelRecord:
         """Its record with so many tokens; with those of its own head see :meth:`vocabulary`.
 
@@ -57,7 +68,7 @@ class Checkpoint:
             UserError: ``config.json`` lacks something, or says something that is not supported.
         """
         try:
-            return self._door.record_of(self.config, self.folder.preprocessor, vocabulary)
+            return self._door.record_of(self._described, self.folder.preprocessor, vocabulary)
         except UserError as error:  # which names the file
             raise UserError(f"{self.folder.path}: {error}") from None
         except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError, ValidationError) as error:
@@ -86,8 +97,8 @@ class Checkpoint:
 
     @cached_property
     def about_parameters(self) -> float:
-        """Those of its encoder: of all tensors that no decoder has, by their shapes."""
-        return sum(size for name, size in self.folder.sizes.items() if "decoder." not in name)
+        """Those of its encoder: of all tensors that no decoder has, by their shapes; of a whole one those of both."""
+        return sum(size for name, size in self.folder.sizes.items() if self.is_whole or "decoder." not in name)
 
     def vocabulary(self, lowercase: bool | str) -> Vocabulary:
         """That of its own head.
@@ -95,6 +106,10 @@ class Checkpoint:
         Raises:
             UserError: it has no such head, or its tokenizer does not fit it.
         """
+        if self.is_whole:
+            return Vocabulary(
+                self._door.tokenizer_of(self.folder, size := self.record(1).vocabulary), tuple(range(size))
+            )
         if not self.has_ctc_head:
             named = ", ".join(self.config.get("architectures") or ["no architecture named"])
             raise UserError(
@@ -182,32 +197,32 @@ class Checkpoint:
 
 
 @lru_cache(maxsize=8)
-def opened(config: PretrainedConfig, fetch: bool = True) -> Checkpoint:
+def opened(config: PretrainedConfig, fetch: bool = True, own_head: bool = False) -> Checkpoint:
     """A :class:`Checkpoint`, read once by a process."""
-    return Checkpoint(config, fetch)
+    return Checkpoint(config, fetch, own_head)
 
 
-def at_hand(config: PretrainedConfig) -> Checkpoint | None:
+def at_hand(config: PretrainedConfig, own_head: bool = False) -> Checkpoint | None:
     """The checkpoint; None if it is not on this machine, or cannot be used (which every stage that reads it says)."""
     try:
-        found = opened(config, fetch=False)
+        found = opened(config, fetch=False, own_head=own_head)
         found.record(1)
     except UserError:
         return None
     return found
 
 
-def layers_at_hand(config: PretrainedConfig) -> int | None:
+def layers_at_hand(config: PretrainedConfig, own_head: bool = False) -> int | None:
     """Layers of its encoder, if it is at hand."""
-    found = at_hand(config)
+    found = at_hand(config, own_head)
     return None if found is None else found.layers
 
 
-def kind_of(model_type: str, path: Path) -> str:
+def kind_of(model_type: str, path: Path, own_head: bool = False) -> str:
     """The family that reads this type of checkpoint."""
     if model_type not in PRETRAINED:
         raise UserError(
             f"{path}: model_type {model_type!r} is not known; there are: {', '.join(sorted(PRETRAINED))}. Distillation "
             "from its transcriptions alone works for any recogniser: put them into the manifests"
         )
-    return PRETRAINED[model_type]
+    return PRETRAINED_WHOLE.get(model_type, PRETRAINED[model_type]) if own_head else PRETRAINED[model_type]

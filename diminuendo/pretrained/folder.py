@@ -31,6 +31,7 @@ READ = (
     WEIGHTS,
     WEIGHTS_INDEX,
     *TOKENIZERS,
+    "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -11,7 +11,7 @@ from diminuendo.onnx_graph.builder import FLOAT, Graph
 from diminuendo.onnx_graph.whisper_log_mel import add_whisper_frontend
 
 
-class _Encoder(LayerWriter):
+class EncoderWriter(LayerWriter):
     """Adds the modules of Whisper's encoder to a graph."""
 
     def convolutions(self, model: WhisperEncoderCTC, features: str, mask: str) -> tuple[str, Frames]:
@@ -57,7 +57,7 @@ def build_onnx(model: WhisperEncoderCTC, metadata: dict[str, str]) -> onnx.Model
     stride = model.conv2.stride[0]
     features, valid, mask = add_whisper_frontend(g, model.frontend.geometry, waveform, lengths, stride)
 
-    encoder = _Encoder(g)
+    encoder = EncoderWriter(g)
     x, frames = encoder.convolutions(model, features, mask)
     x = encoder.positions(model.positions, x, frames)
     for index, layer in enumerate(model.layers):

@@ -1,0 +1,1 @@
+"""Whisper whole (Radford et al. 2022): encoder, decoder, and the loop that writes token after token."""

@@ -1,0 +1,121 @@
+"""The record of a whole Whisper, layer by layer. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from diminuendo.config.base import PositiveInt, Section
+from diminuendo.models.layered_record import AnyLayerRecord, Width
+from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
+
+Token = Annotated[int, Field(ge=0)]
+
+
+class DecoderLayerRecord(AnyLayerRecord):
+    """Widths of one layer of the decoder: attention to the text so far, attention to the audio, feed-forward."""
+
+    heads: Width
+    cross_heads: Width
+    head_width: PositiveInt
+    feed_forward: Width
+
+
+class Context(Section):
+    """How much audio the encoder hears, in feature frames: that of the utterance and a margin, up to a multiple.
+
+    Whisper as it came hears 30 s, whatever the utterance: all three are 3000.
+    """
+
+    longest: PositiveInt
+    multiple: PositiveInt
+    margin: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _even(self):
+        if self.longest % STRIDE or self.multiple % STRIDE:
+            raise ValueError(f"longest and multiple: {self.longest} and {self.multiple}, expected even numbers")
+        return self
+
+    def frames(self, heard: int) -> int:
+        """For an utterance of so many feature frames."""
+        return min(self.longest, -(-max(1, heard + self.margin) // self.multiple) * self.multiple)
+
+
+class SpecialTokens(Section):
+    """What the tokens are for that are no text.
+
+    Attributes:
+        suppressed: never written; ``suppressed_first`` are not the first of an utterance either.
+        languages: code, such as ``en``, to token; empty: the model knows English alone, and its prompt names none.
+    """
+
+    start: Token
+    end: Token
+    previous: Token
+    no_speech: Token
+    no_timestamps: Token
+    transcribe: Token | None = None
+    translate: Token | None = None
+    languages: dict[str, Token] = {}
+    suppressed: tuple[Token, ...] = ()
+    suppressed_first: tuple[Token, ...] = ()
+
+    @property
+    def first_timestamp(self) -> int:
+        """That of 0.00 s; each one after it is 0.02 s later, up to 30 s."""
+        return self.no_timestamps + 1
+
+    def prompt(self, language: str = "en", task: str = "transcribe", timestamps: bool = False) -> tuple[int, ...]:
+        """What the decoder begins with; a model that knows English alone is told neither language nor task."""
+        told = (self.languages[language], getattr(self, task)) if self.languages else ()
+        return (self.start, *told) if timestamps else (self.start, *told, self.no_timestamps)
+
+    @property
+    def default_language(self) -> str:
+        """The one that is assumed where nobody says another."""
+        return "en" if not self.languages or "en" in self.languages else next(iter(self.languages))
+
+
+class WhisperRecord(WhisperEncoderRecord):
+    """Widths of a whole model, from the waveform to the tokens; ``layers`` are the encoder's."""
+
+    DECODER_MODULES: ClassVar = {"attention": "heads", "cross_attention": "cross_heads", "feed_forward": "feed_forward"}
+
+    kind: Literal["whisper"] = "whisper"
+    decoder: tuple[DecoderLayerRecord, ...]
+    positions: PositiveInt  # tokens of the longest text, its prompt among them
+    context: Context
+    special: SpecialTokens
+    # Layer of the decoder and head, from 0, of those that look at where a word was said.
+    alignment_heads: tuple[tuple[Width, Width], ...] = ()
+
+    @model_validator(mode="after")
+    def _tokens_are_there(self):
+        special = self.special
+        known = [special.start, special.end, special.previous, special.no_speech, special.no_timestamps]
+        known += [token for token in (special.transcribe, special.translate) if token is not None]
+        known += [*special.languages.values(), *special.suppressed, *special.suppressed_first]
+        if max(known) >= self.vocabulary:
+            raise ValueError(f"special: the token {max(known)} is none of {self.vocabulary}")
+        for layer, head in self.alignment_heads:
+            if layer >= len(self.decoder) or head >= self.decoder[layer].cross_heads:
+                raise ValueError(f"alignment_heads: there is no head {head} in layer {layer} of the decoder")
+        return self
+
+    @property
+    def most_tokens(self) -> int:
+        """Written for one utterance, as Whisper limits it: half of the positions."""
+        return self.positions // 2
+
+    def frames_of(self, seconds: float) -> tuple[int, int]:
+        frames = self.context.frames(round(seconds * self.sample_rate) // self.frontend.hop)
+        return frames, frames // STRIDE
+
+    def with_decoder_layers(self, kept: Sequence[int]) -> Self:
+        """The record of a model whose decoder has these layers only."""
+        heads = tuple((kept.index(layer), head) for layer, head in self.alignment_heads if layer in kept)
+        decoder = tuple(self.decoder[index] for index in kept)
+        return self.model_copy(update={"decoder": decoder, "alignment_heads": heads})
