@@ -99,7 +99,7 @@ class Body(Graph):
     def __init__(self, outer: Graph, name: str):
         super().__init__(name)
         self.outer = outer
-        self._scope = [name]
+        self._scope = [*outer._scope, name]
 
     def weight(self, name: str, value: np.ndarray) -> str:
         return self.outer.weight(name, value)
@@ -123,4 +123,4 @@ class _Scope:
         self.graph._scope.pop()
 
 
-FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+FLOAT, INT64, BOOL, DOUBLE = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL, TensorProto.DOUBLE

@@ -209,7 +209,7 @@ def state_of(
         take(f"{at}.feed_forward.down", f"{at}.fc2", D, layer.feed_forward)
     take("norm", "layer_norm", D)
     weights.refuse_others()
-    output = tensors[OUTPUT] if OUTPUT in tensors else None
+    output = tensors.get(OUTPUT)
     if output is not None and not output.is_meta and not torch.equal(output.float(), state["decoder.embedding.weight"]):
         raise UserError(
             f"the checkpoint's tensor {OUTPUT} is not its embedding; models that predict with another table than they "
