@@ -64,7 +64,7 @@ def _write_alone(graph: WeightGraph, entries: Iterable[Entry]) -> None:
         if entry.operator == "vector":
             vectors.append(entry)
         else:
-            matrices.append(_store_alone(graph, entry, len(matrices)))
+            matrices.append(store_alone(graph, entry, len(matrices)))
     halves = [entry for entry in vectors if not isinstance(entry.value, QuantizedVector)]
     scales = {f"{matrix.name}/scales": [matrix.scales] for matrix in matrices if matrix.scales is not None}
     if halves:
@@ -72,10 +72,10 @@ def _write_alone(graph: WeightGraph, entries: Iterable[Entry]) -> None:
     if scales or len(vectors) > len(halves):
         write_vectors(graph, [entry for entry in vectors if isinstance(entry.value, QuantizedVector)], scales)
     for matrix in matrices:
-        _decode_alone(graph, matrix)
+        decode_alone(graph, matrix)
 
 
-def _store_alone(graph: WeightGraph, entry: Entry, number: int) -> Alone:
+def store_alone(graph: WeightGraph, entry: Entry, number: int) -> Alone:
     value, named = entry.value, (entry.name, entry.operator, entry.shape)
     if not isinstance(value, Quantized):
         return Alone(*named, graph.add(f"{HALVES}_{number}{HALF}", value.astype(np.float16)), 16)
@@ -90,10 +90,14 @@ def _store_alone(graph: WeightGraph, entry: Entry, number: int) -> Alone:
     return Alone(*named, stored, value.bits, value.scales, value.group_size)
 
 
-def _decode_alone(graph: WeightGraph, matrix: Alone) -> None:
+def decode_alone(graph: WeightGraph, matrix: Alone) -> None:
     name, shape = matrix.name, matrix.shape
     if matrix.scales is None:
-        graph.prepend("Cast", [matrix.codes], name, to=FLOAT)
+        if name in graph.read_within:  # ONNX Runtime (1.31) fails to fold a cast that a graph within reads
+            wide = graph.prepend("Cast", [matrix.codes], f"{name}/wide", to=FLOAT)
+            graph.prepend("Reshape", [wide, ints(graph, shape)], name)
+        else:
+            graph.prepend("Cast", [matrix.codes], name, to=FLOAT)
         return
     if matrix.bits in (4, 8):
         codes = graph.prepend("Cast", [matrix.codes], f"{name}/codes", to=FLOAT)

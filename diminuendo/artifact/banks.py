@@ -21,10 +21,11 @@ from diminuendo.artifact.codec import (
     pack_int4,
     pack_planes,
     plane_values,
+    unpack_above,
     unpack_planes,
     weight_of,
 )
-from diminuendo.artifact.stored_names import STORED_NAME
+from diminuendo.artifact.stored_names import PACKED_NAME, STORED_NAME
 from diminuendo.artifact.tensors import array_of
 from diminuendo.artifact.weight_graph import FLOAT, INT4, INT8, INT64, UINT8, WeightGraph
 
@@ -88,7 +89,9 @@ def stored_codes(model: onnx.ModelProto) -> dict[str, np.ndarray]:
         if not STORED_NAME.fullmatch(name) or name.endswith((SIZES, SCALES)) or stem == VECTORS:
             continue
         values = array_of(tensor)
-        if tensor.data_type == UINT8:
+        if packed := PACKED_NAME.fullmatch(name):
+            values = unpack_above(values, int(packed[1]))
+        elif tensor.data_type == UINT8:
             values = unpack_planes(values[..., 0])[: int(array_of(tensors[stem + SIZES]).sum())]
         found[name] = values.reshape(-1)
     return found

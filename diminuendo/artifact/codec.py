@@ -171,6 +171,18 @@ def pack_int4(codes: np.ndarray) -> bytes:
     return (flat[0::2] | flat[1::2] << 4).tobytes()
 
 
+def pack_above(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Codes ``[…, N]`` of 4 or 8 bits, counted from the lowest: two in a byte, the first in the low half, or one."""
+    above = codes.view(np.uint8) + np.uint8(2 ** (bits - 1))
+    return above[..., 0::2] & 0x0F | above[..., 1::2] << 4 if bits == 4 else above
+
+
+def unpack_above(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Inverse of :func:`pack_above`: int8, flat."""
+    above = np.stack([packed & 0x0F, packed >> 4], axis=-1) if bits == 4 else packed
+    return (above.reshape(-1) - np.uint8(2 ** (bits - 1))).view(np.int8)
+
+
 def pack_planes(codes: np.ndarray, bits: int) -> np.ndarray:
     """Any number of bits without a gap: uint8 ``[bits, ⌈N / 8⌉]``, bit ``k`` of eight codes per byte of row ``k``."""
     flat = codes.reshape(-1).astype(np.uint8)

@@ -10,10 +10,10 @@ import onnx
 from diminuendo.artifact import checksum, external_data, tensors
 from diminuendo.artifact.message import read_message, write_message
 from diminuendo.artifact.outside import find_outside, message_with_names, move_outside, stale_data
+from diminuendo.artifact.stated import FRAMES_FORMAT
 from diminuendo.artifact.tensors import is_too_large
 from diminuendo.core.files import atomic_file, canonical_json
 
-FORMAT = "1"
 MODEL = checksum.MODEL
 PREFIX = "diminuendo."
 
@@ -23,7 +23,7 @@ def metadata_of(
 ) -> dict[str, str]:
     """The metadata of a shipped file; see ``docs/format.md`` for the meaning of each key."""
     return {
-        f"{PREFIX}format": FORMAT,
+        f"{PREFIX}format": FRAMES_FORMAT,
         f"{PREFIX}name": name,
         f"{PREFIX}tokens": json.dumps(tokens, ensure_ascii=False),
         f"{PREFIX}sample_rate": str(sample_rate),

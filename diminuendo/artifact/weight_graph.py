@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from diminuendo.artifact import tensors
 
-PRODUCTS = ("MatMul", "Conv")
+PRODUCTS = ("MatMul", "Conv", "Gemm")
 FRONTEND = "frontend"  # first part of the names of the frontend's nodes and tables
 CONSTANT = "const/"  # of unnamed constants
 MIN_TABLE_BYTES = 256  # a smaller table costs less than the nodes that would decode it
@@ -22,7 +22,9 @@ SHORT_CONSTANT_PREFIX = "."  # of both kinds of names, in a file whose names wer
 
 @dataclass(frozen=True)
 class Product:
-    """Activations times a stored weight: ``MatMul`` with ``[I, O]`` or ``Conv`` with ``[O, I / groups, …]``."""
+    """Activations times a stored weight: ``MatMul`` with ``[I, O]``, ``Conv`` with ``[O, I / groups, …]``, or ``Gemm``
+    with ``[O, I]``.
+    """
 
     node: str
     operator: str
@@ -30,22 +32,44 @@ class Product:
     shape: tuple[int, ...]
 
 
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node and those of the graphs within it, such as a loop's body, in the order of the graph."""
+    for node in graph.node:
+        yield node
+        for inner in inner_graphs(node):
+            yield from all_nodes(inner)
+
+
+def inner_graphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs that a node runs."""
+    return (attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH)
+
+
 class WeightGraph:
-    """A model whose initializers are looked up, replaced and removed by name; the order of nodes is kept."""
+    """A model whose initializers are looked up, replaced and removed by name; the order of nodes is kept.
+
+    Attributes:
+        read_within: values that graphs within the graph read, such as a loop's body.
+    """
 
     def __init__(self, model: onnx.ModelProto):
         self.model = model
         self.initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._first: list[onnx.NodeProto] = []
         self._given: set[str] = set()
+        within = (inner for node in model.graph.node for inner in inner_graphs(node))
+        self.read_within = {value for inner in within for node in all_nodes(inner) for value in node.input}
 
     def products(self) -> list[Product]:
-        """Products with a stored weight, in the order of the graph; the frontend's are not among them."""
-        return [
-            Product(node.name, node.op_type, node.input[1], tuple(self.initializers[node.input[1]].dims))
-            for node in self.model.graph.node
-            if node.op_type in PRODUCTS and node.input[1] in self.initializers and not node.name.startswith(FRONTEND)
-        ]
+        """Products with a stored weight, each weight once, in the order of the graph; not those of the frontend."""
+        found: dict[str, Product] = {}
+        for node in all_nodes(self.model.graph):
+            if node.op_type in PRODUCTS and node.input[1] in self.initializers and not node.name.startswith(FRONTEND):
+                weight = node.input[1]
+                found.setdefault(
+                    weight, Product(node.name, node.op_type, weight, tuple(self.initializers[weight].dims))
+                )
+        return list(found.values())
 
     def output_weight(self) -> str | None:
         """The weight of the product that gives the tokens: the last one before the graph's first output."""
@@ -57,8 +81,9 @@ class WeightGraph:
         return None if node is None else weights[node.name]
 
     def parameters(self) -> Iterator[str]:
-        """Names of the initializers that were trained: not the frontend's tables, not constants."""
-        return (name for name in self.initializers if not name.startswith((FRONTEND, CONSTANT)))
+        """Names of the initializers that were trained: not the frontend's tables, constants and values of inputs."""
+        given = {value.name for value in self.model.graph.input}
+        return (n for n in self.initializers if n not in given and not n.startswith((FRONTEND, CONSTANT)))
 
     def array(self, name: str) -> np.ndarray:
         """The values of an initializer, to be read alone."""
@@ -137,6 +162,8 @@ def shorten_names(model: onnx.ModelProto, kept: re.Pattern) -> dict[str, str]:
         the names before to those after.
     """
     graph = model.graph
+    if any(True for node in graph.node for _ in inner_graphs(node)):
+        return {}  # in a file of so many weights names are nothing
     fixed = {value.name for value in (*graph.input, *graph.output)}
     fixed |= {tensor.name for tensor in graph.initializer if kept.fullmatch(tensor.name)}
     names: dict[str, str] = {}
@@ -172,5 +199,5 @@ def _digits(number: int) -> str:
 
 
 FLOAT, FLOAT16, INT4, INT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT4, TensorProto.INT8
-INT64, UINT8 = TensorProto.INT64, TensorProto.UINT8
+INT64, UINT8, BOOL = TensorProto.INT64, TensorProto.UINT8, TensorProto.BOOL
 BITS = {FLOAT: 32, FLOAT16: 16, INT8: 8, UINT8: 8, INT4: 4}

@@ -15,6 +15,7 @@ Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_wei
 # Of a weight, as the scheme promises; ``mixed`` has a mean of its own.
 NOMINAL_BITS = {"fp16": 16, "int8_dynamic": 8, "int8_static": 8, "int8_weight": 8, "int4_weight": 4}
 QUANTIZATION_AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+GROUP_SIZES = (16, 32, 64, 128, 256)  # of packed weights
 # What works on PyTorch models: without training, a shipped file is made from a shipped file.
 TRAINING_PACKAGES = ("diminuendo.training", "diminuendo.losses", "diminuendo.models")
 
@@ -46,6 +47,9 @@ class QuantizeConfig(TrainedMember):
     calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
     budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     quantization_aware: bool = False
+    # Products read weights as they are stored, in 4 or 8 bits, by ONNX Runtime's MatMulNBits (*_weight and mixed): less
+    # memory, and less time where few rows are multiplied at once, as in a decoder.
+    packed: bool = False
     # Refused beyond: nats that a log-probability may differ from the parent's in the mean; None: told where it is much.
     log_prob_difference: Positive | None = None
 
@@ -83,7 +87,14 @@ class QuantizeConfig(TrainedMember):
             raise ValueError("training and losses belong to quantization_aware: true; set it, or leave them out")
         if self.quantization_aware and self.log_prob_difference is not None:
             raise ValueError("log_prob_difference works without quantization_aware: training moves weights besides")
-        if self.group_size != 128 and self.scheme not in ("int4_weight", "mixed"):
+        if self.packed and (self.scheme not in QUANTIZATION_AWARE_SCHEMES or self.quantization_aware):
+            raise ValueError(
+                f"packed works with {', '.join(QUANTIZATION_AWARE_SCHEMES)} without quantization_aware, found "
+                f"{self.scheme}{' and quantization_aware' if self.quantization_aware else ''}"
+            )
+        if self.packed and self.group_size not in GROUP_SIZES:
+            raise ValueError(f"group_size: {self.group_size}; packed weights have groups of {GROUP_SIZES} inputs")
+        if self.group_size != 128 and not self.packed and self.scheme not in ("int4_weight", "mixed"):
             raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
         if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
             raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")

@@ -16,6 +16,7 @@ from onnx import helper
 from diminuendo.artifact.banks import CODES, SIZES, STORED_NAME, VECTORS
 from diminuendo.artifact.outside import bytes_in_files
 from diminuendo.artifact.session import open_session
+from diminuendo.artifact.stored_names import PACKED_NAME
 from diminuendo.artifact.tensors import is_outside, size_of
 from diminuendo.artifact.weight_graph import (
     BITS,
@@ -26,16 +27,21 @@ from diminuendo.artifact.weight_graph import (
     SHORT_CONSTANT_PREFIX,
     UINT8,
     WeightGraph,
+    all_nodes,
+    inner_graphs,
 )
 from diminuendo.export.check import probe
 
 SECONDS = 10.0
+TOKENS = 32  # that a decoder writes of so much speech: 2.5 words a second, of 1.3 tokens each
 
 ATTENTION = "Attention"  # the operator
 FRONTEND_PRODUCTS, ATTENTION_PRODUCTS = "frontend", "attention scores and mixing"
+DECODER_PRODUCTS = "decoder"
 REASONS = {
     FRONTEND_PRODUCTS: "powers of a spectrum span more than eight bits can hold; its tables take no bytes",
     ATTENTION_PRODUCTS: "both factors are activations: there is no weight to store",
+    DECODER_PRODUCTS: "a weight that rounding would cost much, or that would take more bytes with its scales",
     "convolutions": "a kernel is too short to share a four-bit scale, and integer convolutions are slow",
     "biases and norms": "a hundredth of the parameters; in eight bits they share steps with the scales",
     "output layer": "its rounding goes straight into the log-probabilities",
@@ -59,6 +65,8 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
     nodes = [node for node in model.graph.node if node.op_type in (*PRODUCTS, ATTENTION)]
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
+    loops = [inner for node in model.graph.node for inner in inner_graphs(node)]
+    tokens = TOKENS if loops else 0
     initializers = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     values = dict.fromkeys(v for node in nodes for v in (node.output[0], *node.input[:2]) if v not in initializers)
     del watched.graph.output[:]
@@ -69,7 +77,8 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
     options.log_severity_level = 3  # ONNX Runtime infers a wrong width of Attention's output, and warns of it
     session = open_session(watched, options)
     waveform = probe(sample_rate, SECONDS)[:1]
-    found = session.run(None, {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])})
+    feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1]])}
+    found = session.run(None, feeds | ({"max_tokens": np.array(1)} if tokens else {}))
     shapes = initializers | {value: tuple(shape.tolist()) for value, shape in zip(values, found)}
 
     output = WeightGraph(model).output_weight()
@@ -92,6 +101,10 @@ def count_macs(model: onnx.ModelProto, sample_rate: int) -> list[ProductMacs]:
         else:
             inner = shapes[node.input[0]][-1]
         macs.append(ProductMacs(None if group == FRONTEND_PRODUCTS else weight, group, size * int(inner)))
+    for node in (node for loop in loops for node in all_nodes(loop)):
+        if node.op_type in PRODUCTS and node.input[1] in initializers:  # a row for each token
+            weight = node.input[1]
+            macs.append(ProductMacs(weight, DECODER_PRODUCTS, tokens * int(np.prod(initializers[weight]))))
     return macs
 
 
@@ -107,10 +120,18 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
     for name, value in names.items():
         while value in made_by:
             value = made_by[value].input[0]  # a node that decodes has the codes as its first input
-        if value in tensors and tensors[value].data_type in BITS:
+        if value in tensors and (packed := PACKED_NAME.fullmatch(value)):
+            found[name] = int(packed[1])
+        elif value in tensors and tensors[value].data_type in BITS:
             planes = tensors[value].data_type == UINT8 and STORED_NAME.fullmatch(value)
             found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]
     return found
+
+
+def packed_in(parent: onnx.ModelProto, model: onnx.ModelProto) -> dict[str, str]:
+    """Names of parameters to those of the codes that products read as they are stored."""
+    read = {node.name: node.input[1] for node in all_nodes(model.graph) if node.op_type == "MatMulNBits"}
+    return {node.input[1]: read[node.name] for node in all_nodes(parent.graph) if node.name in read}
 
 
 def codes_of_integer_products(model: onnx.ModelProto) -> set[str]:
@@ -141,7 +162,7 @@ def coverage(
     graph = WeightGraph(parent)
     sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
     # ONNX Runtime's tools give the codes a name of their own.
-    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes}
+    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes} | packed_in(parent, model)
     bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")

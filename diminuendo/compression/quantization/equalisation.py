@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from diminuendo.artifact.weight_graph import WeightGraph
+from diminuendo.artifact.weight_graph import WeightGraph, all_nodes, inner_graphs
 
 LARGEST = 64  # exponent of a factor; more would leave float32's range
 HALF_OCTAVE = 0.5**0.5
@@ -100,7 +100,7 @@ def _factors(magnitudes: np.ndarray) -> np.ndarray:
 def seams(graph: WeightGraph) -> Iterator[tuple[list[str], list[str]]]:
     """In the order of the graph: parameters that write channels, and the weights that alone read them."""
     uses = _Uses(graph)
-    for node in graph.model.graph.node:
+    for node in all_nodes(graph.model.graph):
         match node.op_type:
             case "LayerNormalization":
                 writers = [uses.own(name) for name in node.input[1:]]
@@ -124,10 +124,12 @@ class _Uses:
 
     def __init__(self, graph: WeightGraph):
         self.parameters = graph.initializers
-        self.results = {value.name for value in graph.model.graph.output}
-        self.made_by = {value: node for node in graph.model.graph.node for value in node.output}
+        nodes = list(all_nodes(graph.model.graph))
+        inner = [value.name for node in nodes for own in inner_graphs(node) for value in own.output]
+        self.results = {*inner, *(value.name for value in graph.model.graph.output)}
+        self.made_by = {value: node for node in nodes for value in node.output}
         self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in graph.model.graph.node:
+        for node in nodes:
             for value in node.input:
                 self._readers.setdefault(value, []).append(node)
 

@@ -11,6 +11,7 @@ import onnx
 from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.onnx_file import read_metadata, read_onnx, replace_metadata, write_onnx
 from diminuendo.artifact.session import open_session
+from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.quantization.coverage import coverage
 from diminuendo.core.errors import UserError
@@ -19,6 +20,7 @@ from diminuendo.export.check import options_for_one_run, probe
 
 # Least bits of a weight to nats that a log-probability differs in the mean: three to ten times what rounding did to
 # Conformers. A channel far larger than those that it shares a step with does a multiple of it.
+CHECKED_TOKENS = 32  # of a text, by which a decoder is compared with its parent's
 USUAL = {16: 0.02, 8: 0.15, 2: 1.0}
 
 
@@ -75,19 +77,26 @@ def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:
     waveform = probe(sample_rate)
     feeds = {"waveform": waveform, "waveform_lengths": np.array([waveform.shape[1], waveform.shape[1] // 2])}
 
-    parameters = int(read_metadata(parent)["parameters"])
+    said = read_metadata(parent)
+    parameters, outputs = int(said["parameters"]), ["log_probs", "lengths"]
 
-    expected, expected_lengths = open_session(parent, options_for_one_run(parameters)).run(None, feeds)
+    session = open_session(parent, options_for_one_run(parameters))
+    if is_text := said["format"] == TEXT_FORMAT:  # both score the text that the parent writes
+        feeds |= {"max_tokens": np.array(CHECKED_TOKENS)}
+        (tokens,) = session.run(["tokens"], feeds)
+        feeds |= {"forced": tokens, "max_tokens": np.array(tokens.shape[1])}
+    expected, expected_lengths = session.run(outputs, feeds)
+    del session
     try:
         session = onnxruntime.InferenceSession(
             str(path), options_for_one_run(parameters), providers=["CPUExecutionProvider"]
         )
-        found, lengths = session.run(None, feeds)
+        found, lengths = session.run(outputs, feeds)
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the quantized file does not run in ONNX Runtime: {reason}") from error
     if found.shape != expected.shape or not np.array_equal(lengths, expected_lengths):
         raise UserError(f"{path}: the quantized file gives {found.shape}, its parent {expected.shape}")
-    if not np.isfinite(found).all() or np.abs(np.exp(found).sum(axis=-1) - 1).max() > 1e-3:
+    if not np.isfinite(found).all() or (not is_text and np.abs(np.exp(found).sum(axis=-1) - 1).max() > 1e-3):
         raise UserError(f"{path}: the quantized file gives values that are no log-probabilities; choose another scheme")
     return float(np.mean([np.abs(a[:n] - b[:n]).mean() for a, b, n in zip(found, expected, lengths)]))

@@ -21,6 +21,7 @@ class Storage:
 
     bits: int
     group_size: int | None = None
+    packed: bool = False  # multiplied as it is stored, see ``artifact.packed``
 
     def bytes_of(self, inputs: int, outputs: int) -> int:
         """What a matrix of this shape takes in the file, without the nodes that decode it."""
@@ -28,6 +29,8 @@ class Storage:
         if self.bits > 8:
             return codes
         scales = -(-inputs // (self.group_size or inputs)) * outputs
+        if self.packed:
+            return codes + 4 * scales
         return codes + scales + 3 * -(-scales // BLOCK)  # a step in float16, and where its block begins
 
 
@@ -86,6 +89,15 @@ def uniform(bits: int, group_size: int | None = None, *, output: str | None = No
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
         return storage_for(operator, shape, bits, group_size, gives_tokens=name == output)
+
+    return storage
+
+
+def packed(bits: Callable[[str], int], group_size: int) -> Choice:
+    """Groups for every weight, as packed products need them; of convolutions one scale per output channel."""
+
+    def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        return INT8_CHANNEL if operator == "Conv" else Storage(bits(name), group_size, packed=True)
 
     return storage
 

@@ -15,6 +15,7 @@ import onnx
 from diminuendo.artifact.alone import write_entries
 from diminuendo.artifact.banks import SCALES, Entry
 from diminuendo.artifact.codec import quantize_vector
+from diminuendo.artifact.packed import write_packed
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
 from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded, uniform
@@ -38,14 +39,19 @@ def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
     return chosen
 
 
-def store_all(graph: WeightGraph, chosen: Plan) -> onnx.ModelProto:
+def store_all(graph: WeightGraph, chosen: Plan, packed: bool = False) -> onnx.ModelProto:
     """The model with every parameter of a plan stored, in place.
 
+    Args:
+        packed: products read weights as they are stored, see :mod:`~diminuendo.artifact.packed`.
     Raises:
         UserError: a parameter is not finite.
     """
     weights = sum(int(np.prod(graph.initializers[name].dims)) for name in chosen)
-    write_entries(graph, _entries(graph, chosen), weights)
+    if packed:
+        write_packed(graph, _entries(graph, chosen))
+    else:
+        write_entries(graph, _entries(graph, chosen), weights)
     store_multiples(graph)
     model = graph.finish()
     drop_defaults(model)
@@ -67,10 +73,10 @@ def _entries(graph: WeightGraph, chosen: Plan) -> Iterator[Entry]:
         yield Entry(name, operator, value.shape, stored)
 
 
-def store_by_choice(model: onnx.ModelProto, choice: Choice) -> onnx.ModelProto:
+def store_by_choice(model: onnx.ModelProto, choice: Choice, packed: bool = False) -> onnx.ModelProto:
     """Store every parameter as chosen for it, vectors in 8 bits, its channels on one scale, in place."""
     graph = EqualisedGraph(model)
-    return store_all(graph, plan(graph, choice))
+    return store_all(graph, plan(graph, choice), packed)
 
 
 def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.models.knowledge import TEXT_GIVES, Knowledge
 from diminuendo.models.whisper.seq2seq.record import WhisperRecord
 
@@ -35,7 +36,7 @@ class AttentionHead:
             "positions": record.positions,
             "language": record.special.default_language,
         }
-        return {"format": "2", "decoding": json.dumps(said, sort_keys=True)}
+        return {"format": TEXT_FORMAT, "decoding": json.dumps(said, sort_keys=True)}
 
     @property
     def probe(self) -> dict[str, int]:

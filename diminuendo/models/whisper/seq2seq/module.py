@@ -115,8 +115,8 @@ class Whisper(SpeechModel):
             prompt: tokens that the text begins with; None: :attr:`prompt`.
             most: tokens of a text; None: as many as Whisper writes.
         Returns:
-            tokens ``[B, L]``, filled up with ``end``, their log-probabilities ``[B, L]``, and how many there are of
-            each utterance ``[B]``, without the ``end``.
+            tokens ``[B, L]``, filled up with ``end``, their log-probabilities ``[B, L]``, that of the first ``end``
+            among them, and how many tokens there are of each utterance ``[B]``, without the ``end``.
         """
         record, B, device = self.record, len(states_BTD), states_BTD.device
         special = record.special
@@ -136,9 +136,9 @@ class Whisper(SpeechModel):
             scores = self.decoder.scores(state)[:, 0].float() + (barred if tokens else first)
             value, token = scores.log_softmax(-1).max(-1)
             token = torch.where(ended, special.end, token)
-            ended = token == special.end
-            counts += ~ended
             tokens.append(token)
             values.append(torch.where(ended, 0.0, value))
+            ended = token == special.end
+            counts += ~ended
             given = token[:, None]
         return torch.stack(tokens, 1), torch.stack(values, 1), counts

@@ -18,7 +18,7 @@ from diminuendo.models.factorised import linear_shape
 from diminuendo.models.onnx_layers import END, LayerWriter, array
 from diminuendo.models.whisper.seq2seq.decoder import CrossAttention, DecoderLayer
 from diminuendo.models.whisper.seq2seq.module import Whisper
-from diminuendo.models.whisper.seq2seq.onnx_rules import NEVER, Rules, Written, chosen
+from diminuendo.models.whisper.seq2seq.onnx_rules import NEVER, Chosen, Rules, Written
 from diminuendo.onnx_graph.builder import BOOL, FLOAT, INT64, Body, Graph
 
 
@@ -132,12 +132,12 @@ class DecoderLoop:
         g: the graph, whose ``batch`` is ``B``, ``[1]``.
         states: of the encoder, ``[B, T, D]``.
         prompt: ``[P]``, what every text begins with.
-        temperature, seed: scalars, see :func:`~diminuendo.models.whisper.seq2seq.onnx_rules.chosen`.
+        how: the next token is chosen.
     """
 
-    def __init__(self, g: Graph, model: Whisper, states: str, prompt: str, temperature: str, seed: str):
+    def __init__(self, g: Graph, model: Whisper, states: str, prompt: str, how: Chosen):
         self.g, self.record, self.decoder = g, model.record, model.decoder
-        self.prompt, self.temperature, self.seed = prompt, temperature, seed
+        self.prompt, self.how = prompt, how
         self.rules = Rules(g, self.record, prompt)
         self.audio = self._keys_values(states)
         self.embedding = g.weight("decoder.embedding.weight", array(self.decoder.embedding.weight))
@@ -191,12 +191,12 @@ class DecoderLoop:
         start_state = self._start_state(b, x, n, is_first)
 
         scores = self.rules.scores(b, self._scores(b, last), is_first, written)
-        token = chosen(b, self.rules, scores, round_number, self.temperature, self.seed)
+        token = self.how.token(b, self.rules, scores, round_number)
         token = b.op("Where", "decoder/ended", b.constant(self.record.special.end, np.int64), token)
         row = b.op("GatherElements", scores, b.op("Unsqueeze", token, b.ints(1)), axis=1)
         log_prob = b.op("Squeeze", b.op("Sub", row, b.op("ReduceLogSumExp", scores, b.ints(1))), b.ints(1))
+        log_prob = b.op("Where", "decoder/ended", b.constant(0.0), log_prob)
         ended = b.op("Equal", token, b.constant(self.record.special.end, np.int64))
-        log_prob = b.op("Where", ended, b.constant(0.0), log_prob)
         all_ended = b.op("ReduceMin", b.op("Cast", ended, to=INT64), keepdims=0)
         after, before = self.rules.followed(b, token, is_first, written), self.rules.beginning()
 

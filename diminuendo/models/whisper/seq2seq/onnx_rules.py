@@ -20,7 +20,7 @@ from diminuendo.onnx_graph.builder import DOUBLE, FLOAT, INT64, Body, Graph
 NEVER = -1e9  # score of a token that may not be written
 LATEST_FIRST = 50  # timestamps after 0.00 s that a text may begin with: a second
 PRIME = 2**31 - 1  # of the generator of random numbers
-_STEP, _SEED, _ROW = 69621, 40692, 16807  # its multipliers
+_STEP, _SEED, _ROW, _TOKEN = 69621, 40692, 16807, 48271  # its multipliers
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,18 @@ class Rules:
         special = record.special
         self.first_stamp = special.first_timestamp
         self.numbers = g.op("Range", *(g.constant(n, np.int64) for n in (0, record.vocabulary, 1)))  # [V]
-        self.always = g.weight("decoder/suppressed", self._barred(special.suppressed))
-        self.first = g.weight(
-            "decoder/suppressed_first", self._barred({*special.suppressed, *special.suppressed_first})
-        )
+        self.always = self._barred(special.suppressed)
+        self.first = self._barred({*special.suppressed, *special.suppressed_first})
         last = g.op("Gather", prompt, g.constant(-1, np.int64))
         self.stamped = g.op("Not", g.op("Equal", last, g.constant(special.no_timestamps, np.int64)))  # scalar
 
-    def _barred(self, tokens: Iterable[int]) -> np.ndarray:
-        scores = np.zeros(self.record.vocabulary, np.float32)
-        scores[list(tokens)] = NEVER
-        return scores
+    def _barred(self, tokens: Iterable[int]) -> str:
+        """Scores ``[V]`` that are added: of these tokens so low that they are never written."""
+        g, chosen = self.g, sorted(tokens)
+        scores = g.op("Expand", g.constant(0.0), g.ints(self.record.vocabulary))
+        if not chosen:
+            return scores
+        return g.op("ScatterElements", scores, g.ints(*chosen), g.constant([NEVER] * len(chosen)))
 
     def scores(self, b: Body, scores: str, is_first: str, written: Written) -> str:
         """Scores ``[B, V]`` of all tokens to those of tokens that may be written."""
@@ -106,34 +107,59 @@ class Rules:
         return Written(*(g.op("Expand", value, g.batch) for value in (none, stamps, before_all)))
 
 
-def chosen(b: Body, rules: Rules, scores: str, round_number: str, temperature: str, seed: str) -> str:
-    """The token that is written, ``[B]``: the likeliest, or one drawn at a temperature above 0.
+@dataclass(frozen=True)
+class Chosen:
+    """How a token is chosen: as it is given, or the likeliest, or drawn at a temperature above 0.
 
     Drawn is by the Gumbel trick (Gumbel 1954), with numbers that depend on the seed, the round, the row and the token
     alone: the same seed writes the same text.
+
+    Attributes:
+        temperature, seed: scalars of the outer graph.
+        forced: tokens that are taken as written, ``[B or 1, F]``.
     """
-    drawn, likeliest = b.body("drawn"), b.body("likeliest")
 
-    def whole(value: int) -> str:
-        return drawn.constant(value, np.int64)
+    temperature: str
+    seed: str
+    forced: str
 
-    def mixed(value: str, further: str) -> str:
-        return drawn.op("Mod", drawn.op("Add", drawn.op("Mul", value, value), further), whole(PRIME))
+    def token(self, b: Body, rules: Rules, scores: str, round_number: str) -> str:
+        """``[B]``, of scores ``[B, V]``."""
+        given, free = b.body("given"), b.body("free")
+        own = given.op("Gather", self.forced, round_number, axis=1)
+        given.output(given.op("Expand", own, rules.g.batch), "given_token", INT64, ["batch"])
+        free.output(self._free(free, rules, scores, round_number), "free_token", INT64, ["batch"])
+        count = b.op("Squeeze", b.op("Shape", self.forced, start=1))
+        is_given = b.op("Less", round_number, count)
+        return b.op("If", is_given, then_branch=given.graph(), else_branch=free.graph())
 
-    rows = drawn.op("Range", whole(0), drawn.op("Squeeze", rules.g.batch), whole(1))
-    key = drawn.op("Add", drawn.op("Mul", round_number, whole(_STEP)), drawn.op("Mul", seed, whole(_SEED)))
-    key = drawn.op("Add", key, drawn.op("Mul", drawn.op("Unsqueeze", rows, drawn.ints(1)), whole(_ROW)))
-    key = drawn.op("Mod", drawn.op("Abs", key), whole(PRIME))
-    numbers = drawn.op("Mod", drawn.op("Mul", drawn.op("Add", rules.numbers, whole(1)), whole(48271)), whole(PRIME))
-    value = drawn.op("Mod", drawn.op("Add", numbers, key), whole(PRIME))
-    for further in (key, numbers, key):
-        value = mixed(value, further)
-    uniform = drawn.op("Mul", drawn.op("Cast", value, to=DOUBLE), drawn.constant(1 / PRIME, np.float64))
-    uniform = drawn.op("Clip", uniform, drawn.constant(1e-12, np.float64), drawn.constant(1 - 1e-12, np.float64))
-    gumbel = drawn.op("Neg", drawn.op("Log", drawn.op("Neg", drawn.op("Log", uniform))))
-    warm = drawn.op("Add", drawn.op("Div", scores, temperature), drawn.op("Cast", gumbel, to=FLOAT))
-    for branch, value in ((drawn, warm), (likeliest, scores)):
-        token = branch.op("ArgMax", value, axis=1, keepdims=0)
-        branch.output(token, f"{branch.name}_token", INT64, ["batch"])
-    is_warm = b.op("Greater", temperature, b.constant(0.0))
-    return b.op("If", is_warm, then_branch=drawn.graph(), else_branch=likeliest.graph())
+    def _free(self, b: Body, rules: Rules, scores: str, round_number: str) -> str:
+        drawn, likeliest = b.body("drawn"), b.body("likeliest")
+        warm = drawn.op("Div", scores, self.temperature)
+        warm = drawn.op("Add", warm, self._gumbel(drawn, rules, round_number))
+        for branch, value in ((drawn, warm), (likeliest, scores)):
+            token = branch.op("ArgMax", value, axis=1, keepdims=0)
+            branch.output(token, f"{branch.name}_token", INT64, ["batch"])
+        is_warm = b.op("Greater", self.temperature, b.constant(0.0))
+        return b.op("If", is_warm, then_branch=drawn.graph(), else_branch=likeliest.graph())
+
+    def _gumbel(self, b: Body, rules: Rules, round_number: str) -> str:
+        """Numbers of the Gumbel distribution, ``[B, V]``."""
+
+        def whole(value: int) -> str:
+            return b.constant(value, np.int64)
+
+        def within(value: str) -> str:
+            return b.op("Mod", value, whole(PRIME))
+
+        rows = b.op("Unsqueeze", b.op("Range", whole(0), b.op("Squeeze", rules.g.batch), whole(1)), b.ints(1))
+        key = b.op("Add", b.op("Mul", round_number, whole(_STEP)), b.op("Mul", self.seed, whole(_SEED)))
+        key = within(b.op("Abs", b.op("Add", key, b.op("Mul", rows, whole(_ROW)))))
+        numbers = within(b.op("Mul", b.op("Add", rules.numbers, whole(1)), whole(_TOKEN)))
+        value = within(b.op("Add", numbers, key))
+        for further in (key, numbers, key):
+            value = within(b.op("Add", b.op("Mul", value, value), further))
+        uniform = b.op("Mul", b.op("Cast", value, to=DOUBLE), b.constant(1 / PRIME, np.float64))
+        uniform = b.op("Clip", uniform, b.constant(1e-12, np.float64), b.constant(1 - 1e-12, np.float64))
+        gumbel = b.op("Neg", b.op("Log", b.op("Neg", b.op("Log", uniform))))
+        return b.op("Cast", gumbel, to=FLOAT)

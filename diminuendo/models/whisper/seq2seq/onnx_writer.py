@@ -16,6 +16,7 @@ from diminuendo.models.whisper.record import STRIDE
 from diminuendo.models.whisper.seq2seq.module import Whisper
 from diminuendo.models.whisper.seq2seq.onnx_decoder import DecoderLoop
 from diminuendo.models.whisper.seq2seq.onnx_frontend import add_padded_frontend
+from diminuendo.models.whisper.seq2seq.onnx_rules import Chosen
 from diminuendo.onnx_graph.builder import FLOAT, INT64, Graph
 
 
@@ -53,7 +54,8 @@ def build_onnx(model: Whisper, metadata: dict[str, str]) -> onnx.ModelProto:
     most = g.optional_input("max_tokens", INT64, [], np.array(record.most_tokens, np.int64))
     temperature = g.optional_input("temperature", FLOAT, [], np.array(0, np.float32))
     seed = g.optional_input("seed", INT64, [], np.array(0, np.int64))
+    forced = g.optional_input("forced", INT64, ["forced_batch", "forced_tokens"], np.zeros((1, 0), np.int64))
     g.batch = g.op("Shape", waveform, end=1)
-    loop = DecoderLoop(g, model, encoder_states(g, model, waveform, lengths), prompt, temperature, seed)
+    loop = DecoderLoop(g, model, encoder_states(g, model, waveform, lengths), prompt, Chosen(temperature, seed, forced))
     loop.run(most)
     return g.model(metadata)
