@@ -29,6 +29,7 @@ from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.sensitivity import (
     CHOICES,
+    PACKED_CHOICES,
     SENSITIVITY,
     Posteriors,
     Sensitivity,
@@ -125,15 +126,17 @@ def choose(
         the divergence of all weights together.
     """
     posteriors = Posteriors(parent, audio)
-    size = file_size(parent, name, lineage, config.group_size)
+    size = file_size(parent, name, lineage, config.group_size, config.packed)
     budget = config.budget
     if budget.bytes is not None and config.group_size > 1:  # else the fewest bits need not be the fewest bytes
-        _refuse_below(budget.bytes, size(dict.fromkeys(posteriors.weights, CHOICES[0])))
-    sensitivities = sweep(posteriors, config.group_size, work)
+        _refuse_below(
+            budget.bytes, size(dict.fromkeys(posteriors.weights, (PACKED_CHOICES if config.packed else CHOICES)[0]))
+        )
+    sensitivities = sweep(posteriors, config.group_size, work, config.packed)
     if budget.bytes is not None and config.quantization_aware:
         budget = BudgetConfig(bytes=round(budget.bytes * (1 - QUANTIZATION_AWARE_RESERVE)))
-    chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size)
-    choice = by_name(bits_of(chosen), config.group_size)
+    chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size, config.packed)
+    choice = by_name(bits_of(chosen), config.group_size, config.packed)
     return (
         choice,
         sensitivities,
@@ -152,6 +155,7 @@ def choose_bits(
     posteriors: Posteriors,
     file_bytes: Callable[[dict[str, int]], int],
     group_size: int | None,
+    packed: bool = False,
 ) -> dict[str, Sensitivity]:
     """The choice for every weight with the least divergence within the budget, or the smallest within a limit to it.
 
@@ -172,7 +176,7 @@ def choose_bits(
         return chosen
     if budget.bytes is not None:
         return _within_bytes(path, budget.bytes, file_bytes)
-    return _within_divergence(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size)))
+    return _within_divergence(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size, packed)))
 
 
 def bits_of(chosen: dict[str, Sensitivity]) -> dict[str, int]:
@@ -227,14 +231,16 @@ def _within_divergence(
     return path.after(high)
 
 
-def file_size(parent: onnx.ModelProto, name: str, lineage: dict, group_size: int | None) -> Callable[[dict], int]:
+def file_size(
+    parent: onnx.ModelProto, name: str, lineage: dict, group_size: int | None, packed: bool = False
+) -> Callable[[dict], int]:
     """What the member's file will take with given bits by weight."""
 
     def size(bits: dict[str, int]) -> int:
         model = onnx.ModelProto()
         model.CopyFrom(parent)
         replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
-        store_by_choice(model, by_name(bits, group_size))
+        store_by_choice(model, by_name(bits, group_size, packed), packed)
         shorten_names(model, STORED_NAME)
         if not is_too_large(model):
             replace_metadata(model, data=None)  # what the parent said of a file of its own

@@ -20,7 +20,7 @@ import onnx
 
 from diminuendo.artifact.onnx_file import read_onnx
 from diminuendo.compression.quantization.config import NOMINAL_BITS, QuantizeConfig
-from diminuendo.compression.quantization.storage import packed
+from diminuendo.compression.quantization.storage import packed_uniform
 from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
 
 
@@ -37,7 +37,7 @@ def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.
             return store_uniformly(read_onnx(source), 16)
         case "int8_weight" | "int4_weight" if config.packed:
             bits = NOMINAL_BITS[config.scheme]
-            return store_by_choice(read_onnx(source), packed(lambda name: bits, config.group_size), packed=True)
+            return store_by_choice(read_onnx(source), packed_uniform(bits, config.group_size), packed=True)
         case "int8_weight":
             return store_uniformly(read_onnx(source), 8)
         case "int4_weight":

@@ -18,18 +18,21 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from diminuendo.artifact.onnx_file import read_metadata
 from diminuendo.artifact.session import open_session
+from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.artifact.weight_graph import FLOAT
 from diminuendo.compression.quantization.equalisation import EqualisedGraph, unscaled
 from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
+from diminuendo.compression.quantization.text_scores import text_feed, text_log_probs, with_scores
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import json_text, write_text
 from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
 from diminuendo.data.padding import pad
 
-CHOICES = (2, 3, 4, 5, 6, 8)
+CHOICES, PACKED_CHOICES = (2, 3, 4, 5, 6, 8), (4, 8)
 SENSITIVITY = "sensitivity.csv"
-BATCH = 16  # utterances
+BATCH, TEXTS = 16, 4  # utterances; of a text the distributions over all tokens are held
 MEASURED_AGAIN = "the sweep begins anew"
 
 
@@ -68,6 +71,9 @@ class Posteriors:
         graph = EqualisedGraph(model)
         self.scalings = graph.scalings
         self.weights = {product.weight: (product.operator, graph.array(product.weight)) for product in graph.products()}
+        self.writes_text = read_metadata(model).get("format") == TEXT_FORMAT
+        if self.writes_text:
+            with_scores(open_model)
         # An initializer that is an input too may be given another value for a run: one session for the whole sweep.
         open_model.graph.input.extend(
             helper.make_tensor_value_info(name, FLOAT, value.shape) for name, (_, value) in self.weights.items()
@@ -76,19 +82,21 @@ class Posteriors:
         options.log_severity_level = 3  # it warns of every such initializer
         options.intra_op_num_threads = 1  # sums in one order
         self.session = open_session(open_model, options)
-        ordered = sorted(audio, key=len)
-        self.feeds = [self._feed(ordered[i : i + BATCH]) for i in range(0, len(ordered), BATCH)]
+        ordered, batch = sorted(audio, key=len), TEXTS if self.writes_text else BATCH
+        self.feeds = [self._feed(ordered[i : i + batch]) for i in range(0, len(ordered), batch)]
         self.reference = [self._log_probs(feed, {}) for feed in self.feeds]
 
-    @staticmethod
-    def _feed(waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
+    def _feed(self, waveforms: list[np.ndarray]) -> dict[str, np.ndarray]:
         waveform, lengths = pad(waveforms)
-        return {"waveform": waveform, "waveform_lengths": lengths}
+        feed = {"waveform": waveform, "waveform_lengths": lengths}
+        return text_feed(self.session, feed) if self.writes_text else feed
 
     def _log_probs(self, feed: dict, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Of all valid frames, ``[frames, tokens]``."""
+        """Of all valid frames, or of the tokens of the text that the file writes as it is, ``[frames, tokens]``."""
         # The session has the gains and biases before equalisation.
         values = {name: unscaled(value, self.scalings.get(name, ())) for name, value in values.items()}
+        if self.writes_text:
+            return text_log_probs(self.session, {**feed, **values})
         log_probs, lengths = self.session.run(["log_probs", "lengths"], {**feed, **values})
         return np.concatenate([row[:length] for row, length in zip(log_probs, lengths)]).astype(np.float64)
 
@@ -111,38 +119,42 @@ class Posteriors:
         )
 
 
-def sweep(posteriors: Posteriors, group_size: int | None, work: Path | None = None) -> list[Sensitivity]:
+def sweep(
+    posteriors: Posteriors, group_size: int | None, work: Path | None = None, packed: bool = False
+) -> list[Sensitivity]:
     """The sensitivity of every weight at every number of bits, in the order of the graph.
 
     Args:
+        packed: for products that read weights as they are stored.
         work: a folder in which what was measured is kept; a sweep found there goes on.
     """
     kept = work / "sensitivity.json" if work else None
-    known = _known(kept) if kept else {}
+    choices = PACKED_CHOICES if packed else CHOICES
+    known = _known(kept, choices) if kept else {}
     found = []
     for name, (operator, value) in posteriors.weights.items():
         if name not in known:
             known[name] = {}
-            for bits in CHOICES:
-                storage = by_name({name: bits}, group_size)(name, operator, value.shape)
+            for bits in choices:
+                storage = by_name({name: bits}, group_size, packed)(name, operator, value.shape)
                 known[name][str(bits)] = posteriors.divergence({name: rounded(operator, value, storage)})
             if kept:
                 write_sealed(kept, json_text(known).encode())
-        for bits in CHOICES:
-            storage: Storage = by_name({name: bits}, group_size)(name, operator, value.shape)
+        for bits in choices:
+            storage: Storage = by_name({name: bits}, group_size, packed)(name, operator, value.shape)
             size = storage.bytes_of(*matrix_shape(operator, value.shape))
             found.append(Sensitivity(name, value.size, bits, size, known[name][str(bits)]))
     return found
 
 
-def _known(path: Path) -> dict[str, dict[str, float]]:
+def _known(path: Path, choices: tuple[int, ...]) -> dict[str, dict[str, float]]:
     """Sensitivity by weight and number of bits, as far as an earlier run came."""
     content = read_sealed(path, MEASURED_AGAIN)
     if content is None:
         return {}
     known = json.loads(bytes(content))
-    if any(set(sensitivities) != set(map(str, CHOICES)) for sensitivities in known.values()):
-        tell_unusable(path, f"holds other numbers of bits than {CHOICES}", MEASURED_AGAIN)
+    if any(set(sensitivities) != set(map(str, choices)) for sensitivities in known.values()):
+        tell_unusable(path, f"holds other numbers of bits than {choices}", MEASURED_AGAIN)
         return {}
     return known
 

@@ -93,19 +93,21 @@ def uniform(bits: int, group_size: int | None = None, *, output: str | None = No
     return storage
 
 
-def packed(bits: Callable[[str], int], group_size: int) -> Choice:
-    """Groups for every weight, as packed products need them; of convolutions one scale per output channel."""
+def packed_uniform(bits: int, group_size: int) -> Choice:
+    """``bits`` in groups for every weight but those of convolutions, which are not multiplied packed."""
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
-        return INT8_CHANNEL if operator == "Conv" else Storage(bits(name), group_size, packed=True)
+        return INT8_CHANNEL if operator == "Conv" else Storage(bits, group_size, packed=True)
 
     return storage
 
 
-def by_name(bits: Mapping[str, int], group_size: int | None = None) -> Choice:
+def by_name(bits: Mapping[str, int], group_size: int | None = None, packed: bool = False) -> Choice:
     """Bits of their own for every weight that is named."""
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
+        if packed and operator != "Conv":
+            return Storage(bits[name], group_size, packed=True)
         grouped = not sees_one_channel(operator, shape) and bits[name] < 8
         return Storage(bits[name], group_size if grouped else None)
 

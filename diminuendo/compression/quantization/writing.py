@@ -75,7 +75,9 @@ def _post_training(job: Job, folder: Path) -> dict[str, Any]:
 
         found = mixed_bits(job)
         nominal = found["mean_bits"]
-        model = store_by_choice(read_onnx(source), by_name(found["bits"], settings.group_size))
+        model = store_by_choice(
+            read_onnx(source), by_name(found["bits"], settings.group_size, settings.packed), settings.packed
+        )
     else:
         from diminuendo.compression.quantization.post_training import quantize_post_training
 
