@@ -26,9 +26,10 @@ SPEAKERS = {"train": 150, "dev": 50, "test": 50}  # of the first
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.english_corpus", description=__doc__)
     parser.add_argument("speech", type=Path, help=f"folder of {READ} and {LEARNERS}")
+    parser.add_argument("--learners", type=int, help=f"utterances of {LEARNERS} in test  [default: all]")
     parser.add_argument("--out", type=Path, default=OUT, help="where the manifests go")
     arguments = parser.parse_args()
-    splits = splits_of(arguments.speech, arguments.out)
+    splits = splits_of(arguments.speech, arguments.out, arguments.learners)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for split, lines in splits.items():
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -36,8 +37,12 @@ def main() -> None:
         print(f"{split}: {len(lines)} utterances, {sum(line['duration'] for line in lines) / 60:.1f} minutes")
 
 
-def splits_of(speech: Path, out: Path) -> dict[str, list[dict[str, Any]]]:
-    """The lines of train, dev and test; paths of audio are relative to ``out``."""
+def splits_of(speech: Path, out: Path, learners: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    """The lines of train, dev and test; paths of audio are relative to ``out``.
+
+    Args:
+        learners: how many utterances of the second corpus are in test; None: all.
+    """
     read = _lines(speech, READ, "train", out)
     # By a digest of the name: numbers of LibriSpeech's readers are not independent of when they joined.
     order = sorted({line["speaker"] for line in read}, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -45,9 +50,15 @@ def splits_of(speech: Path, out: Path) -> dict[str, list[dict[str, Any]]]:
     for split, count in SPEAKERS.items():
         speakers, order = set(order[:count]), order[count:]
         splits[split] = [line for line in read if line["speaker"] in speakers]
-    for split in ("train", "test"):
-        splits[split] += _lines(speech, LEARNERS, split, out)
+    for split, most in (("train", None), ("test", learners)):
+        lines = _lines(speech, LEARNERS, split, out)
+        kept = {line["id"] for line in sorted(lines, key=_draw)[:most]}
+        splits[split] += [line for line in lines if line["id"] in kept]
     return splits
+
+
+def _draw(line: dict[str, Any]) -> str:
+    return hashlib.sha256(line["id"].encode()).hexdigest()
 
 
 def _lines(speech: Path, corpus: str, split: str, out: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import ByteLevelTokenizer, byte_of
-from diminuendo.data.text import SPECIAL
+from diminuendo.data.special import SPECIAL
 from diminuendo.models.foreign_config import CONFIG, MOST_LAYERS, Files, Keys
 from diminuendo.models.foreign_tensors import ForeignTensors, below
 from diminuendo.models.whisper import pretrained as encoder
