@@ -23,6 +23,10 @@ MOST_TOKEN = 1000  # characters
 RATES = (1000, 768_000)  # Hz
 FRAMES = (0.0005, 10.0)  # seconds
 MOST_PARAMETERS = 10**15
+MOST_LANGUAGES = 1000
+MOST_CODE = 20  # characters of a language's code
+SECONDS = (0.1, 600.0)  # of audio that a text is written for at once
+MOST_POSITIONS = 1_000_000  # tokens of a text
 _NUMBER = re.compile(r"\d{1,16}", re.ASCII)
 
 
@@ -40,6 +44,92 @@ class Stated:
     tokens: tuple[str, ...]
     sample_rate: int
     frame_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What a file of format 2, which writes tokens itself, says of them.
+
+    Attributes:
+        start: the first of every prompt; ``previous`` begins the text before it, ``end`` ends what is written.
+        no_speech: its probability after ``start`` says that nobody speaks.
+        no_timestamps: ends a prompt for a text without times; the token after it is that of 0.00 s.
+        transcribe, translate: the task, in the prompt after the language; None: the model knows one task.
+        languages: code to token; empty: the model knows one language, and its prompt names none.
+        language: that of a prompt that nobody gave.
+        longest_seconds: of audio heard at once.
+        most_tokens: written at once.
+        positions: of a text, its prompt among them.
+    """
+
+    start: int
+    end: int
+    previous: int
+    no_speech: int
+    no_timestamps: int
+    transcribe: int | None
+    translate: int | None
+    languages: Mapping[str, int]
+    language: str
+    longest_seconds: float
+    most_tokens: int
+    positions: int
+
+    @property
+    def first_timestamp(self) -> int:
+        return self.no_timestamps + 1
+
+
+def decoding_in(metadata: Mapping[str, str], tokens: int) -> Decoding:
+    """
+    Args:
+        metadata: of a file of format 2, with our prefix.
+        tokens: of its vocabulary.
+    Raises:
+        ValueError: as for :func:`stated_in`; keys within ``decoding`` are named ``decoding.<key>``.
+    """
+    found = read_json(_value(metadata, "decoding"), "decoding")
+    if not isinstance(found, dict):
+        raise ValueError(f"decoding is {_shown(found)}, expected an object with keys")
+
+    def value(key: str) -> Any:
+        if key not in found:
+            raise ValueError(f"decoding.{key} is missing")
+        return found[key]
+
+    def whole(key: str, low: int, high: int) -> int:
+        return _whole_of(value(key), f"decoding.{key}", low, high)
+
+    def token(key: str) -> int:
+        return whole(key, 0, tokens - 1)
+
+    languages = found.get("languages", {})
+    if not isinstance(languages, dict) or len(languages) > MOST_LANGUAGES:
+        raise ValueError(f"decoding.languages is {_shown(languages)}, expected up to {MOST_LANGUAGES} codes and tokens")
+    for code in languages:
+        if not 0 < len(code) <= MOST_CODE or one_line(code) != code:
+            raise ValueError(f"decoding.languages has the code {_shown(code)}, expected up to {MOST_CODE} letters")
+    language = value("language")
+    if not isinstance(language, str) or not 0 < len(language) <= MOST_CODE or one_line(language) != language:
+        raise ValueError(f"decoding.language is {_shown(language)}, expected a code of up to {MOST_CODE} letters")
+    if languages and language not in languages:
+        raise ValueError(f"decoding.language is {_shown(language)}, which is none of decoding.languages")
+    seconds = value("longest_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not SECONDS[0] <= seconds <= SECONDS[1]:
+        raise ValueError(
+            f"decoding.longest_seconds is {_shown(seconds)}, expected seconds from {SECONDS[0]:g} to {SECONDS[1]:g}"
+        )
+    return Decoding(
+        **{key: token(key) for key in ("start", "end", "previous", "no_speech", "no_timestamps")},
+        **{key: None if found.get(key) is None else token(key) for key in ("transcribe", "translate")},
+        languages={
+            code: _whole_of(number, f"decoding.languages.{code}", 0, tokens - 1) for code, number in languages.items()
+        },
+        language=language,
+        longest_seconds=float(seconds),
+        most_tokens=whole("most_tokens", 1, MOST_POSITIONS),
+        positions=whole("positions", 8, MOST_POSITIONS),
+    )
 
 
 def stated_in(metadata: Mapping[str, str]) -> Stated:
@@ -109,6 +199,13 @@ def _whole(text: str, key: str, low: int, high: int) -> int:
     if not low <= number <= high:
         raise ValueError(f"{key} is {_shown(text)}, expected a whole number from {low:,} to {high:,}")
     return number
+
+
+def _whole_of(value: Any, key: str, low: int, high: int) -> int:
+    """The same of a value of JSON."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{key} is {_shown(value)}, expected a whole number from {low:,} to {high:,}")
+    return value
 
 
 def _frame(text: str) -> float:

@@ -23,16 +23,26 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 WINDOW_HELP = "Audio heard at once; less gives words sooner.  [default: 20]"
+SUBTITLES = ("srt", "vtt")
+FORMATS = ("text", "json", *SUBTITLES)
+TASKS = ("transcribe", "translate")
 HERTZ = click.IntRange(1000, 768_000)  # what converters have
 
 
 @click.command()
 @click.argument("arguments", metavar="[MODEL] FILES...", type=click.Path(), nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file, with times and confidence per word.")
+@click.option("--format", "shape", type=click.Choice(FORMATS), help="Of the output; srt and vtt are subtitles.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, show_default="all cores", help="Threads to use.")
 @click.option("--window", type=float, metavar="SECONDS", help=WINDOW_HELP)
 @click.option("--raw", type=HERTZ, metavar="HERTZ", help="Standard input is mono 16-bit PCM, no wav.")
 @click.option("--batch-seconds", type=float, help="Audio of one run, of several files together.  [default: one by one]")
+@click.option("--language", metavar="CODE", help="What is spoken, such as de, or auto; of a whole Whisper.")
+@click.option(
+    "--task", type=click.Choice(TASKS), help="Translate to English, of a whole Whisper.  [default: transcribe]"
+)
+@click.option("--prompt", metavar="TEXT", help="Names and terms to expect; of a whole Whisper.")
+@click.option("--timestamps", is_flag=True, help="Each segment on its own line, with its times; of a whole Whisper.")
 @click.option("--language-model", type=click.Path(), metavar="FILE", help="Beam search with this n-gram model (ARPA).")
 @click.option("--lm-weight", type=float, help="Factor of the language model's log-probabilities.  [default: 0.5]")
 @click.option("--word-score", type=float, help="Log-score of each word; above 0 for more words.  [default: 0]")
@@ -40,17 +50,22 @@ HERTZ = click.IntRange(1000, 768_000)  # what converters have
 def transcribe(
     arguments: tuple[str, ...],
     as_json: bool,
+    shape: str | None,
     threads: int,
     window: float | None,
     raw: int | None,
     batch_seconds: float | None,
+    language: str | None,
+    task: str | None,
+    prompt: str | None,
+    timestamps: bool,
     language_model: str | None,
     **weights: float | None,
 ) -> None:
     """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
 
     The first argument is MODEL if its name ends in .onnx. Without one, the model that comes with diminuendo is taken,
-    which knows the ten English digits.
+    which knows the ten English digits. A whole Whisper also takes --language, --task, --prompt and --timestamps.
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1. One
     in which no words are heard gets an empty line, and a note on standard error.
@@ -62,7 +77,7 @@ def transcribe(
     with plain_errors(status=1):
         from diminuendo.bundled import KNOWS, MODEL, split_model
         from diminuendo.runtime import Recognizer
-        from diminuendo.runtime.recognizer import CONTEXT_SECONDS, WINDOW_SECONDS
+        from diminuendo.runtime.recognizer import shape_of
 
         model, files = split_model(arguments)
         if not files:
@@ -76,19 +91,25 @@ def transcribe(
             raise UserError("--batch-seconds: not with -, a stream is heard window by window")
         if streamed and sys.stdin is None:
             raise UserError("standard input: it is closed, expected a wav, or --raw HERTZ and bare samples")
+        if as_json and shape not in (None, "json"):
+            raise UserError(f"--json: not with --format {shape}; leave one of them out")
+        shape = "json" if as_json else shape or "text"
+        if shape in SUBTITLES and (streamed or len(files) > 1):
+            raise UserError(f"--format {shape}: of one recording at a time, from a file; give one FILE")
+        if streamed and timestamps:
+            raise UserError("--timestamps: not with -, whose words are written as they come; --json tells their times")
         search = _search(language_model, weights)
-        shape = {}
-        if window is not None:
-            shape = {"window_seconds": window, "context_seconds": window * CONTEXT_SECONDS / WINDOW_SECONDS}
+        options = {"language": language, "task": task, "prompt": prompt, "timestamps": timestamps}
         if model is not None:
             from diminuendo.runtime.trial import try_out
 
             try_out(model)
-        recognizer = Recognizer(model or MODEL, threads=threads, search=search, **shape)
+        options |= {} if window is None else shape_of(model or MODEL, window)
+        recognizer = Recognizer(model or MODEL, threads=threads, search=search, **options)
         if model is None:
             echo(f"model: {MODEL.name}, which comes with diminuendo. {KNOWS}", err=True)
         if streamed:
-            _transcribe_standard_input(recognizer, raw, as_json)
+            _transcribe_standard_input(recognizer, raw, shape == "json")
             return
         if batch_seconds is None:
             found = (_transcript_or_error(recognizer, file) for file in files)
@@ -101,16 +122,28 @@ def transcribe(
                 continue
             for remark in transcript.remarks:
                 _say(file, remark)
-            if as_json:
-                # A byte of a name that is not UTF-8 is escaped in JSON's own way, and comes back as it was.
-                line = json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False)
-                echo(line.encode("utf-8", "backslashreplace").decode())
-            else:
-                echo(transcript.text if len(files) == 1 else f"{shown(file)}\t{transcript.text}")
+            for line in _lines(file, transcript, shape, timestamps):
+                echo(line if len(files) == 1 or shape != "text" else f"{shown(file)}\t{line}")
             sys.stdout.flush()
             if not transcript.words:
                 _say_nothing_was_heard(file, transcript.seconds)
     raise SystemExit(int(failed))
+
+
+def _lines(file: str, transcript: Transcript, shape: str, timestamps: bool) -> list[str]:
+    """What is written of a recording."""
+    from diminuendo.runtime.subtitles import as_srt, as_vtt, lines_of
+
+    if shape == "json":
+        # A byte of a name that is not UTF-8 is escaped in JSON's own way, and comes back as it was.
+        line = json.dumps({"file": file, **transcript.as_dict()}, ensure_ascii=False)
+        return [line.encode("utf-8", "backslashreplace").decode()]
+    if shape in SUBTITLES:
+        written = as_srt if shape == "srt" else as_vtt
+        return [written(lines_of(transcript.words, transcript.segments)).removesuffix("\n")]
+    if timestamps:
+        return [f"{segment.start:.2f}\t{segment.end:.2f}\t{segment.text}" for segment in transcript.segments]
+    return [transcript.text]
 
 
 def _search(language_model: str | None, weights: dict[str, float | None]) -> Search | None:

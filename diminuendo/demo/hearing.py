@@ -14,10 +14,11 @@ from diminuendo.core.errors import UserError
 from diminuendo.data.resample import Resampler
 from diminuendo.runtime import Recognizer, Word
 from diminuendo.runtime.audio import checked, read_blocks
+from diminuendo.runtime.recognizer import shape_of
 
 LONGEST_SECONDS = 600.0  # of a file: more would take long to draw, and `transcribe` has no limit
 PEAKS = 400  # points of the drawn waveform
-WINDOW_SECONDS, CONTEXT_SECONDS = 8.0, 0.8  # of the microphone: words are final sooner than with a window of 20 s
+WINDOW_SECONDS = 8.0  # of the microphone: words are final sooner than with a window of 20 s
 PAUSE_SECONDS = 1.4  # without a word, after which everything before it is final
 PRIMER_SECONDS = 0.7  # of audio before a new stretch of speech, in which its first sound may lie
 BUSY = 0.5  # seconds of processor time per second of audio, above which only final words are shown
@@ -65,8 +66,7 @@ class Models:
             raise UserError(f"a microphone at {rate} Hz; expected 8000 to 192000")
         with self.lock:
             if not self._live:
-                shape = {"window_seconds": WINDOW_SECONDS, "context_seconds": CONTEXT_SECONDS}
-                self._live = [Recognizer(path, threads=1, **shape) for path in self.paths]
+                self._live = [Recognizer(path, threads=1, **shape_of(path, WINDOW_SECONDS)) for path in self.paths]
         return Microphone([Listener(recognizer, rate) for recognizer in self._live], rate, self.lock)
 
 

@@ -21,6 +21,7 @@ from diminuendo.evaluation.process import measuring
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
+    from diminuendo.runtime.recognizer import Hypothesis
 
 ACCURACY = "accuracy.json"
 HYPOTHESES = "hypotheses.jsonl"
@@ -39,17 +40,15 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
         UserError: the model is not ours, or is for another sample rate.
     """
     from diminuendo.evaluation.scoring import count_errors, normalise
-    from diminuendo.runtime.ctc import decode_text
-    from diminuendo.runtime.model import BLANK
     from diminuendo.runtime.recognizer import Recognizer
 
     recognizer = Recognizer(model_path, threads=THREADS)
     if recognizer.model.sample_rate != corpus.sample_rate:
         expected, found = corpus.sample_rate, recognizer.model.sample_rate
         raise UserError(f"{model_path}: a model for {found} Hz, expected {expected} Hz as in {corpus.folder}")
-    paths = [recognizer.greedy_path(corpus.audio(utterance)) for utterance in corpus.test]
+    found = [recognizer.hypothesis(corpus.audio(utterance)) for utterance in corpus.test]
     references = [utterance.text for utterance in corpus.test]
-    hypotheses = [decode_text(path, recognizer.model.tokens) for path in paths]
+    hypotheses = [hypothesis.text for hypothesis in found]
     counts = count_errors(references, hypotheses)
     with atomic_file(out / HYPOTHESES) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for utterance, hypothesis, errors in zip(corpus.test, hypotheses, counts):
@@ -68,12 +67,21 @@ def measure_accuracy(model_path: Path, corpus: PreparedCorpus, out: Path) -> dic
         "code": code_digest(),
         "machine": machine_of((THREADS,)),
         "hypotheses": sha256_of(out / HYPOTHESES),
-        "utterances": len(paths),
-        "frames": sum(len(path) for path in paths),
-        "blank_frames": sum(int((path == BLANK).sum()) for path in paths),
+        "utterances": len(found),
+        **_counts(found),
     }
     write_json(out / ACCURACY, accuracy)
     return accuracy
+
+
+def _counts(found: list[Hypothesis]) -> dict[str, int]:
+    """Sums of what the hypotheses count: frames and blank ones, or tokens."""
+    counts = {}
+    for name in ("frames", "blank_frames", "tokens"):
+        values = [getattr(hypothesis, name) for hypothesis in found]
+        if None not in values:
+            counts[name] = sum(values)
+    return counts
 
 
 def is_current(folder: Path, model_digest: str, corpus_digest: str, code: str) -> bool:

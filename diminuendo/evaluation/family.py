@@ -166,7 +166,7 @@ def accuracy_metrics(
             **asdict(facts),
             **measuring.rates(own, teachers, everything),
             **{prefix + key: int(counts[key].sum()) for prefix, counts in own.systems.items() for key in COUNTS},
-            "blank_rate": decoded["blank_frames"] / max(1, decoded["frames"]),
+            "blank_rate": decoded["blank_frames"] / max(1, decoded["frames"]) if "frames" in decoded else None,
             "groups": {
                 key: {value: measuring.of_group(own, teachers, at) for value, at in values.items()}
                 for key, values in groups.items()

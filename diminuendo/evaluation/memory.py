@@ -42,7 +42,7 @@ def measure_memory(model: Path, corpus_folder: Path) -> int:
     waveform = corpus.audio(max(corpus.test, key=lambda utterance: utterance.duration))
     _forget_peak()
     before = _peak_bytes()
-    Recognizer(model, threads=1).greedy_path(waveform)
+    Recognizer(model, threads=1).text_of(waveform)
     return _peak_bytes() - before
 
 

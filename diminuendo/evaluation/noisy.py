@@ -70,13 +70,12 @@ def decode(model: Path, corpus: PreparedCorpus, config: NoiseConfig, seed: int, 
 def write_lines(model_path: Path, corpus: PreparedCorpus, config: NoiseConfig, seed: int, out: Path) -> None:
     """Decode every clip with one thread and write both files into ``out``."""
     from diminuendo.evaluation.scoring import count_errors, normalise
-    from diminuendo.runtime.ctc import decode_text
     from diminuendo.runtime.recognizer import Recognizer
 
     recognizer = Recognizer(model_path, threads=THREADS)
     with atomic_file(out / LINES) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for clip in clips_of(corpus, config, seed):
-            hypothesis = decode_text(recognizer.greedy_path(clip.waveform), recognizer.model.tokens)
+            hypothesis = recognizer.text_of(clip.waveform)
             (errors,) = count_errors([clip.reference], [hypothesis])
             line = {
                 "condition": clip.condition,

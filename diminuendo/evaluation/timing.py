@@ -54,13 +54,9 @@ def time_models(
     paths: dict[str, str], waveforms: list[np.ndarray], repeats: int, threads: int
 ) -> dict[str, np.ndarray]:
     """Name to seconds float64 [repeats, utterances] of every model, all of them taking turns."""
-    from diminuendo.runtime.ctc import decode_text
     from diminuendo.runtime.recognizer import Recognizer
 
-    def transcriber(recognizer: Recognizer) -> Callable[[np.ndarray], str]:
-        return lambda waveform: decode_text(recognizer.greedy_path(waveform), recognizer.model.tokens)
-
-    transcribers = {name: transcriber(Recognizer(path, threads)) for name, path in paths.items()}
+    transcribers = {name: Recognizer(path, threads).text_of for name, path in paths.items()}
     return take_turns(transcribers, waveforms, repeats)
 
 

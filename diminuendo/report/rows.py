@@ -29,7 +29,7 @@ class Row:
     rates: dict[str, Rate]
     measure: str  # wer or cer, whichever report and gate go by
     hidden: Hidden
-    blank_rate: float
+    blank_rate: float | None  # None: the file has no frames
     bytes: int
     times_smaller: float
     parameters: int

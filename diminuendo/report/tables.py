@@ -33,7 +33,7 @@ COSTS: dict[str, Callable[[Row], str]] = {
     "memory": lambda row: as_text.size(row.peak_bytes),
     "parameters": lambda row: as_text.count(row.parameters),
     "zeros %": lambda row: f"{100 * row.sparsity:.1f}",
-    "blank %": lambda row: f"{100 * row.blank_rate:.1f}",
+    "blank %": lambda row: "—" if row.blank_rate is None else f"{100 * row.blank_rate:.1f}",
     "digest": lambda row: row.digest[:12],
     "MLflow run": lambda row: row.run or as_text.NONE,
 }

@@ -2,7 +2,18 @@
 
 from diminuendo.runtime.ctc import Word
 from diminuendo.runtime.facts import ModelFacts
-from diminuendo.runtime.recognizer import Recognizer, Transcript
+from diminuendo.runtime.recognizer import Hypothesis, Recognizer, Transcript
+from diminuendo.runtime.segment import Segment
+from diminuendo.runtime.seq2seq.recognizer import Seq2SeqRecognizer  # which `Recognizer` makes of files of format 2
 from diminuendo.runtime.stream import Stream
 
-__all__ = ["ModelFacts", "Recognizer", "Stream", "Transcript", "Word"]
+__all__ = [
+    "Hypothesis",
+    "ModelFacts",
+    "Recognizer",
+    "Segment",
+    "Seq2SeqRecognizer",
+    "Stream",
+    "Transcript",
+    "Word",
+]

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from diminuendo.artifact.external_data import bytes_of_files, mapped
 from diminuendo.artifact.stated import parameters_in
 from diminuendo.artifact.wire import metadata_in
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
-from diminuendo.runtime.model import AcousticModel
+
+
+class Opened(Protocol):
+    """An opened file, such as ``AcousticModel``; the attributes are those of ``ModelFacts``."""
+
+    path: Path
+    name: str
+    tokens: list[str]
+    sample_rate: int
+    frame_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,7 @@ class ModelFacts:
     frame_seconds: float
 
 
-def facts_of(model: AcousticModel) -> ModelFacts:
+def facts_of(model: Opened) -> ModelFacts:
     """The facts of an opened file, which is read once more for its digest.
 
     Raises:

@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
-from diminuendo.artifact.external_data import check_data
-from diminuendo.artifact.stated import FRAMES_FORMAT, stated_in
+from diminuendo.artifact.external_data import check_data, mapped
+from diminuendo.artifact.stated import FRAMES_FORMAT, PREFIX, TEXT_FORMAT, stated_in
+from diminuendo.artifact.wire import metadata_in
 from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
@@ -58,8 +59,13 @@ class AcousticModel:
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         self.path = Path(path)
-        self._session = _open_session(self.path, threads or available_cores())
+        self._session = open_session(self.path, threads or available_cores())
         metadata = self._session.get_modelmeta().custom_metadata_map
+        if metadata.get("diminuendo.format") == TEXT_FORMAT:
+            raise UserError(
+                f"{self.path}: a model that writes its text itself, without frames; expected one with CTC "
+                "log-probabilities"
+            )
         if metadata.get("diminuendo.format") != FRAMES_FORMAT:
             raise UserError(
                 f"{self.path}: an ONNX file, but not a model of diminuendo: its metadata key 'diminuendo.format' is "
@@ -101,11 +107,7 @@ class AcousticModel:
         return log_probs[0]  # without padding every frame is valid
 
     def _run(self, outputs: Sequence[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-        try:
-            return self._session.run(outputs, feeds)
-        except Exception as error:  # ONNX Runtime has no public base class for what it raises
-            reason = one_line(str(error).partition("\n")[0])[:300]
-            raise UserError(f"{self.path}: ONNX Runtime cannot run it ({reason}); export the model again") from error
+        return run_session(self._session, self.path, outputs, feeds)
 
     def _check(self, log_probs: np.ndarray, waveform: np.ndarray) -> None:
         """Refuse an output that does not go with the tokens and the frame length that the metadata states."""
@@ -122,10 +124,30 @@ class AcousticModel:
             raise UserError(f"{self.path}: its output is {log_probs.dtype}, expected float32; export the model again")
 
 
+def format_of(path: str | Path) -> str | None:
+    """The format that a file states, from its bytes alone; None where there is none, or no such file."""
+    try:
+        with mapped(path) as content:
+            return metadata_in(content).get(f"{PREFIX}format")
+    except (OSError, ValueError, UserError):
+        return None  # who opens it says what is wrong
+
+
 def best_path(log_probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Token int32 [T] and log-probability float32 [T] of the greedy path through [T, V]."""
     tokens = log_probs.argmax(axis=-1).astype(np.int32)
     return tokens, np.take_along_axis(log_probs, tokens[:, None], axis=-1)[:, 0].astype(np.float32)
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, path: Path, outputs: Sequence[str], feeds: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The outputs of one run; raises ``UserError`` where there are none."""
+    try:
+        return session.run(outputs, feeds)
+    except Exception as error:  # ONNX Runtime has no public base class for what it raises
+        reason = one_line(str(error).partition("\n")[0])[:300]
+        raise UserError(f"{path}: ONNX Runtime cannot run it ({reason}); export the model again") from error
 
 
 _opened: list[bool] = []  # whether this process has opened a session, and so may have threads
@@ -136,7 +158,8 @@ def opened_sessions() -> bool:
     return bool(_opened)
 
 
-def _open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A session of a file that was looked at; raises ``UserError`` for one that is none, or is damaged."""
     if path.is_dir():
         raise UserError(f"{path}: a folder, expected an ONNX file; did you mean {path / 'model.onnx'}?")
     if not path.exists():

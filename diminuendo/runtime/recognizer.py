@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -24,10 +24,12 @@ from diminuendo.data.reading.remark import Remark
 from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
-from diminuendo.runtime.ctc import Word, WordReader, decode_words, text_of, within
+from diminuendo.runtime.ctc import Word, WordReader, decode_text, decode_words, text_of, within
 from diminuendo.runtime.facts import ModelFacts, facts_of
-from diminuendo.runtime.model import BLANK, AcousticModel, best_path
-from diminuendo.runtime.stream import Stream
+from diminuendo.runtime.model import BLANK, TEXT_FORMAT, AcousticModel, best_path, format_of
+from diminuendo.runtime.segment import Segment
+from diminuendo.runtime.silence import is_silent
+from diminuendo.runtime.stream import Stream, WindowedReader
 from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
 
 Audio = str | os.PathLike | np.ndarray  # a file, or a waveform float [N]
@@ -37,26 +39,48 @@ CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
 BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
 SHORTEST_WINDOW = 8  # frames: a join needs some away from the edges
 SHORTEST_SECONDS = 0.25  # shorter audio is padded with silence: a frontend needs some samples
-PROBE_STEP = 499  # samples: in speech, a few of them are enough to show that it is not silence
-SILENCE_PEAK = 1e-4  # −80 dBFS, three steps of 16-bit audio: silence, in which a model could only invent words
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said in ``seconds`` of audio, and what is to say of the recording, such as that it was cut."""
+    """What was said in ``seconds`` of audio, and what is to say of the recording, such as that it was cut.
+
+    Attributes:
+        segments: the words again, in stretches; none from a file with CTC.
+        language: code; None from a file that knows no languages.
+    """
 
     words: tuple[Word, ...]
     seconds: float
     remarks: tuple[Remark, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    language: str | None = None
 
     @property
     def text(self) -> str:
         return text_of(self.words)
 
     def as_dict(self) -> dict:
-        """Its content as it is written in JSON; ``remarks`` are there where there are any."""
+        """Its content as it is written in JSON; of the last three attributes those that there are."""
         found = {"text": self.text, "seconds": self.seconds, "words": [word.as_dict() for word in self.words]}
+        found |= {"language": self.language} if self.language else {}
+        found |= {"segments": [segment.as_dict() for segment in self.segments]} if self.segments else {}
         return found | ({"remarks": [dataclasses.asdict(remark) for remark in self.remarks]} if self.remarks else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What the likeliest tokens of a waveform say, and how many there were.
+
+    Attributes:
+        frames, blank_frames: of the output of a file with CTC; None from others.
+        tokens: that a file wrote which writes tokens itself; None from others.
+    """
+
+    text: str
+    frames: int | None = None
+    blank_frames: int | None = None
+    tokens: int | None = None
 
 
 class Search(Protocol):
@@ -69,17 +93,28 @@ class Search(Protocol):
 class Recognizer:
     """Transcribes audio with a shipped model.
 
-    Memory grows with the recording only by the words and 8 bytes per output frame (0.7 MB per hour at 40 ms).
+    Of a file that writes tokens itself, as Whisper does, ``Recognizer(model)`` is a ``Seq2SeqRecognizer``, with the
+    same methods. Memory grows with the recording only by the words and 8 bytes per output frame (0.7 MB per hour at
+    40 ms).
 
     Args:
         model: path of a ``model.onnx``.
         threads: 0 means every core that the process may use.
         window_seconds, context_seconds: the length of a window, and how much on either side is only context.
         search: how to decode, such as ``diminuendo.decoding.BeamSearch``; by default the likeliest token of each frame.
+        language, task, prompt, timestamps: only for files that write tokens themselves, see ``Seq2SeqRecognizer``.
 
     Raises:
         UserError: the file is not a model of diminuendo, a length is out of range, or the search does not fit.
     """
+
+    _of_format: ClassVar[dict[str, type[Recognizer]]] = {}
+
+    def __init_subclass__(cls, format: str) -> None:
+        Recognizer._of_format[format] = cls
+
+    def __new__(cls, model: str | Path, *arguments: Any, **named: Any) -> Recognizer:
+        return super().__new__(cls._of_format.get(format_of(model), cls) if cls is Recognizer else cls)
 
     def __init__(
         self,
@@ -88,7 +123,15 @@ class Recognizer:
         window_seconds: float = WINDOW_SECONDS,
         context_seconds: float = CONTEXT_SECONDS,
         search: Search | None = None,
+        language: str | None = None,
+        task: str | None = None,
+        prompt: str | None = None,
+        timestamps: bool = False,
     ) -> None:
+        told = {"language": language, "task": task, "prompt": prompt, "timestamps": timestamps or None}
+        for name in (name for name, value in told.items() if value is not None):
+            known = "it was trained for one language and one task"
+            raise UserError(f"{name}: {model} has CTC and takes none, {known}; a file of a whole Whisper does")
         for name, seconds in {"window_seconds": window_seconds, "context_seconds": context_seconds}.items():
             if not 0 < seconds < math.inf:
                 raise UserError(f"{name}: {seconds:g}, expected a finite number of seconds, more than 0")
@@ -162,12 +205,21 @@ class Recognizer:
         Raises:
             UserError: the rate is not a sample rate.
         """
-        return Stream(
+        reader = WindowedReader(
             *self._windows(),
             hear=lambda samples: self._path(samples, self._search),
             reader=WordReader(self.model.tokens, self.model.frame_seconds),
-            resampler=self._resampler(sample_rate),
         )
+        return Stream(reader, self._resampler(sample_rate))
+
+    def text_of(self, waveform: np.ndarray) -> str:
+        """What the likeliest tokens of float32 [N] at the model's sample rate say."""
+        return decode_text(self.greedy_path(waveform), self.model.tokens)
+
+    def hypothesis(self, waveform: np.ndarray) -> Hypothesis:
+        """``text_of`` and what it was made of."""
+        path = self.greedy_path(waveform)
+        return Hypothesis(decode_text(path, self.model.tokens), len(path), int((path == BLANK).sum()))
 
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int [T], of float32 [N] at the model's sample rate."""
@@ -263,8 +315,8 @@ class Recognizer:
         return np.pad(samples, (0, missing)) if missing > 0 else samples
 
 
-def is_silent(samples: np.ndarray) -> bool:
-    """Whether nothing of float32 [N] rises above ``SILENCE_PEAK``; a sample that is not a number is not silence."""
-    if max(samples[::PROBE_STEP].tolist(), default=0.0) >= SILENCE_PEAK:
-        return False
-    return bool(samples.max(initial=-1.0) < SILENCE_PEAK and samples.min(initial=1.0) > -SILENCE_PEAK)
+def shape_of(model: str | Path, window_seconds: float) -> dict[str, float]:
+    """What a :class:`Recognizer` of this file is given for windows of another length, their context in proportion."""
+    if format_of(model) == TEXT_FORMAT:
+        return {"window_seconds": window_seconds}
+    return {"window_seconds": window_seconds, "context_seconds": window_seconds * CONTEXT_SECONDS / WINDOW_SECONDS}

@@ -19,7 +19,8 @@ import numpy as np
 from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
-from diminuendo.runtime.model import AcousticModel, opened_sessions
+from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, opened_sessions
+from diminuendo.runtime.seq2seq.model import TextModel
 
 SECONDS = 5.0  # of a processor, for a file of no size
 PATIENCE = (
@@ -29,6 +30,7 @@ BYTES_A_SECOND = 10_000_000  # of the file, for which there is a second more
 MEMORY = 700_000_000  # bytes besides what the process has, and
 MEMORY_OF_FILE = 20  # times the file
 AUDIO_SECONDS = 0.5
+TOKENS = 4  # of a file that writes them
 _WHOLE, _REFUSED = 0, 3
 
 
@@ -109,9 +111,13 @@ def _run_and_end(path: Path, size: int, seconds: float, writer: int) -> None:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         _limit(size, seconds)
-        model = AcousticModel(path, threads=1)
+        model = (TextModel if format_of(path) == TEXT_FORMAT else AcousticModel)(path, threads=1)
         noise = np.random.default_rng(0).standard_normal(round(AUDIO_SECONDS * model.sample_rate))
-        model.log_probs_of((0.1 * noise).astype(np.float32))
+        noise = (0.1 * noise).astype(np.float32)
+        if isinstance(model, TextModel):
+            model.write([noise], most=TOKENS)
+        else:
+            model.log_probs_of(noise)
         status = _WHOLE
     except UserError as error:
         os.write(writer, str(error).encode()[:8000])

@@ -29,7 +29,11 @@ NAMES = (
 )
 TOKENS = {f"w{number}": number for number in range(WORDS)} | {n: WORDS + at for at, n in enumerate(NAMES)}
 VOCABULARY = len(TOKENS) + STAMPS
-GENERATION = {"is_multilingual": True, "suppress_tokens": [1, 2, *range(WORDS + 1, WORDS + 8)], "begin_suppress_tokens": [3, WORDS]}
+GENERATION = {
+    "is_multilingual": True,
+    "suppress_tokens": [1, 2, *range(WORDS + 1, WORDS + 8)],
+    "begin_suppress_tokens": [3, WORDS],
+}
 SPECIAL = pretrained.special_tokens(TOKENS, GENERATION)
 FRAMES = 30  # encoder frames that it hears
 

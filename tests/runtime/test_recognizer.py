@@ -15,7 +15,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.runtime import Recognizer
 from diminuendo.runtime.audio import read_pipe
 from diminuendo.runtime.model import best_path
-from diminuendo.runtime.recognizer import PROBE_STEP, is_silent
+from diminuendo.runtime.silence import PROBE_STEP, is_silent
 from tests.factories.onnx_models import FRAME_SAMPLES, SAMPLE_RATE, speak, write_model
 
 LONG = " ".join(["turn the lights off", "call anna", "aardvarks need llamas"] * 12)

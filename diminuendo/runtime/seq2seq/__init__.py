@@ -1,0 +1,1 @@
+"""Files that write their text themselves, token after token, as a whole Whisper does."""

@@ -1,0 +1,67 @@
+"""When each token was said, from where the decoder looked in the audio.
+
+Heads that were chosen for it look at the frames of the word that they are writing. Their weights are made comparable
+(each frame has mean 0 and deviation 1 over the tokens), smoothed by a median over neighbouring frames, averaged, and
+the tokens are laid along the frames in their order so that the sum under the path is largest: dynamic time warping
+(Sakoe and Chiba 1978).
+
+Shapes: ``A`` heads, ``L`` tokens, ``T`` frames.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MEDIAN_FRAMES = 7  # of which the median is taken
+
+
+def begins_of(weights: np.ndarray, frames: int) -> np.ndarray:
+    """The first frame int64 [L] of each token, and thereby the end of the one before it.
+
+    Args:
+        weights: float32 [A, L, T].
+        frames: that hold audio; the others are silence that was added.
+    """
+    frames = max(1, min(frames, weights.shape[2]))
+    if weights.shape[1] < 2:
+        return np.zeros(weights.shape[1], dtype=np.int64)
+    heard = weights[:, :, :frames]
+    heard = heard / np.maximum(heard.sum(axis=-1, keepdims=True), 1e-9)
+    deviation = np.maximum(heard.std(axis=1, keepdims=True), 1e-9)
+    even = (heard - heard.mean(axis=1, keepdims=True)) / deviation
+    return best_begins(smooth(even, MEDIAN_FRAMES).mean(axis=0, dtype=np.float64))
+
+
+def smooth(values: np.ndarray, width: int) -> np.ndarray:
+    """The median of ``width`` neighbours along the last axis, which is mirrored at its ends."""
+    half = width // 2
+    if values.shape[-1] <= half:
+        return values
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="reflect")
+    # Partition of a whole copy costs more than a few passes of comparisons would, but it is one line.
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width, axis=-1), axis=-1)
+
+
+def best_begins(gain: np.ndarray) -> np.ndarray:
+    """The first frame int64 [L] of each token on the path through float64 [L, T] with the largest sum.
+
+    A path goes on by a frame, by a token, or by both. Silence before the first token is no part of it.
+    """
+    L, T = gain.shape
+    before = np.zeros(T)  # the best sum of a path that reaches this token at this frame, without the frame itself
+    first = np.empty((L, T), dtype=np.int64)  # where this token began on the best path that ends at this frame
+    best = np.empty((L, T))
+    for row in range(L):
+        total = np.cumsum(gain[row])
+        entered = before - (total - gain[row])
+        highest = np.maximum.accumulate(entered)
+        new = np.concatenate([[True], entered[1:] > highest[:-1]])
+        first[row] = np.maximum.accumulate(np.where(new, np.arange(T), 0))
+        best[row] = total + highest
+        before = np.maximum(best[row], np.concatenate([[-np.inf], best[row, :-1]]))
+    begins, end = np.zeros(L, dtype=np.int64), T - 1
+    for row in range(L - 1, -1, -1):
+        begins[row] = begin = first[row, end]
+        if row:
+            end = begin - 1 if begin and best[row - 1, begin - 1] > best[row - 1, begin] else begin
+    return begins
