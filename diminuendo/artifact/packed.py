@@ -21,6 +21,7 @@ from diminuendo.artifact.codec import pack_above
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, inner_graphs
 
 DOMAIN, BITS = "com.microsoft", (4, 8)
+GROUP_SIZES = (16, 32, 64, 128, 256)
 INTEGERS = 4  # accuracy_level: activations are rounded to 8 bits in groups, and sums are of integers
 
 
@@ -47,12 +48,17 @@ def write_packed(graph: WeightGraph, entries: Iterable[Entry]) -> None:
         graph.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
 
+def _group_size(size: int) -> int:
+    """What the operator takes for groups of this size: where there are fewer inputs, one group is filled up."""
+    return next(known for known in GROUP_SIZES if known >= size)
+
+
 class _Matrix:
     """A stored matrix: products read ``codes`` ``[N, G, group_size · bits / 8]`` and ``scales`` ``[N · G]``."""
 
     def __init__(self, entry: Entry, codes: str, scales: str):
         value = entry.value
-        self.codes, self.scales, self.bits, self.group_size = codes, scales, value.bits, value.group_size
+        self.codes, self.scales, self.bits, self.group_size = codes, scales, value.bits, _group_size(value.group_size)
         self.inputs, self.outputs = value.codes.shape
 
     @property
@@ -65,7 +71,8 @@ def _store(graph: WeightGraph, entry: Entry, number: int) -> _Matrix:
     if value.bits not in BITS:
         raise ValueError(f"{entry.name}: {value.bits} bits; packed weights have one of {BITS}")
     K, N = value.codes.shape
-    groups, size = -(-K // value.group_size), value.group_size
+    groups = -(-K // value.group_size)
+    size = _group_size(value.group_size)
     codes = np.zeros((N, groups * size), np.int8)
     codes[:, :K] = value.codes.T
     packed = pack_above(codes, value.bits).reshape(N, groups, -1)

@@ -15,7 +15,7 @@ Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_wei
 # Of a weight, as the scheme promises; ``mixed`` has a mean of its own.
 NOMINAL_BITS = {"fp16": 16, "int8_dynamic": 8, "int8_static": 8, "int8_weight": 8, "int4_weight": 4}
 QUANTIZATION_AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
-GROUP_SIZES = (16, 32, 64, 128, 256)  # of packed weights
+GROUP_SIZES = (16, 32, 64, 128, 256)  # of packed weights, see ``artifact.packed``
 # What works on PyTorch models: without training, a shipped file is made from a shipped file.
 TRAINING_PACKAGES = ("diminuendo.training", "diminuendo.losses", "diminuendo.models")
 

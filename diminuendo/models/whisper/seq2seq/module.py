@@ -121,7 +121,7 @@ class Whisper(SpeechModel):
         record, B, device = self.record, len(states_BTD), states_BTD.device
         special = record.special
         prompt = self.prompt if prompt is None else prompt
-        most = record.most_tokens if most is None else most
+        most = min(record.most_tokens if most is None else most, record.positions + 1 - len(prompt))
         barred = torch.zeros(record.vocabulary, device=device)
         barred[list(special.suppressed)] = -torch.inf
         first = barred.clone()

@@ -166,8 +166,14 @@ class DecoderLoop:
         return found
 
     def run(self, most: str) -> None:
-        """Append the loop, of ``most`` rounds, a scalar, and its results as outputs of the graph."""
+        """Append the loop and its results as outputs of the graph.
+
+        Args:
+            most: rounds, a scalar; no more than there are positions for.
+        """
         g, D = self.g, self.record.width
+        prompted = g.op("Squeeze", g.op("Shape", self.prompt))
+        most = g.op("Min", most, g.op("Sub", g.constant(self.record.positions + 1, np.int64), prompted))
         b = g.body("decoder")
         round_number = b.input("round", INT64, [])
         b.input("go_on", BOOL, [])

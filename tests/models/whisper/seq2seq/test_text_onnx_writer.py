@@ -65,6 +65,17 @@ def test_a_text_goes_on_from_its_prompt():
     assert most.tolist() == written(session, waveform, lengths)["tokens"][:, :3].tolist()
 
 
+def test_a_text_ends_where_there_are_no_more_positions():
+    model = tiny_text_whisper(5)
+    with torch.no_grad():
+        model.decoder.embedding.weight[SPECIAL.end] = 0
+    session, (waveform, lengths) = session_of(model), BATCH
+    found = written(session, waveform, lengths, max_tokens=1000)["tokens"]
+    assert found.shape[1] == model.record.positions + 1 - len(model.prompt)
+    tokens, _, _ = model.write(model.heard(model.frontend(waveform, lengths)[0])[-1], most=1000)
+    assert found.tolist() == tokens.tolist()
+
+
 def test_a_given_text_is_scored():
     model = tiny_text_whisper(5)
     session, (waveform, lengths) = session_of(model), BATCH

@@ -1,0 +1,113 @@
+"""Quantization of a file that writes its text itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diminuendo.artifact.onnx_file import MODEL, read_onnx
+from diminuendo.artifact.weight_graph import WeightGraph
+from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
+from diminuendo.compression.quantization.mixed import choose
+from diminuendo.compression.quantization.post_training import quantize_post_training
+from diminuendo.compression.quantization.quantized_file import write_quantized
+from diminuendo.compression.quantization.sensitivity import Posteriors
+from diminuendo.export.write import export_model
+from tests.factories.models import speech_batch
+from tests.factories.whisper_text import VOCABULARY, opened, tiny_text_whisper, written
+
+BATCH = speech_batch(16000, (0.5, 0.33))
+TOKENS = [f"t{number}" for number in range(VOCABULARY)]
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("parent") / MODEL
+    model = tiny_text_whisper(5, width=32, position_channels=32)
+    export_model(path, model, name="teacher", tokens=TOKENS, lineage={})
+    return path
+
+
+def config(**keys) -> QuantizeConfig:
+    return QuantizeConfig(**{"from": "teacher"}, **keys)
+
+
+def text_of(path: Path) -> list[list[int]]:
+    return written(opened(path.read_bytes()), *BATCH)["tokens"].tolist()
+
+
+SCHEMES = {
+    "fp16": {"scheme": "fp16"},
+    "int8": {"scheme": "int8_weight"},
+    "int4": {"scheme": "int4_weight", "group_size": 16},
+    "packed int8": {"scheme": "int8_weight", "packed": True, "group_size": 16},
+    "packed int4": {"scheme": "int4_weight", "packed": True, "group_size": 16},
+}
+MOST = {"fp16": 0.01, "int8": 0.2, "int4": 2.0, "packed int8": 0.3, "packed int4": 2.0}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_quantized_file_is_smaller_and_scores_the_parents_text_as_it_does(name, parent, tmp_path):
+    settings = config(**SCHEMES[name])
+    model = quantize_post_training(parent, settings, [])
+    nominal = NOMINAL_BITS[settings.scheme]
+    summary = write_quantized(
+        tmp_path / MODEL, model, read_onnx(parent), name=name, lineage={}, nominal=nominal, usual=False
+    )
+    assert 0 < summary["log_prob_difference"] < MOST[name]
+    assert summary["bytes"] == (tmp_path / MODEL).stat().st_size < parent.stat().st_size
+    shares = summary["parameters_share"]
+    assert max(shares, key=shares.get) == f"{nominal}_bit" and abs(sum(shares.values()) - 1) < 1e-3
+    if name == "fp16":
+        assert text_of(tmp_path / MODEL) == text_of(parent)
+
+
+def test_the_decoder_is_part_of_what_is_counted(parent, tmp_path):
+    settings = config(**SCHEMES["packed int4"])
+    model = quantize_post_training(parent, settings, [])
+    summary = write_quantized(tmp_path / MODEL, model, read_onnx(parent), name="x", lineage={}, nominal=4, usual=False)
+    weights = [product.weight for product in WeightGraph(read_onnx(parent)).products()]
+    assert "decoder.embedding.weight" in weights and any(name.startswith("decoder.layers.1") for name in weights)
+    assert len(weights) == len(set(weights))
+    assert summary["multiply_accumulates_share"]["4_bit"] > 0
+
+
+def test_every_weight_of_the_decoder_has_a_sensitivity(parent):
+    waveform, lengths = BATCH
+    audio = [row[:n].numpy() for row, n in zip(waveform, lengths.tolist())]
+    posteriors = Posteriors(read_onnx(parent), audio)
+    assert posteriors.divergence({}) == 0
+    for name in (
+        "decoder.embedding.weight",
+        "decoder.layers.0.attention.query.weight",
+        "layers.0.attention.out.weight",
+    ):
+        _, value = posteriors.weights[name]
+        assert posteriors.divergence({name: value * 1.2}) > 0
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_mixed_bits_are_chosen_over_encoder_and_decoder(parent, tmp_path, packed):
+    waveform, lengths = BATCH
+    audio = [row[:n].numpy() for row, n in zip(waveform, lengths.tolist())]
+    settings = config(scheme="mixed", packed=packed, group_size=16, budget=BudgetConfig(bits=6))
+    _, sensitivities, found = choose(read_onnx(parent), settings, audio, tmp_path, name="m", lineage={})
+    assert {item.bits for item in sensitivities} == ({4, 8} if packed else {2, 3, 4, 5, 6, 8})
+    assert found["mean_bits"] <= 6 and len(set(found["bits"].values())) > 1
+    assert found["kl"] < posteriors_at(parent, audio, 4 if packed else 2)
+
+
+def posteriors_at(parent: Path, audio: list[np.ndarray], bits: int) -> float:
+    from diminuendo.compression.quantization.storage import by_name
+
+    posteriors = Posteriors(read_onnx(parent), audio)
+    return posteriors.divergence_of(by_name(dict.fromkeys(posteriors.weights, bits), 16))
+
+
+def test_packed_keys_are_checked():
+    with pytest.raises(ValueError, match=r"packed works with int8_weight, int4_weight, mixed .*found fp16"):
+        config(scheme="fp16", packed=True)
+    with pytest.raises(ValueError, match="group_size: 100; packed weights have groups of"):
+        config(scheme="int4_weight", packed=True, group_size=100)
+    with pytest.raises(ValueError, match="quantization_aware"):
+        config(scheme="int4_weight", packed=True, quantization_aware=True)
