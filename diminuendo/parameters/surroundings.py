@@ -44,7 +44,7 @@ def check_surroundings(
         problems += wrong
     if begun is not None or params.teacher.pretrained is None:
         try:
-            problems += _copy_problems(params, begun)
+            problems += _copy_problems(params, begun) + _whole_problems(params, begun)
             wrong, told = _built(params, begun)
             problems += wrong
             notes = [*notes, *told]
@@ -155,6 +155,21 @@ def _misfits(begun: Checkpoint, head: Any, sample_rate: Any, lowercase: Any) -> 
         except UserError as error:
             problems.append(f"teacher.head: {error}")
     return problems
+
+
+def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
+    """Members that cannot be made of a checkpoint with a decoder."""
+    if begun is None or not begun.is_whole:
+        return []
+    kind = begun.config["model_type"]
+    if params.teacher.trains:
+        return [f"teacher.fine_tune: {kind} with its decoder is not trained here; give fine_tune: false, or head: ctc"]
+    return [
+        f"{stage}.{name}: {kind} with its decoder is quantized after training alone, which {stage} is not"
+        f"{' with quantization_aware' if stage == 'quantize' else ''}; give teacher.head: ctc for the other techniques"
+        for name, (stage, settings) in params.members.items()
+        if name != TEACHER and (stage != "quantize" or settings.trains)
+    ]
 
 
 def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:

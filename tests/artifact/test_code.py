@@ -204,7 +204,7 @@ def test_evaluation_reads_stored_weights_without_any_technique():
 
 POST_TRAINING = {"post_training", "quantized_file", "weight_writer", "storage"}
 AWARE = {"bit_choice", "quantization_aware", "quantization_aware_file", "quantized_file", "weight_writer", "storage"}
-MIXED = {"mixed", "sensitivity", "calibration"}
+MIXED = {"mixed", "sensitivity", "calibration", "text_scores"}
 # What reads the file that training begins with, to see which channels can be equalised.
 PARENT = {"checksum", "external_data", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
 BUDGET = {"budget": {"bits": 4}}

@@ -363,7 +363,8 @@ def test_nothing_outside_of_its_package_knows_a_family():
     registries = {ROOT / "diminuendo" / name for name in names}
     registries |= set((ROOT / "diminuendo/models").glob("conformer_*.py"))  # what families of Conformers share
     homes = [path for path in (ROOT / "diminuendo/models").iterdir() if (path / "module.py").exists()]
-    assert {f"diminuendo.models.{home.name}" for home in homes} == set(FAMILIES.values()) - {transformer.__name__}
+    own = {f"diminuendo.models.{home.name}" for home in homes}
+    assert own == set(FAMILIES.values()) - {transformer.__name__, "diminuendo.models.whisper.seq2seq"}  # within whisper
     found = []
     for path in sorted(p for top in ("diminuendo", "stages", "flows") for p in (ROOT / top).rglob("*.py")):
         if path in registries or any(home in path.parents for home in homes):

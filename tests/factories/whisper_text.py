@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import torch
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import WhisperForConditionalGeneration
 
 from diminuendo.config.frontend import WhisperLogMelConfig
+from diminuendo.data.byte_level import byte_of
 from diminuendo.models.transformer_record import LayerRecord
 from diminuendo.models.whisper.seq2seq import pretrained
 from diminuendo.models.whisper.seq2seq.module import Whisper
@@ -109,3 +116,25 @@ def written(session: onnxruntime.InferenceSession, waveform: torch.Tensor, lengt
     feeds = {"waveform": waveform.numpy(), "waveform_lengths": lengths.numpy()}
     feeds |= {name: np.asarray(value) for name, value in inputs.items()}
     return dict(zip((value.name for value in session.get_outputs()), session.run(None, feeds)))
+
+
+def write_text_checkpoint(folder: Path, seed: int = 0, **generation) -> Path:
+    """A folder in Hugging Face's format of :func:`foreign_text_whisper`, with a byte-level tokenizer."""
+    model = foreign_text_whisper(seed)
+    folder.mkdir(parents=True)
+    config = {**model.config.to_dict(), "model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}
+    (folder / "config.json").write_text(json.dumps(config, default=str))
+    (folder / "generation_config.json").write_text(json.dumps({**GENERATION, **generation}))
+    (folder / "tokenizer.json").write_text(tokenizer_json())
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != pretrained.OUTPUT}
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def tokenizer_json(names: Sequence[str] = NAMES) -> str:
+    """Of forty single bytes, and special tokens of these names after them."""
+    fast = Tokenizer(models.BPE({character: at for at, character in enumerate(list(byte_of())[:WORDS])}, []))
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    fast.add_special_tokens([AddedToken(name, special=True) for name in names])
+    return fast.to_str()
