@@ -49,8 +49,8 @@ def transcribe(
 ) -> None:
     """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
 
-    The first argument is MODEL if its name ends in .onnx. Without one, the model that comes with diminuendo is taken,
-    which knows the ten English digits.
+    The first argument is MODEL if its name ends in .onnx or if it is a folder. Without one, the model that comes with
+    diminuendo is taken, which knows the ten English digits.
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1. One
     in which no words are heard gets an empty line, and a note on standard error.
