@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.prepared import corpus_of_family
 from diminuendo.core.errors import UserError
 from diminuendo.core.names import shown
 from diminuendo.core.plain_text import echo
@@ -195,9 +196,8 @@ def language_model(out: Path, corpus: Path | None, order: int) -> None:
     with plain_errors(status=1):
         from diminuendo.data.prepared import PreparedCorpus
         from diminuendo.decoding import train_language_model
-        from diminuendo.family import current
 
-        corpus = corpus or current().corpus
+        corpus = corpus or corpus_of_family("--corpus")
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
         echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")
