@@ -351,3 +351,27 @@ def test_help_loads_nothing_heavy():
 def test_the_package_is_the_command_too(tmp_path):
     done = subprocess.run([sys.executable, "-m", "diminuendo", "trace", "nowhere"], cwd=tmp_path, capture_output=True)
     assert done.returncode != 0 and b"nowhere" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_a_family_that_is_not_there_is_answered_with_those_that_are(run, tmp_path):
+    status, _, err = run("--params", "params/mine.yaml", "leaderboard")
+    assert status == 2 and "params/mine.yaml: there is no such file; run from the repository's root" in err
+    (tmp_path / "params").mkdir()
+    shutil.copy(tmp_path / "params.yaml", tmp_path / "params/home.yaml")
+    status, _, err = run("--params", "params/mine.yaml", "leaderboard")
+    assert status == 2 and "there is no such file; those that there are: params/home.yaml" in err
+
+
+def test_before_the_first_run_a_command_says_what_makes_its_corpus(run, tmp_path):
+    (tmp_path / "new.jsonl").write_text("")
+    for arguments, option in ((("language-model", "out.arpa"), "--corpus"), (("drift", "new.jsonl"), "--reference")):
+        status, _, err = run(*arguments)
+        assert status != 0 and f"no prepared corpus yet; run `dvc repro prepare`, or name one by {option}" in err
+
+
+def test_before_the_first_run_a_members_name_is_answered_with_what_makes_it(run, tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    status, _, err = run("trace", "student")
+    assert status == 2 and "no models yet: `dvc repro` makes those of params.yaml" in err
+    (tmp_path / "models").mkdir()
+    assert "no models yet" not in run("trace", "student")[2]

@@ -192,7 +192,7 @@ def modules_reachable(roots: Iterable[str], root: Path = SOURCE_ROOT, without: I
         found |= {path.relative_to(root).as_posix(): path for path in _named_files(path)}
         waiting += _imports_of(name, path)
         waiting += [name.rsplit(".", 1)[0]] if "." in name else []  # importing a.b runs a/__init__.py
-    return {name: found[name] for name in sorted(found) if not _only_says(found[name])}
+    return {name: found[name] for name in sorted(found) if not _says_nothing_else(found[name])}
 
 
 def digest_of_modules(modules: dict[str, Path]) -> str:
@@ -215,7 +215,7 @@ def reachable_digest(roots: Iterable[str], root: Path = SOURCE_ROOT, without: It
 def unexplained(stage: str, loaded: Iterable[str], root: Path = SOURCE_ROOT, without: Iterable[str] = ()) -> list[str]:
     """Those of the modules loaded by a run of the stage that are not in its digest and on no list."""
     known = modules_of(stage, root, without)
-    ours = (name for name in sorted(set(loaded)) if (path := _source_of(name, root)) and not _only_says(path))
+    ours = (name for name in sorted(set(loaded)) if (path := _source_of(name, root)) and not _says_nothing_else(path))
     return [name for name in ours if name not in known and reason_for(name) is None]
 
 
@@ -239,7 +239,7 @@ def techniques_of(root: Path = SOURCE_ROOT) -> dict[str, str]:
 def _literal(root: Path, file: str, name: str) -> dict[str, str]:
     """A table, read from the source that holds it: ``root`` may be of another commit than what runs."""
     try:
-        tree = _parsed((root / file).read_bytes())
+        tree = ast.parse((root / file).read_bytes())
     except FileNotFoundError:
         return {}
     for node in tree.body:
@@ -258,30 +258,58 @@ def _source_of(name: str, root: Path) -> Path | None:
     return path if (path := base / "__init__.py").is_file() else None
 
 
-@lru_cache(maxsize=1024)
-def _parsed(source: bytes) -> ast.Module:
-    return ast.parse(source)
+@dataclass(frozen=True)
+class _Said:
+    """What a source says that a digest depends on, wherever it lies.
+
+    Attributes:
+        imports: level, module and names of each import; the names of a plain ``import`` are modules.
+        modules: strings that are the name of a module of ours.
+        files: strings that look like the name of a file.
+        only: nothing in it has an effect, see ``_only_says``.
+    """
+
+    imports: tuple[tuple[int, str | None, tuple[str, ...]], ...]
+    modules: tuple[str, ...]
+    files: tuple[str, ...]
+    only: bool
+
+
+# Commits are searched for a digest, and most of their files are the same: each text is parsed once.
+@lru_cache(maxsize=8192)
+def _said(source: bytes) -> _Said:
+    tree = ast.parse(source)
+    imports: list[tuple[int, str | None, tuple[str, ...]]] = []
+    modules, files = [], []
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            imports.append((0, None, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom):
+            imports.append((node.level, node.module, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            modules += [node.value] if _names_a_module(node.value) else []
+            files += [node.value] if _FILE_NAME.fullmatch(node.value) else []
+    return _Said(tuple(imports), tuple(modules), tuple(dict.fromkeys(files)), _only_says(tree))
 
 
 def _imports_of(name: str, path: Path) -> Iterator[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in _executed(_parsed(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            start = parts[: len(parts) - node.level + 1] if node.level else []
-            module = ".".join([*start, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)  # a name may be a submodule
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _names_a_module(node.value):
-            yield node.value
+    said = _said(path.read_bytes())
+    for level, origin, names in said.imports:
+        if origin is None and not level:
+            yield from names
+            continue
+        parts = package.split(".")
+        start = parts[: len(parts) - level + 1] if level else []
+        module = ".".join([*start, *([origin] if origin else [])])
+        yield module
+        yield from (f"{module}.{imported}" for imported in names)  # a name may be a submodule
+    yield from said.modules
 
 
 def _named_files(path: Path) -> Iterator[Path]:
     """Files in the module's folder, other than modules, that a string in it names."""
-    strings = (node.value for node in _executed(_parsed(path.read_bytes())) if isinstance(node, ast.Constant))
-    names = {text for text in strings if isinstance(text, str) and _FILE_NAME.fullmatch(text)}
+    names = _said(path.read_bytes()).files
     yield from (file for name in names if (file := path.with_name(name)).suffix != ".py" and file.is_file())
 
 
@@ -290,13 +318,15 @@ def _names_a_module(text: str) -> bool:
     return bool(dot) and first in PACKAGES and all(part.isidentifier() for part in rest.split("."))
 
 
-def _only_says(path: Path) -> bool:
+def _says_nothing_else(path: Path) -> bool:
+    return path.suffix == ".py" and _said(path.read_bytes()).only
+
+
+def _only_says(tree: ast.Module) -> bool:
     """Whether the module is nothing but its docstring, names such as ``__version__`` and imports without effect here.
 
     Those are imports of ``LEFT_OUT`` and of ``typing``, and what type checkers alone read.
     """
-    if path.suffix != ".py":
-        return False
 
     def says(node: ast.stmt) -> bool:
         if isinstance(node, ast.Import):
@@ -307,7 +337,7 @@ def _only_says(path: Path) -> bool:
             return _is_for_type_checkers(node) and not node.orelse
         return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
-    return all(map(says, _parsed(path.read_bytes()).body))
+    return all(map(says, tree.body))
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

@@ -33,7 +33,8 @@ _OPTIONS = (
 )  # fmt: skip
 _COLUMN = click.option(
     "--column", "columns", multiple=True, metavar="ROLE=NAME",
-    help="The column NAME holds the audio, text, speaker, id, split, start, end or duration; may be repeated.",
+    help="The column NAME holds the audio, text, speaker, gender, accent, age_group, id, split, start, end or "
+    "duration; may be repeated.",
 )  # fmt: skip
 _PATTERN = click.option(
     "--speaker-pattern", metavar="REGEX", help="Finds the speaker, its first group, in the path of a recording."
@@ -141,7 +142,9 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         request = _request(options, header)
         command = click.get_current_context().info_name
         said = f"{command} {' '.join(map(str, paths))}"
-        found = import_corpus(read(source, request), said, out, dev, test, options["resplit"], request.notes)
+        found = import_corpus(
+            request.splits.checked(read(source, request)), said, out, dev, test, options["resplit"], request.notes
+        )
         for line in summary(found, request.notes):
             echo(line)
         _say_next(params_for(found), out, options["params_file"], options["template"])
@@ -166,7 +169,7 @@ def _request(options: dict, header: bool) -> Request:
 
     from diminuendo.core.errors import UserError
     from diminuendo.data.prepared import SPLITS
-    from diminuendo.importing.split_names import NONE
+    from diminuendo.importing.split_names import NONE, Chosen
     from diminuendo.importing.utterance import Request
 
     splits = _pairs("--split", options["splits"])
@@ -180,7 +183,7 @@ def _request(options: dict, header: bool) -> Request:
     if pattern is not None and not pattern.groups:
         raise UserError("--speaker-pattern: has no group; put the speaker in brackets, as in '([^/]+)/[^/]+$'")
     columns = _pairs("--column", options.get("columns", ()))
-    return Request(columns, options["root"], splits, pattern, header)
+    return Request(columns, options["root"], Chosen(splits), pattern, header)
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -48,10 +48,16 @@ def main(params: str | None) -> None:
     if params is not None:
         import os
 
-        from diminuendo.family import VARIABLE, family_of
+        from diminuendo.core.errors import UserError
+        from diminuendo.family import SOURCES, VARIABLE, family_of
 
         with plain_errors():
-            os.environ[VARIABLE] = str(family_of(params).params)
+            family = family_of(params)
+            if not family.params.exists():
+                have = ", ".join(sorted(map(str, SOURCES.glob("*.yaml"))))
+                there = f"those that there are: {have}" if have else "run from the repository's root"
+                raise UserError(f"--params {params}: there is no such file; {there}")
+            os.environ[VARIABLE] = str(family.params)
 
 
 @main.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.prepared import corpus_of_family
 from diminuendo.core.plain_text import echo
 
 
@@ -41,7 +42,7 @@ def drift(new: str, reference: str | None, as_json: bool, out: str | None) -> No
         params = load_params(current().params)
         if params.drift is None:
             raise UserError("params.yaml: drift: missing; add stability_index and out_of_vocabulary")
-        before = Path(reference) if reference else current().corpus
+        before = Path(reference) if reference else corpus_of_family("--reference")
         trained = statistics_of(before, params.text.lowercase, splits=("train",))
         report = compare(trained, statistics_of(Path(new), params.text.lowercase), params.drift)
         if out:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.prepared import corpus_of_family
 from diminuendo.core.errors import UserError
 from diminuendo.core.names import shown
 from diminuendo.core.plain_text import echo
@@ -64,8 +65,9 @@ def transcribe(
 ) -> None:
     """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
 
-    The first argument is MODEL if its name ends in .onnx. Without one, the model that comes with diminuendo is taken,
-    which knows the ten English digits. A whole Whisper also takes --language, --task, --prompt and --timestamps.
+    The first argument is MODEL if its name ends in .onnx or if it is a folder. Without one, the model that comes with
+    diminuendo is taken, which knows the ten English digits. A whole Whisper also takes --language, --task, --prompt and
+    --timestamps.
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1. One
     in which no words are heard gets an empty line, and a note on standard error.
@@ -228,9 +230,8 @@ def language_model(out: Path, corpus: Path | None, order: int) -> None:
     with plain_errors(status=1):
         from diminuendo.data.prepared import PreparedCorpus
         from diminuendo.decoding import train_language_model
-        from diminuendo.family import current
 
-        corpus = corpus or current().corpus
+        corpus = corpus or corpus_of_family("--corpus")
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
         echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")

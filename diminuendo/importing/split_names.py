@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from diminuendo.importing.utterance import Unusable
+from diminuendo.core.errors import UserError
+from diminuendo.importing.utterance import Found, Unusable
 
 NONE = "none"  # what --split says of a split that is not wanted
 
@@ -15,6 +16,38 @@ _KNOWN = {
     "dev": re.compile(r"(dev|development|valid|validation|val)(?![a-z])"),
     "test": re.compile(r"(test|testing|tst|eval|evaluation)(?![a-z])"),
 }
+
+_SHOWN = 10  # names of the source that a message lists
+
+
+class Chosen(dict[str, str]):
+    """What --split says, names of the source to ours; it keeps which names of the source a reader looked up."""
+
+    def __init__(self, chosen: Mapping[str, str]):
+        super().__init__(chosen)
+        self._asked: dict[str, None] = {}
+
+    def get(self, name: str, default: str | None = None) -> str | None:  # type: ignore[override]
+        self._asked[name] = None
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self._asked[str(name)] = None
+        return super().__contains__(name)
+
+    def checked(self, found: Found) -> Found:
+        """All that a reader finds.
+
+        Raises:
+            UserError: a name of --split was none that the reader came across, which can be said at the end alone.
+        """
+        yield from found
+        for name in self:
+            if name not in self._asked:
+                others = ", ".join(map(repr, list(self._asked)[:_SHOWN]))
+                more = ", …" if len(self._asked) > _SHOWN else ""
+                there = f"those that there are: {others}{more}" if others else "it has none; leave --split away"
+                raise UserError(f"--split {name}={self[name]}: the source has no split of this name; {there}")
 
 
 def split_named(name: str, chosen: Mapping[str, str]) -> str | None:

@@ -75,16 +75,20 @@ def _checkpoint(checkpoint: Checkpoint, trace: Trace) -> Branch:
     return Branch("checkpoint", checkpoint.digest, title, shown)
 
 
+def _size(split: dict[str, Any]) -> str:
+    def counted(what: str) -> str:
+        return f"{split[what]} {what.removesuffix('s') if split[what] == 1 else what}"
+
+    return f"{counted('utterances')}, {split['seconds'] / 60:.1f} minutes, {counted('speakers')}"
+
+
 def _corpus(corpus: Corpus, trace: Trace, seen: set[str]) -> Branch:
     source = corpus.facts.get("source")
     title = f"corpus  {corpus.digest[:SHORT]}" + (f"  {source}" if source else "")
     if corpus.digest in seen:
         return Branch("corpus", corpus.digest, title, seen=True)
     seen.add(corpus.digest)
-    sizes = [
-        (split, f"{facts['utterances']} utterances, {facts['seconds'] / 60:.1f} minutes, {facts['speakers']} speakers")
-        for split, facts in corpus.facts.get("splits", {}).items()
-    ]
+    sizes = [(split, _size(facts)) for split, facts in corpus.facts.get("splits", {}).items()]
     found = trace.found.get(corpus.digest)
     code = found.run.code if found and found.run else None
     facts = (

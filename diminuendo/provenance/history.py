@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import PACKAGES, Scope, code_digest
-from diminuendo.core.errors import UserError
-from diminuendo.core.git import cause_in_words, run_git
+from diminuendo.provenance.checkout import Checkout
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
@@ -33,7 +28,7 @@ def commits_with(root: Path, code: dict[Scope, str], first: Iterable[str] = ()) 
     head = git(root, "rev-parse", "HEAD").split()
     seen = set()
     for commit in dict.fromkeys([*first, *head, *every]):
-        if differing_stages(root, commit, code):
+        if not _has_code(root, commit, code):
             continue
         inputs = _inputs(root, commit)
         if inputs not in seen:
@@ -83,32 +78,28 @@ def checkpoint_folder(parameters: Mapping[str, Any]) -> str | None:
 def differing_stages(root: Path, commit: str, code: dict[Scope, str]) -> list[str]:
     """The stages whose code at ``commit`` does not have the given digest."""
     sources = _sources(root, commit)
-    found = _code_digests(root, sources, tuple(code)) if sources else {}
-    return list(dict.fromkeys(scope.stage for scope, digest in code.items() if found.get(scope) != digest))
+    differing = (scope for scope, digest in code.items() if not sources or _digest(root, sources, scope) != digest)
+    return list(dict.fromkeys(scope.stage for scope in differing))
+
+
+def _has_code(root: Path, commit: str, code: dict[Scope, str]) -> bool:
+    """Whether no stage differs; ends at the first that does, as most commits that are searched have other code."""
+    sources = _sources(root, commit)
+    return bool(sources) and all(_digest(root, sources, scope) == digest for scope, digest in code.items())
 
 
 @cache
 def _sources(root: Path, commit: str) -> tuple[str, ...]:
     """The git trees of our packages at a commit; commits with equal trees have equal code."""
-    names = (f"{commit}:{package}" for package in PACKAGES)
-    found = [git(root, "rev-parse", "--verify", "--quiet", name).strip() for name in names]
-    return tuple(found) if all(found) else ()
+    return tuple(git(root, "rev-parse", *(f"{commit}:{package}" for package in PACKAGES)).split())
 
 
 @cache
-def _code_digests(root: Path, sources: tuple[str, ...], scopes: tuple[Scope, ...]) -> dict[Scope, str]:
-    with _unpacked(root, sources) as folder:
-        return {scope: code_digest(scope.stage, folder, scope.without, scope.kinds) for scope in scopes}
+def _digest(root: Path, sources: tuple[str, ...], scope: Scope) -> str:
+    folder = _checkout(root).at(sources)
+    return code_digest(scope.stage, folder, scope.without, scope.kinds)
 
 
-@contextmanager
-def _unpacked(root: Path, trees: tuple[str, ...]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for package, tree in zip(PACKAGES, trees, strict=True):
-            archive = run_git(root, "archive", "--format=tar", f"--prefix={package}/", tree)
-            if archive.returncode:
-                raise UserError(cause_in_words(root, archive.stderr))
-            with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-                tar.extractall(folder, filter="data")
-        yield folder
+@cache
+def _checkout(root: Path) -> Checkout:
+    return Checkout(root)

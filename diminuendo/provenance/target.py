@@ -9,7 +9,7 @@ from typing import Any
 from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
 from diminuendo.provenance.descent import Model, converted_from, descent_of, read_model, read_record
-from diminuendo.provenance.places import Places
+from diminuendo.provenance.places import MODELS, Places
 
 _DIGEST = re.compile(r"[0-9a-f]{6,64}")
 
@@ -39,7 +39,15 @@ def model_of(target: str, places: Places) -> Model:
     raise UserError(
         f"{target}: neither a file, nor the digest of a model (six hexadecimal digits or more), nor a name in the "
         "registry such as home@champion, nor a member of the project's models/, nor FAMILY/MEMBER of its families/"
+        + _nothing_made(places)
     )
+
+
+def _nothing_made(places: Places) -> str:
+    """What to do in a project whose families have no models yet."""
+    if places.project is None or any((places.folder_of(home) / MODELS).is_dir() for home in places.homes):
+        return ""
+    return "; this project has no models yet: `dvc repro` makes those of params.yaml"
 
 
 def _of_file(path: Path, places: Places) -> Model:

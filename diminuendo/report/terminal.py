@@ -25,6 +25,8 @@ def read_leaderboard(folder: Path) -> str:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         lines = [_cells(row) for row in rows]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no leaderboard to read, as none has been made yet; run {repro(path)} first") from None
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: no leaderboard to read ({error}); run {repro(path)} first") from error
     rate, normalizer = measure_of(rows[0]).upper(), rows[0].get("normalizer", "none")

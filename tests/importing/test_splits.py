@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diminuendo.core.errors import UserError
-from diminuendo.importing.split_names import split_named
+from diminuendo.importing.split_names import Chosen, split_named
 from diminuendo.importing.splits import Owned, choose, divide
 
 SHARES = {"test": 0.1, "dev": 0.1}
@@ -89,3 +89,19 @@ def test_too_little_to_divide():
 def test_names_of_splits(name, split):
     assert split_named(name, {}) == split
     assert split_named(name, {name: "dev"}) == "dev"
+
+
+def test_a_split_that_was_chosen_and_is_not_there_is_answered_with_those_that_are():
+    def found(*names):
+        for name in names:
+            split_named(name, chosen)
+            yield name
+
+    chosen = Chosen({"train_sp": "none"})
+    assert list(chosen.checked(found("train", "train_sp"))) == ["train", "train_sp"]
+    chosen = Chosen({"trian_sp": "none"})
+    with pytest.raises(UserError, match=r"--split trian_sp=none: .* those that there are: 'train', 'train_sp'$"):
+        list(chosen.checked(found("train", "train_sp")))
+    chosen = Chosen({"other": "train"})
+    with pytest.raises(UserError, match=r"it has none; leave --split away$"):
+        list(chosen.checked(found()))

@@ -159,3 +159,12 @@ def test_the_delimiter_is_the_one_that_makes_most_cells():
     assert (
         delimiter_of("a,b;c;d") == ";" and delimiter_of("path\ttext, all of it") == "\t" and delimiter_of("a") == "\t"
     )
+
+
+def test_a_table_without_splits_takes_no_choice_of_one(tmp_path):
+    clips(tmp_path)
+    table = write_lines(tmp_path / "table.csv", ["path,text", *(f"{i}.wav,{TEXTS[i]}" for i in range(6))])
+    assert "--split foo=train: the source has no split" in refused(
+        "csv", table, "--split", "foo=train", "--out", tmp_path / "out"
+    )
+    assert not (tmp_path / "out").exists()

@@ -24,6 +24,9 @@ from tests.factories.whisper_text import (
 )
 
 
+MANY = [f"<|{number}|>" for number in range(70)]
+
+
 @pytest.fixture
 def folder(tmp_path):
     return write_text_checkpoint(tmp_path / "whisper")
