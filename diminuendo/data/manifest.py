@@ -66,6 +66,8 @@ def read_split(path: Path, split: str, lowercase: bool | str, problems: Problems
         UserError: the file itself cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # it need not end
+            raise UserError(f"{path}: a pipe, a device or a folder, expected a manifest")
         raw_lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,6 +1,7 @@
 """Tables of any delimiter, with the headers that data sets use."""
 
 import csv
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -159,3 +160,10 @@ def test_the_delimiter_is_the_one_that_makes_most_cells():
     assert (
         delimiter_of("a,b;c;d") == ";" and delimiter_of("path\ttext, all of it") == "\t" and delimiter_of("a") == "\t"
     )
+
+
+def test_a_pipe_or_a_device_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    os.symlink("/dev/zero", tmp_path / "zero.csv")
+    for name in ("pipe.csv", "zero.csv"):
+        assert f"{name}: a pipe or a device, expected a file" in refused("csv", tmp_path / name)
