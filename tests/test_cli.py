@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import ANY
 
+import click
 import numpy as np
 import pytest
 import soundfile
@@ -16,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from diminuendo.cli import main
+from diminuendo.cli.out import OUT_FILE
 from diminuendo.cli.transcribing import _transcribe_standard_input
 from diminuendo.demo.samples import SAMPLES
 from diminuendo.runtime import Recognizer
@@ -375,3 +378,50 @@ def test_before_the_first_run_a_members_name_is_answered_with_what_makes_it(run,
     assert status == 2 and "no models yet: `dvc repro` makes those of params.yaml" in err
     (tmp_path / "models").mkdir()
     assert "no models yet" not in run("trace", "student")[2]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bom", "model.onnx", "--out"),
+        ("convert", "model.onnx", "--opset", "20", "--out"),
+        ("sign", "model.onnx", "--key", "private.pem", "--out"),
+        ("trace", "model.onnx", "--html"),
+        ("promote", "teacher", "--card"),
+        ("language-model",),
+        ("fetch", "home@champion"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_pipe_a_device_or_a_folder_is_never_replaced_by_what_a_command_writes(run, tmp_path, command):
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("pipe", tmp_path / "link")  # as /dev/stdout is one
+    (tmp_path / "folder").mkdir()
+    for name, said in (("pipe", "a pipe or a device"), ("link", "a pipe or a device"), ("folder", "a folder")):
+        status, out, err = run(*command, name)
+        assert status == 2 and not out and f"{name}: {said}, expected the name of the file to write" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpora", "folder", "link", "params.yaml", "pipe"]
+
+
+def test_a_link_stays_one_where_its_file_is_written(tmp_path):
+    os.symlink("page.html", tmp_path / "link")
+    context = click.Context(main)
+    assert OUT_FILE.convert(str(tmp_path / "link"), None, context) == tmp_path / "page.html"
+    assert OUT_FILE.convert("new.html", None, context) == Path("new.html")
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next_one(run, audio, tmp_path):
+    (tmp_path / ".bom.json.0123abcd.tmp").write_text("half")
+    (tmp_path / ".bom.json.download.tmp").mkdir()
+    (tmp_path / ".other.json.0123abcd.tmp").write_text("another's")
+    before = set(os.listdir(tmp_path))
+    run("bom", "model.onnx", "--out", "bom.json")
+    gone = before - set(os.listdir(tmp_path))
+    assert gone == {".bom.json.0123abcd.tmp", ".bom.json.download.tmp"}
+
+
+def test_what_the_system_says_of_a_file_is_one_sentence(run, audio, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    long = "x" * 300 + "hunter2"
+    status, out, err = run("transcribe", "--language-model", long, "model.onnx", "one.wav")
+    assert status == 1 and not out and err == f"error: {long[:-7]}…: File name too long\n"

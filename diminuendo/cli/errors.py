@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import USER_ERROR, UserError
+from diminuendo.core.names import shown
 from diminuendo.core.plain_text import echo, without_secrets
 
 
@@ -40,8 +41,15 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
         sys.stderr.close()
         raise SystemExit(1) from None
     except Exception as error:
-        full = disk_full(error)
-        if full is None:
+        told = disk_full(error) or _of_a_file(error)
+        if told is None:
             raise
-        echo(f"error: {full}", err=True)
+        echo(f"error: {without_secrets(told)}", err=True)
         raise SystemExit(status) from None
+
+
+def _of_a_file(error: Exception) -> str | None:
+    """What the system says of a file that it does not open, write or name; None of other errors."""
+    if not isinstance(error, OSError) or error.strerror is None or not isinstance(error.filename, (str, bytes)):
+        return None
+    return f"{shown(error.filename)}: {error.strerror}"

@@ -160,7 +160,8 @@ def _check_source(path: Path, is_file: bool) -> None:
         hint = (
             "name the file in it that has the lines" if is_file else "files of lines are read by import csv or lhotse"
         )
-        raise UserError(f"{path}: a {other}, expected a {expected}; {hint}")
+        found = other if path.is_file() or path.is_dir() else "pipe or a device"
+        raise UserError(f"{path}: a {found}, expected a {expected}; {hint}")
     raise UserError(f"{path}: there is no {expected} of this name; give the path of the {expected} to import")
 
 

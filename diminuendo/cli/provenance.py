@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.out import OUT_FILE
 from diminuendo.core.plain_text import echo, one_line
 
 _PROJECT = click.option(
@@ -23,7 +24,7 @@ def add_to(group: click.Group) -> None:
 @click.argument("model")
 @_JSON
 @click.option("--mermaid", is_flag=True, help="As a Mermaid graph.")
-@click.option("--html", type=click.Path(), help="Also write a page to this file.")
+@click.option("--html", type=OUT_FILE, help="Also write a page to this file.")
 @_PROJECT
 def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: str | None) -> None:
     """Print the whole ancestry of MODEL, down to the raw data.
@@ -60,7 +61,7 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
 
 @click.command()
 @click.argument("model")
-@click.option("--out", type=click.Path(), metavar="FILE", help="Write it to this file, and not to the terminal.")
+@click.option("--out", type=OUT_FILE, metavar="FILE", help="Write it to this file, and not to the terminal.")
 @_PROJECT
 def bom(model: str, out: str | None, project: str | None) -> None:
     """Print a bill of materials of MODEL: CycloneDX 1.6 in JSON, from the ancestry that the file states.

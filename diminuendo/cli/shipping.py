@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.out import OUT_FILE
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo
 from diminuendo.family import current
@@ -69,7 +70,7 @@ def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champi
 @click.option("--force", is_flag=True, help="Promote what the gate refuses or a rollback withdrew; needs --reason.")
 @click.option("--reason", default="", metavar="TEXT", help="Why it is forced; kept with the version.")
 @click.option("--git-tag", metavar="TAG", help="Git tag of the run that made it; kept with the version.")
-@click.option("--card", type=click.Path(path_type=Path), metavar="FILE", help="Write the model card here, too.")
+@click.option("--card", type=OUT_FILE, metavar="FILE", help="Write the model card here, too.")
 def promote(
     model: str | None,
     tests: tuple[str, ...],
@@ -161,7 +162,7 @@ def show_registry(as_json: bool) -> None:
 
 @click.command()
 @click.argument("address", metavar="NAME@ALIAS")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OUT_FILE)
 @click.option("--key", type=click.Path(path_type=Path), metavar="PUBLIC", help="Key that must have signed it.")
 def fetch(address: str, out: Path, key: Path | None) -> None:
     """Write the registered model NAME@ALIAS (or NAME/VERSION) to OUT, its digest checked.
@@ -173,9 +174,6 @@ def fetch(address: str, out: Path, key: Path | None) -> None:
     """
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
-
-        if out.is_dir():
-            raise UserError(f"{out}: a folder, expected the name of the file to write")
         from diminuendo.provenance.places import Places, find_project
         from diminuendo.provenance.shops import policy_for
         from diminuendo.provenance.vouching import vouching

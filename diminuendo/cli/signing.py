@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.out import OUT_FILE
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo
 
@@ -48,7 +49,7 @@ def keygen(private: Path, public: Path, no_passphrase: bool) -> None:
 @click.command()
 @click.argument("model")
 @click.option("--key", type=_PATH, required=True, metavar="PRIVATE", help="The private key, in PEM.")
-@click.option("--out", type=_PATH, metavar="FILE", help="Where the signature goes; by default beside the file.")
+@click.option("--out", type=OUT_FILE, metavar="FILE", help="Where the signature goes; by default beside the file.")
 @click.option("--project", type=click.Path(), help="Clone of the project to look in.")
 def sign(model: str, key: Path, out: Path | None, project: str | None) -> None:
     """Sign MODEL, its digest and its lineage: a DSSE envelope with an in-toto statement.

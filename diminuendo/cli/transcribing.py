@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.out import OUT_FILE
 from diminuendo.cli.prepared import corpus_of_family
 from diminuendo.core.errors import UserError
 from diminuendo.core.names import shown
@@ -217,7 +218,7 @@ def _say_nothing_was_heard(place: str, seconds: float) -> None:
 
 
 @click.command("language-model")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=OUT_FILE)
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path),

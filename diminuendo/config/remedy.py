@@ -19,7 +19,7 @@ def repro(path: str | Path, stage: str = "", force: bool = False) -> str:
     """
     options = [*["--force"] * force, *[stage] * bool(stage)]
     parts = Path(os.path.relpath(path)).parts
-    if parts[0] != FAMILIES.name or len(parts) < 2:
+    if len(parts) < 2 or parts[0] != FAMILIES.name:
         return f"`{' '.join(['dvc repro', *options])}`"
     arguments = f" ARGS='{' '.join(options)}'" if options else ""
     return f"`make repro PARAMS={SOURCES / parts[1]}.yaml{arguments}`"

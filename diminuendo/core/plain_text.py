@@ -23,12 +23,23 @@ _KEYS = "pass|passwd|password|pwd|token|secret|key|credential|signature|sig|auth
 _USER = re.compile(
     r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=@)(?<!/)", re.IGNORECASE
 )
+_ONE_SLASH = re.compile(r"(?<=\w:/)[^\s/@:]+:[^\s/@]+(?=@)")  # of an address that was taken for a path
+_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_NAMED = "password|passwd|pwd|secret|(?:access|account|api|auth)[_-]?(?:key|token)"  # a word that says it by itself
 _QUERY = re.compile(
-    rf"(?P<key>[?&;][\w.-]*(?:{_KEYS})[\w.-]*=|\b(?:password|passwd|pwd)=)[^&;#\s'\"<>)]+", re.IGNORECASE
+    rf"(?P<key>[?&;#][\w.%-]*(?:{_KEYS})[\w.%-]*=|\b[\w.-]*(?:{_NAMED})\w*=)(?:{_QUOTED}|{{[^}}]*}}|[^&;#\s'\"<>)]+)",
+    re.IGNORECASE,
 )
+_IN_A_VALUE = re.compile(rf"(?P<key>(?:{_NAMED})%3D)(?:(?!%3B)[^&\s'\"<>])+", re.IGNORECASE)  # as ODBC has it
+_IN_JSON = re.compile(rf"(?P<key>[\"'][\w.-]*(?:{_NAMED})\w*[\"']\s*:\s*)(?:{_QUOTED})", re.IGNORECASE)
 _HEADER = re.compile(r"\b(?P<kind>Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE)
+_HEADER_LINE = re.compile(
+    r"(?P<key>\b(?:authorization|x-api-key)\b['\"]?\s*:\s*['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\"…]+",
+    re.IGNORECASE,
+)
 _MARKDOWN = {character: f"&#{ord(character)};" for character in "|`\\"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_SHORTEST = 6  # characters of a secret that is hidden wherever it stands: a shorter one would be part of words
 
 
 def visible(text: str) -> str:
@@ -64,7 +75,9 @@ def without_secrets(text: str) -> str:
     for secret in _own_secrets():
         text = text.replace(secret, HIDDEN)
     text = _USER.sub(HIDDEN, text)
-    text = _QUERY.sub(lambda found: found["key"] + HIDDEN, text)
+    text = _ONE_SLASH.sub(HIDDEN, text)
+    for pattern in (_QUERY, _IN_A_VALUE, _IN_JSON, _HEADER_LINE):
+        text = pattern.sub(lambda found: found["key"] + HIDDEN, text)
     return _HEADER.sub(lambda found: f"{found['kind']} {HIDDEN}", text)
 
 
@@ -80,11 +93,14 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def _own_secrets() -> set[str]:
-    """The password in ``MLFLOW_TRACKING_URI``, as it is written and as it is meant: messages may quote it alone."""
-    found = _USER.search(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    password = found[0].partition(":")[2] if found else ""
-    # A short one would also be hidden where it is part of a word.
-    return {secret for secret in (password, unquote(password)) if len(secret) >= 6}
+    """The password in ``MLFLOW_TRACKING_URI``, as it is written and as it is meant: messages may quote it alone.
+
+    Whatever it holds: in this one address all that stands before the last @ is who asks, unless a path begins there.
+    """
+    rest = os.environ.get("MLFLOW_TRACKING_URI", "").partition("//")[2]
+    who = "" if rest.startswith("/") else rest.rpartition("@")[0]
+    password = who.partition(":")[2]
+    return {secret for secret in (password, unquote(password)) if len(secret) >= _SHORTEST}
 
 
 def _is_harmless(text: str) -> bool:

@@ -66,6 +66,8 @@ def read_split(path: Path, split: str, lowercase: bool | str, problems: Problems
         UserError: the file itself cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # it need not end
+            raise UserError(f"{path}: a pipe, a device or a folder, expected a manifest")
         raw_lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -165,8 +167,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON; of two equal keys the last would win without a word."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise ValueError(f"the key {twice!a} is there twice")
     return found
 
@@ -250,7 +252,7 @@ def _type_errors(line: dict[str, Any], texts: bool):
             yield f"{key}: empty; leave the key out where it is unknown"
         elif isinstance(value, str) and (strange := breaks_a_line(value)):
             yield f"{key}: {describe_characters(strange)} cannot be part of a name"
-    for key, value in line.items():
+    for key, value in () if _storable(line) else line.items():
         if not _storable(key) or not _storable(value):
             yield f"{describe_key(key)}: holds a lone surrogate or a number beyond what JSON can carry"
 

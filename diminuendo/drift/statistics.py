@@ -72,6 +72,8 @@ class Statistics:
             UserError: it is not such a file.
         """
         try:
+            if Path(path).exists() and not Path(path).is_file():  # it need not end
+                raise ValueError("a pipe, a device or a folder")
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content.pop("format") != FORMAT:
                 raise ValueError(f"expected format {FORMAT}")
@@ -80,7 +82,7 @@ class Statistics:
             if not found.texts or len({len(column) for column in columns}) != 1:
                 raise ValueError("columns of different length")
             return found
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not the statistics of a corpus ({type(error).__name__}: {error})") from None
 
 

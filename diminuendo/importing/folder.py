@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diminuendo.core.errors import UserError
-from diminuendo.importing.paths import AUDIO_SUFFIXES, check_name
+from diminuendo.importing.paths import AUDIO_SUFFIXES, check_name, check_plain
 from diminuendo.importing.rows import speaker_in
 from diminuendo.importing.split_names import NONE, split_named
 from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utterance
@@ -75,6 +75,11 @@ def _transcripts(here: Path, names: list[str]) -> Iterator:
             continue
         spoken = _LIBRISPEECH.fullmatch(name)
         speaker = spoken["speaker"] if spoken else None
+        try:
+            check_plain(here / name)
+        except UserError as error:
+            yield Unusable("a list of transcripts that is no file", ascii(name), str(error))
+            continue
         for number, raw in enumerate((here / name).read_bytes().split(b"\n"), 1):
             place = f"{here / name}:{number}"
             try:

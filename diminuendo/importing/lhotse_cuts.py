@@ -17,10 +17,11 @@ import numpy as np
 
 from diminuendo.core.errors import UserError
 from diminuendo.importing.columns import OWN_KEYS
-from diminuendo.importing.paths import Places
+from diminuendo.importing.paths import Places, check_plain
 from diminuendo.importing.split_names import NONE, split_named
 from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utterance
 
+MOST_BYTES = 1 << 24  # of a line: a small .gz may hold a very long one
 _SAME = 1e-3  # s: two lengths that differ by rounding alone
 _CLOSE = 0.1  # s: a supervision that begins and ends as its cut does
 
@@ -68,12 +69,15 @@ def split_in(name: str, request: Request) -> str | None:
 
 
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any] | Unusable]]:
+    check_plain(file)
     opened = gzip.open if file.suffix == ".gz" else open
     number = 0
     try:
         with opened(file, "rb") as lines:
-            for number, raw in enumerate(lines, 1):
+            for number, raw in enumerate(iter(lambda: lines.readline(MOST_BYTES + 1), b""), 1):
                 place = f"{file}:{number}"
+                if len(raw) > MOST_BYTES:
+                    raise UserError(f"{place}: a line of more than {MOST_BYTES:,} bytes, which no cut has")
                 if not raw.strip():
                     continue
                 try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from diminuendo.core.errors import UserError
+from diminuendo.core.names import shown
 from diminuendo.data.text import unprintable
 from diminuendo.importing.utterance import Unusable
 
@@ -68,6 +71,20 @@ def check_name(name: str) -> None:
         raise Unusable("a file name that is not UTF-8; rename the file", ascii(name)) from None
     if unprintable(name) or len(name.splitlines()) > 1:
         raise Unusable("a file name with a line break or another control character; rename the file", repr(name))
+
+
+def check_plain(path: Path) -> None:
+    """Refuse what need not end, or hangs until somebody writes to it.
+
+    Raises:
+        UserError: it is there, and is a pipe, a device or a folder.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # what is wrong with it is told where it is read
+    if not stat.S_ISREG(mode):
+        raise UserError(f"{shown(os.fspath(path))}: a pipe, a device or a folder, expected a file")
 
 
 def _is_file(path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.importing.columns import columns_of, told_columns
-from diminuendo.importing.paths import Places
+from diminuendo.importing.paths import Places, check_plain
 from diminuendo.importing.rows import utterance_of
 from diminuendo.importing.split_names import NONE, split_named
 from diminuendo.importing.utterance import Found, Request, Unusable
@@ -57,6 +57,7 @@ def read_table(file: Path, request: Request, split: str | None = None, inside: b
 
 def _rows(file: Path, header: bool) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """The names of the columns (their numbers from 1 where there is no header), and line and cells of each row."""
+    check_plain(file)
     try:
         content = file.read_bytes()
         text = content.decode("utf-8-sig")

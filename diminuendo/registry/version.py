@@ -129,7 +129,8 @@ def save_model(address: str, digest: str, target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target: large files do not belong in /tmp, and the last step is a rename.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+    # Named as other temporary files are: the next command that writes there removes what a killed one left.
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as folder:
         path = _download(address, MODEL, folder)
         found = sha256_of(path)
         if found != digest:

@@ -127,7 +127,8 @@ def _piped(file: soundfile.SoundFile, descriptor: int, tell: Tell) -> Iterator[n
                 raise UserError(f"{_STANDARD_INPUT}: damaged after {at:.2f} s of audio ({_reason(error)})") from error
             if not len(block):
                 break
-            mono = block.mean(axis=1)
+            with np.errstate(invalid="ignore", over="ignore"):  # values that are no audio are found by the levels
+                mono = block.mean(axis=1)
             levels.look(block, mono)
             yield mono
         promised, width = file.frames, _bytes_of_a_sample(file)

@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import temporary_file
+from diminuendo.core.files import left_over, temporary_file
 
 MOST_BYTES = 65536  # of a key's file
+MOST_PASSPHRASE = 1023  # bytes, in OpenSSL
 PASSPHRASE = "DIMINUENDO_KEY_PASSPHRASE"
 MAKE = "`diminuendo keygen PRIVATE PUBLIC` makes a pair"
 _HASHES = {"secp256r1": hashes.SHA256, "secp384r1": hashes.SHA384}
@@ -120,11 +121,18 @@ def make_pair(private: Path, public: Path, passphrase: str | None) -> PublicKey:
     """
     for path in (private, public):
         if path.exists() or path.is_symlink():
-            raise UserError(f"{path}: is there already; a key is never overwritten, give another name")
+            alone = path == private and not os.path.lexists(public)  # as after a kill between the two
+            half = f"; `openssl pkey -in {private} -pubout -out {public}` makes its public key" if alone else ""
+            raise UserError(f"{path}: is there already; a key is never overwritten, give another name{half}")
     if private.absolute() == public.absolute():
         raise UserError(f"{private}: given for both keys; give two names")
+    for stale in (*left_over(private), *left_over(public)):  # of a run that was killed: half a secret is one, too
+        stale.unlink(missing_ok=True)
     made = PrivateKey(Ed25519PrivateKey.generate())
-    lock = pem.BestAvailableEncryption(passphrase.encode()) if passphrase else pem.NoEncryption()
+    phrase = passphrase.encode("utf-8", "surrogateescape") if passphrase else b""
+    if len(phrase) > MOST_PASSPHRASE:
+        raise UserError(f"the passphrase has {len(phrase)} bytes, expected at most {MOST_PASSPHRASE}")
+    lock = pem.BestAvailableEncryption(phrase) if passphrase else pem.NoEncryption()
     secret = made.key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, lock)
     shown = made.public.key.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
     try:
@@ -159,7 +167,7 @@ def _decrypted(path: Path, content: bytes, passphrase: str | None) -> Any:
     if not passphrase:
         raise UserError(f"{path}: is encrypted; set {PASSPHRASE}, or run the command in a terminal, where it asks")
     try:
-        return pem.load_pem_private_key(content, passphrase.encode())
+        return pem.load_pem_private_key(content, passphrase.encode("utf-8", "surrogateescape"))
     except (ValueError, UnsupportedAlgorithm):
         raise UserError(f"{path}: cannot be decrypted: another passphrase, or a damaged file") from None
 

@@ -16,6 +16,7 @@ from diminuendo.config.remedy import repro
             {"stage": "prepare", "force": True},
             "`make repro PARAMS=params/digits.yaml ARGS='--force prepare'`",
         ),
+        (".", {}, "`dvc repro`"),
         ("../families/digits", {}, "`dvc repro`"),  # of no family of this checkout
     ],
 )

@@ -30,6 +30,18 @@ SECRET = "hunter2-Q"
         f"mysql://host/db?ssl=1;PASSWD={SECRET}",
         f"connection to 'host' failed: host=h user=u password={SECRET}",
         f"Authorization: Bearer {SECRET}",
+        f"Authorization: Token {SECRET}",
+        f"{{'X-Api-Key': '{SECRET}'}}",
+        f"could not connect: host=h password='a {SECRET}'",
+        f'{{"user": "ann", "password": "a {SECRET}"}}',
+        f"mssql+pyodbc:///?odbc_connect=DRIVER%3DX%3BUID%3Dsa%3BPWD%3D{SECRET}%3B",
+        f"mssql+pyodbc:///?odbc_connect=DRIVER=X;UID=sa;PWD={{a {SECRET}}}",
+        f"MLFLOW_TRACKING_PASSWORD={SECRET}",
+        f"AWS_SECRET_ACCESS_KEY={SECRET}",
+        f"azure://c?connection_string=AccountKey={SECRET};x",
+        f"http://host/#access_token={SECRET}",
+        f"http://host/?Access%20Token={SECRET}",
+        f"there is no file 'https:/ann:{SECRET}@host/a.wav'",
     ],
 )
 def test_no_password_is_left_in_a_message(address):
@@ -42,6 +54,15 @@ def test_a_password_that_a_message_quotes_alone_is_hidden(monkeypatch):
     assert without_secrets(f"no user for {SECRET}! and token-of-ann") == "no user for … and …"
 
 
+@pytest.mark.parametrize("before", ["p ", "'", '"', "<", "80/", "#", "?"])
+def test_the_password_of_the_own_address_is_hidden_whatever_is_in_it(before, monkeypatch):
+    address = f"https://ann:{before}{SECRET}@host/x"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert SECRET not in without_secrets(f"{address}: it did not answer")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////home/a:bcdefg@b/mlflow.db")
+    assert without_secrets("/home/a:bcdefg@b/x") == "/home/a:bcdefg@b/x"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -50,6 +71,9 @@ def test_a_password_that_a_message_quotes_alone_is_hidden(monkeypatch):
         "https://host:5000/#/experiments/1?view=a@b",
         "https://github.com/one/two@v1",
         "ann@host says: name=x, not y",
+        "data/a.jsonl:3: not a JSON object in UTF-8 (the key 'text' is there twice)",
+        '{"token": "ab", "text": "secret: a word"}',
+        "C:/a:b/c@d",
     ],
 )
 def test_what_is_no_password_stays(text):

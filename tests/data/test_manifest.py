@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -214,3 +215,14 @@ def test_a_long_list_is_cut_counted_and_kept_whole_in_a_file(tmp_path):
     assert len(report.read_text().splitlines()) == 2 * SHOWN
     Problems().stop(report)
     assert not report.exists()
+
+
+def test_a_line_of_very_many_keys_is_read_or_refused_soon(audio):
+    many = {f"k{number}": number for number in range(50_000)}
+    path = audio / "train.jsonl"
+    twice = json.dumps(good(**many))[:-1] + ', "k49999": 1}'
+    path.write_text(json.dumps(good(id="a", **many)) + "\n" + twice + "\n")
+    begin = time.process_time()
+    entries, found = problems_of(path)
+    assert time.process_time() - begin < 3
+    assert len(entries) == 1 and len(found) == 1 and "the key 'k49999' is there twice" in found[0]

@@ -101,3 +101,17 @@ def test_the_report_is_written_for_programs_and_people(reference, tmp_path):
     page = (tmp_path / "drift/drift.md").read_text()
     assert "| level |" in page and "**shifted**" in page
     assert (tmp_path / "drift/drift.png").stat().st_size > 20_000
+
+
+def test_a_folder_with_anything_else_in_it_is_not_emptied_for_a_report(reference, tmp_path):
+    report = compare(reference, dummy_statistics(10, 10, 5), LIMITS)
+    (tmp_path / "drift").mkdir()
+    write_report(report, tmp_path / "drift")
+    write_report(report, tmp_path / "drift")
+    (tmp_path / "drift/notes").mkdir()
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("drift")
+    for name, said in (("drift", "holds 'notes'"), ("file", "not a folder"), ("link", "not a folder")):
+        with pytest.raises(UserError, match=said):
+            write_report(report, tmp_path / name)
+    assert (tmp_path / "drift/notes").is_dir() and (tmp_path / "file").read_text() == "mine"

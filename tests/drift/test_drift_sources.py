@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -93,3 +94,16 @@ def test_words_of_scripts_without_spaces():
     assert words_of("打开 bluetooth灯") == ["打", "开", "bluetooth", "灯"]
     assert words_of("turn it on") == ["turn", "it", "on"]
     assert np.sum([word == "カ" for word in words_of("カラ")]) == 1
+
+
+def test_what_need_not_end_is_no_source(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    os.symlink("/dev/zero", tmp_path / "zero.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name, said in (
+        ("pipe.jsonl", "a pipe, a device"),
+        ("zero.json", "a pipe, a device"),
+        ("deep.json", "Recursion"),
+    ):
+        with pytest.raises(UserError, match=said):
+            statistics_of(tmp_path / name, True)

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import os
 
 import numpy as np
 import pytest
@@ -191,3 +192,12 @@ def test_what_lhotse_must_load_is_written(tmp_path):
     lines = {line["id"]: line for line in every(imported("lhotse", perturbed(tmp_path), out=tmp_path / "out"))}
     stored, _ = soundfile.read(tmp_path / "1.wav", dtype="float32")
     np.testing.assert_allclose(heard(tmp_path / "out", lines["mix1"]), stored, atol=1e-6)
+
+
+def test_a_pipe_and_a_line_without_end_are_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert "pipe.jsonl: a pipe or a device, expected a file" in refused("lhotse", tmp_path / "pipe.jsonl")
+    monkeypatch.setattr("diminuendo.importing.lhotse_cuts.MOST_BYTES", 1000)
+    with gzip.open(tmp_path / "cuts.jsonl.gz", "wb") as file:
+        file.write(b" " * 100_000)
+    assert "cuts.jsonl.gz:1: a line of more than 1,000 bytes" in refused("lhotse", tmp_path / "cuts.jsonl.gz")

@@ -1,6 +1,7 @@
 """Tables of any delimiter, with the headers that data sets use."""
 
 import csv
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -168,3 +169,10 @@ def test_a_table_without_splits_takes_no_choice_of_one(tmp_path):
         "csv", table, "--split", "foo=train", "--out", tmp_path / "out"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_pipe_or_a_device_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    os.symlink("/dev/zero", tmp_path / "zero.csv")
+    for name in ("pipe.csv", "zero.csv"):
+        assert f"{name}: a pipe or a device, expected a file" in refused("csv", tmp_path / name)

@@ -59,6 +59,7 @@ def test_what_cannot_be_used_of_a_folder_is_said(tmp_path):
     os.rename(home / "3/12/bytes.wav", os.fsencode(home / "3/12") + b"/caf\xe9.wav")
     (home / "3/12/empty.txt").write_text(" \n")
     write_sound(home / "3/12/empty.wav", 5)
+    os.mkfifo(home / "3/12/pipe.trans.txt")
     status, out, err = run_import("folder", home, "--out", tmp_path / "out")
     assert status == 0, err
     for reason in (
@@ -69,9 +70,10 @@ def test_what_cannot_be_used_of_a_folder_is_said(tmp_path):
         "a file name with a line break or another control character; rename the file (",
         "a file name that is not UTF-8; rename the file (",
         "an empty text (",
+        "a list of transcripts that is no file (",
     ):
         assert f"1 × {reason}" in out, out
-    assert len((tmp_path / "out/left_out.txt").read_text().splitlines()) == 7
+    assert len((tmp_path / "out/left_out.txt").read_text().splitlines()) == 8
 
 
 def test_an_empty_folder_and_one_of_parquet(tmp_path):

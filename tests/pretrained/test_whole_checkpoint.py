@@ -23,7 +23,6 @@ from tests.factories.whisper_text import (
     write_text_checkpoint,
 )
 
-
 MANY = [f"<|{number}|>" for number in range(70)]
 
 

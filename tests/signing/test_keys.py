@@ -61,6 +61,29 @@ def test_a_passphrase_is_from_the_environment_or_asked_for(tmp_path, monkeypatch
     assert isinstance(read_private(tmp_path / "private.pem"), PrivateKey)
 
 
+def test_any_passphrase_makes_a_key_or_one_sentence(tmp_path, monkeypatch):
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    monkeypatch.setenv(PASSPHRASE, os.fsdecode(b"open \xff"))
+    made = make_pair(private, public, os.environ[PASSPHRASE])
+    assert read_private(private).public.id == made.id
+    with pytest.raises(UserError, match="1024 bytes, expected at most 1023"):
+        make_pair(tmp_path / "other.pem", tmp_path / "another.pem", "x" * 1024)
+
+
+def test_after_a_kill_nothing_of_a_key_lies_about_and_the_half_of_a_pair_is_explained(tmp_path):
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    (tmp_path / ".private.pem.0123abcd.tmp").write_text("half a key")
+    make_pair(private, public, None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["private.pem", "public.pem"]
+    with pytest.raises(UserError, match=r"give another name$"):
+        make_pair(private, public, None)
+    public.unlink()
+    with pytest.raises(
+        UserError, match=r"`openssl pkey -in .*private\.pem -pubout -out .*public\.pem` makes its public"
+    ):
+        make_pair(private, public, None)
+
+
 def test_what_is_no_such_key_is_one_sentence(tmp_path):
     private, public = written(tmp_path, rsa.generate_private_key(65537, 2048))
     (tmp_path / "noise").write_bytes(bytes(range(256)))

@@ -1,4 +1,4 @@
-"""Cyclic redundancy checks that begin with the highest bit, as FLAC and Ogg have them."""
+"""Cyclic redundancy checks that begin with the highest bit, as FLAC has them."""
 
 from __future__ import annotations
 

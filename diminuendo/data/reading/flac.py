@@ -20,6 +20,8 @@ _LAST_BEGINNING = MAGIC + b"\x80\x00\x00\x22"  # with no other metadata after it
 _FACTS = 18  # where rate, channels, bits and the number of samples are, eight bytes
 _SAMPLES_BITS = 36
 _LARGEST = 1 << 20  # bytes of the end in which the last frame is looked for; 65535 samples of 8 channels fit
+_TRIED = 20  # headers of frames that are none, after which the last one is taken for a frame that is not whole
+_BLOCKS = 10_000  # of metadata
 _TABLE8, _TABLE16 = crc_table(0x07, 8), crc_table(0x8005, 16)
 _SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
 
@@ -84,13 +86,14 @@ def _stream(window: Window, begin: int, end: int) -> tuple[Link, Remark | None]:
 
 def _after_metadata(window: Window, begin: int) -> int | None:
     at = begin + 4
-    while True:
+    for _ in range(_BLOCKS):
         raw = window.at(at, 4)
         if len(raw) < 4:
             return None
         at += 4 + int.from_bytes(raw[1:4], "big")
         if raw[0] & 0x80:
             return at
+    return None
 
 
 def _last_frame(window: Window, begin: int, sound: int, end: int) -> tuple[_Frame | None, bool]:
@@ -101,10 +104,11 @@ def _last_frame(window: Window, begin: int, sound: int, end: int) -> tuple[_Fram
     tail = _without_tag(raw)
     sync = bytes([0xFF, window.at(sound, 2)[1]]) if window.at(sound, 1) == b"\xff" else b"\xff\xf8"
     at = len(tail)
-    newest = None
+    newest, tried = None, 0
     while (at := tail.rfind(sync, 0, at + 1)) >= 0:
         frame = _frame(tail[at : at + 16], low + at, info)
         if frame is not None:
+            tried += 1
             if newest is None and _crc16(tail[at:]) == 0:
                 return frame, True
             if newest is None:
@@ -113,6 +117,8 @@ def _last_frame(window: Window, begin: int, sound: int, end: int) -> tuple[_Fram
                 return newest, False  # the one before it is whole, so this one does begin there
             elif _crc16(tail[at:]) == 0:
                 return frame, True  # what looked like a later frame was inside of this one
+            elif tried > _TRIED:
+                break
         at -= 1
     return newest, False
 

@@ -7,6 +7,7 @@ padding in it) or Fraunhofer's VBRI. Without one, decoders estimate the number f
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,9 @@ _KBPS = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_RATED = bytes(byte for byte in range(0x10, 0xF0) if byte >> 2 & 3 != 3)  # with a bit rate and a sample rate
+_HEADER = re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][%s]" % re.escape(_RATED))
+_TRIED = 500_000  # bytes that look like a header and are none; after so many of them a file is no MPEG audio
 _SLACK = 2 * 1152  # samples by which decoders differ at the edges
 _VBRI = 36  # bytes from the begin of a frame
 _COUNTED, _SIZED, _TABLE, _QUALITY = 1, 2, 4, 8  # what a Xing frame has
@@ -125,6 +129,7 @@ def _remarks(streams: list[_Stream], junk: int, cut: int) -> Iterator[Remark]:
 def _walk(window: Window) -> Iterator[tuple[str, int, int]]:
     """Frames, junk and a frame that is cut (``end`` lies beyond the file then), each from where to where; no tags."""
     at, key, size = 0, None, window.size
+    tries = iter(range(_TRIED))
     while at < size:
         raw = window.at(at, 10)
         if tag := _tag(raw, size - at):
@@ -141,7 +146,7 @@ def _walk(window: Window) -> Iterator[tuple[str, int, int]]:
         if key is not None and 0 < size - at < 4 and raw[0] == 0xFF:
             yield "cut", at, at + 4
             return
-        begin, at = at, _next(window, at + 1)
+        begin, at = at, _next(window, at + 1, tries)
         if at < 0:
             rest = window.at(begin, min(size - begin, 1 << 16))
             if rest.strip(b"\0"):
@@ -172,9 +177,9 @@ def _continues(window: Window, at: int, header: Header, first: bool = False) -> 
     return bool(_tag(raw, window.size - after)) or (following is not None and following.key == header.key)
 
 
-def _next(window: Window, at: int) -> int:
-    """Where the next frame begins that another follows, or the end; −1 if there is none."""
-    while (at := window.find(b"\xff", at)) >= 0:
+def _next(window: Window, at: int, tries: Iterator[int]) -> int:
+    """Where the next frame begins that another follows, or the end; −1 if there is none, or after all ``tries``."""
+    while (at := window.search(_HEADER, 3, at)) >= 0 and next(tries, None) is not None:
         header = parse(window.at(at, 4))
         if header is not None and _continues(window, at, header):
             return at

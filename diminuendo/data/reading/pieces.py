@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from typing import BinaryIO
 
@@ -83,12 +85,25 @@ class Window:
             begin = 0
         return self._block[begin : begin + count]
 
-    def find(self, wanted: bytes, position: int, end: int | None = None) -> int:
-        """Where ``wanted`` stands first from ``position`` on and before ``end``, or −1."""
-        end = self.size if end is None else end
-        while position < end:
-            block = self.at(position, min(_BLOCK, end - position))
-            if (found := block.find(wanted)) >= 0:
-                return position + found
-            position += max(1, len(block) - len(wanted) + 1)
+    def find(self, wanted: bytes, position: int) -> int:
+        """Where ``wanted`` stands first from ``position`` on, or −1."""
+        return self._scan(position, len(wanted), lambda begin: self._block.find(wanted, begin))
+
+    def search(self, wanted: re.Pattern[bytes], width: int, position: int) -> int:
+        """The same for a pattern that matches ``width`` bytes."""
+
+        def look(begin: int) -> int:
+            found = wanted.search(self._block, begin)
+            return -1 if found is None else found.start()
+
+        return self._scan(position, width, look)
+
+    def _scan(self, position: int, width: int, look: Callable[[int], int]) -> int:
+        """``look`` finds in the block itself: a copy of it for each find would take ages where there are many."""
+        while position + width <= self.size:
+            if not self.at(position, width):
+                break  # the file has become shorter
+            if (found := look(position - self._start)) >= 0:
+                return self._start + found
+            position = max(position, self._start + len(self._block) - width) + 1
         return -1

@@ -27,6 +27,7 @@ EXTRA = "audio"  # of the installation, for formats that libsndfile does not rea
 _NOT_AUDIO = "not audio that can be read, it cannot be decoded"
 _READ = "wav, flac, ogg, opus and mp3 can"
 _MORE = "for m4a, webm, aac and others"
+_MOST_LINKS = 250  # recordings that were joined: each takes a decoder, and an open file
 _LARGEST_BLOCK = 1 << 24  # samples of all channels; more are read in several blocks
 _SLACK_SECONDS = 0.05  # by which decoders differ at the edges
 _ERRORS = (soundfile.SoundFileError, OSError, RuntimeError, ValueError)
@@ -99,7 +100,8 @@ class Recording:
             heard = 0
             for block in self._decoded(decoder, seconds, skipped, left):
                 heard += len(block)
-                mono = block.mean(axis=1)
+                with np.errstate(invalid="ignore", over="ignore"):  # values that are no audio are found by the levels
+                    mono = block.mean(axis=1)
                 self._levels.look(block, mono)
                 yield mono
             if left is None:
@@ -164,6 +166,9 @@ def open_recording(source: str | os.PathLike | BinaryIO, name: str | None = None
     remarks = list(inspection.remarks) if inspection else []
     decoders: list[Decoder] = []
     try:
+        if inspection is not None and len(inspection.links) > _MOST_LINKS:
+            joined = f"{len(inspection.links)} recordings that were joined, expected {_MOST_LINKS} at most"
+            raise Unreadable("not audio", f"{name}: {joined}; cut it where they meet")
         if inspection is None:
             decoders, inspection = [_foreign(path or source, name, remarks)], Inspection()
         else:

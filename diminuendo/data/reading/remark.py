@@ -11,8 +11,9 @@ CANCELLED = "channels that cancel"
 CONSTANT = "constant audio"
 CLIPPED = "clipped audio"
 READER = "another reader"
+UNCHECKED = "unchecked length"
 
-TOLD = frozenset({CLIPPED, READER})  # in a corpus; a recording with any other remark is refused there
+TOLD = frozenset({CLIPPED, READER, UNCHECKED})  # in a corpus; a recording with any other remark is refused there
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.audio import read_audio
-from diminuendo.data.reading import reader
+from diminuendo.data.reading import ogg, reader
+from diminuendo.data.reading.inspect import inspect
 from diminuendo.data.reading.problem import Unreadable
 from diminuendo.data.reading.reader import open_recording
 from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, UNCOUNTED
@@ -249,3 +251,57 @@ def test_a_format_that_libsndfile_does_not_know_says_what_to_install(tmp_path, m
         open_recording(tmp_path / "a.m4a")
     with pytest.raises(Unreadable, match="wav, flac, ogg, opus and mp3 can"):  # libsndfile alone would read it
         heard(written(sound(), 16000, "VOC", "PCM_16"))
+
+
+def _crc8(raw: bytes) -> int:
+    crc = 0
+    for byte in raw:
+        for bit in range(7, -1, -1):
+            crc = (crc << 1 & 0xFF) ^ (7 if (crc >> 7 ^ byte >> bit) & 1 else 0)
+    return crc
+
+
+def _flac_of_headers(count: int) -> bytes:
+    """A FLAC file of frames that are nothing but their headers."""
+    facts = (16000 << 44 | 15 << 36 | 80000).to_bytes(8, "big")
+    header = b"\xff\xf8\xc9\x18\x00"
+    begin = b"fLaC\x80\x00\x00\x22" + struct.pack(">HH", 4096, 4096) + bytes(6) + facts + bytes(16)
+    return begin + (header + bytes([_crc8(header)])) * count
+
+
+LOOKS_LIKE = {
+    "beginnings of FLAC": b"fLaC" * 2_000_000,
+    "headers of FLAC frames": _flac_of_headers(100_000),
+    "blocks of FLAC metadata": b"fLaC\x00\x00\x00\x22" + bytes(40_000_000),
+    "beginnings of Ogg pages": b"OggS" * 500_000,
+    "Ogg pages in each other": (b"OggS\0\0" + bytes(20) + b"\xff" + b"\xff" * 255) * 4000,
+    "bytes of MPEG headers": b"ID3\4\0\0\0\0\0\0" + b"\xff\x00" * 5_000_000,
+    "headers of MPEG frames": b"ID3\4\0\0\0\0\0\0" + b"\xff\xfb\x90\x00" * 200_000,
+}
+
+
+@pytest.mark.parametrize("kind", LOOKS_LIKE)
+def test_a_file_of_what_looks_like_audio_is_done_with_soon(kind):
+    begin = time.process_time()
+    inspect(io.BytesIO(LOOKS_LIKE[kind]))
+    assert time.process_time() - begin < 3
+
+
+def test_a_page_of_ogg_that_holds_the_mark_of_a_page_is_known_by_its_checksum():
+    content = whole("vorbis")
+    last = content.rindex(b"OggS")
+    assert ogg._is_sound(content[last:]) and not ogg._is_sound(content[last:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_more_recordings_than_can_be_open_are_refused():
+    wav = written(np.full((2, 1), 0.1), 16000)
+    with pytest.raises(Unreadable, match="1500 recordings that were joined, expected 250 at most"):
+        heard(wav * 1500)
+
+
+def test_samples_that_are_no_number_in_two_channels_are_one_sentence(recwarn):
+    samples = sound(channels=2)
+    samples[100] = np.inf, -np.inf
+    with pytest.raises(Unreadable, match="not a finite number"):
+        heard(written(samples, 16000, "WAV", "FLOAT"))
+    assert not recwarn.list
