@@ -21,7 +21,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
 from diminuendo.profiling.modules import mark_modules, module_of_node
-from diminuendo.runtime.model import WRITES_TOKENS, AcousticModel, format_of, session_options
+from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, session_options
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
@@ -82,7 +82,7 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     """
     if not SHORTEST <= seconds <= LONGEST:
         raise UserError(f"--seconds: {seconds:g}, expected {SHORTEST:g} to {LONGEST:g} seconds of audio")
-    opened = (TextModel if format_of(path) == WRITES_TOKENS else AcousticModel)(path, threads)
+    opened = (TextModel if format_of(path) == TEXT_FORMAT else AcousticModel)(path, threads)
     sample_rate = opened.sample_rate  # it says what is wrong with a file that is not one of ours
     with mapped(path) as content:
         model = mark_modules(content)

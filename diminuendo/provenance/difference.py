@@ -73,10 +73,10 @@ def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None
 
 def _log_probs_by(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the log-probabilities of a waveform float32 [N]: of frames, or of the tokens that are written."""
-    from diminuendo.runtime.model import WRITES_TOKENS, AcousticModel, format_of
+    from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of
     from diminuendo.runtime.seq2seq.model import TextModel
 
-    if format_of(path) != WRITES_TOKENS:
+    if format_of(path) != TEXT_FORMAT:
         return AcousticModel(path, threads=1).log_probs_of
     model = TextModel(path, threads=1)
     return lambda waveform: model.write([waveform[: model.samples]], aligned=False)[0].log_probs

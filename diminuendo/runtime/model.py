@@ -13,15 +13,13 @@ import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
 from diminuendo.artifact.external_data import check_data, mapped
-from diminuendo.artifact.stated import PREFIX, stated_in
+from diminuendo.artifact.stated import FRAMES_FORMAT, PREFIX, TEXT_FORMAT, stated_in
 from diminuendo.artifact.wire import metadata_in
 from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
 
-FORMAT = "1"
-WRITES_TOKENS = "2"  # the format of files that write tokens themselves, see ``runtime/seq2seq``
 BLANK = 0
 SPECIAL = "<special:"  # what begins so stands for no text, such as the end of a sentence in a foreign vocabulary
 SPARE_FRAMES = 64  # of an output beyond twice what the audio has: of padding, and of rounding
@@ -63,15 +61,15 @@ class AcousticModel:
         self.path = Path(path)
         self._session = open_session(self.path, threads or available_cores())
         metadata = self._session.get_modelmeta().custom_metadata_map
-        if metadata.get("diminuendo.format") == WRITES_TOKENS:
+        if metadata.get("diminuendo.format") == TEXT_FORMAT:
             raise UserError(
                 f"{self.path}: a model that writes its text itself, without frames; expected one with CTC "
                 "log-probabilities"
             )
-        if metadata.get("diminuendo.format") != FORMAT:
+        if metadata.get("diminuendo.format") != FRAMES_FORMAT:
             raise UserError(
                 f"{self.path}: an ONNX file, but not a model of diminuendo: its metadata key 'diminuendo.format' is "
-                f"{metadata.get('diminuendo.format')!r}, expected {FORMAT!r}; give a models/<name>/model.onnx"
+                f"{metadata.get('diminuendo.format')!r}, expected {FRAMES_FORMAT!r}; give a models/<name>/model.onnx"
             )
         found = tuple(node.name for node in self._session.get_inputs())
         given = tuple(node.name for node in self._session.get_outputs())

@@ -26,7 +26,7 @@ from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
 from diminuendo.runtime.ctc import Word, WordReader, decode_text, decode_words, text_of, within
 from diminuendo.runtime.facts import ModelFacts, facts_of
-from diminuendo.runtime.model import BLANK, WRITES_TOKENS, AcousticModel, best_path, format_of
+from diminuendo.runtime.model import BLANK, TEXT_FORMAT, AcousticModel, best_path, format_of
 from diminuendo.runtime.segment import Segment
 from diminuendo.runtime.silence import is_silent
 from diminuendo.runtime.stream import Stream, WindowedReader
@@ -317,6 +317,6 @@ class Recognizer:
 
 def shape_of(model: str | Path, window_seconds: float) -> dict[str, float]:
     """What a :class:`Recognizer` of this file is given for windows of another length, their context in proportion."""
-    if format_of(model) == WRITES_TOKENS:
+    if format_of(model) == TEXT_FORMAT:
         return {"window_seconds": window_seconds}
     return {"window_seconds": window_seconds, "context_seconds": window_seconds * CONTEXT_SECONDS / WINDOW_SECONDS}

@@ -19,7 +19,7 @@ import numpy as np
 from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
-from diminuendo.runtime.model import WRITES_TOKENS, AcousticModel, format_of, opened_sessions
+from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, opened_sessions
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SECONDS = 5.0  # of a processor, for a file of no size
@@ -111,7 +111,7 @@ def _run_and_end(path: Path, size: int, seconds: float, writer: int) -> None:
             os.dup2(nothing.fileno(), 1)
             os.dup2(nothing.fileno(), 2)
         _limit(size, seconds)
-        model = (TextModel if format_of(path) == WRITES_TOKENS else AcousticModel)(path, threads=1)
+        model = (TextModel if format_of(path) == TEXT_FORMAT else AcousticModel)(path, threads=1)
         noise = np.random.default_rng(0).standard_normal(round(AUDIO_SECONDS * model.sample_rate))
         noise = (0.1 * noise).astype(np.float32)
         if isinstance(model, TextModel):

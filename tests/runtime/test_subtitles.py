@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.runtime.ctc import Word, text_of
@@ -43,6 +43,7 @@ def test_wide_characters_count_twice():
     assert [len(line.text) for line in lines_of(words)] == [21, 9]
 
 
+@settings(max_examples=40)
 @given(
     words=st.lists(
         st.tuples(st.text("abc.中", min_size=1, max_size=50), st.floats(0, 3), st.floats(0, 2), st.booleans()),

@@ -15,7 +15,7 @@ from diminuendo.artifact.stated import decoding_in, stated_in
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import bytes_of
-from diminuendo.runtime.model import INPUTS, SPARE_FRAMES, SPECIAL, WRITES_TOKENS, open_session, run_session
+from diminuendo.runtime.model import INPUTS, SPARE_FRAMES, SPECIAL, TEXT_FORMAT, open_session, run_session
 
 OUTPUTS = ("tokens", "log_probs", "lengths")
 OPTIONAL_OUTPUTS = ("alignment", "no_speech")
@@ -68,10 +68,10 @@ class TextModel:
         self.path = Path(path)
         self._session = open_session(self.path, threads or available_cores())
         metadata = self._session.get_modelmeta().custom_metadata_map
-        if metadata.get("diminuendo.format") != WRITES_TOKENS:
+        if metadata.get("diminuendo.format") != TEXT_FORMAT:
             raise UserError(
                 f"{self.path}: its metadata key 'diminuendo.format' is {metadata.get('diminuendo.format')!r}, "
-                f"expected {WRITES_TOKENS!r}"
+                f"expected {TEXT_FORMAT!r}"
             )
         self._check_doors()
         try:

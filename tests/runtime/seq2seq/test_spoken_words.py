@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diminuendo.runtime.ctc import text_of
@@ -60,6 +60,7 @@ def test_a_language_with_spaces_has_them_whatever_its_script():
     assert texts(" 안녕", "하세요", " 네") == ["안녕하세요", "네"]
 
 
+@settings(max_examples=50)
 @given(pieces=st.lists(st.text(alphabet="ab .,「」中文ก é\n-", max_size=4), max_size=12))
 def test_words_are_the_text(pieces):
     words = words_of(said(*pieces))

@@ -13,16 +13,16 @@ from diminuendo.runtime.seq2seq.timing import begins_of, best_begins, smooth
 
 
 def value_of(gain: np.ndarray, begins: tuple[int, ...]) -> float:
-    """The sum under a path; a token that begins with the one after it shares its frame."""
+    """The largest sum under a path with these beginnings; a token may share the frame in which the next begins."""
     L, T = gain.shape
-    total = 0.0
-    for row in range(L):
-        last = T - 1 if row == L - 1 else max(begins[row], begins[row + 1] - 1)
-        total += gain[row, begins[row] : last + 1].sum()
+    total = gain[-1, begins[-1] :].sum()
+    for row, begin, following in zip(range(L - 1), begins, begins[1:]):
+        shared = gain[row, begin : following + 1].sum()
+        total += shared if following == begin else max(shared, gain[row, begin:following].sum())
     return total
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(L=st.integers(1, 4), T=st.integers(1, 6), seed=st.integers(0, 10**6))
 def test_no_path_is_better(L, T, seed):
     gain = np.random.default_rng(seed).normal(size=(L, T))
