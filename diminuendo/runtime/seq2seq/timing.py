@@ -25,21 +25,30 @@ def begins_of(weights: np.ndarray, frames: int) -> np.ndarray:
     frames = max(1, min(frames, weights.shape[2]))
     if weights.shape[1] < 2:
         return np.zeros(weights.shape[1], dtype=np.int64)
-    heard = weights[:, :, :frames]
-    heard = heard / np.maximum(heard.sum(axis=-1, keepdims=True), 1e-9)
-    deviation = np.maximum(heard.std(axis=1, keepdims=True), 1e-9)
-    even = (heard - heard.mean(axis=1, keepdims=True)) / deviation
-    return best_begins(smooth(even, MEDIAN_FRAMES).mean(axis=0, dtype=np.float64))
+    gain = np.zeros((weights.shape[1], frames))
+    for head in weights[:, :, :frames]:  # one by one: each fits into a cache
+        heard = head / np.maximum(head.sum(axis=-1, keepdims=True), 1e-9)
+        gain += smooth((heard - heard.mean(axis=0)) / np.maximum(heard.std(axis=0), 1e-9), MEDIAN_FRAMES)
+    return best_begins(gain)
 
 
 def smooth(values: np.ndarray, width: int) -> np.ndarray:
-    """The median of ``width`` neighbours along the last axis, which is mirrored at its ends."""
-    half = width // 2
-    if values.shape[-1] <= half:
+    """The median of ``width`` neighbours, an odd number, along the last axis, which is mirrored at its ends."""
+    half, T = width // 2, values.shape[-1]
+    if half >= T:
         return values
     padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(half, half)], mode="reflect")
-    # Partition of a whole copy costs more than a few passes of comparisons would, but it is one line.
-    return np.median(np.lib.stride_tricks.sliding_window_view(padded, width, axis=-1), axis=-1)
+    waiting = [padded[..., at : at + T] for at in range(width)]
+    # Of any half of the values and two more, neither the lowest nor the highest is the median of all.
+    kept, waiting = waiting[: half + 2], waiting[half + 2 :]
+    while len(kept) > 1:
+        for at in range(len(kept) - 1):
+            kept[at : at + 2] = np.minimum(*kept[at : at + 2]), np.maximum(*kept[at : at + 2])
+        for at in range(len(kept) - 2, 0, -1):
+            kept[at - 1 : at + 1] = np.minimum(*kept[at - 1 : at + 1]), np.maximum(*kept[at - 1 : at + 1])
+        kept = kept[1:-1] + waiting[:1]
+        waiting = waiting[1:]
+    return kept[0]
 
 
 def best_begins(gain: np.ndarray) -> np.ndarray:

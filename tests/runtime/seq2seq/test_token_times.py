@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 import pytest
@@ -14,9 +14,8 @@ from diminuendo.runtime.seq2seq.timing import begins_of, best_begins, smooth
 
 def value_of(gain: np.ndarray, begins: tuple[int, ...]) -> float:
     """The largest sum under a path with these beginnings; a token may share the frame in which the next begins."""
-    L, T = gain.shape
     total = gain[-1, begins[-1] :].sum()
-    for row, begin, following in zip(range(L - 1), begins, begins[1:]):
+    for row, (begin, following) in enumerate(pairwise(begins)):
         shared = gain[row, begin : following + 1].sum()
         total += shared if following == begin else max(shared, gain[row, begin:following].sum())
     return total
@@ -51,5 +50,8 @@ def test_smoothing_is_a_median():
     values = np.random.default_rng(0).normal(size=(2, 3, 20))
     padded = np.pad(values, [(0, 0), (0, 0), (3, 3)], mode="reflect")
     expected = [np.median(padded[..., at : at + 7], axis=-1) for at in range(20)]
-    np.testing.assert_allclose(smooth(values, 7), np.stack(expected, axis=-1))
+    np.testing.assert_array_equal(smooth(values, 7), np.stack(expected, axis=-1))
+    np.testing.assert_array_equal(
+        smooth(values, 3)[..., 1:-1], np.median([values[..., i : 18 + i] for i in range(3)], 0)
+    )
     np.testing.assert_array_equal(smooth(values[..., :3], 7), values[..., :3])
