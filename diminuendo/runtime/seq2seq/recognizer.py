@@ -76,10 +76,10 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
                 raise UserError(f"{name}: {model} writes its text itself and takes none; only files with CTC do")
         self.model = TextModel(model, threads)
         longest = self.model.decoding.longest_seconds
-        if window_seconds is not None and not min(SHORTEST_WINDOW, longest) <= window_seconds <= longest:
-            expected = f"expected {min(SHORTEST_WINDOW, longest):g} to {longest:g}, which this model hears at once"
-            raise UserError(f"window_seconds: {window_seconds:g}, {expected}")
-        samples = self.model.samples if window_seconds is None else round(window_seconds * self.model.sample_rate)
+        if window_seconds is not None and not SHORTEST_WINDOW <= window_seconds < math.inf:
+            raise UserError(f"window_seconds: {window_seconds:g}, the shortest window is {SHORTEST_WINDOW:g}")
+        seconds = longest if window_seconds is None else min(window_seconds, longest)
+        samples = min(self.model.samples, round(seconds * self.model.sample_rate))
         self._asked = asked_of(self.model, language, task, prompt)
         self._manner = Manner(samples, timestamps)
 

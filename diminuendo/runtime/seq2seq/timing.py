@@ -54,9 +54,10 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
 def best_begins(gain: np.ndarray) -> np.ndarray:
     """The first frame int64 [L] of each token on the path through float64 [L, T] with the largest sum.
 
-    A path goes on by a frame, by a token, or by both. Silence before the first token is no part of it.
+    Each token has a frame of its own at least, if there are as many. Silence before the first one is no part of a path.
     """
     L, T = gain.shape
+    apart = L <= T
     before = np.zeros(T)  # the best sum of a path that reaches this token at this frame, without the frame itself
     first = np.empty((L, T), dtype=np.int64)  # where this token began on the best path that ends at this frame
     best = np.empty((L, T))
@@ -67,10 +68,11 @@ def best_begins(gain: np.ndarray) -> np.ndarray:
         new = np.concatenate([[True], entered[1:] > highest[:-1]])
         first[row] = np.maximum.accumulate(np.where(new, np.arange(T), 0))
         best[row] = total + highest
-        before = np.maximum(best[row], np.concatenate([[-np.inf], best[row, :-1]]))
+        earlier = np.concatenate([[-np.inf], best[row, :-1]])
+        before = earlier if apart else np.maximum(best[row], earlier)
     begins, end = np.zeros(L, dtype=np.int64), T - 1
     for row in range(L - 1, -1, -1):
         begins[row] = begin = first[row, end]
         if row:
-            end = begin - 1 if begin and best[row - 1, begin - 1] > best[row - 1, begin] else begin
+            end = begin - 1 if apart or (begin and best[row - 1, begin - 1] > best[row - 1, begin]) else begin
     return begins

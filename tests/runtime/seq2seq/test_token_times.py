@@ -13,11 +13,14 @@ from diminuendo.runtime.seq2seq.timing import begins_of, best_begins, smooth
 
 
 def value_of(gain: np.ndarray, begins: tuple[int, ...]) -> float:
-    """The largest sum under a path with these beginnings; a token may share the frame in which the next begins."""
+    """The largest sum under a path with these beginnings, where tokens share a frame only if there are too few."""
     total = gain[-1, begins[-1] :].sum()
     for row, (begin, following) in enumerate(pairwise(begins)):
-        shared = gain[row, begin : following + 1].sum()
-        total += shared if following == begin else max(shared, gain[row, begin:following].sum())
+        alone, shared = gain[row, begin:following].sum(), gain[row, begin : following + 1].sum()
+        if len(begins) <= gain.shape[1]:
+            total += alone if following > begin else -np.inf
+        else:
+            total += shared if following == begin else max(shared, alone)
     return total
 
 
