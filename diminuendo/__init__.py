@@ -11,8 +11,8 @@ import diminuendo.public
 
 if typing.TYPE_CHECKING:
     from diminuendo.core.errors import UserError
-    from diminuendo.runtime import ModelFacts, Recognizer, Stream, Transcript, Word
+    from diminuendo.runtime import ModelFacts, Recognizer, Segment, Stream, Transcript, Word
 
 __version__ = "0.1.0"
-__all__ = ["ModelFacts", "Recognizer", "Stream", "Transcript", "UserError", "Word", "__version__"]
+__all__ = ["ModelFacts", "Recognizer", "Segment", "Stream", "Transcript", "UserError", "Word", "__version__"]
 __getattr__ = diminuendo.public.lookup

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {"UserError": "diminuendo.core.errors"} | dict.fromkeys(
-    ("ModelFacts", "Recognizer", "Stream", "Transcript", "Word"), "diminuendo.runtime"
+    ("ModelFacts", "Recognizer", "Segment", "Stream", "Transcript", "Word"), "diminuendo.runtime"
 )
 
 

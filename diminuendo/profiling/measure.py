@@ -25,6 +25,7 @@ from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, sess
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
+TOKENS = 16  # that a file writes in a run, if it writes any
 WARM = 5  # first runs allocate memory
 LIMITS_EVERY = 20  # runs
 _FOLDER = "session.model_external_initializers_file_folder_path"  # for a model that is given as bytes
@@ -74,7 +75,7 @@ class Profile:
 
 
 def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int = 200) -> Profile:
-    """Measure ``runs`` runs over ``seconds`` of noise.
+    """Measure ``runs`` runs over ``seconds`` of noise; a file that writes its text itself writes ``TOKENS`` at most.
 
     Raises:
         UserError: it is not one of our files, or the length of audio makes no sense.
@@ -88,6 +89,8 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     beside = data_of(path)  # the file with the weights, of a large model
     waveform = noise(seconds, sample_rate)
     feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
+    if isinstance(opened, TextModel):
+        feeds["max_tokens"] = np.array(TOKENS)
 
     with TemporaryDirectory() as folder:
 

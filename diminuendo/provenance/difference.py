@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +60,23 @@ def measure_difference(original: Path, copy: Path, corpus: PreparedCorpus, seed:
 
 
 def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None:
-    from diminuendo.runtime.model import AcousticModel
-
-    one, other = AcousticModel(original, threads=1), AcousticModel(copy, threads=1)
+    one, other = _log_probs_by(original), _log_probs_by(copy)
     largest = 0.0
     for utterance in corpus.test[:HEARD]:
-        waveform = corpus.audio(utterance)[None]
-        lengths = np.array([waveform.shape[1]], dtype=np.int64)
-        (a, _), (b, _) = one.log_probs(waveform, lengths), other.log_probs(waveform, lengths)
+        waveform = corpus.audio(utterance)
+        a, b = one(waveform), other(waveform)
         if a.shape != b.shape:
             return None
         largest = max(largest, float(np.abs(a - b).max(initial=0.0)))
     return largest
+
+
+def _log_probs_by(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the log-probabilities of a waveform float32 [N]: of frames, or of the tokens that are written."""
+    from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of
+    from diminuendo.runtime.seq2seq.model import TextModel
+
+    if format_of(path) != TEXT_FORMAT:
+        return AcousticModel(path, threads=1).log_probs_of
+    model = TextModel(path, threads=1)
+    return lambda waveform: model.write([waveform[: model.samples]], aligned=False)[0].log_probs

@@ -27,14 +27,12 @@ class Line:
 
 def lines_of(words: Sequence[Word], segments: Sequence[Segment] = ()) -> list[Line]:
     """The lines of a recording; none reaches from one segment into the next."""
-    groups: list[list[Word]] = []
-    for stretch in [segment.words for segment in segments] or [words]:
-        fresh = True
-        for word in stretch:
-            if fresh or _is_full(groups[-1], word):
-                groups.append([])
-            groups[-1].append(word)
-            fresh = False
+    groups = [
+        line
+        for segment in [segment.words for segment in segments] or [words]
+        for stretch in _stretches(segment)
+        for line in _balanced(stretch)
+    ]
     return list(_timed(groups))
 
 
@@ -51,11 +49,41 @@ def as_vtt(lines: Iterable[Line]) -> str:
     return "\n".join(["WEBVTT\n", *shown])
 
 
-def _is_full(line: list[Word], word: Word) -> bool:
-    """Whether a word begins a new line after those of one."""
-    width = _width(text_of([*line, word]))
-    ended = line[-1].text.endswith(_ENDS) and _width(text_of(line)) >= WIDEST // 2
-    return width > WIDEST or word.end - line[0].start > LONGEST or word.start - line[-1].end > PAUSE or ended
+def _stretches(words: Sequence[Word]) -> Iterator[list[Word]]:
+    """Words up to a pause, or to the end of a sentence that fills half a line."""
+    stretch: list[Word] = []
+    for word in words:
+        if stretch:
+            ended = stretch[-1].text.endswith(_ENDS) and _width(text_of(stretch)) >= WIDEST // 2
+            if ended or word.start - stretch[-1].end > PAUSE:
+                yield stretch
+                stretch = []
+        stretch.append(word)
+    if stretch:
+        yield stretch
+
+
+def _balanced(words: Sequence[Word]) -> list[list[Word]]:
+    """As few lines as hold the words, and about equally long ones."""
+    fewest = _filled(words, WIDEST)
+    for widest in range(-(-_width(text_of(words)) // len(fewest)), WIDEST):
+        if len(lines := _filled(words, widest)) == len(fewest):
+            return lines
+    return fewest
+
+
+def _filled(words: Sequence[Word], widest: int) -> list[list[Word]]:
+    """Lines that are filled one after the other."""
+    lines: list[list[Word]] = []
+    width = 0
+    for word in words:
+        own = word.spaced + _width(word.text)
+        if not lines or width + own > widest or word.end - lines[-1][0].start > LONGEST:
+            lines.append([])
+            width, own = 0, own - word.spaced
+        lines[-1].append(word)
+        width += own
+    return lines
 
 
 def _timed(groups: list[list[Word]]) -> Iterator[Line]:

@@ -37,6 +37,8 @@ class Spelling:
 
     def _of_piece(self, piece: str) -> Iterator[int]:
         parts = [self._letter[byte] for byte in piece.encode("utf-8", "replace")]
+        if (whole := "".join(parts)) in self._number:
+            parts = [whole]
         nobody = len(self._number) + 10**9
         while len(parts) > 1:
             ranks = [self._number.get(one + other, nobody) for one, other in pairwise(parts)]

@@ -30,7 +30,7 @@ class Written:
 
     Attributes:
         tokens: int64 [n], without the end.
-        log_probs: float32 [n], of each token.
+        log_probs: float32 [n or n + 1], of each token, the end last where it came.
         alignment: float32 [A, n or n + 1, T], where each token looked in the audio, the end token last where it came;
             None: the file does not say.
         no_speech: probability that nobody speaks; None: the file does not say.
@@ -43,7 +43,7 @@ class Written:
 
     @property
     def mean_log_prob(self) -> float:
-        """Over the tokens and the end, which counts as certain."""
+        """Over the tokens and the end."""
         return float(self.log_probs.sum()) / (len(self.tokens) + 1)
 
 
@@ -142,7 +142,7 @@ class TextModel:
         alignment, no_speech = found.get("alignment"), found.get("no_speech")
         return Written(
             found["tokens"][index, :count],
-            np.minimum(found["log_probs"][index, :count], 0),
+            np.minimum(found["log_probs"][index, : count + 1], 0),
             None if alignment is None else alignment[index, :, : count + 1],
             None if no_speech is None else float(no_speech[index]),
         )

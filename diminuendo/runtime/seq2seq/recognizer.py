@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import text_of
 from diminuendo.data.reading.remark import Remark
 from diminuendo.runtime.ctc import Word, within
-from diminuendo.runtime.model import TEXT_FORMAT
 from diminuendo.runtime.recognizer import BATCH_SECONDS, Audio, Hypothesis, Recognizer, Search, Transcript
 from diminuendo.runtime.segment import Segment
 from diminuendo.runtime.seq2seq.hearing import Hearing, Manner
 from diminuendo.runtime.seq2seq.model import TextModel, Written
-from diminuendo.runtime.seq2seq.prompt import asked_of, prompt_of
+from diminuendo.runtime.seq2seq.prompt import AUTO, asked_of, prompt_of
 from diminuendo.runtime.silence import is_silent
 from diminuendo.runtime.stream import Stream
 
@@ -35,8 +35,9 @@ class _Recording:
     error: UserError | None = None
 
     @property
-    def seconds(self) -> float:
-        return 0.0 if self.hearing.whole is None else float(len(self.hearing.whole))
+    def samples(self) -> int:
+        """That a run with others takes of it; 0 for one of several windows, which is heard alone."""
+        return 0 if self.hearing.whole is None else len(self.hearing.whole)
 
 
 class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
@@ -75,10 +76,10 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
                 raise UserError(f"{name}: {model} writes its text itself and takes none; only files with CTC do")
         self.model = TextModel(model, threads)
         longest = self.model.decoding.longest_seconds
-        if window_seconds is not None and not min(SHORTEST_WINDOW, longest) <= window_seconds <= longest:
-            expected = f"expected {min(SHORTEST_WINDOW, longest):g} to {longest:g}, which this model hears at once"
-            raise UserError(f"window_seconds: {window_seconds:g}, {expected}")
-        samples = self.model.samples if window_seconds is None else round(window_seconds * self.model.sample_rate)
+        if window_seconds is not None and not SHORTEST_WINDOW <= window_seconds < math.inf:
+            raise UserError(f"window_seconds: {window_seconds:g}, the shortest window is {SHORTEST_WINDOW:g}")
+        seconds = longest if window_seconds is None else min(window_seconds, longest)
+        samples = min(self.model.samples, round(seconds * self.model.sample_rate))
         self._asked = asked_of(self.model, language, task, prompt)
         self._manner = Manner(samples, timestamps)
 
@@ -95,7 +96,7 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
         limit, group = batch_seconds * self.model.sample_rate, []
         for audio in recordings:
             recording = self._read(audio)
-            longest = max([recording.seconds, *(other.seconds for other in group)])
+            longest = max([recording.samples, *(other.samples for other in group)])
             if group and longest * (len(group) + 1) > limit:
                 yield from self._together(group)
                 group = []
@@ -118,7 +119,7 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
 
     def hypothesis(self, waveform: np.ndarray) -> Hypothesis:
         """``text_of`` and how many tokens it has."""
-        if len(waveform) <= self._manner.samples and self._asked.language != "auto":
+        if len(waveform) <= self._manner.samples and self._asked.language != AUTO:
             if is_silent(waveform):
                 return Hypothesis("", tokens=0)
             (written,) = self.model.write([waveform], self._prompt(), aligned=False)
@@ -168,7 +169,7 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
     def _together(self, group: list[_Recording]) -> Iterator[Transcript | UserError]:
         """The transcripts of a group, those of one window from one run."""
         first: dict[int, Written] = {}
-        if self._asked.language != "auto" and not self._manner.timestamps:
+        if self._asked.language != AUTO and not self._manner.timestamps:
             short = {index: one.hearing.whole for index, one in enumerate(group) if one.error is None}
             short = {index: whole for index, whole in short.items() if whole is not None and not is_silent(whole)}
             if len(short) > 1:

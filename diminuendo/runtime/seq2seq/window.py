@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from diminuendo.runtime.seq2seq.timing import begins_of
 from diminuendo.runtime.seq2seq.words import Timed, words_of
 
 TIMESTAMP_SECONDS = 0.02  # from one timestamp token to the next
+LONGEST_WORD = 1.0  # seconds, if others are not half as long
 SHORTEST_STEP = 0.1  # seconds: a window that would end sooner is taken as a whole
 
 
@@ -59,7 +61,15 @@ def words_in(model: TextModel, written: Written, part: Part, seconds: float) -> 
     spelt = [model.spelt[written.tokens[index]] for index in text]
     begins = times_of(model, written, part, text, spelt, seconds)
     timed = zip(spelt, written.log_probs[text].tolist(), begins, begins[1:])
-    return words_of([Timed(*each) for each in timed])
+    return without_pauses(words_of([Timed(*each) for each in timed]))
+
+
+def without_pauses(words: list[Word]) -> list[Word]:
+    """Words that are far longer than the others begin later: the pause before them was laid to them."""
+    if not words:
+        return words
+    longest = max(LONGEST_WORD, 2 * float(np.median([word.end - word.start for word in words])))
+    return [dataclasses.replace(word, start=round(max(word.start, word.end - longest), 4)) for word in words]
 
 
 def times_of(
@@ -69,7 +79,8 @@ def times_of(
     if written.alignment is None:  # as if every byte took as long
         sizes = np.cumsum([0, *map(len, spelt)])
         return (part.start + (part.end - part.start) * sizes / sizes[-1]).tolist()
-    rows = [*text, part.last] if part.last < written.alignment.shape[1] else list(text)
+    after = text[-1] + 1  # the end, or a timestamp
+    rows = [*text, after] if after < written.alignment.shape[1] else list(text)
     first = int(part.start / model.frame_seconds)
     last = max(first + 1, round(min(part.end, seconds) / model.frame_seconds))
     found = (begins_of(written.alignment[:, rows, first:], last - first) + first) * model.frame_seconds
