@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import USER_ERROR, UserError
-from diminuendo.core.names import shown
-from diminuendo.core.plain_text import echo, without_secrets
+from diminuendo.core.plain_text import echo, shown, without_secrets
 
 
 @contextmanager
@@ -44,7 +43,7 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
         told = disk_full(error) or _of_a_file(error)
         if told is None:
             raise
-        echo(f"error: {without_secrets(told)}", err=True)
+        echo(f"error: {without_secrets(str(told))}", err=True)
         raise SystemExit(status) from None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from diminuendo.core.files import left_over
-from diminuendo.core.names import shown
+from diminuendo.core.plain_text import shown
 
 
 class OutFile(click.Path):

@@ -13,8 +13,7 @@ from diminuendo.cli.errors import plain_errors
 from diminuendo.cli.out import OUT_FILE
 from diminuendo.cli.prepared import corpus_of_family
 from diminuendo.core.errors import UserError
-from diminuendo.core.names import shown
-from diminuendo.core.plain_text import echo
+from diminuendo.core.plain_text import echo, shown
 from diminuendo.data.reading.remark import READER
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diminuendo.data.manifest import read_collected, read_splits
+from diminuendo.data.manifest_splits import read_collected, read_splits
 from diminuendo.data.prepared import CHECKPOINT, SPLITS, PreparedCorpus
 from diminuendo.data.text import Tokenizer
 from diminuendo.data.validation import Problems

@@ -16,6 +16,8 @@ from urllib.parse import unquote
 _KEPT = "\n\t"
 # Marks that turn the direction of what follows, or end a line: U+061C, U+200E, U+200F are letters' own and stay.
 _TURNING = frozenset("\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_JOINERS = "\u200c\u200d"  # which Persian and Indic names need
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 HIDDEN = "…"
 _KEYS = "pass|passwd|password|pwd|token|secret|key|credential|signature|sig|auth"
 # What stands between // and the last @ in front of the host. A password may itself hold @ and, after a colon that no
@@ -53,6 +55,16 @@ def visible(text: str) -> str:
 def one_line(text: object) -> str:
     """The same for a name that stands inside a line: line breaks and tabs are written as escapes, too."""
     return visible(str(text)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shown(name: str | bytes) -> str:
+    """A file's name on one line: bytes that are not UTF-8 are written as ``\\xff``, and what nobody sees as escapes.
+
+    A name without such characters stays as it is.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    return name if name.isprintable() else "".join(map(_escaped, name))
 
 
 def in_markdown(text: object) -> str:
@@ -111,3 +123,16 @@ def _shown(character: str) -> str:
     if character in _KEPT or (unicodedata.category(character) not in ("Cc", "Cs") and character not in _TURNING):
         return character
     return f"\\u{ord(character):04x}"
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if character in _SHORT:
+        return _SHORT[character]
+    if character in _JOINERS:
+        return character
+    if unicodedata.category(character) in ("Cc", "Cs", "Cf", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    return character

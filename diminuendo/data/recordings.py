@@ -11,16 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from diminuendo.data.loading import Loaded, Remarks, load_recording
-from diminuendo.data.manifest import (
-    CONTRADICTION,
-    MAY_BE_EMPTY,
-    Entry,
-    check_speakers,
-    contradiction,
-    dotted_capitals,
-    read_collected,
-    read_splits,
-)
+from diminuendo.data.manifest import MAY_BE_EMPTY, Entry
+from diminuendo.data.manifest_checks import CONTRADICTION, check_speakers, contradiction, dotted_capitals
+from diminuendo.data.manifest_splits import read_collected, read_splits
 from diminuendo.data.prepared import SPLITS, UNLABELLED, ShardWriter
 from diminuendo.data.settings import REFRESH_SECONDS, CorpusSettings
 from diminuendo.data.sources import COLLECTED, SOURCE, Sources

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import fresh_folder, write_json, write_text
-from diminuendo.core.names import shown
+from diminuendo.core.plain_text import shown
 from diminuendo.drift.report import Report
 
 FILES = {"drift.json", "drift.md", "drift.png"}

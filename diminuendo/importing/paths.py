@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diminuendo.core.errors import UserError
-from diminuendo.core.names import shown
+from diminuendo.core.plain_text import shown
 from diminuendo.data.text import unprintable
 from diminuendo.importing.utterance import Unusable
 

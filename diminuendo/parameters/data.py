@@ -6,7 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 from diminuendo.core.errors import UserError
-from diminuendo.data.manifest import Entry, check_speakers, check_texts, dotted_capitals, read_collected, read_splits
+from diminuendo.data.manifest import Entry
+from diminuendo.data.manifest_checks import check_speakers, check_texts, dotted_capitals
+from diminuendo.data.manifest_splits import read_collected, read_splits
 from diminuendo.data.prepared import SPLITS
 from diminuendo.data.recordings import characters_of, check_vocabulary
 from diminuendo.data.validation import Problems

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from diminuendo.core.names import shown
+from diminuendo.core.plain_text import shown
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diminuendo.core.errors import UserError
-from diminuendo.data.manifest import check_speakers, read_split, read_splits, split_off_dev
+from diminuendo.data.manifest import read_split
+from diminuendo.data.manifest_checks import check_speakers
+from diminuendo.data.manifest_splits import read_splits, split_off_dev
 from diminuendo.data.validation import SHOWN, Problems
 from tests.factories.audio import dummy_corpus, read_manifest, write_manifest
 

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from diminuendo.core.extras import how_to_install, is_installed
-from diminuendo.core.names import shown
+from diminuendo.core.plain_text import shown
 from diminuendo.data.reading.inspect import inspect, inspect_file
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.levels import Levels
