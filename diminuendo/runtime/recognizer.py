@@ -110,8 +110,9 @@ class Recognizer:
 
     _of_format: ClassVar[dict[str, type[Recognizer]]] = {}
 
-    def __init_subclass__(cls, format: str) -> None:
-        Recognizer._of_format[format] = cls
+    def __init_subclass__(cls, format: str | None = None) -> None:
+        if format is not None:
+            Recognizer._of_format[format] = cls
 
     def __new__(cls, model: str | Path, *arguments: Any, **named: Any) -> Recognizer:
         return super().__new__(cls._of_format.get(format_of(model), cls) if cls is Recognizer else cls)
