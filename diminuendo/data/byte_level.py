@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from diminuendo.core.files import atomic_file
-from diminuendo.data.text import SPECIAL
+from diminuendo.data.special import SPECIAL
 
 FILE = "tokenizer.json"
 

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file
+from diminuendo.data.special import SPECIAL
 
 BLANK = "<blank>"
 SPACE = "▁"
-SPECIAL = "<special:"  # begins a foreign vocabulary's tokens that stand for no text, such as ``<special:unk>``
 UNICODE = unicodedata.unidata_version  # which characters there are, and what NFC and lower case are of them
 DOTTED = ("tr", "az")  # languages in which the small letter of I is ı, and that of İ is i
 REPLACED = "\ufffd"  # what a program writes for bytes that it could not read: the text is damaged

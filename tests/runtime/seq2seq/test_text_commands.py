@@ -19,7 +19,7 @@ from diminuendo.artifact.wire import metadata_in
 from diminuendo.cli import main
 from diminuendo.demo.hearing import Models
 from diminuendo.evaluation.accuracy import _counts
-from diminuendo.runtime.recognizer import Hypothesis
+from diminuendo.runtime.transcript import Hypothesis
 from tests.factories import onnx_models
 from tests.factories.light import run_light
 from tests.factories.project import ROOT
