@@ -21,7 +21,7 @@ from diminuendo.evaluation.process import measuring
 
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
-    from diminuendo.runtime.recognizer import Hypothesis
+    from diminuendo.runtime.transcript import Hypothesis
 
 ACCURACY = "accuracy.json"
 HYPOTHESES = "hypotheses.jsonl"

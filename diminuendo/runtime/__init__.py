@@ -2,10 +2,11 @@
 
 from diminuendo.runtime.ctc import Word
 from diminuendo.runtime.facts import ModelFacts
-from diminuendo.runtime.recognizer import Hypothesis, Recognizer, Transcript
+from diminuendo.runtime.recognizer import Recognizer
 from diminuendo.runtime.segment import Segment
 from diminuendo.runtime.seq2seq.recognizer import Seq2SeqRecognizer  # which `Recognizer` makes of files of format 2
 from diminuendo.runtime.stream import Stream
+from diminuendo.runtime.transcript import Hypothesis, Transcript
 
 __all__ = [
     "Hypothesis",

@@ -11,7 +11,6 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -24,12 +23,12 @@ from diminuendo.data.reading.remark import Remark
 from diminuendo.data.resample import Resampler
 from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
-from diminuendo.runtime.ctc import Word, WordReader, decode_text, decode_words, text_of, within
+from diminuendo.runtime.ctc import WordReader, decode_text, decode_words, within
 from diminuendo.runtime.facts import ModelFacts, facts_of
 from diminuendo.runtime.model import BLANK, TEXT_FORMAT, AcousticModel, best_path, format_of
-from diminuendo.runtime.segment import Segment
 from diminuendo.runtime.silence import is_silent
 from diminuendo.runtime.stream import Stream, WindowedReader
+from diminuendo.runtime.transcript import Hypothesis, Transcript
 from diminuendo.runtime.windows import Cutter, Decode, Heard, Joiner
 
 Audio = str | os.PathLike | np.ndarray  # a file, or a waveform float [N]
@@ -39,48 +38,6 @@ CONTEXT_SECONDS = 2.0  # of either edge of a window, shared with its neighbour
 BATCH_SECONDS = 20.0  # of audio in one run, padding included, where several recordings are decoded together
 SHORTEST_WINDOW = 8  # frames: a join needs some away from the edges
 SHORTEST_SECONDS = 0.25  # shorter audio is padded with silence: a frontend needs some samples
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """What was said in ``seconds`` of audio, and what is to say of the recording, such as that it was cut.
-
-    Attributes:
-        segments: the words again, in stretches; none from a file with CTC.
-        language: code; None from a file that knows no languages.
-    """
-
-    words: tuple[Word, ...]
-    seconds: float
-    remarks: tuple[Remark, ...] = ()
-    segments: tuple[Segment, ...] = ()
-    language: str | None = None
-
-    @property
-    def text(self) -> str:
-        return text_of(self.words)
-
-    def as_dict(self) -> dict:
-        """Its content as it is written in JSON; of the last three attributes those that there are."""
-        found = {"text": self.text, "seconds": self.seconds, "words": [word.as_dict() for word in self.words]}
-        found |= {"language": self.language} if self.language else {}
-        found |= {"segments": [segment.as_dict() for segment in self.segments]} if self.segments else {}
-        return found | ({"remarks": [dataclasses.asdict(remark) for remark in self.remarks]} if self.remarks else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Hypothesis:
-    """What the likeliest tokens of a waveform say, and how many there were.
-
-    Attributes:
-        frames, blank_frames: of the output of a file with CTC; None from others.
-        tokens: that a file wrote which writes tokens itself; None from others.
-    """
-
-    text: str
-    frames: int | None = None
-    blank_frames: int | None = None
-    tokens: int | None = None
 
 
 class Search(Protocol):
@@ -110,8 +67,9 @@ class Recognizer:
 
     _of_format: ClassVar[dict[str, type[Recognizer]]] = {}
 
-    def __init_subclass__(cls, format: str) -> None:
-        Recognizer._of_format[format] = cls
+    def __init_subclass__(cls, format: str | None = None) -> None:
+        if format is not None:
+            Recognizer._of_format[format] = cls
 
     def __new__(cls, model: str | Path, *arguments: Any, **named: Any) -> Recognizer:
         return super().__new__(cls._of_format.get(format_of(model), cls) if cls is Recognizer else cls)

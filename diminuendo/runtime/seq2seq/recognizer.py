@@ -14,13 +14,14 @@ from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import text_of
 from diminuendo.data.reading.remark import Remark
 from diminuendo.runtime.ctc import Word, within
-from diminuendo.runtime.recognizer import BATCH_SECONDS, Audio, Hypothesis, Recognizer, Search, Transcript
+from diminuendo.runtime.recognizer import BATCH_SECONDS, Audio, Recognizer, Search
 from diminuendo.runtime.segment import Segment
 from diminuendo.runtime.seq2seq.hearing import Hearing, Manner
 from diminuendo.runtime.seq2seq.model import TextModel, Written
 from diminuendo.runtime.seq2seq.prompt import AUTO, asked_of, prompt_of
 from diminuendo.runtime.silence import is_silent
 from diminuendo.runtime.stream import Stream
+from diminuendo.runtime.transcript import Hypothesis, Transcript
 
 SHORTEST_WINDOW = 1.0  # seconds
 

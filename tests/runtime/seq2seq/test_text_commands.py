@@ -8,17 +8,22 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 from click.testing import CliRunner
 
+from diminuendo.artifact.external_data import mapped
+from diminuendo.artifact.onnx_file import write_onnx
+from diminuendo.artifact.wire import metadata_in
 from diminuendo.cli import main
 from diminuendo.demo.hearing import Models
 from diminuendo.evaluation.accuracy import _counts
-from diminuendo.runtime.recognizer import Hypothesis
+from diminuendo.runtime.transcript import Hypothesis
 from tests.factories import onnx_models
 from tests.factories.light import run_light
 from tests.factories.project import ROOT
+from tests.factories.shipping import write_member
 from tests.factories.text_models import SAMPLE_RATE, speak, time_token, tokens_of, write_text_model
 
 SAID = [time_token(0), *tokens_of(" hello", " to", "o,"), time_token(0.7), time_token(0.8), *tokens_of(*" é中")]
@@ -27,7 +32,10 @@ SAID = [time_token(0), *tokens_of(" hello", " to", "o,"), time_token(0.7), time_
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("commands")
-    write_text_model(folder / "model.onnx")
+    with mapped(write_member(folder / "member", "student", teacher="a" * 64)) as content:
+        lineage = metadata_in(content)["diminuendo.lineage"]
+    plain = write_text_model(folder / "plain.onnx", name="student", metadata={"lineage": lineage})
+    write_onnx(folder / "model.onnx", onnx.load(plain))  # with a checksum
     onnx_models.write_model(folder / "ctc.onnx")
     soundfile.write(folder / "a.wav", speak([*SAID, time_token(1.0)], 1.5), SAMPLE_RATE, subtype="FLOAT")
     soundfile.write(folder / "b.wav", speak(tokens_of(*" b")), SAMPLE_RATE, subtype="FLOAT")
