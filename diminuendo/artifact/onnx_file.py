@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 
 from diminuendo.artifact import checksum, external_data, tensors
+from diminuendo.artifact.formats import FRAMES_FORMAT
 from diminuendo.artifact.message import read_message, write_message
 from diminuendo.artifact.outside import find_outside, message_with_names, move_outside, stale_data
-from diminuendo.artifact.stated import FRAMES_FORMAT
 from diminuendo.artifact.tensors import is_too_large
 from diminuendo.core.files import atomic_file, canonical_json
 

@@ -15,7 +15,6 @@ from typing import Any
 from diminuendo.core.plain_text import one_line
 
 PREFIX = "diminuendo."
-FRAMES_FORMAT, TEXT_FORMAT = "1", "2"  # a file that gives posteriors of frames (CTC); one that gives a text's tokens
 MOST_CHARACTERS = 64_000_000  # of one value: the tokens of a large vocabulary, or a long descent
 MOST_NAME = 200  # characters
 MOST_TOKENS = 1_000_000

@@ -17,11 +17,12 @@ import numpy as np
 import onnxruntime
 
 from diminuendo.artifact.external_data import data_of, mapped
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.core.errors import UserError
 from diminuendo.profiling import limits
 from diminuendo.profiling.events import Node, nodes, read_events
 from diminuendo.profiling.modules import mark_modules, module_of_node
-from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, session_options
+from diminuendo.runtime.model import AcousticModel, format_of, session_options
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.scoring import Bootstrap, Interval, rate
@@ -73,7 +74,7 @@ def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None
 
 def _log_probs_by(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """What gives the log-probabilities of a waveform float32 [N]: of frames, or of the tokens that are written."""
-    from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of
+    from diminuendo.runtime.model import AcousticModel, format_of
     from diminuendo.runtime.seq2seq.model import TextModel
 
     if format_of(path) != TEXT_FORMAT:

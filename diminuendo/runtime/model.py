@@ -13,7 +13,8 @@ import onnxruntime
 
 from diminuendo.artifact.checksum import is_damaged
 from diminuendo.artifact.external_data import check_data, mapped
-from diminuendo.artifact.stated import FRAMES_FORMAT, PREFIX, TEXT_FORMAT, stated_in
+from diminuendo.artifact.formats import FRAMES_FORMAT, TEXT_FORMAT
+from diminuendo.artifact.stated import PREFIX, stated_in
 from diminuendo.artifact.wire import metadata_in
 from diminuendo.config.remedy import repro
 from diminuendo.core.cores import available_cores

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.core.errors import UserError
 from diminuendo.data.padding import pad
 from diminuendo.data.reading.remark import Remark
@@ -25,7 +26,7 @@ from diminuendo.runtime.audio import checked, read_blocks
 from diminuendo.runtime.batch import Batcher
 from diminuendo.runtime.ctc import WordReader, decode_text, decode_words, within
 from diminuendo.runtime.facts import ModelFacts, facts_of
-from diminuendo.runtime.model import BLANK, TEXT_FORMAT, AcousticModel, best_path, format_of
+from diminuendo.runtime.model import BLANK, AcousticModel, best_path, format_of
 from diminuendo.runtime.silence import is_silent
 from diminuendo.runtime.stream import Stream, WindowedReader
 from diminuendo.runtime.transcript import Hypothesis, Transcript

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from diminuendo.artifact.external_data import bytes_of_files
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import one_line
-from diminuendo.runtime.model import TEXT_FORMAT, AcousticModel, format_of, opened_sessions
+from diminuendo.runtime.model import AcousticModel, format_of, opened_sessions
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SECONDS = 5.0  # of a processor, for a file of no size

@@ -206,7 +206,7 @@ POST_TRAINING = {"post_training", "quantized_file", "weight_writer", "storage"}
 AWARE = {"bit_choice", "quantization_aware", "quantization_aware_file", "quantized_file", "weight_writer", "storage"}
 MIXED = {"mixed", "sensitivity", "calibration", "text_scores"}
 # What reads the file that training begins with, to see which channels can be equalised.
-PARENT = {"checksum", "external_data", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
+PARENT = {"checksum", "external_data", "formats", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
 BUDGET = {"budget": {"bits": 4}}
 
 
@@ -241,7 +241,7 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            PARENT | {"alone", "banks", "codec", "session", "stored_names"},
+            PARENT | {"alone", "banks", "codec", "packed", "session", "stored_names"},
         ),
     ],
 )

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 
 from diminuendo.artifact.banks import STORED_NAME
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.onnx_file import read_metadata, read_onnx, replace_metadata, write_onnx
 from diminuendo.artifact.session import open_session
-from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.artifact.weight_graph import shorten_names
 from diminuendo.compression.quantization.coverage import coverage
 from diminuendo.core.errors import UserError

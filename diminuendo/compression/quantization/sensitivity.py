@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.onnx_file import read_metadata
 from diminuendo.artifact.session import open_session
-from diminuendo.artifact.stated import TEXT_FORMAT
 from diminuendo.artifact.weight_graph import FLOAT
 from diminuendo.compression.quantization.equalisation import EqualisedGraph, unscaled
 from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded

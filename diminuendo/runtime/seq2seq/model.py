@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.stated import decoding_in, stated_in
 from diminuendo.core.cores import available_cores
 from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import bytes_of
-from diminuendo.runtime.model import INPUTS, SPARE_FRAMES, SPECIAL, TEXT_FORMAT, open_session, run_session
+from diminuendo.runtime.model import INPUTS, SPARE_FRAMES, SPECIAL, open_session, run_session
 
 OUTPUTS = ("tokens", "log_probs", "lengths")
 OPTIONAL_OUTPUTS = ("alignment", "no_speech")

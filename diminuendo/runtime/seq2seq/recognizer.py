@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from diminuendo.artifact.stated import TEXT_FORMAT
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import text_of
 from diminuendo.data.reading.remark import Remark

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diminuendo.artifact.stated import TEXT_FORMAT
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.models.knowledge import TEXT_GIVES, Knowledge
 from diminuendo.models.whisper.seq2seq.record import WhisperRecord
 
