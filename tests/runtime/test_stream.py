@@ -40,7 +40,7 @@ def test_words_come_within_a_window_and_memory_does_not_grow(recognizer):
     for at in range(0, len(waveform), 400):
         for word in stream.push(waveform[at : at + 400]):
             said.append((word, (at + 400) / SAMPLE_RATE))
-        held.append(sum(map(len, stream._cutter._pieces)))
+        held.append(sum(map(len, stream._reader._cutter._pieces)))
     assert len(said) > 0.9 * len((LONG * 5).split())
     assert max(now - word.end for word, now in said) < 2.4 + 1.0  # s: a window, and the word after it
     assert max(held) <= 2.4 * SAMPLE_RATE + 400
