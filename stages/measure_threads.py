@@ -49,7 +49,7 @@ def main() -> None:
             begin = time.perf_counter()
             for batch in batches:
                 features, frames = model.frontend(batch.waveform, batch.lengths)
-                loss, _ = objective(model.encode(features, frames), features, frames, batch)
+                loss, _ = objective(model.respond(features, frames, batch), features, frames, batch)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()

@@ -42,7 +42,8 @@ class HiddenStates(nn.Module):
         return cls(ours.width, theirs.width, layers)
 
     def of(self, student: StudentOutput, batch: Batch, teacher: TeacherOutput) -> Tensor:
-        return self(student.states, teacher.states, teacher.frames, student.frames, student.lengths)
+        lengths = student.lengths if student.state_lengths is None else student.state_lengths
+        return self(student.states, teacher.states, teacher.state_frames, student.state_frames, lengths)
 
     def forward(
         self,

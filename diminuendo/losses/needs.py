@@ -57,7 +57,7 @@ def impossible(
         return f"{names} above 0, and there is no teacher; set 0 for a member that is trained from scratch"
     different = _different_vocabularies(student, teacher)
     for key, needs in taught.items():
-        needed = needs.across_vocabularies if different else needs
+        needed = (needs.across_vocabularies if different else needs).of_rows(student.gives)
         if teacher.gives is not None and (missing := needed & ~teacher.gives):
             return f"{key} needs {missing} of the teacher, which gives {teacher.gives}; set {key}: 0"
         if different and needs & Knowledge.FRAME_POSTERIORS:

@@ -18,7 +18,7 @@ from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
 from diminuendo.data.batches import Batch
 from diminuendo.losses.term import TeacherOutput
 from diminuendo.models.model import SpeechModel
-from diminuendo.models.precision import Precision, encode_in
+from diminuendo.models.precision import Precision, respond_in
 
 ASKED_AGAIN = "the teacher is asked again"
 
@@ -43,7 +43,8 @@ class Teaching:
     ):
         self.teacher, self.layers, self.kept, self.precision = teacher.eval(), sorted(layers), kept, precision
         learned = any(True for model in (teacher, student) for _ in model.frontend.parameters())
-        self.same_features = not learned and teacher.record.frontend == student.record.frontend
+        alike = teacher.record.frontend == student.record.frontend and teacher.hears == student.hears
+        self.same_features = not learned and alike
 
     @torch.no_grad()
     def __call__(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:
@@ -57,13 +58,15 @@ class Teaching:
             # In half precision, and what is used at once is what is read later: a run that is killed hears the same.
             stored = {"log_probs": said.log_probs.half(), "lengths": said.lengths}
             stored |= {f"states.{layer}": state.half() for layer, state in said.states.items()}
+            stored |= {"state_lengths": said.state_lengths} if said.state_lengths is not None else {}
             stored = {name: tensor.contiguous().cpu() for name, tensor in stored.items()}
             self.kept.mkdir(parents=True, exist_ok=True)
             write_sealed(path, save(stored))
         device = batch.waveform.device
         states = {layer: stored[f"states.{layer}"].to(device).float() for layer in self.layers}
         # The lengths stay on the host, where whoever brings the frames to another rate reads them.
-        return TeacherOutput(stored["log_probs"].to(device).float(), stored["lengths"], states)
+        log_probs, lengths = stored["log_probs"].to(device).float(), stored["lengths"]
+        return TeacherOutput(log_probs, lengths, states, stored.get("state_lengths"))
 
     def _read(self, path: Path, B: int) -> dict[str, Tensor] | None:
         """What was said of ``B`` utterances; None if it is not there, damaged or of something else."""
@@ -76,7 +79,7 @@ class Teaching:
             tell_unusable(path, f"cannot be read ({error})", ASKED_AGAIN)
             return None
         wanted = {"log_probs", "lengths", *(f"states.{layer}" for layer in self.layers)}
-        if set(stored) != wanted or any(len(tensor) != B for tensor in stored.values()):
+        if set(stored) - {"state_lengths"} != wanted or any(len(tensor) != B for tensor in stored.values()):
             tell_unusable(path, f"holds other outputs than those of {B} utterances that are wanted", ASKED_AGAIN)
             return None
         return stored
@@ -84,5 +87,5 @@ class Teaching:
     def _ask(self, batch: Batch, features_BMT: Tensor, frames: Tensor) -> TeacherOutput:
         if not self.same_features:
             features_BMT, frames = self.teacher.frontend(batch.waveform, batch.lengths)
-        log_probs, lengths, states = encode_in(self.precision, self.teacher, features_BMT, frames)
-        return TeacherOutput(log_probs, lengths, {layer: states[layer] for layer in self.layers})
+        log_probs, lengths, states, *others = respond_in(self.precision, self.teacher, features_BMT, frames, batch)
+        return TeacherOutput(log_probs, lengths, {layer: states[layer] for layer in self.layers}, *others)

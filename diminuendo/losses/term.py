@@ -22,30 +22,50 @@ from diminuendo.models.model import SpeechModel
 
 @dataclass(frozen=True)
 class StudentOutput:
-    """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+    """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``.
+
+    Attributes:
+        state_lengths: valid frames of the states where the log-probabilities are of tokens; None: the same.
+    """
 
     log_probs: Tensor
     lengths: Tensor
     states: list[Tensor]
+    state_lengths: Tensor | None = None
 
     @cached_property
     def frames(self) -> Tensor:
         """``lengths`` on the host; fetched from a GPU once for all terms, since that waits for the forward pass."""
         return self.lengths.cpu()
 
+    @cached_property
+    def state_frames(self) -> Tensor:
+        """Valid frames of the states, on the host."""
+        return self.frames if self.state_lengths is None else self.state_lengths.cpu()
+
 
 @dataclass(frozen=True)
 class TeacherOutput:
-    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``."""
+    """A teacher's log-probabilities ``[B, T, V]``, valid frames ``[B]`` and, by layer, encoder states ``[B, T, W]``.
+
+    Attributes:
+        state_lengths: as of a student.
+    """
 
     log_probs: Tensor
     lengths: Tensor
     states: dict[int, Tensor]
+    state_lengths: Tensor | None = None
 
     @cached_property
     def frames(self) -> Tensor:
         """``lengths`` on the host, fetched once."""
         return self.lengths.cpu()
+
+    @cached_property
+    def state_frames(self) -> Tensor:
+        """Valid frames of the states, on the host."""
+        return self.frames if self.state_lengths is None else self.state_lengths.cpu()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,13 @@ class Knowledge(Flag):
     STATES = auto()  # the output of every layer of the encoder
     TOKENS = auto()  # its own transcription, in the tokens of its vocabulary
     TEXT = auto()  # its own transcription, in letters alone
+    TOKEN_POSTERIORS = auto()  # a distribution over tokens for every token of a text that it is given
+
+    def of_rows(self, student: Knowledge | None) -> Knowledge:
+        """What takes its place for a student whose rows are tokens: posteriors of these."""
+        if student is None or Knowledge.TOKEN_POSTERIORS not in student or Knowledge.FRAME_POSTERIORS not in self:
+            return self
+        return (self & ~Knowledge.FRAME_POSTERIORS) | Knowledge.TOKEN_POSTERIORS
 
     @property
     def across_vocabularies(self) -> Knowledge:
@@ -27,5 +34,7 @@ class Knowledge(Flag):
         return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"
 
 
-TEXT_GIVES = Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT  # of a decoder that writes token after token
+TEXT_GIVES = (
+    Knowledge.TOKEN_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT
+)  # of a decoder that writes token after token
 CTC_GIVES = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT

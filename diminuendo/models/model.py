@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from diminuendo.config.base import Section
+from diminuendo.data.batches import Batch
 from diminuendo.features.frontend import Frontend
 from diminuendo.models.head import Head
 from diminuendo.models.record import ModelRecord
@@ -21,6 +23,11 @@ class SpeechModel(nn.Module, ABC):
 
     record: ModelRecord
     frontend: Frontend
+
+    @property
+    def hears(self) -> Section | None:
+        """What decides, beside the frontend's settings, which features it is given of a waveform."""
+        return None
 
     @property
     @abstractmethod
@@ -38,6 +45,18 @@ class SpeechModel(nn.Module, ABC):
     @abstractmethod
     def encode(self, features_BMT: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Log-probabilities ``[B, T, V]``, valid frames ``[B]`` and the output of every layer ``[B, T, D]``."""
+
+    def respond(self, features_BMT: Tensor, frames: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """What it says while it learns: that of :meth:`encode`.
+
+        A model that reads its own text as it writes it is given the text of the batch. Where the rows of its
+        log-probabilities are no frames, a fourth value has the valid frames of its states ``[B]``.
+        """
+        return self.encode(features_BMT, frames)
+
+    def transcribe(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens that it writes of waveforms ``[B, N]``, concatenated, and their number ``[B]``, on the host."""
+        return self.head.greedy(*self(waveform, lengths))
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms ``[B, N]`` and lengths ``[B]`` to log-probabilities ``[B, T, V]`` and valid frames ``[B]``."""

@@ -14,17 +14,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from diminuendo.data.batches import Batch
 from diminuendo.models.model import SpeechModel
 
 Precision = Literal["float32", "bfloat16"]
 
 
-def encode_in(
-    precision: Precision, model: SpeechModel, features_BMT: Tensor, frames: Tensor
-) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """What ``model.encode`` gives, computed in ``precision`` and returned in float32."""
+def respond_in(
+    precision: Precision, model: SpeechModel, features_BMT: Tensor, frames: Tensor, batch: Batch
+) -> tuple[Tensor, ...]:
+    """What ``model.respond`` gives, computed in ``precision`` and returned in float32."""
     if precision == "float32":
-        return model.encode(features_BMT, frames)
+        return model.respond(features_BMT, frames, batch)
     with torch.autocast(features_BMT.device.type, torch.bfloat16):
-        log_probs, lengths, states = model.encode(features_BMT, frames)
-    return log_probs, lengths, [state.float() for state in states]
+        log_probs, lengths, states, *others = model.respond(features_BMT, frames, batch)
+    return log_probs, lengths, [state.float() for state in states], *others

@@ -25,7 +25,7 @@ def transcribe_batches(
     references, hypotheses = [], []
     with parametrize.cached():  # weights on a grid are rounded once, not for every batch
         for batch in batches:
-            tokens, counts = model.head.greedy(*model(batch.waveform.to(device), batch.lengths.to(device)))
+            tokens, counts = model.transcribe(batch.waveform.to(device), batch.lengths.to(device))
             hypotheses += [tokenizer.decode(ids.tolist()) for ids in tokens.split(counts.tolist())]
             references += [tokenizer.decode(ids.tolist()) for ids in batch.targets.split(batch.target_lengths.tolist())]
     model.train(was_training)

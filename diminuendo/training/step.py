@@ -16,7 +16,7 @@ from diminuendo.data.batches import Batch
 from diminuendo.features.spec_augment import spec_augment
 from diminuendo.losses.objective import Objective
 from diminuendo.models.model import SpeechModel
-from diminuendo.models.precision import encode_in
+from diminuendo.models.precision import respond_in
 from diminuendo.training.average import MovingAverage
 from diminuendo.training.fine_tuning import rate_factors
 
@@ -145,7 +145,7 @@ class TrainingStep:
         batch = replace(batch.to(self.device), **lengths)
         features, frames = self.model.frontend(batch.waveform, batch.lengths)
         masked = spec_augment(features, heard, self.config.augmentation, np.random.default_rng([self.seed, step]))
-        encoded = encode_in(self.config.precision, self.model, masked, frames)
+        encoded = respond_in(self.config.precision, self.model, masked, frames, batch)
         return self.objective(encoded, features, frames, batch)
 
 

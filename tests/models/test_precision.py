@@ -1,12 +1,14 @@
 """Mixed precision: rounded products, and everything that is kept or compared in float32."""
 
+import numpy as np
 import pytest
 import torch
 
+from diminuendo.data.batches import collate
 from diminuendo.losses import teacher as teaching_module
 from diminuendo.losses.config import LossConfig
 from diminuendo.models import kernels, precision
-from diminuendo.models.precision import encode_in
+from diminuendo.models.precision import respond_in
 from diminuendo.training import step as step_module
 from diminuendo.training.trainer import train
 from tests.factories.fastconformer import tiny_fastconformer
@@ -22,10 +24,11 @@ def test_products_are_rounded_and_what_comes_back_is_not(make, monkeypatch):
     monkeypatch.setattr(kernels, "product", lambda *_: pytest.fail("computed in float32"))
     model = make().train()
     features, frames = model.frontend(*speech_batch(model.record.sample_rate))
-    rounded, lengths, states = encode_in("bfloat16", model, features, frames)
+    given = collate([np.zeros(8, np.float32)], [None], model.record.sample_rate)  # these models do not look at it
+    rounded, lengths, states = respond_in("bfloat16", model, features, frames, given)
     rounded.square().sum().backward()
     monkeypatch.undo()
-    exact, expected, _ = encode_in("float32", model, features, frames)
+    exact, expected, _ = respond_in("float32", model, features, frames, given)
     assert torch.equal(lengths, expected) and {t.dtype for t in (rounded, *states)} == {torch.float32}
     assert 1e-5 < (rounded - exact).abs().max() < 0.3
     # Probabilities are normalised in float32: with 8 bits they would add up to something else.
@@ -45,7 +48,7 @@ def test_a_training_in_bfloat16_learns_as_it_does_in_float32_and_gives_the_same_
     computed = []
     for module in (step_module, teaching_module):
         monkeypatch.setattr(
-            module, "encode_in", lambda kind, *given: computed.append(kind) or precision.encode_in(kind, *given)
+            module, "respond_in", lambda kind, *given: computed.append(kind) or precision.respond_in(kind, *given)
         )
     found = [trained(tmp_path / str(n), precision="bfloat16") for n in range(2)]
     assert set(computed) == {"bfloat16"} and len(computed) % 2 == 0

@@ -56,7 +56,7 @@ def measure_importance(
     try:
         for batch in _training_batches(corpus, training, seed, batches):
             features, frames = model.frontend(batch.waveform, batch.lengths)
-            loss, _ = objective(model.encode(features, frames), features, frames, batch)
+            loss, _ = objective(model.respond(features, frames, batch), features, frames, batch)
             # The loss is a mean over the batch: its size must not say how much an utterance counts.
             (loss * len(batch.lengths)).backward()
             utterances += len(batch.lengths)

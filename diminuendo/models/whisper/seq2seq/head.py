@@ -44,9 +44,15 @@ class AttentionHead:
         return {"max_tokens": CHECKED_TOKENS}
 
     def loss(self, log_probs: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
-        """Cross-entropy per target token, a scalar; ``log_probs`` ``[B, L, V]`` have a row for each target."""
-        rows = [row[:count] for row, count in zip(log_probs, target_lengths.tolist())]
-        return F.nll_loss(torch.cat(rows), targets.to(log_probs.device))
+        """Cross-entropy per token of the texts and their ends, a scalar.
+
+        ``log_probs`` ``[B, L, V]`` have a row for each target and one for the end after them.
+        """
+        counts = target_lengths.tolist()
+        rows = torch.cat([row[: count + 1] for row, count in zip(log_probs, counts)])
+        end = targets.new_tensor([self.record.special.end])
+        expected = torch.cat([torch.cat([text, end]) for text in targets.split(counts)])
+        return F.nll_loss(rows, expected.to(rows.device))
 
     def greedy(self, log_probs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens, concatenated, and their number per utterance ``[B]``."""

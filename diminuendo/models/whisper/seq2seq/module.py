@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from diminuendo.core.errors import UserError
+from diminuendo.data.batches import Batch
 from diminuendo.features.whisper_log_mel import POWER_FLOOR, RANGE, WhisperLogMel
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.structure import Structure
@@ -18,7 +20,7 @@ from diminuendo.models.whisper.module import EncoderLayer, Positions
 from diminuendo.models.whisper.record import STRIDE
 from diminuendo.models.whisper.seq2seq.decoder import Decoder
 from diminuendo.models.whisper.seq2seq.head import AttentionHead
-from diminuendo.models.whisper.seq2seq.record import WhisperRecord
+from diminuendo.models.whisper.seq2seq.record import Context, WhisperRecord
 from diminuendo.models.whisper.seq2seq.structure import structure_of
 
 
@@ -63,6 +65,10 @@ class Whisper(SpeechModel):
         self.decoder = Decoder(record)
 
     @property
+    def hears(self) -> Context:
+        return self.record.context
+
+    @property
     def head(self) -> AttentionHead:
         return AttentionHead(self.record)
 
@@ -89,6 +95,36 @@ class Whisper(SpeechModel):
         prompt = torch.tensor(self.prompt, device=last.device).expand(len(last), -1)
         log_probs = self.decoder(torch.cat([prompt, tokens[:, :-1]], 1), last)[:, len(self.prompt) - 1 :]
         return log_probs, counts, states
+
+    def respond(self, features_BMT: Tensor, frames: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """Log-probabilities ``[B, L, V]`` of the batch's text and its end, token by token, each after those before it.
+
+        With them how many rows are valid ``[B]``, the states of the encoder, and how many frames of those are audio
+        ``[B]``: of the silence up to the context nothing is to be learned.
+
+        Raises:
+            UserError: an utterance has no text.
+        """
+        if not batch.labelled.all():
+            raise UserError(
+                "training.unlabelled: a model that writes token after token learns from texts; set it false"
+            )
+        *states, last = self.heard(features_BMT)
+        texts = batch.targets.split(batch.target_lengths.tolist())
+        prompt, most = len(self.prompt), int(batch.target_lengths.max())
+        read = last.new_full((len(texts), prompt + most), self.record.special.end, dtype=torch.long)
+        read[:, :prompt] = torch.tensor(self.prompt, device=last.device)
+        for row, text in zip(read, texts):
+            row[prompt : prompt + len(text)] = text
+        log_probs = self.decoder(read, last)[:, prompt - 1 :]
+        heard = self.frontend.frames(batch.lengths).clamp(max=frames)
+        rows = batch.target_lengths.to(last.device) + 1
+        return log_probs, rows, states, (heard - 1) // STRIDE + 1
+
+    def transcribe(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        tokens, _, counts = self.write(self.heard(self.frontend(waveform, lengths)[0])[-1])
+        tokens, counts = tokens.cpu(), counts.cpu()
+        return torch.cat([row[:count] for row, count in zip(tokens, counts.tolist())]), counts
 
     def forward(self, waveform: Tensor, lengths: Tensor, max_tokens: int | None = None) -> tuple[Tensor, Tensor]:
         """Waveforms ``[B, N]`` and lengths ``[B]`` to log-probabilities ``[B, L]`` of the tokens written, and ``[B]``.
