@@ -34,7 +34,6 @@ class Knowledge(Flag):
         return ", ".join(part.name.lower().replace("_", " ") for part in self) or "nothing"
 
 
-TEXT_GIVES = (
-    Knowledge.TOKEN_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT
-)  # of a decoder that writes token after token
+# Of a decoder that writes token after token.
+TEXT_GIVES = Knowledge.TOKEN_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT
 CTC_GIVES = Knowledge.FRAME_POSTERIORS | Knowledge.STATES | Knowledge.TOKENS | Knowledge.TEXT

@@ -44,14 +44,21 @@ class Rules:
         self.first = self._barred({*special.suppressed, *special.suppressed_first})
         last = g.op("Gather", prompt, g.constant(-1, np.int64))
         self.stamped = g.op("Not", g.op("Equal", last, g.constant(special.no_timestamps, np.int64)))  # scalar
+        if special.languages:  # after the start alone comes the language
+            asked = g.op("Equal", last, g.constant(special.start, np.int64))
+            languages = self._but(NEVER, 0.0, sorted(special.languages.values()))
+            self.first = g.op("Where", asked, languages, self.first)
+            self.stamped = g.op("And", self.stamped, g.op("Not", asked))
 
     def _barred(self, tokens: Iterable[int]) -> str:
         """Scores ``[V]`` that are added: of these tokens so low that they are never written."""
-        g, chosen = self.g, sorted(tokens)
-        scores = g.op("Expand", g.constant(0.0), g.ints(self.record.vocabulary))
-        if not chosen:
-            return scores
-        return g.op("ScatterElements", scores, g.ints(*chosen), g.constant([NEVER] * len(chosen)))
+        return self._but(0.0, NEVER, sorted(tokens))
+
+    def _but(self, usual: float, other: float, tokens: list[int]) -> str:
+        """``usual`` for every token but these, ``[V]``."""
+        g = self.g
+        scores = g.op("Expand", g.constant(usual), g.ints(self.record.vocabulary))
+        return g.op("ScatterElements", scores, g.ints(*tokens), g.constant([other] * len(tokens))) if tokens else scores
 
     def scores(self, b: Body, scores: str, is_first: str, written: Written) -> str:
         """Scores ``[B, V]`` of all tokens to those of tokens that may be written."""

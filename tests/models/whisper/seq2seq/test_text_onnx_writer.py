@@ -110,6 +110,17 @@ def test_timestamps_begin_a_text_come_in_pairs_and_never_go_back(seed):
         assert "wsw" not in inner  # the end of a segment and the beginning of the next, never one alone
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_after_the_start_alone_comes_the_language(seed):
+    model = tiny_text_whisper(seed)
+    waveform, lengths = BATCH
+    found = written(session_of(model), waveform, lengths, prompt=[SPECIAL.start], max_tokens=1)["tokens"]
+    states = model.heard(model.frontend(waveform, lengths)[0])[-1]
+    scores = model.decoder(torch.tensor([[SPECIAL.start]] * 3), states)[:, 0]
+    languages = list(SPECIAL.languages.values())
+    assert found[:, 0].tolist() == [languages[at] for at in scores[:, languages].argmax(-1).tolist()]
+
+
 def test_the_same_seed_draws_the_same_text():
     model = tiny_text_whisper(5)
     session, (waveform, lengths) = session_of(model), BATCH

@@ -65,7 +65,7 @@ def test_texts_are_learned():
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.1 * losses[0]
     tokens, counts = model.eval().transcribe(given.waveform, given.lengths)
     assert [text.tolist() for text in tokens.split(counts.tolist())] == [list(text) for text in TEXTS]
