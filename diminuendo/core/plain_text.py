@@ -108,9 +108,11 @@ def _own_secrets() -> set[str]:
     """The password in ``MLFLOW_TRACKING_URI``, as it is written and as it is meant: messages may quote it alone.
 
     Whatever it holds: in this one address all that stands before the last @ is who asks, unless a path begins there.
+    An @ in the query is none of them, if there is one before it.
     """
     rest = os.environ.get("MLFLOW_TRACKING_URI", "").partition("//")[2]
-    who = "" if rest.startswith("/") else rest.rpartition("@")[0]
+    asked = rest.partition("?")[0]
+    who = "" if rest.startswith("/") else (asked if "@" in asked else rest).rpartition("@")[0]
     password = who.partition(":")[2]
     return {secret for secret in (password, unquote(password)) if len(secret) >= _SHORTEST}
 

@@ -82,7 +82,7 @@ def compare(path: Path, parent: onnx.ModelProto, sample_rate: int) -> float:
     parameters, outputs = int(said["parameters"]), ["log_probs", "lengths"]
 
     session = open_session(parent, options_for_one_run(parameters))
-    if is_text := said["format"] == TEXT_FORMAT:  # both score the text that the parent writes
+    if is_text := said.get("format") == TEXT_FORMAT:  # both score the text that the parent writes
         feeds |= {"max_tokens": np.array(CHECKED_TOKENS)}
         (tokens,) = session.run(["tokens"], feeds)
         feeds |= {"forced": tokens, "max_tokens": np.array(tokens.shape[1])}
