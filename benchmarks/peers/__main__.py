@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.peers import __doc__ as about
-from benchmarks.peers import onnx_tools, torch_tools
+from benchmarks.peers import onnx_tools, torch_tools, whisper_tools
 from benchmarks.peers.measure import measure
 from benchmarks.peers.table import markdown
+from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.cli.errors import plain_errors
 from diminuendo.config.names import TEACHER
@@ -17,7 +18,8 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_json, write_text
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.family import current
-from diminuendo.parameters import load_params
+from diminuendo.parameters import Params, load_params
+from diminuendo.runtime.model import format_of
 
 
 def members_in(folder: Path) -> dict[str, Path]:
@@ -30,6 +32,11 @@ def members_in(folder: Path) -> dict[str, Path]:
     if TEACHER not in found:
         raise UserError(f"{folder}: holds no {TEACHER}/{MODEL}; run `dvc repro`, or name the folder with --models")
     return {TEACHER: found.pop(TEACHER), **found}
+
+
+def _checkpoint(params: Params) -> Path | None:
+    """The folder of the teacher's checkpoint, if it is one."""
+    return None if params.teacher.pretrained is None else params.teacher.checkpoint.folder.path
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -51,7 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
             PreparedCorpus.open(given.corpus),
             members_in(given.models),
         )
-        peers = tuple(peer for peer in onnx_tools.PEERS + torch_tools.PEERS if given.only in peer.name)
+        is_text = format_of(members[TEACHER] / MODEL) == TEXT_FORMAT
+        known = whisper_tools.PEERS if is_text else onnx_tools.PEERS + torch_tools.PEERS
+        peers = tuple(peer for peer in known if given.only in peer.name)
         if not peers:
             raise UserError(f"--only: no peer has {given.only!r} in its name")
         rows = measure(
@@ -62,6 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
             seed=params.seed,
             calibration_utterances=given.calibration_utterances,
             utterances=given.utterances,
+            checkpoint=_checkpoint(params),
         )
         given.out.mkdir(parents=True, exist_ok=True)
         table = markdown(rows)

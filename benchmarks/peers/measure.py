@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.peer import Decoder, Made, Peer, Source
+from benchmarks.peers.peer import Made, Peer, Source
 from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression.quantization.calibration import calibration_audio
@@ -62,6 +62,7 @@ def measure(
     seed: int,
     calibration_utterances: int,
     utterances: int | None = None,
+    checkpoint: Path | None = None,
     say=print,
 ) -> list[Row]:
     """Rows of the members, the teacher first, then of the peers.
@@ -69,6 +70,7 @@ def measure(
     Args:
         members: name to folder, the teacher among them.
         utterances: of the test split that are decoded, drawn by the seed; None: all.
+        checkpoint: see :class:`~benchmarks.peers.peer.Source`.
         calibration_utterances: of train, drawn by the seed as the ``quantize`` stage draws them.
     """
     calibration = calibration_audio(corpus, calibration_utterances, seed)
@@ -83,7 +85,7 @@ def measure(
             labels[peer.name] = peer.distribution, peer.version or "—", peer.settings
             work = Path(folder, str(number))
             work.mkdir()
-            source = Source(members[TEACHER], calibration, work)
+            source = Source(members[TEACHER], calibration, work, checkpoint)
             if peer.version is None:
                 problems[peer.name] = "not installed"
             elif isinstance(tried := _attempt(peer, source), Made):
@@ -102,11 +104,19 @@ def _attempt(peer: Peer, source: Source) -> Made | str:
     """The model, or why there is none: a tool's failure on this model is a finding, of whatever kind it is."""
     try:
         made = peer.make(source)
-        made.decoder.greedy_path(source.calibration[0])
+        hear = made.decoder.text_of if hasattr(made.decoder, "text_of") else made.decoder.greedy_path
+        hear(source.calibration[0])
         return made
     except Exception as error:
         reason = (str(error).strip() or "no message").splitlines()[0]
         return f"failed: {type(error).__name__}: {reason[:160]}"
+
+
+def _hearer(made: Made, tokens: Sequence[str]) -> Callable[[np.ndarray], str]:
+    """Waveform to text; ``tokens`` are those of a decoder that gives frames."""
+    if hasattr(made.decoder, "text_of"):
+        return made.decoder.text_of
+    return lambda waveform: decode_text(made.decoder.greedy_path(waveform), tokens)
 
 
 def _drawn(test: list[Utterance], count: int | None, seed: int) -> list[Utterance]:
@@ -119,9 +129,8 @@ def _drawn(test: list[Utterance], count: int | None, seed: int) -> list[Utteranc
 def _figures(
     made: dict[str, Made], corpus: PreparedCorpus, test: list[Utterance], config: EvaluateConfig, seed: int, say
 ) -> dict[str, dict]:
-    # A peer is made from the teacher; a member may write tokens of its own.
-    own = {name: model.decoder for name, model in made.items() if isinstance(model.decoder, Recognizer)}
-    tokens = {name: own.get(name, own[TEACHER]).model.tokens for name in made}
+    # A peer is made from the teacher and writes its tokens; a member may have tokens of its own.
+    transcribers = {name: _hearer(model, made[TEACHER].decoder.model.tokens) for name, model in made.items()}
     references = [utterance.text for utterance in test]
     waveforms = [corpus.audio(utterance) for utterance in test]
     bootstrap = Bootstrap(len(waveforms), config.bootstrap_samples, config.confidence, seed)
@@ -135,18 +144,14 @@ def _figures(
 
     normalised = [normalizer(text) for text in references]
     errors, raw = {}, {}
-    for name, model in made.items():
-        hypotheses = [decode_text(model.decoder.greedy_path(waveform), tokens[name]) for waveform in waveforms]
+    for name in made:
+        hypotheses = [transcribers[name](waveform) for waveform in waveforms]
         raw[name] = rate(*counted(references, hypotheses))
         errors[name], lengths = counted(normalised, [normalizer(text) for text in hypotheses])
         say(f"{name}: {unit.rate.upper()} {rate(errors[name], lengths):.2%}, {made[name].bytes:,} bytes")
     seconds = np.array([utterance.duration for utterance in test])
     chosen = spread(seconds.tolist(), config.timing_utterances)
 
-    def transcriber(decoder: Decoder, tokens: list[str]) -> Callable[[np.ndarray], str]:
-        return lambda waveform: decode_text(decoder.greedy_path(waveform), tokens)
-
-    transcribers = {name: transcriber(model.decoder, tokens[name]) for name, model in made.items()}
     taken = take_turns(transcribers, [waveforms[i] for i in chosen], config.timing_repeats)
     resampled = {name: bootstrap.rates(counts, lengths) for name, counts in errors.items()}
 

@@ -12,8 +12,17 @@ import numpy as np
 
 
 class Decoder(Protocol):
+    """Of a CTC model."""
+
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int32 [T], of float32 [N]."""
+
+
+class Writer(Protocol):
+    """Of a model that writes its text itself; our recognisers of either kind are some, too."""
+
+    def text_of(self, waveform: np.ndarray) -> str:
+        """The text of float32 [N]."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +33,20 @@ class Source:
         folder: of the teacher: ``model.onnx``, and what PyTorch loads, for tools that need it.
         calibration: waveforms float32 [N] of the training split.
         work: an empty folder for what a tool writes.
+        checkpoint: folder in Hugging Face's format that the teacher is; None: it was trained here.
     """
 
     folder: Path
     calibration: list[np.ndarray]
     work: Path
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
 class Made:
     """A compressed model, and the bytes that it is stored in."""
 
-    decoder: Decoder
+    decoder: Decoder | Writer
     bytes: int
 
 
