@@ -15,6 +15,7 @@ from diminuendo.core.git import cause_in_words, run_git, trouble_with
 _EXPECTED = re.compile(
     r"does not exist in|exists on disk, but not in|[Nn]eeded a single revision|[Nn]ot a valid object name"
     r"|unknown revision|bad revision|does not have any commits yet|not a tree object|invalid object name"
+    r"|is outside repository"
 )
 _SAID: dict[Path, list[str]] = {}
 

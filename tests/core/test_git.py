@@ -31,6 +31,7 @@ def test_a_repository_without_trouble_has_none_and_neither_has_a_question_withou
     assert trouble_with(repository) is None
     for question in (("show", "HEAD:nothing"), ("show", "0123456:file"), ("rev-parse", "--verify", "--quiet", "x")):
         assert git(repository, *question) == ""
+    assert git(repository, "rev-parse", "--verify", "--quiet", "HEAD:../data") == ""  # raw data may lie outside
     assert troubles(repository) == []
 
 
