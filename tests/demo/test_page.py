@@ -61,7 +61,7 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
         figures = page.evaluate("document.querySelector('.speed').textContent")
         assert "3.19 s of sound" in figures and "real-time factor" in figures
         first = page.evaluate("document.querySelector('.words .when').textContent")
-        assert first == "0.28 s99 %"
+        assert first == "0.28 s97 %"
         page.wait_for("document.querySelectorAll('.words .ahead').length")  # it plays, and words come as spoken
         page.wait_for("document.getElementById('player').ended")
         page.wait_for("!document.querySelector('.words .ahead, .words .now')")
