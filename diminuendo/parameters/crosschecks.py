@@ -11,6 +11,7 @@ from diminuendo.parameters.schema import Params
 FEWEST_PARAMETERS = 1000  # that a count (structured.parameters) can mean
 SMALLEST_WINDOW = 16  # samples
 MOST_SPEEDS = 100
+FEWEST_PACKED = 4  # bits of a weight that products read as it is stored
 MOST_TABLE = 20_000_000  # numbers
 
 
@@ -77,6 +78,12 @@ def _of_member(params: Params, name: str, member: Any, path: str) -> Iterator[st
         yield (
             f"{path}.structured.parameters: {structured.parameters:g} parameters are too few for any model; a share is "
             f"below 1, a number of parameters {FEWEST_PARAMETERS} or more"
+        )
+    budget = getattr(member, "budget", None)
+    if getattr(member, "packed", False) and budget is not None and (budget.bits or FEWEST_PACKED) < FEWEST_PACKED:
+        yield (
+            f"{path}.budget.bits: {budget.bits:g}, and packed weights have {FEWEST_PACKED} or 8 bits each; give "
+            f"{FEWEST_PACKED} or more, or packed: false"
         )
     if not member.trains:
         return

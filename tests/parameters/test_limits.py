@@ -105,6 +105,11 @@ def test_every_number_has_a_least_and_a_greatest_value():
         ("compress_architecture__shallow__remove_layers", {"count": 4}, "at least one must stay"),
         ("compress_architecture__shallow__remove_layers", {"count": 10**6}, "remove_layers.count"),
         ("quantize__slim--mixed__budget", {"bytes": 10**20}, "quantize.slim-mixed.budget.bytes: expected 1 to"),
+        (
+            "quantize__slim--mixed",
+            {"from": "slim", "scheme": "mixed", "packed": True, "group_size": 32, "budget": {"bits": 3.5}},
+            "mixed.budget.bits: 3.5, and packed weights have 4 or 8 bits each; give 4 or more",
+        ),
         ("evaluate__bootstrap_samples", 10**10, "evaluate.bootstrap_samples: expected 1 to"),
         ("gate__bytes", 10**30, "gate.bytes: expected 1 to"),
         ("retrain__workspace", "{nope}", "retrain.workspace: '{nope}'; {repository} stands for"),

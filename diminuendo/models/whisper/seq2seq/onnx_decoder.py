@@ -38,13 +38,11 @@ class Round:
     """What the layers of one round share.
 
     Attributes:
-        rows: ``[1]``, tokens read in it.
         bias: ``[n, S]``, forbids later tokens as keys.
         carried: keys and values so far, in the order of the layers.
         looked: weights of the alignment heads, ``[B, heads, 1, T]`` by layer.
     """
 
-    rows: str
     bias: str
     carried: list[Carried] = field(default_factory=list)
     looked: list[str] = field(default_factory=list)
@@ -188,7 +186,7 @@ class DecoderLoop:
         x = b.op("Add", b.op("Gather", self.embedding, ids), b.op("Gather", self.positions, at))
         keys = b.op("Range", b.constant(0, np.int64), b.op("Squeeze", S), b.constant(1, np.int64))
         later = b.op("Cast", b.op("Greater", keys, b.op("Unsqueeze", at, b.ints(1))), to=FLOAT)
-        now = Round(n, b.op("Mul", later, b.constant(NEVER)))
+        now = Round(b.op("Mul", later, b.constant(NEVER)))
         writer = DecoderWriter(b, self.audio, self._heads())
         for index, layer in enumerate(self.decoder.layers):
             x = writer.layer(layer, f"decoder.layers.{index}", x, index, now)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -82,8 +81,6 @@ class SpecialTokens(Section):
 class WhisperRecord(WhisperEncoderRecord):
     """Widths of a whole model, from the waveform to the tokens; ``layers`` are the encoder's."""
 
-    DECODER_MODULES: ClassVar = {"attention": "heads", "cross_attention": "cross_heads", "feed_forward": "feed_forward"}
-
     kind: Literal["whisper"] = "whisper"
     decoder: tuple[DecoderLayerRecord, ...]
     positions: PositiveInt  # tokens of the longest text, its prompt among them
@@ -113,9 +110,3 @@ class WhisperRecord(WhisperEncoderRecord):
     def frames_of(self, seconds: float) -> tuple[int, int]:
         frames = self.context.frames(round(seconds * self.sample_rate) // self.frontend.hop)
         return frames, frames // STRIDE
-
-    def with_decoder_layers(self, kept: Sequence[int]) -> Self:
-        """The record of a model whose decoder has these layers only."""
-        heads = tuple((kept.index(layer), head) for layer, head in self.alignment_heads if layer in kept)
-        decoder = tuple(self.decoder[index] for index in kept)
-        return self.model_copy(update={"decoder": decoder, "alignment_heads": heads})
