@@ -60,6 +60,11 @@ class Family:
         return self.home / "models"
 
     @property
+    def labels(self) -> Path:
+        """Texts that members wrote for others to learn from."""
+        return self.home / "labels"
+
+    @property
     def evaluation(self) -> Path:
         return self.home / "evaluation"
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact.lineage import LABEL
 from diminuendo.compression.architecture.config import CompressArchitectureConfig
 from diminuendo.compression.pruning.config import PruneConfig
 from diminuendo.compression.quantization.config import QuantizeConfig
@@ -39,7 +40,8 @@ BFLOAT16 = 1.45  # times as fast in mixed precision, of 20 million parameters
 BESIDES = 0.0008  # a second of audio in training, apart from the encoder: features, augmentation, the loss
 DECODED_SECOND = 0.006
 MEMBER_EVALUATED = 3.0
-SWEEP = 7.0  # of the sensitivity of every weight, for a mixed scheme
+SWEEP = 7.0  # of a mixed scheme, beside the runs with every weight in every number of bits
+SWEPT_WEIGHTS, SWEPT_BITS, PACKED_BITS, LAYERS = 8, 6, 2, 6  # of a layer; numbers of bits; layers where none are known
 CALIBRATION = 3.0
 REPORT = 4.0
 MOST_SECONDS = 1e7  # that a stage is believed to have taken
@@ -60,6 +62,9 @@ def expected_seconds(params: Params, family: Family, address: str) -> float:
         return START + sum(MEMBER_EVALUATED + _decoding(params, name) * audio["test"] for name in params.members)
     if stage == "report":
         return START + REPORT
+    if stage == LABEL and member in params.label:
+        heard = sum(audio.get(split, 0.0) for split in ("train", "dev", UNLABELLED))
+        return START + heard * _decoding(params, params.label[member].parent)
     name = member or (TEACHER if stage == "train_teacher" else "")
     return START + _making(params, name, audio) if name in params.members else 1.0
 
@@ -71,7 +76,7 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
         return WRITTEN * parameters_of(params, TEACHER)
     besides = 0.0
     if isinstance(settings, QuantizeConfig):
-        besides = SWEEP if settings.scheme == "mixed" else CALIBRATION
+        besides = _sweep(params, settings) if settings.scheme == "mixed" else CALIBRATION
         if not settings.quantization_aware:
             return besides
     training = params.training_of(name)
@@ -87,6 +92,14 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
         rounds = 1 + (settings.structured.rounds - 1) * settings.structured.round_epochs
     dev = audio["dev"] * _decoding(params, name) * training.epochs / training.dev_every
     return besides + dev + rounds * heard * (training.epochs * (own + BESIDES) + asked * teacher)
+
+
+def _sweep(params: Params, settings: QuantizeConfig) -> float:
+    """Seconds to measure every weight in every number of bits."""
+    layers = _sizes_of(params, settings.parent).get("layers") or LAYERS
+    runs = layers * SWEPT_WEIGHTS * (PACKED_BITS if settings.packed else SWEPT_BITS)
+    heard = settings.calibration_utterances * SECONDS_OF_A_COMMAND
+    return SWEEP + runs * heard * _forward(params, settings.parent)
 
 
 def _forward(params: Params, name: str) -> float:

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 
+from diminuendo.artifact.lineage import LABEL
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.family import FAMILIES, VARIABLE, Family
 
-PLACES = ("data", "models", "evaluation", "reports")  # folders of outputs; every family has its own
+PLACES = ("data", "models", "labels", "evaluation", "reports")  # folders of outputs; every family has its own
 ROOT_FILE = Path("dvc.yaml")
 
 
@@ -75,9 +76,10 @@ def pipeline_of(family: Family, root: dict[str, Any], parameters: dict[str, Any]
     on, and a parameter file that is gone or cannot be read must not stop the others.
     """
     taken = {"data": {key: parameters["data"].get(key) for key in ("path", "collected")}}
-    for section in FAMILY_SECTIONS:
+    for section in (LABEL, *FAMILY_SECTIONS):
         members = parameters.get(section) or {}
-        taken[section] = {name: {"from": member["from"]} for name, member in members.items()}
+        named = {name: [key for key in ("from", "labels") if key in member] for name, member in members.items()}
+        taken[section] = {name: {key: members[name][key] for key in keys} for name, keys in named.items()}
     up = Path(*[".."] * len(family.home.parts))
     stages = {}
     for name, entry in root["stages"].items():

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from diminuendo.artifact.code import PACKAGES, SOURCE_ROOT, modules_of, techniques_of
+from diminuendo.artifact.lineage import LABEL
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 
@@ -44,7 +45,9 @@ def with_dependencies(text: str, root: Path = SOURCE_ROOT) -> str:
             done.add(stage)
             indent = None
         if not stage and _EMPTY.match(line):
-            line = _EMPTY.sub(f"  - {{{', '.join(f'{section}: {{}}' for section in techniques_of(root))}}}", line)
+            line = _EMPTY.sub(
+                f"  - {{{', '.join(f'{section}: {{}}' for section in (LABEL, *techniques_of(root)))}}}", line
+            )
         if own := _STAGE.fullmatch(line):
             stage = own.group(1)
         elif deps := _DEPS.fullmatch(line):

@@ -38,7 +38,10 @@ def finish(context: StageContext) -> None:
         context.track.output(files[lineage.MODEL])
         context.track.model(context.out / lineage.MODEL, files[lineage.MODEL])
     elif context.stage != "prepare":
-        lineage.write_record(context.out, context.lineage())
+        whole = lineage.write_record(context.out, context.lineage())
+        if context.is_label:
+            context.track.output(whole["files"][lineage.LABELS])
+            context.track.artifact(context.out / lineage.RECORD)
     elif (corpus := context.out / "corpus.json").exists():
         context.track.output(json.loads(corpus.read_text(encoding="utf-8"))["digest"])
         context.track.artifact(corpus)

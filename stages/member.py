@@ -19,12 +19,13 @@ def main() -> None:
     with stage_context(arguments.section, arguments.member) as context:
         from diminuendo.compression.registry import technique_of, writing_of
 
-        job, writing = _job_of(context), writing_of(context.stage)
-        schedule = technique_of(context.stage).schedule(job)
+        technique, writing = technique_of(context.stage), writing_of(context.stage)
+        job = _job_of(context, technique)
+        schedule = technique.schedule(job)
         make(context, schedule, partial(writing.write, job), partial(writing.load, job), lambda: job.corpus)
 
 
-def _job_of(context: StageContext):
+def _job_of(context: StageContext, technique):
     from diminuendo.compression.technique import Job
 
     settings, params = context.settings, context.params
@@ -40,8 +41,15 @@ def _job_of(context: StageContext):
         work=context.work,
         lineage=context.lineage(),
         track=context.track,
-        open_corpus=lambda: context.corpus,
+        open_corpus=lambda: _learned_from(context, technique),
     )
+
+
+def _learned_from(context: StageContext, technique):
+    """The corpus, with texts that another member wrote where the technique learns from such."""
+    if context.labels is None:
+        return context.corpus
+    return technique.learned_from(context.corpus, context.labels, context.settings)
 
 
 if __name__ == "__main__":

@@ -43,5 +43,5 @@ def used_settings(params: Params, stage: str, name: str, member: str | None) -> 
 
 def weights_of(files: dict[str, str]) -> dict[str, str]:
     """What a child reads of a model to train from it: its record and its weights, or else the shipped file."""
-    read = {name: files[name] for name in READ_TO_TRAIN if name in files}
+    read = {name: files[name] for name in (*READ_TO_TRAIN, lineage.LABELS) if name in files}
     return read or {lineage.MODEL: files[lineage.MODEL]}

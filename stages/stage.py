@@ -24,7 +24,7 @@ from stages.threads import fastest_threads, stated_threads
 if TYPE_CHECKING:
     from diminuendo.data.prepared import PreparedCorpus
 
-MAKE_NO_MODEL = ("prepare", "evaluate", "report")
+MAKE_NO_MODEL = ("prepare", lineage.LABEL, "evaluate", "report")
 
 
 class StageContext:
@@ -48,11 +48,17 @@ class StageContext:
         self.name = member or (TEACHER if stage == "train_teacher" else stage)
         self.makes_model = stage not in MAKE_NO_MODEL
         self._lineage: dict[str, Any] | None = None
-        if self.makes_model:
+        if self.makes_model or self.is_label:
             self._check_member()
 
+    @property
+    def is_label(self) -> bool:
+        """Whether the stage writes texts that others learn from."""
+        return self.stage == lineage.LABEL
+
     def _check_member(self) -> None:
-        allowed = [name for name, (stage, _) in self.params.members.items() if stage == self.stage]
+        members = self.params.members.items()
+        allowed = list(self.params.label) if self.is_label else [name for name, (s, _) in members if s == self.stage]
         if self.name not in allowed:
             members = ", ".join(allowed) or "none"
             raise UserError(f"{self.family.params}: {self.stage} has no member {self.name!r}; it has: {members}")
@@ -60,15 +66,15 @@ class StageContext:
     @property
     def output(self) -> Path:
         """Where the result will stand."""
-        if self.makes_model:
-            return self.family.models / self.name
+        if self.makes_model or self.is_label:
+            return (self.family.labels if self.is_label else self.family.models) / self.name
         places = {"prepare": self.family.corpus, "evaluate": self.family.evaluation, "report": self.family.reports}
         return places[self.stage]
 
     @property
     def settings(self) -> Any:
-        """The member's own section, e.g. a ``DistillConfig``."""
-        return self.params.members[self.name][1]
+        """The member's own section, e.g. a ``DistillConfig``, or that of the texts that are written."""
+        return self.params.label[self.name] if self.is_label else self.params.members[self.name][1]
 
     @cached_property
     def corpus(self) -> PreparedCorpus:
@@ -105,6 +111,12 @@ class StageContext:
         """Folder of the member that teaches this one, every file checked against its lineage."""
         return self._verified(self.settings.taught_by) if self.settings.taught_by else None
 
+    @property
+    def labels(self) -> Path | None:
+        """Folder of the texts that the member learns from, every file checked against its lineage."""
+        name = getattr(self.settings, "labels", None)
+        return self._verified(name) if name else None
+
     @cached_property
     def models(self) -> dict[str, Path]:
         """Name to folder of the whole family in the order of ``params.yaml``, every file checked."""
@@ -120,12 +132,15 @@ class StageContext:
         raise LookupError(f"{self.stage} {self.name} has no parent")
 
     def _verified(self, name: str) -> Path:
-        self._model_digest(name)
-        return self.family.models / name
+        self._digest_of(name)
+        return self._folder_of(name)
 
-    def _model_digest(self, name: str) -> str:
-        folder = self.family.models / name
-        return self._records.setdefault(name, lineage.verified_record(folder))["files"][lineage.MODEL]
+    def _folder_of(self, name: str) -> Path:
+        return (self.family.labels if name in self.params.label else self.family.models) / name
+
+    def _digest_of(self, name: str) -> str:
+        record = self._records.setdefault(name, lineage.verified_record(self._folder_of(name)))
+        return record["files"][lineage.product_of(record["stage"])]
 
     @cached_property
     def _records(self) -> dict[str, dict[str, Any]]:
@@ -133,13 +148,14 @@ class StageContext:
 
     @cached_property
     def parents(self) -> dict[str, str]:
-        """Name to digest of the models that this stage reads: ``from``, and the one that teaches."""
+        """Name to digest of the models that this stage reads: ``from``, and what teaches, itself or by texts."""
         if self.stage == "prepare":
             return {}
-        if not self.makes_model:
-            return {name: self._model_digest(name) for name in self.params.members}
-        names = dict.fromkeys([self.params.parent_of(self.name), self.settings.taught_by])
-        return {name: self._model_digest(name) for name in names if name}
+        if not self.makes_model and not self.is_label:
+            return {name: self._digest_of(name) for name in self.params.members}
+        told = [getattr(self.settings, key, None) for key in ("taught_by", "labels")]
+        names = dict.fromkeys([self.params.parent_of(self.name), *told])
+        return {name: self._digest_of(name) for name in names if name}
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -231,7 +247,8 @@ class StageContext:
         ``parameters``: those the stage used, if they are fewer than ``self.parameters``.
         """
         if parameters is not None or self._lineage is None:
-            descent = [self._records[name] for name in self.parents] if self.makes_model else []
+            has_parents = self.makes_model or self.is_label
+            descent = [self._records[name] for name in self.parents] if has_parents else []
             ancestors, corpora = lineage.ancestors_of(descent)
             self._lineage = lineage.record(
                 self.stage,

@@ -21,6 +21,8 @@ STAGES = [
     "prepare",
     "train_teacher",
     "distill",
+    "label",
+    "distill_on_labels",
     "compress_architecture",
     "prune",
     "quantize",
@@ -125,7 +127,7 @@ plots:
 def test_the_command_changes_lines_of_code_alone():
     written = with_dependencies(PIPELINE)
     kept = [line for line in written.splitlines() if not line.lstrip().startswith(("- diminuendo/", "- stages/"))]
-    sections = ", ".join(f"{section}: {{}}" for section in TECHNIQUES)
+    sections = ", ".join(f"{section}: {{}}" for section in ("label", *TECHNIQUES))
     before = PIPELINE.replace("prune: {}, gone: {}", sections)
     assert kept == [line for line in before.splitlines() if not line.endswith(("gone.py", "old.py"))]
     stages = yaml.safe_load(written)["stages"]
@@ -171,8 +173,8 @@ def stages_of(project):
 def test_every_member_is_a_stage_and_adding_one_is_an_edit_of_the_parameters(project):
     path = project / "params.yaml"
     params = yaml.safe_load(path.read_text())
-    expected = [f"{stage}@{name}" for stage in STAGES[3:7] for name in params[stage]]
-    assert stages_of(project) == [*STAGES[:3], *expected, *STAGES[7:]]
+    expected = [f"{stage}@{name}" for stage in STAGES[3:9] for name in params.get(stage, {})]
+    assert stages_of(project) == [*STAGES[:3], *expected, *STAGES[9:]]
     params["prune"]["one-more"] = {"from": "student", "magnitude": {"sparsity": 0.5}}
     path.write_text(yaml.safe_dump(params))
     assert "prune@one-more" in stages_of(project)

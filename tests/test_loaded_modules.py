@@ -19,7 +19,8 @@ def loaded(minute_projects):
 def unused_code(address):
     """What the digest of this member leaves out, beside the lists."""
     name = address.partition("@")[2]
-    return parse_params(minute_params()).members[name][1].unused_code if name else ()
+    members = parse_params(minute_params()).members
+    return members[name][1].unused_code if name in members else ()
 
 
 def test_every_stage_was_seen_with_its_workers_and_measuring_processes(loaded):

@@ -21,6 +21,7 @@ from diminuendo.core.files import digest_of_json, sha256_of, write_json
 
 FORMAT = 2
 RECORD = "lineage.json"
+LABEL, LABELS = "label", "labels.jsonl"  # a stage that makes no model, and its product: texts to learn from
 RAW = "sources.json"  # in a prepared corpus: the digest of every raw file that it was made from
 
 # What a record says of its ancestors: all but their own ancestors, which stand beside them, and their files.
@@ -80,6 +81,11 @@ def own_part(record: dict[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in OWN_KEYS} | {key: record[key] for key in told if key in record}
 
 
+def product_of(stage: str) -> str:
+    """The file whose digest names what a stage made that others are made from."""
+    return LABELS if stage == LABEL else MODEL
+
+
 def scope_of(record: dict[str, Any]) -> Scope:
     """What the digest ``code`` of a record covers."""
     kinds = record.get(KINDS)
@@ -106,7 +112,7 @@ def ancestors_of(parents: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[st
     ancestors: dict[str, Any] = {}
     corpora: dict[str, Any] = {}
     for whole in parents:
-        ancestors |= whole["ancestors"] | {whole["files"][MODEL]: own_part(whole)}
+        ancestors |= whole["ancestors"] | {whole["files"][product_of(whole["stage"])]: own_part(whole)}
         corpora |= whole["corpora"]
     return ancestors, corpora
 

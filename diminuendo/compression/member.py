@@ -99,7 +99,7 @@ def _side_of(family: Family, name: str) -> Side:
     parent = _side_of(family, settings.parent)
     units = parent.units if settings.writes_as_parent else own
     if (architecture := getattr(settings, "architecture", None)) is not None:
-        return Side(gives=architecture.gives, layers=architecture.layers or parent.layers, units=units)
+        return Side(gives=architecture.gives or parent.gives, layers=architecture.layers or parent.layers, units=units)
     layers = None if parent.layers is None else settings.layers_left(parent.layers)
     return Side(gives=parent.gives, layers=layers, units=units)
 

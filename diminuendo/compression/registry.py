@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # A literal: what a technique's stage depends on is found by reading it (``artifact.code``), of other commits as well.
 TECHNIQUES = {
     "distill": "diminuendo.compression.distillation",
+    "distill_on_labels": "diminuendo.compression.label_distillation",
     "compress_architecture": "diminuendo.compression.architecture",
     "prune": "diminuendo.compression.pruning",
     "quantize": "diminuendo.compression.quantization",

@@ -98,7 +98,11 @@ class Job:
 
 
 class Technique(Protocol):
-    """``technique.py`` of a package."""
+    """``technique.py`` of a package.
+
+    One whose settings have ``labels`` has ``learned_from(corpus, labels, settings)`` besides: the corpus with the texts
+    of that folder.
+    """
 
     def schedule(self, job: Job) -> Schedule | None:
         """The model to start with and the phases of its training; None where nothing is trained.

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from diminuendo.config.base import PositiveInt, Section
+from diminuendo.core.errors import UserError
 from diminuendo.models.structure import Key
 
 
@@ -52,3 +53,16 @@ class ModelRecord(Section, ABC):
     @abstractmethod
     def with_width(self, width: int) -> Self:
         """The record of a model with so many channels between its layers; what layers hold inside stays."""
+
+    @property
+    def decoder_layer_count(self) -> int:
+        """Layers of the decoder; 0 where there is none."""
+        return 0
+
+    def with_decoder_layers(self, kept: Sequence[int]) -> Self:
+        """The record of a model whose decoder has these layers only."""
+        raise UserError(f"decoder_layers: a model of kind {self.kind} has no decoder; leave it out")
+
+    def with_context(self, margin_seconds: float, multiple_seconds: float) -> Self:
+        """The record of a model that hears an utterance and a margin, up to a multiple, and not a fixed length."""
+        raise UserError(f"context: a model of kind {self.kind} hears an utterance as long as it is; leave it out")

@@ -85,6 +85,7 @@ class Structure:
         width: of the stream between layers.
         front: paths of the modules before the layers, those of the frontend among them if they are trained.
         front_is_product: what stands before the layers is one matrix product, rather than convolutions.
+        decoder_layers: path of each layer of the decoder, where there is one.
         batch_norms: path of a convolution to that of the batch normalisation that is folded into it when it is stored.
     """
 
@@ -96,4 +97,5 @@ class Structure:
     width: int
     front: tuple[str, ...] = ()
     front_is_product: bool = True
+    decoder_layers: tuple[str, ...] = ()
     batch_norms: dict[str, str] = field(default_factory=dict)

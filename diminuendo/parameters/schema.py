@@ -14,6 +14,7 @@ from diminuendo.config.frontend import FrontendConfig
 from diminuendo.config.names import MEMBER_NAME, TEACHER
 from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
 from diminuendo.config.training import TrainingConfig
+from diminuendo.labelling.config import LabelConfig
 
 
 class _Teacher(Section):
@@ -24,6 +25,7 @@ class _Teacher(Section):
     frontend: FrontendConfig
     training: TrainingConfig  # shared by all trained members; each may override single keys
     teacher: TeacherConfig
+    label: dict[str, LabelConfig] = {}  # texts that members write for members of `distill_on_labels`
 
 
 # A section for each technique, from a member's name to what its package's Config says; absent is the same as empty.
@@ -50,6 +52,8 @@ class Params(_Family):
         return found
 
     def parent_of(self, name: str) -> str | None:
+        if name in self.label:
+            return self.label[name].parent
         return None if name == TEACHER else self.members[name][1].parent
 
     def chain_of(self, name: str) -> list[str]:
@@ -88,10 +92,10 @@ class Params(_Family):
         names = [TEACHER]
         for stage in FAMILY_SECTIONS:
             names += list(getattr(self, stage))
-        for name in names:
+        for name in (*names, *self.label):
             if not MEMBER_NAME.fullmatch(name):
                 raise ValueError(f"member name {name!r}: use lower-case letters, digits, '-' and '_'")
-            if names.count(name) > 1:
+            if [*names, *self.label].count(name) > 1:
                 raise ValueError(f"member name {name!r} is used twice; every member needs a name of its own")
         for name, (stage, settings) in self.members.items():
             if name == TEACHER:
@@ -110,6 +114,33 @@ class Params(_Family):
                     )
                 seen.append(at)
                 at = self.members[at][1].parent if at in self.members else TEACHER
+        for name, settings in self.label.items():
+            if settings.parent not in names:
+                raise ValueError(
+                    f"label.{name}.from: no member is called {settings.parent!r}; there are: {', '.join(names)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_come_before_their_learners(self):
+        """No member writes texts for itself, or for whom it is made from."""
+        for name, settings in self.label.items():
+            seen, waiting = set(), [settings.parent]
+            while waiting:
+                at = waiting.pop()
+                if at in seen:
+                    continue
+                seen.add(at)
+                if at == name:
+                    raise ValueError(
+                        f"label.{name}.from: {settings.parent!r} learns, itself or by its parents, from the texts of "
+                        f"{name}; give a member that does not, such as {TEACHER}"
+                    )
+                above = [
+                    self.parent_of(at),
+                    getattr(self.members[at][1], "labels", None) if at in self.members else None,
+                ]
+                waiting += [one for one in above if one in self.members or one in self.label]
         return self
 
     @model_validator(mode="after")

@@ -164,12 +164,24 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
     kind = begun.config["model_type"]
     if params.teacher.trains:
         return [f"teacher.fine_tune: {kind} with its decoder is not trained here; give fine_tune: false, or head: ctc"]
-    return [
-        f"{stage}.{name}: {kind} with its decoder is quantized after training alone, which {stage} is not"
-        f"{' with quantization_aware' if stage == 'quantize' else ''}; give teacher.head: ctc for the other techniques"
-        for name, (stage, settings) in params.members.items()
-        if name != TEACHER and (stage != "quantize" or settings.trains)
-    ]
+    problems = []
+    for name, (stage, settings) in params.members.items():
+        if stage in ("distill", "distill_on_labels") and settings.architecture.kind != "parent":
+            if settings.losses.needs_teacher or settings.initialise == "teacher":
+                problems.append(
+                    f"{stage}.{name}: of {kind} with its decoder a student of another kind learns texts alone; give "
+                    "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
+                )
+            continue
+        students = stage in ("distill", "distill_on_labels")
+        if name == TEACHER or students or (stage == "quantize" and not settings.trains):
+            continue
+        aware = " with quantization_aware" if stage == "quantize" else ""
+        problems.append(
+            f"{stage}.{name}: {kind} with its decoder is distilled into a copy of itself (architecture.kind: parent) "
+            f"and quantized after training, which {stage}{aware} is not; give teacher.head: ctc for other techniques"
+        )
+    return problems
 
 
 def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:

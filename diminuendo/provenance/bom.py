@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from diminuendo import __version__
+from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
 from diminuendo.core.extras import how_to_install
 from diminuendo.core.files import canonical_json, json_text
@@ -105,7 +106,7 @@ def _model(model: Model) -> Component:
     return Component(
         name=model.name,
         version=model.digest[:12],
-        type=ComponentType.MACHINE_LEARNING_MODEL,
+        type=ComponentType.DATA if model.stage == lineage.LABEL else ComponentType.MACHINE_LEARNING_MODEL,
         bom_ref=model.digest,
         hashes=_sha256(model.digest),
         properties=properties,

@@ -119,7 +119,7 @@ def _entries(places: Places, model: Model) -> Iterator[Entry]:
     folder = places.model_folder(model.digest)
     if folder is not None and (entry := places.locked(folder)):
         yield entry
-    if (stored := places.stored_model(model.name, model.digest)) is not None:
+    if (stored := places.stored_model(model)) is not None:
         yield stored.entry
         yield from places.cache.commits_with(stored.entry.path, stored.entry.md5)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from diminuendo.artifact import lineage
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
@@ -255,7 +256,7 @@ def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corp
         own = corpus.facts.get("parameters", {})
         raw["data"] = {key: raw["data"][key] for key in _FOLDERS if key in raw["data"]} | own.get("data", raw["data"])
         raw |= {key: value for key, value in own.items() if key in ("seed", "text", "synthesis")}
-    for section in FAMILY_SECTIONS:
+    for section in (lineage.LABEL, *FAMILY_SECTIONS):
         raw[section] = {}
     for model in models:
         parameters = model.record["parameters"]

@@ -23,7 +23,7 @@ from diminuendo.provenance.homes import FAMILIES, Home, homes
 from diminuendo.provenance.store import Store
 from diminuendo.tracking.address import sqlite_uri
 
-MODELS, CORPUS = "models", "data/prepared"
+MODELS, LABELS, CORPUS = "models", "labels", "data/prepared"
 CORPUS_RECORD = "corpus.json"
 
 
@@ -77,18 +77,19 @@ class Places:
 
     @cached_property
     def records(self) -> dict[str, tuple[Path, dict[str, Any]]]:
-        """Digest of ``model.onnx`` to folder and ``lineage.json`` of the models in the project."""
+        """Digest of ``model.onnx``, or of texts to learn from, to its folder in the project and ``lineage.json``."""
         found: dict[str, tuple[Path, dict[str, Any]]] = {}
         for home in self.homes:
-            for path in sorted(self.folder_of(home).glob(f"{MODELS}/*/{lineage.RECORD}")):
+            folder = self.folder_of(home)
+            for path in sorted(one for kind in (MODELS, LABELS) for one in folder.glob(f"{kind}/*/{lineage.RECORD}")):
                 record = _json(path)
-                digest = record.get("files", {}).get(lineage.MODEL)
+                digest = record.get("files", {}).get(lineage.LABELS if path.parts[-3] == LABELS else lineage.MODEL)
                 if digest and record.get("format") == lineage.FORMAT:
                     found.setdefault(digest, (path.parent, record))
         return found
 
     def model_folder(self, digest: str) -> Path | None:
-        """The folder under a family's ``models/`` whose record names this file."""
+        """The folder under a family's ``models/`` or ``labels/`` whose record names this file."""
         return self.records[digest][0] if digest in self.records else None
 
     def members(self, name: str) -> list[Path]:
@@ -116,9 +117,10 @@ class Places:
         home = self.corpus_home(digest)
         return self.folder_of(home) / CORPUS if home else None
 
-    def stored_model(self, name: str, digest: str) -> Stored | None:
+    def stored_model(self, model: Model) -> Stored | None:
         """The model in DVC's cache, found by the ``dvc.lock`` of the working tree or of any commit."""
-        return next(self._stored(f"{MODELS}/{name}", lineage.MODEL, self.has_digest(digest)), None)
+        folder, product = place_of(model)
+        return next(self._stored(folder, product, self.has_digest(model.digest)), None)
 
     def stored_corpus(self, digest: str) -> Stored | None:
         return next(self.stored_corpora(digest), None)
@@ -190,9 +192,10 @@ class Places:
     def file_of(self, model: Model) -> Path | None:
         """Any intact copy of a model's file, with its weights beside it if it does not hold them."""
         candidates = [model.path] if model.path else []
-        candidates += [folder / lineage.MODEL] if (folder := self.model_folder(model.digest)) else []
-        if stored := self.stored_model(model.name, model.digest):
-            candidates.append(self.cache.object(stored.files[lineage.MODEL]))
+        _, product = place_of(model)
+        candidates += [folder / product] if (folder := self.model_folder(model.digest)) else []
+        if stored := self.stored_model(model):
+            candidates.append(self.cache.object(stored.files[product]))
         candidates += self.logged_files(model.digest)
         return next((path for path in candidates if is_whole(path, model.digest)), None)
 
@@ -239,6 +242,12 @@ class Places:
         """Which of ``mlflow`` and ``dvc`` are available."""
         there = {"mlflow": self.store.is_there, "dvc": self.project is not None}
         return frozenset(name for name, is_there in there.items() if is_there)
+
+
+def place_of(model: Model) -> tuple[str, str]:
+    """The folder of a model in its family, or of texts to learn from, and the file in it whose digest names it."""
+    product = lineage.product_of(model.stage or "")
+    return f"{LABELS if product == lineage.LABELS else MODELS}/{model.name}", product
 
 
 def find_project(start: Path | None = None) -> Path | None:

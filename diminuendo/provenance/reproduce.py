@@ -17,7 +17,7 @@ from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.git import troubles
 from diminuendo.provenance.history import commits_with, differing_stages
-from diminuendo.provenance.places import CORPUS, MODELS, Places
+from diminuendo.provenance.places import CORPUS, Places, place_of
 from diminuendo.provenance.raw_data import NOTHING, RawData, locate
 from diminuendo.provenance.store import Run
 from diminuendo.tracking.origin import versions
@@ -282,7 +282,7 @@ def commits_of(
     code = {lineage.scope_of(m.record): m.record["code"] for model in models for m in model.chain()} | own
     made = runs.get(target.corpus.digest)
     everything = {**code, **(made.covered if made else {})}
-    stored = (places.stored_model(target.name, target.digest), places.stored_corpus(target.corpus.digest))
+    stored = (places.stored_model(target), places.stored_corpus(target.corpus.digest))
     noted = [commit for found in stored for commit in islice(places.commits_with(found), MOST_CLONES)]
     made_by = (runs.get(target.digest), runs.get(target.corpus.digest))
     noted += [run.commit for run in made_by if run and run.commit]
@@ -304,8 +304,13 @@ def commits_of(
     )
 
 
+def _made(root: Path, model: Model) -> Path:
+    folder, product = place_of(model)
+    return root / folder / product
+
+
 def _compare(model: Model, commit: str, root: Path, places: Places, run: Run | None) -> Outcome:
-    made = root / MODELS / model.name / lineage.MODEL
+    made = _made(root, model)
     digest = sha256_of(made)
     made_with = run.made_with if run else ()
     if digest == model.digest:
@@ -316,7 +321,7 @@ def _compare(model: Model, commit: str, root: Path, places: Places, run: Run | N
     corpus = PreparedCorpus.open(root / CORPUS)
     first = "corpus" if model.corpus and corpus.digest != model.corpus.digest else None
     for ancestor in model.chain():
-        if first is None and sha256_of(root / MODELS / ancestor.name / lineage.MODEL) != ancestor.digest:
+        if first is None and sha256_of(_made(root, ancestor)) != ancestor.digest:
             first = ancestor.name
     original = places.file_of(model)
     difference = measure_difference(original, made, corpus) if original else None

@@ -60,7 +60,7 @@ def trace(model: Model, places: Places) -> Trace:
 
 
 def _found_model(model: Model, places: Places, run: Run | None) -> Found:
-    stored = places.stored_model(model.name, model.digest)
+    stored = places.stored_model(model)
     folder = places.model_folder(model.digest)
     entry = stored.entry if stored else places.locked(folder) if folder else None
     code = {lineage.scope_of(model.record): model.record["code"]} if model.record else {}

@@ -22,7 +22,7 @@ from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.finding import UNSEEN, Finding
 from diminuendo.provenance.history import data_folders, parameters_at
-from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places
+from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places, place_of
 from diminuendo.provenance.verify_state import verify_database, verify_locks, verify_mlflow_files, verify_single_files
 
 
@@ -116,15 +116,15 @@ def verify_project(places: Places) -> Iterator[Finding]:
 
 
 def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
-    what = f"model {model.name} {model.digest[:12]}"
-    seen = False
+    (place, product), seen = place_of(model), False
+    what = f"{'model' if product == lineage.MODEL else 'texts'} {model.name} {model.digest[:12]}"
     # By name too: a damaged record no longer says which digest it belongs to.
-    folder = places.model_folder(model.digest) or places.unreadable_record(f"{MODELS}/{model.name}")
+    folder = places.model_folder(model.digest) or places.unreadable_record(place)
     if folder is not None:
         seen = True
         yield from _folder(folder, what, model.digest)
     is_it = places.has_digest(model.digest)
-    for finding in _cached(f"{MODELS}/{model.name}", lineage.MODEL, is_it, what, places, folder):
+    for finding in _cached(place, product, is_it, what, places, folder):
         seen = True
         yield finding
     for path in places.logged_files(model.digest):
@@ -185,7 +185,7 @@ def _folder(folder: Path, what: str, digest: str | None = None) -> Iterator[Find
     if isinstance(record, str):
         yield Finding(MISSING if not path.exists() else DAMAGED, what, str(path), record)
         return
-    if digest is not None and record["files"].get(lineage.MODEL) != digest:
+    if digest is not None and record["files"].get(lineage.product_of(record["stage"])) != digest:
         yield Finding(DAMAGED, what, str(path), "it names another model")
         return
     yield from _files(folder, record["files"], what, f"{folder} ({len(record['files'])} files and their record)")

@@ -180,6 +180,12 @@ class Recognizer:
         path = self.greedy_path(waveform)
         return Hypothesis(decode_text(path, self.model.tokens), len(path), int((path == BLANK).sum()))
 
+    def scored_text(self, waveform: np.ndarray) -> tuple[str, float]:
+        """``text_of``, and the mean log-probability of its tokens; 0 where there are none."""
+        path, scores, _ = self._decode([waveform], best_path)
+        spoken = scores[path != BLANK]
+        return decode_text(path, self.model.tokens), float(spoken.mean()) if len(spoken) else 0.0
+
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """The likeliest token of every frame, int [T], of float32 [N] at the model's sample rate."""
         if len(waveform) > self._longest:

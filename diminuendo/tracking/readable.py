@@ -15,6 +15,7 @@ SHORT = 12
 _MAKING = {"train_teacher": "Training of", "register": "A file brought to MLflow:"}  # beside the techniques
 _WITHOUT_MODEL = {
     "prepare": "The corpus that all members are trained and tested on.",
+    "label": "Texts that a member wrote for others to learn from.",
     "evaluate": "Every member scored from its stored file; the figures stand on the members' own runs and models.",
     "report": "Leaderboard, tables and plots of the family.",
     "gate": "Whether a member is good enough to be shipped.",

@@ -47,6 +47,17 @@ def minute_params() -> dict:
             "losses": {"ctc": 1.0, "kl": 1.0, "hidden": 0.5},
         }
     }
+    params["label"] = {"heard": {"from": "teacher", "utterances": 8}}
+    params["distill_on_labels"] = {
+        "taught": {
+            "from": "teacher",
+            "labels": "heard",
+            "real_texts": True,  # a teacher of two epochs may have heard nothing
+            "architecture": {"kind": "parent", "layers": 1},
+            "training": BRIEF,
+            "losses": {"ctc": 1.0, "kl": 0.0},
+        }
+    }
     params["compress_architecture"] = {
         "teacher-lowrank": {"from": "teacher", "low_rank": {"budget": 0.5}, "training": BRIEF}
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from diminuendo.compression.registry import FAMILY_SECTIONS
 from tests.factories.audio import dummy_corpus
 from tests.factories.minute import make_minute_project, minute_params, write_minute_params
 from tests.factories.project import run
@@ -18,7 +19,7 @@ def voices_params() -> dict:
     params["data"] |= {"source": "manifest", "path": "../not-here", "sample_rate": 8000, "min_seconds": 0.1}
     params["frontend"] |= {"high_hz": 3800.0, "mels": 24}
     params["teacher"]["training"] = {"epochs": 1}
-    return params | {"synthesis": None, "distill": {}, "compress_architecture": {}, "prune": {}, "quantize": {}}
+    return params | {"synthesis": None} | {section: {} for section in ("label", *FAMILY_SECTIONS)}
 
 
 def make_switched_project(place: Path, path: str = "../../speech") -> Path:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from diminuendo.cli import main
+from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.pretrained.checkpoint import opened
 from tests.factories import transformer  # noqa: F401  registers the family
 from tests.factories.audio import ROOT, write_manifest
@@ -40,7 +41,7 @@ def check(**sections):
     raw["data"] |= {"source": "manifest", "path": "speech", "collected": "speech", "sample_rate": 8000}
     raw["frontend"]["high_hz"] = 3800.0
     raw["text"]["units"] = "checkpoint"
-    raw |= {"distill": {}, "compress_architecture": {}, "prune": {}, "quantize": {}}
+    raw |= {section: {} for section in ("label", *FAMILY_SECTIONS)}
     raw["teacher"] = {"pretrained": {"path": "checkpoints/tiny"}}
     raw["ship"] |= {"member": "teacher"}
     for name, section in sections.items():

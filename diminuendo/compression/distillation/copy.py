@@ -37,6 +37,7 @@ def record_like(parent: SpeechModel, sizes: ParentArchitecture, layers: Sequence
             raise UserError(f"architecture.{kind}: {wanted}, and the parent has {there}; give fewer, or leave it out")
         counts |= {key: min(wanted, count) for key, count in found.items()}
     record = record.with_units(counts)
+    record = _with_decoder(record, sizes)
     if sizes.width is None:
         return record
     if sizes.width > have.width:
@@ -45,3 +46,18 @@ def record_like(parent: SpeechModel, sizes: ParentArchitecture, layers: Sequence
         return record.with_width(sizes.width)
     except UserError as error:
         raise UserError(f"architecture.width: {error}") from None
+
+
+def _with_decoder(record: ModelRecord, sizes: ParentArchitecture) -> ModelRecord:
+    """With fewer layers of the decoder, and with another context of the encoder, where these are given."""
+    have = record.decoder_layer_count
+    try:
+        if (count := sizes.decoder_layers) is not None:
+            if have and count > have:
+                raise UserError(f"decoder_layers: {count}, and the parent has {have}; give fewer")
+            record = record.with_decoder_layers(layer_map(count, have) if have else ())
+        if sizes.context is not None:
+            record = record.with_context(sizes.context.margin_seconds, sizes.context.multiple_seconds)
+    except UserError as error:
+        raise UserError(f"architecture.{error}") from None
+    return record

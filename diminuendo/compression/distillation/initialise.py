@@ -54,10 +54,13 @@ def initialise_from_teacher(
     count, available = len(ours.layers), len(theirs.layers)
     mapping = layer_map(count, available, layers)
     whole = teacher.state_dict()
-    apart = theirs.layers if output else (*theirs.layers, theirs.output)
+    apart = (*theirs.layers, *theirs.decoder_layers, *(() if output else (theirs.output,)))
     source = {name: t for name, t in whole.items() if not name.startswith(tuple(f"{path}." for path in apart))}
     for index, taken in enumerate(mapping):
         source |= _layer_of(whole, theirs, taken, ours, index)
+    decoder = layer_map(len(ours.decoder_layers), len(theirs.decoder_layers)) if ours.decoder_layers else ()
+    for path, taken in zip(ours.decoder_layers, decoder):
+        source |= renamed(whole, theirs.decoder_layers[taken], path)
     filled = []
     for name, tensor in student.state_dict().items():
         given = source.get(name)

@@ -131,6 +131,19 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
         text = " ".join(segment.text for segment in segments)
         return Hypothesis(" ".join(text.split()), tokens=hearing.tokens)
 
+    def scored_text(self, waveform: np.ndarray) -> tuple[str, float]:
+        """Text, and the mean log-probability of its tokens and its end; of windows, that of the least likely."""
+        said: list[str] = []
+        log_probs: list[float] = []
+        for begin in range(0, max(1, len(waveform)), self._manner.samples):
+            part = waveform[begin : begin + self._manner.samples]
+            if is_silent(part):
+                continue
+            (written,) = self.model.write([part], self._prompt(), aligned=False)
+            said.append(" ".join(text_of(self.model.tokens[token] for token in written.tokens).split()))
+            log_probs.append(written.mean_log_prob)
+        return " ".join(said).strip(), min(log_probs, default=0.0)
+
     def greedy_path(self, waveform: np.ndarray) -> np.ndarray:
         """There is none: always a ``UserError``."""
         raise UserError(f"{self.model.path}: it writes its text itself, and has no path through frames")

@@ -103,7 +103,7 @@ class Whisper(SpeechModel):
         ``[B]``: of the silence up to the context nothing is to be learned.
 
         Raises:
-            UserError: an utterance has no text.
+            UserError: an utterance has no text, or one that is too long.
         """
         if not batch.labelled.all():
             raise UserError(
@@ -112,6 +112,11 @@ class Whisper(SpeechModel):
         *states, last = self.heard(features_BMT)
         texts = batch.targets.split(batch.target_lengths.tolist())
         prompt, most = len(self.prompt), int(batch.target_lengths.max())
+        if prompt + most > self.record.positions:
+            raise UserError(
+                f"a text of {most} tokens; this model reads {self.record.positions - prompt} at most: leave it out, or "
+                "split its recording"
+            )
         read = last.new_full((len(texts), prompt + most), self.record.special.end, dtype=torch.long)
         read[:, :prompt] = torch.tensor(self.prompt, device=last.device)
         for row, text in zip(read, texts):

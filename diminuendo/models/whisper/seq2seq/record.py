@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import PositiveInt, Section
+from diminuendo.core.errors import UserError
 from diminuendo.models.layered_record import AnyLayerRecord, Width
 from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
 
@@ -106,6 +108,29 @@ class WhisperRecord(WhisperEncoderRecord):
     def most_tokens(self) -> int:
         """Written for one utterance, as Whisper limits it: half of the positions."""
         return self.positions // 2
+
+    @property
+    def decoder_layer_count(self) -> int:
+        return len(self.decoder)
+
+    def with_decoder_layers(self, kept: Sequence[int]) -> Self:
+        """Of the heads that look at where a word was said, those of the layers that stay."""
+        heads = [
+            (place, head) for place, index in enumerate(kept) for own, head in self.alignment_heads if own == index
+        ]
+        update = {"decoder": tuple(self.decoder[index] for index in kept), "alignment_heads": tuple(heads)}
+        return self.model_copy(update=update)
+
+    def with_context(self, margin_seconds: float, multiple_seconds: float) -> Self:
+        a_second = self.sample_rate / self.frontend.hop
+        multiple = max(STRIDE, round(multiple_seconds * a_second / STRIDE) * STRIDE)
+        if multiple > self.context.longest:
+            longest = self.context.longest / a_second
+            raise UserError(
+                f"context.multiple_seconds: {multiple_seconds:g}, and the parent hears {longest:g} s; give less"
+            )
+        context = Context(longest=self.context.longest, multiple=multiple, margin=round(margin_seconds * a_second))
+        return self.model_copy(update={"context": context})
 
     def frames_of(self, seconds: float) -> tuple[int, int]:
         frames = self.context.frames(round(seconds * self.sample_rate) // self.frontend.hop)

@@ -1,4 +1,4 @@
-"""Whisper as techniques see it: its encoder, as that with a CTC head; the decoder is quantized alone."""
+"""Whisper as techniques see it: its encoder, as that with a CTC head, and the layers of its decoder as wholes."""
 
 from __future__ import annotations
 
@@ -11,4 +11,5 @@ from diminuendo.models.whisper.structure import structure_of as encoder_structur
 
 def structure_of(record: WhisperRecord) -> Structure:
     """From the record alone: it names every width."""
-    return replace(encoder_structure_of(record), output="decoder.embedding")
+    layers = tuple(f"decoder.layers.{index}" for index in range(len(record.decoder)))
+    return replace(encoder_structure_of(record), output="decoder.embedding", decoder_layers=layers)

@@ -1,0 +1,79 @@
+"""A prepared corpus in which a teacher's texts stand in the place of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from diminuendo.core.errors import UserError
+from diminuendo.data.prepared import PreparedCorpus, Utterance
+from diminuendo.labelling.label import Label, read_labels
+from diminuendo.labelling.spoken import spoken
+
+
+class LabelledCorpus(PreparedCorpus):
+    """``train`` has the utterances whose texts are kept, those without a transcript among them.
+
+    A student that writes as its teacher does is scored on dev against the teacher's texts too; one that writes the
+    corpus' tokens learns the spoken words of a text, and is scored against the corpus' own.
+    """
+
+    labels: Sequence[Label]
+    as_written: bool
+    real_texts: bool
+
+    @classmethod
+    def of(cls, corpus: PreparedCorpus, folder: Path, *, as_written: bool, real_texts: bool) -> Self:
+        """
+        Args:
+            folder: of the stage ``label``.
+            as_written: texts are learned with case and punctuation.
+            real_texts: the corpus' own texts of train are learned as well.
+        """
+        return cls._with(corpus, read_labels(folder), as_written, real_texts)
+
+    @classmethod
+    def _with(cls, corpus: PreparedCorpus, labels: Sequence[Label], as_written: bool, real_texts: bool) -> Self:
+        found = cls(corpus.folder, corpus.summary, corpus.vocabulary)
+        found.labels, found.as_written, found.real_texts = labels, as_written, real_texts
+        return found
+
+    def spelling(self, tokens: Sequence[str]) -> PreparedCorpus:
+        return self._with(super().spelling(tokens), self.labels, self.as_written, self.real_texts)
+
+    @cached_property
+    def train(self) -> list[Utterance]:
+        """
+        Raises:
+            UserError: there is nothing to learn from.
+        """
+        own = self.split("train")
+        learned = self._labelled("train", own) + self._labelled("unlabelled", super().unlabelled)
+        learned += own if self.real_texts else []
+        if not learned:
+            raise UserError(
+                f"{self.folder}: none of the texts that a teacher wrote for it can be spelled by the student"
+            )
+        return learned
+
+    @cached_property
+    def dev(self) -> list[Utterance]:
+        own = self.split("dev")
+        return (self._labelled("dev", own) or own) if self.as_written else own
+
+    @property
+    def unlabelled(self) -> list[Utterance]:
+        """None: what has a text is in train."""
+        return []
+
+    def _labelled(self, split: str, utterances: Sequence[Utterance]) -> list[Utterance]:
+        """Those whose text is kept and can be spelled, with it."""
+        known = {label.id: label for label in self.labels if label.split == split and label.rejected is None}
+        found = [replace(one, text=self._learned(known[one.id].text)) for one in utterances if one.id in known]
+        return [one for one in found if one.text and not self.tokenizer.unknown_characters(one.text)]
+
+    def _learned(self, text: str) -> str:
+        return text if self.as_written else spoken(text, self.lowercase)
