@@ -178,7 +178,7 @@ def _hallucinated(label: str, limit: float, trials: Trials, unit: Unit, measurin
     interval = whole[f"{key}_interval"]["low"], whole[f"{key}_interval"]["high"]
     about = f"{whole[unit.name]} in {whole['minutes']:.1f} minutes without speech"
     if (more := whole.get(f"delta_{key}")) is not None:
-        about += f", {whole[key] - more:.1f} by the teacher"
+        about += f"; {whole[key] - more:.1f} a minute by the teacher"
     return at_most(FILE, label, name, limit, whole[key], interval, judge_interval=True, about=about)
 
 
