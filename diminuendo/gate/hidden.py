@@ -87,7 +87,8 @@ def try_out(
         UserError: a recording of noise is missing or cannot be read.
     """
     if config is None:
-        return Trials(silent=silent_parts(corpus, scores.counts))
+        theirs = None if teacher is None else silent_parts(corpus, teacher[1].counts)
+        return Trials(silent=silent_parts(corpus, scores.counts), teachers_silent=theirs)
     models = {CANDIDATE: model} | ({} if teacher is None else {NAME_OF_TEACHER: teacher[0]})
     folders = {name: _decoded(one, corpus, config, seed, evaluation, work, say) for name, one in models.items()}
     found = InNoise.read(folders, corpus, config, seed, normalizer)

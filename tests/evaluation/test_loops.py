@@ -10,20 +10,18 @@ import pytest
 from diminuendo.config.evaluation import EvaluateConfig, NoiseConfig
 from diminuendo.core.files import sha256_of
 from diminuendo.evaluation import noisy
-from diminuendo.evaluation.accuracy import measure_accuracy
 from diminuendo.evaluation.family import accuracy_metrics
 from diminuendo.evaluation.hidden import hallucinated
 from diminuendo.evaluation.loops import NAMED, loops_in
 from diminuendo.evaluation.rates import Measuring
 from diminuendo.evaluation.scoring import Resampled
 from tests.factories.evaluation import small_family, spoken_corpus
-from tests.factories.onnx_models import SAMPLE_RATE
+from tests.factories.repeating import LOOP, decode_as_told
 from tests.factories.shipping import counts
 
 NOISE = NoiseConfig(snr_db=(10,), utterances=3)
 CONFIG = {"bootstrap_samples": 20, "confidence": 0.9, "group_by": (), "timing_utterances": 1, "timing_repeats": 1}
 TEXTS = ("turn on the light", "no " * 9 + "no", "call anna", "stop")
-LOOP = "thanks for watching! " * 5
 # What each writes, in the order of decoding: the four of test, then three each at 10 dB, of noise and of silence.
 WRITTEN = {
     "teacher": ["turn on the light", TEXTS[1], LOOP, "stop", "a", "b", "c", *[""] * 3, "um", LOOP, ""],
@@ -31,38 +29,13 @@ WRITTEN = {
 }
 
 
-class Repeating:
-    """Writes what it is told to, whatever it hears."""
-
-    class model:
-        sample_rate = SAMPLE_RATE
-
-    def __init__(self, path, threads):
-        self.texts = Repeating.told[path.parent.name]
-
-    def text_of(self, waveform) -> str:
-        return self.texts.pop(0)
-
-    def hypothesis(self, waveform):
-        from diminuendo.runtime.transcript import Hypothesis
-
-        return Hypothesis(self.text_of(waveform))
-
-
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """The folder of an evaluation in this process, by ``Repeating``; its models, its corpus."""
+    """The folder of an evaluation, its models and its corpus."""
     root = tmp_path_factory.mktemp("loops")
     corpus = spoken_corpus(root / "corpus", tuple(text.strip() for text in TEXTS))
     models = {name: folder for name, folder in small_family(root / "models").items() if name in WRITTEN}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("diminuendo.runtime.recognizer.Recognizer", Repeating)
-        Repeating.told = {name: list(texts) for name, texts in WRITTEN.items()}
-        for name, folder in models.items():
-            (root / name).mkdir()
-            measure_accuracy(folder / "model.onnx", corpus, root / name)
-            noisy.write_lines(folder / "model.onnx", corpus, NOISE, 1, root / name)
-    assert not any(Repeating.told.values())
+    decode_as_told(models, corpus, NOISE, 1, root, WRITTEN)
     return root, models, corpus
 
 
