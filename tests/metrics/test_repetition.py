@@ -40,6 +40,7 @@ def test_loops(hypothesis, reference):
         ("no no no", ""),
         ("one one one one one one one", ""),
         ("thank you thank you thank you", ""),
+        ("please subscribe to my channel " * 2, ""),
         ("one " * 8, "one " * 5),
         ("know " * 10, "no " * 10),  # said ten times, heard wrong ten times
         ("twentytwo " * 8, "twenty two " * 8),
