@@ -12,7 +12,7 @@ from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NotNegative = Annotated[float, Field(ge=0)]
 NotNegativeInt = Annotated[int, Field(ge=0)]
-_HIDDEN = ("hallucinated_words_per_minute", "no_worse_share")
+_HIDDEN = ("hallucinated_words_per_minute", "new_loops", "no_worse_share")
 _NUMBERS = ("wer", "cer", "min_utterances", "min_words", "min_characters", "min_speakers", *_HIDDEN)
 REQUIRED = "required"
 Growth = Annotated[float, Field(ge=-1, le=1)]  # of a rate; below zero asks for an improvement
@@ -75,6 +75,7 @@ class GateConfig(Section):
     min_speakers: NotNegativeInt = 2  # who are named; 0: nobody asks how many there are
     noise_wer: dict[float, float] | None = None  # signal-to-noise ratio in dB to the upper end of WER (or CER) there
     hallucinated_words_per_minute: NotNegative | None = None  # where nobody speaks: the upper end of its interval
+    new_loops: NotNegativeInt | None = None  # texts with a repetition loop where the teacher's has none
     no_worse_share: Fraction | None = None  # of utterances no worse than the teacher's: the lower end of its interval
     min_group_utterances: PositiveInt  # groups (see evaluate.group_by) with fewer test utterances are not judged
     bytes: PositiveInt  # of the file

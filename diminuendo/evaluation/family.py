@@ -19,6 +19,7 @@ from diminuendo.data.unknown_record import read_unknown
 from diminuendo.evaluation import accuracy, hidden, noisy
 from diminuendo.evaluation.in_noise import InNoise
 from diminuendo.evaluation.inspection import inspect_model
+from diminuendo.evaluation.loops import TEST, loops_in
 from diminuendo.evaluation.noise import record_of
 from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.rates import Measuring
@@ -155,6 +156,11 @@ def accuracy_metrics(
     everything = np.arange(len(corpus.test))
     folders = {name: out / name for name in models}
     in_noise = None if config.noise is None else InNoise.read(folders, corpus, config.noise, seed, normalizer)
+    silent = {
+        name: hidden.silent_parts(corpus, scores[name].counts, None if in_noise is None else in_noise.silent(name))
+        for name in models
+    }
+    ids = _ids(corpus, in_noise)
     members = {}
     for name in models:
         decoded = json.loads((out / name / accuracy.ACCURACY).read_text(encoding="utf-8"))
@@ -173,9 +179,9 @@ def accuracy_metrics(
             },
             "no_worse": hidden.no_worse_share(own.counts, teachers.counts, measuring.bootstrap(everything)),
             "noise": {} if in_noise is None else in_noise.rates(name, scores, measuring),
-            "hallucinated": hidden.hallucinated(
-                hidden.silent_parts(corpus, own.counts, None if in_noise is None else in_noise.silent(name)),
-                measuring,
+            "hallucinated": hidden.hallucinated(silent[name], measuring, silent[TEACHER]),
+            "loops": loops_in(
+                {TEST: (own.counts, teachers.counts), **({} if in_noise is None else in_noise.loops(name))}, ids
             ),
             "technique": json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {},
         }
@@ -196,6 +202,15 @@ def accuracy_metrics(
         "noise": None if config.noise is None else record_of(config.noise, seed) | {"tried": in_noise.utterances},
         "members": members,
     }
+
+
+def _ids(corpus: PreparedCorpus, in_noise: InNoise | None) -> dict[str, list[str]]:
+    """Name of a part in which loops are counted to the ids of its utterances."""
+    ids = [utterance.id for utterance in corpus.test]
+    if in_noise is None:
+        return {TEST: ids}
+    tried = [ids[index] for index in in_noise.at]
+    return {TEST: ids, **dict.fromkeys(in_noise.counts[TEACHER], tried)}
 
 
 def _unknown(corpus: PreparedCorpus) -> dict[str, Any]:

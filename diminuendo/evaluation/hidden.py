@@ -5,18 +5,19 @@ Counts are columns int64 [U] by the names of ``hypotheses.jsonl``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.evaluation.loops import ALL
 from diminuendo.evaluation.rates import Measuring
 from diminuendo.evaluation.scoring import Bootstrap
 from diminuendo.metrics.unit import UNITS, Counts, Unit
 
-TEST, ALL = "test", "all"  # utterances of test that have no words; these and the clips without speech
+TEST = "test"  # the utterances of test that have no words
 CLEAN = "clean"  # of ``noise``: the utterances that are tried in noise, as they are in test
 Silent = Mapping[str, tuple[Counts, np.ndarray]]  # name of a part to counts and seconds float64 [U]
 
@@ -48,7 +49,7 @@ def headline(found: Mapping[str, Any], unit: Unit) -> dict[str, float]:
     if ALL in found["hallucinated"]:
         key = f"{unit.name}_per_minute"
         named[f"hallucinated_{key}"] = found["hallucinated"][ALL][key]
-    return named
+    return named | {"loops": found["loops"][ALL]["loops"], "new_loops": found["loops"][ALL]["new"]}
 
 
 def silent_parts(corpus: PreparedCorpus, counts: Counts, further: Silent | None = None) -> Silent:
@@ -58,10 +59,14 @@ def silent_parts(corpus: PreparedCorpus, counts: Counts, further: Silent | None 
     return {TEST: (own, np.array([corpus.test[index].duration for index in at])), **(further or {})}
 
 
-def hallucinated(parts: Silent, measuring: Measuring) -> dict[str, Any]:
+def hallucinated(parts: Silent, measuring: Measuring, teacher: Silent | None = None) -> dict[str, Any]:
     """Words and characters a minute that were written where nobody spoke, for each part and for ``all`` of them.
 
     Parts without utterances are left out; nothing is returned where there are none.
+
+    Args:
+        teacher: the same parts of the teacher; how many more they are than its own (``delta_``) is then told as well,
+            with paired intervals.
     """
     parts = {name: part for name, part in parts.items() if len(part[1])}
     if not parts:
@@ -69,16 +74,28 @@ def hallucinated(parts: Silent, measuring: Measuring) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in (*parts, ALL):
         own = [parts[part] for part in (parts if name == ALL else (name,))]
+        theirs = [teacher[part] for part in (parts if name == ALL else (name,))] if teacher is not None else []
         seconds = np.concatenate([lengths for _, lengths in own])
         # Nobody speaks in them, so there are no speakers to draw.
         bootstrap = Bootstrap(len(seconds), measuring.samples, measuring.confidence, measuring.seed)
         found[name] = {"clips": len(seconds), "minutes": float(seconds.sum() / 60)}
         for unit in UNITS.values():
-            inserted = np.concatenate([unit.edits(counts, "insertions") for counts, _ in own])
-            interval = bootstrap.interval(bootstrap.ratios(inserted, seconds / 60))
-            found[name] |= {
-                unit.name: int(inserted.sum()),
-                f"{unit.name}_per_minute": float(inserted.sum() / (seconds / 60).sum()),
-                f"{unit.name}_per_minute_interval": asdict(interval),
-            }
+            inserted = _inserted(own, unit)
+            found[name] |= {unit.name: int(inserted.sum()), **_per_minute(unit.name, inserted, seconds, bootstrap)}
+            if theirs:
+                more = inserted - _inserted(theirs, unit)
+                found[name] |= _per_minute(f"delta_{unit.name}", more, seconds, bootstrap)
     return found
+
+
+def _inserted(parts: Sequence[tuple[Counts, np.ndarray]], unit: Unit) -> np.ndarray:
+    return np.concatenate([unit.edits(counts, "insertions") for counts, _ in parts])
+
+
+def _per_minute(name: str, counts: np.ndarray, seconds: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """A count over all clips a minute, and its interval."""
+    minutes = seconds / 60
+    return {
+        f"{name}_per_minute": float(counts.sum() / minutes.sum()),
+        f"{name}_per_minute_interval": asdict(bootstrap.interval(bootstrap.ratios(counts, minutes))),
+    }

@@ -13,6 +13,7 @@ from diminuendo.config.evaluation import NoiseConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.hidden import CLEAN, Silent
+from diminuendo.evaluation.loops import Parts
 from diminuendo.evaluation.noise import NOISE, SILENCE, chosen, snr_name
 from diminuendo.evaluation.noisy import read_lines
 from diminuendo.evaluation.rates import Measuring
@@ -77,6 +78,10 @@ class InNoise:
             own, teachers = (Scores(self.counts[one][condition]) for one in (name, TEACHER))
             found[condition] = measuring.rates_of(own, teachers, bootstrap)
         return found
+
+    def loops(self, name: str) -> Parts:
+        """Every condition, for ``loops.loops_in``."""
+        return {condition: (own, self.counts[TEACHER][condition]) for condition, own in self.counts[name].items()}
 
     def silent(self, name: str) -> Silent:
         """The conditions without speech, for ``hidden.hallucinated``."""

@@ -16,6 +16,7 @@ import numpy as np
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import atomic_file
 from diminuendo.evaluation.accuracy import HYPOTHESES
+from diminuendo.evaluation.loops import LOOPS, looping
 from diminuendo.evaluation.scoring import count_errors, normalise
 from diminuendo.metrics.normalizers import Normalizer, in_words
 from diminuendo.metrics.unit import EDITS, Counts
@@ -26,7 +27,7 @@ COUNTS = (*EDITS, "words", *(f"character_{kind}" for kind in EDITS), "character_
 
 @dataclass(frozen=True)
 class Scores:
-    """The counts of one model on one test set, by the names of ``COUNTS``, each int64 [utterances].
+    """The counts of one model on one test set, by the names of ``COUNTS`` and ``LOOPS``, each int64 [utterances].
 
     Attributes:
         counts: those that report and gate go by: after the normaliser, where there is one.
@@ -55,11 +56,12 @@ def read_scores(folder: Path, normalizer: Normalizer | None, into: Path | None =
         UserError: the normaliser leaves no word in any reference.
     """
     lines = [json.loads(line) for line in (folder / HYPOTHESES).read_text(encoding="utf-8").splitlines()]
-    raw = _columns(lines)
+    loops = looping(lines)
+    raw = _columns(lines, loops)
     if normalizer is None:
         return Scores(raw)
     normalised = _normalised(lines, normalizer)
-    counts = _columns(normalised)
+    counts = _columns(normalised, loops)
     if raw["words"].any() and not counts["words"].any():
         raise UserError(
             f"evaluate.normalizer: {in_words(normalizer.record)} leaves no word in any of the {len(lines)} references "
@@ -74,7 +76,7 @@ def read_scores(folder: Path, normalizer: Normalizer | None, into: Path | None =
 
 def counts_of(lines: list[dict[str, Any]], normalizer: Normalizer | None) -> dict[str, np.ndarray]:
     """The counts of lines such as those in noise, after the normaliser where there is one, int64 [lines]."""
-    return _columns(lines if normalizer is None else _normalised(lines, normalizer))
+    return _columns(lines if normalizer is None else _normalised(lines, normalizer), looping(lines))
 
 
 def told_emptied(scores: Scores, normalizer: Normalizer | None) -> str:
@@ -87,8 +89,8 @@ def told_emptied(scores: Scores, normalizer: Normalizer | None) -> str:
     return f"{what} no words after the normaliser {normalizer.name} ({some}{more}): what was heard there is inserted"
 
 
-def _columns(lines: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    return {key: np.array([line[key] for line in lines], dtype=np.int64) for key in COUNTS}
+def _columns(lines: list[dict[str, Any]], loops: np.ndarray) -> dict[str, np.ndarray]:
+    return {**{key: np.array([line[key] for line in lines], dtype=np.int64) for key in COUNTS}, LOOPS: loops}
 
 
 def _normalised(lines: list[dict[str, Any]], normalizer: Normalizer) -> list[dict[str, Any]]:

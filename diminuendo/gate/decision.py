@@ -12,6 +12,7 @@ PASS, REFUSE, NOT_JUDGED = "pass", "refuse", "not judged"
 FILE, EVIDENCE, TEACHER, CHAMPION = "file", "evidence", "teacher", "champion"
 MINIMUMS = ("utterances", "words", "characters", "speakers")  # counts that may not be below their limits
 NO_WORSE = "no_worse_share"
+NEW_LOOPS = "new_loops"
 LOWER = (*MINIMUMS, NO_WORSE)  # rules with a lower limit; all others have an upper one
 PASSED, REFUSED = "passed", "refused"
 # A difference of two rates that equals the limit on paper may be above it by a rounding error.
@@ -29,7 +30,7 @@ class Rule:
         name: of words ``wer``, ``group_wer``, ``deletions``, ``insertions``; of characters ``cer``, ``group_cer``,
             ``character_deletions``, ``character_insertions``; ``bytes``, ``real_time_factor``; one of ``MINIMUMS``;
             in noise ``wer_snr_10`` and so on; ``hallucinated_words_per_minute`` (or ``characters``);
-            ``no_worse_share``.
+            ``no_worse_share``; ``new_loops``.
         figure: what was measured; None where it is not a figure. Rates are shares of the reference words or
             characters, and against another model they are differences, candidate minus that one; the real-time
             factor is a ratio, candidate over champion.

@@ -30,7 +30,7 @@ from diminuendo.evaluation.scores import Scores, told_emptied
 from diminuendo.evaluation.scoring import rate
 from diminuendo.evaluation.timing import Request
 from diminuendo.gate.decision import Test
-from diminuendo.gate.hidden import Trials
+from diminuendo.gate.hidden import Trials, invented
 from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling
 from diminuendo.metrics.normalizers import Normalizer
@@ -139,6 +139,9 @@ def describe(
     """The test set and what every party reached on it; ``scores`` as for ``evidence_of``."""
     seconds = [utterance.duration for utterance in corpus.test]
     parties = dict(zip(("candidate", "teacher", "champion"), scores))
+    measuring = resampling.of(evidence.drawn)
+    figures = {name: _figures(found, evidence.groups, measuring) for name, found in parties.items()}
+    figures["candidate"] |= invented(evidence.candidate, evidence.teacher, evidence.trials, measuring)
     return Test(
         label=label,
         corpus=corpus.digest,
@@ -148,9 +151,7 @@ def describe(
         speakers=len({utterance.speaker for utterance in corpus.test if utterance.speaker is not None}),
         shortest=min(seconds),
         longest=max(seconds),
-        figures={
-            name: _figures(found, evidence.groups, resampling.of(evidence.drawn)) for name, found in parties.items()
-        },
+        figures=figures,
         unit=evidence.unit.name,
         resampled=evidence.drawn.unit,
     )

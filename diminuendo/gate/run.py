@@ -80,7 +80,16 @@ def gate(
     noise = params.evaluate.noise if hidden.are_asked_for(params.gate, params.evaluate) else None
     trials = {
         label: hidden.try_out(
-            model, corpora[label], scores[label][0], noise, params.seed, normalizer, evaluation, work, say
+            model,
+            corpora[label],
+            scores[label][0],
+            noise,
+            params.seed,
+            normalizer,
+            evaluation,
+            work,
+            say,
+            teacher=None if params.gate.new_loops is None else (master, scores[label][1]),
         )
         for label in corpora
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diminuendo.gate.decision import EVIDENCE, FILE, MINIMUMS, NO_WORSE, NOT_JUDGED, PASS, Rule
+from diminuendo.gate.decision import EVIDENCE, FILE, MINIMUMS, NEW_LOOPS, NO_WORSE, NOT_JUDGED, PASS, Rule
 from diminuendo.report.format import NONE, percent, percent_interval, points, points_interval, size
 
 NAMES = {
@@ -22,9 +22,11 @@ NAMES = {
     "speakers": "test speakers",
     "hallucinated_words_per_minute": "words a minute without speech",
     "hallucinated_characters_per_minute": "characters a minute without speech",
+    NEW_LOOPS: "new repetition loops",
     NO_WORSE: "share of utterances no worse",
 }
 _PER_MINUTE = ("hallucinated_words_per_minute", "hallucinated_characters_per_minute")
+_COUNTS = (*MINIMUMS, NEW_LOOPS)
 _IN_NOISE = "_snr_"
 DELTA = ("wer", "group_wer", "cer", "group_cer")
 _ALONE = (FILE, EVIDENCE)  # the rule compares with no other model
@@ -51,7 +53,9 @@ def mark(rule: Rule) -> str:
         return "ok"
     if rule.within or rule.judged is None:
         return "SAYS NOTHING"
-    return "TOO FEW" if rule.name in MINIMUMS else "TOO LITTLE" if rule.name == NO_WORSE else "TOO MUCH"
+    if rule.name in _COUNTS:
+        return "TOO FEW" if rule.name in MINIMUMS else "TOO MANY"
+    return "TOO LITTLE" if rule.name == NO_WORSE else "TOO MUCH"
 
 
 def subject(rule: Rule) -> str:
@@ -66,7 +70,7 @@ def sentence(rule: Rule) -> str:
     on = f" ({rule.test})" if rule.test else ""
     if rule.judged is None:
         return f"{subject(rule)}{on}: {rule.about}"
-    unit = "" if rule.name in (*MINIMUMS, *_PER_MINUTE, "bytes", "real_time_factor") else _share_unit(rule)
+    unit = "" if rule.name in (*_COUNTS, *_PER_MINUTE, "bytes", "real_time_factor") else _share_unit(rule)
     found = figure(rule, rule.figure) + unit
     if rule.judged != rule.figure:
         down = "down" if rule.name == NO_WORSE else "up"
@@ -93,7 +97,7 @@ def figure(rule: Rule, value: float | None) -> str:
         return size(value)
     if rule.name == "real_time_factor":
         return f"{value:.2f}×"
-    if rule.name in MINIMUMS:
+    if rule.name in _COUNTS:
         return f"{value:.0f}"
     if rule.name in _PER_MINUTE:
         return f"{value:.1f}"
@@ -111,8 +115,8 @@ def interval(rule: Rule) -> str:
 
 
 def _is_difference(rule: Rule) -> bool:
-    """Whether the figure is a difference of two rates; a share of utterances compares with another model too."""
-    return bool(against(rule)) and rule.name != NO_WORSE
+    """Whether the figure is a difference of two rates; others compare with another model too."""
+    return bool(against(rule)) and rule.name not in (NO_WORSE, NEW_LOOPS)
 
 
 def _share_unit(rule: Rule) -> str:

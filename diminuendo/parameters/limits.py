@@ -129,6 +129,7 @@ LIMITS: dict[str, Limits] = {
     "GateConfig.min_speakers": (0, 10_000_000),
     "GateConfig.noise_wer": (0, 1),
     "GateConfig.hallucinated_words_per_minute": (0, 100_000),
+    "GateConfig.new_loops": (0, 10_000_000),
     "GateConfig.no_worse_share": (0, 1),
     "GateConfig.min_group_utterances": _COUNT,
     "GateConfig.bytes": (1, 10**13),

@@ -13,6 +13,7 @@ from diminuendo.artifact.lineage import PRETRAINED, digest_of_checkpoint
 from diminuendo.compression.registry import TECHNIQUES, description_of
 from diminuendo.core.plain_text import in_markdown
 from diminuendo.data.text import SPACE
+from diminuendo.evaluation.loops import ALL
 from diminuendo.gate import wording
 from diminuendo.gate.decision import NOT_JUDGED, Decision, Test
 from diminuendo.metrics import normalizers
@@ -54,6 +55,7 @@ def model_card(name: str, file: Model, decision: Decision, forced: str = "") -> 
         facts=_limits(file, decision, metadata),
         chain=_chain(file),
         groups=_groups(decision),
+        invented=[sentence for test in decision.tests for sentence in _invented(test)],
         percent=as_text.percent,
         size=as_text.size,
         real_time=as_text.real_time,
@@ -196,6 +198,29 @@ def _groups(decision: Decision) -> list[list[str]]:
         for key, values in test.figures["candidate"]["groups"].items()
         for value, found in values.items()
     ]
+
+
+def _invented(test: Test) -> list[str]:
+    """Repetition loops and words where nobody speaks, as far as the gate measured them."""
+    said, found = [], test.figures["candidate"]
+    if loops := found.get("loops"):
+        places = [
+            f"{as_text.condition(name)} {one['loops']} of {one['utterances']}"
+            for name, one in loops.items()
+            if name != ALL
+        ]
+        said.append(
+            f"{test.label}: repetition loops: {', '.join(places)}; {loops[ALL]['new']} where its teacher has none."
+        )
+    unit = UNITS[test.unit]
+    for name, one in found.get("hallucinated", {}).items():
+        key = f"{unit.name}_per_minute"
+        if name == ALL:
+            continue
+        more = one.get(f"delta_{key}")
+        teacher = "" if more is None else f", its teacher {one[key] - more:.1f}"
+        said.append(f"{test.label}: {as_text.silent_part(name)}: {one[key]:.1f} {unit.name} a minute{teacher}.")
+    return said
 
 
 def _edits(test: Test, found: dict[str, Any]) -> str:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from diminuendo.core.sizes import size as size
 
 NONE = "—"
+_CONDITIONS = {"test": "test", "clean": "clean", "noise": "noise alone", "silence": "silence"}
+
+
+def condition(name: str) -> str:
+    """Where something was heard, by the names of ``evaluation.noise``: ``at 10 dB``."""
+    return _CONDITIONS.get(name) or f"at {name.removeprefix('snr_')} dB"
+
+
+def silent_part(name: str) -> str:
+    """Where nobody speaks: a condition, or the utterances of test in which nothing is said."""
+    return "test without words" if name == "test" else condition(name)
 
 
 def percent(fraction: float) -> str:

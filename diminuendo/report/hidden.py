@@ -23,6 +23,20 @@ class Figure:
     def of(cls, found: Mapping[str, Any], key: str) -> Figure:
         return cls(found[key], pair(found[f"{key}_interval"]))
 
+    @classmethod
+    def if_there(cls, found: Mapping[str, Any], key: str) -> Figure | None:
+        """None in files of versions that did not measure it."""
+        return cls.of(found, key) if key in found else None
+
+
+@dataclass(frozen=True)
+class Loops:
+    """How many of some texts have a repetition loop, and how many where the teacher's have none."""
+
+    utterances: int
+    loops: int
+    new: int
+
 
 @dataclass(frozen=True)
 class Hidden:
@@ -31,14 +45,17 @@ class Hidden:
     Attributes:
         no_worse: share of the utterances in which it makes no more errors than the teacher.
         noise: condition (``clean``, ``snr_10`` …) to the error rate and the difference to the teacher's.
-        hallucinated: where nobody speaks (``noise``, ``silence``, ``test``, ``all``) to words a minute.
+        hallucinated: where nobody speaks (``noise``, ``silence``, ``test``, ``all``) to words a minute and the
+            difference to the teacher's, which an older file does not have.
+        loops: ``test`` as a whole, condition, ``all`` to repetition loops; None in an older file.
         headline: a figure of each kind, for tables of few columns.
     """
 
     unit: Unit
     no_worse: Figure
     noise: dict[str, tuple[Figure, Figure]]
-    hallucinated: dict[str, Figure]
+    hallucinated: dict[str, tuple[Figure, Figure | None]]
+    loops: dict[str, Loops] | None
     headline: dict[str, float]
 
     def flat(self) -> dict[str, float]:
@@ -47,9 +64,13 @@ class Hidden:
         named = {"no_worse_share": self.no_worse}
         for condition, (one, delta) in self.noise.items():
             named |= {f"{rate}_{condition}": one, f"delta_{rate}_{condition}": delta}
-        for part, one in self.hallucinated.items():
-            named[heard if part == ALL else f"{heard}_{part}"] = one
+        for part, (one, delta) in self.hallucinated.items():
+            name = heard if part == ALL else f"{heard}_{part}"
+            named |= {name: one} | ({} if delta is None else {f"delta_{name}": delta})
         found: dict[str, float] = {}
+        for part, counted in (self.loops or {}).items():
+            of = "" if part == ALL else f"_{part}"
+            found |= {f"loops{of}": counted.loops, f"new_loops{of}": counted.new}
         for name, one in named.items():
             found |= {name: one.figure, **limits_apart(name, one.interval)}
         return found
@@ -59,6 +80,12 @@ def _loudest_last(item: tuple[str, Any]) -> tuple[bool, float]:
     """Clean speech first, then the least noise."""
     _, noisy, snr_db = item[0].partition("snr_")
     return bool(noisy), -float(snr_db or 0)
+
+
+def _loops_of(found: Mapping[str, Any]) -> dict[str, Loops] | None:
+    if "loops" not in found:
+        return None
+    return {part: Loops(one["utterances"], one["loops"], one["new"]) for part, one in found["loops"].items()}
 
 
 def hidden_of(found: Mapping[str, Any], unit: Unit) -> Hidden:
@@ -71,6 +98,10 @@ def hidden_of(found: Mapping[str, Any], unit: Unit) -> Hidden:
             condition: (Figure.of(rates, rate), Figure.of(rates, f"delta_{rate}"))
             for condition, rates in sorted(found["noise"].items(), key=_loudest_last)
         },
-        {part: Figure.of(one, f"{unit.name}_per_minute") for part, one in found["hallucinated"].items()},
+        {
+            part: (Figure.of(one, f"{unit.name}_per_minute"), Figure.if_there(one, f"delta_{unit.name}_per_minute"))
+            for part, one in found["hallucinated"].items()
+        },
+        _loops_of(found),
         found["headline"],
     )

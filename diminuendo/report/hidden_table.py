@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from diminuendo.metrics.repetition import INSIDE, TIMES, WORDS
 from diminuendo.report import format as as_text
+from diminuendo.report.hidden import ALL, Figure, Loops
 from diminuendo.report.rows import Report, Row
 
 TITLE = "What compression hides"
-CLEAN = "clean"
-PARTS = {"noise": "noise alone", "silence": "silence", "test": "test without words"}
 Cell = tuple[str, ...]  # the figure, and lines of smaller print below it
 
 
@@ -16,8 +16,9 @@ def titles(report: Report) -> list[str]:
     first, rate = report.rows[0].hidden, report.unit.rate.upper()
     return [
         "no worse than the teacher, %",
-        *(f"{rate} {_condition(condition)}, %" for condition in first.noise),
-        *(f"{report.unit.name} a minute, {PARTS[part]}" for part in first.hallucinated if part in PARTS),
+        *(f"{rate} {as_text.condition(condition)}, %" for condition in first.noise),
+        *(f"{report.unit.name} a minute, {as_text.silent_part(part)}" for part in first.hallucinated if part != ALL),
+        "repetition loops (new)",
     ]
 
 
@@ -34,12 +35,31 @@ def cells(row: Row) -> list[Cell]:
         lines = (as_text.percent(one.figure), as_text.percent_interval(one.interval))
         against = f"Δ {as_text.points(delta.figure)} {as_text.points_interval(delta.interval)}"
         shown.append(lines if row.is_teacher else (*lines, against))
-    shown += [
-        (f"{one.figure:.1f}", f"[{one.interval[0]:.1f}, {one.interval[1]:.1f}]")
-        for part, one in found.hallucinated.items()
-        if part in PARTS
-    ]
-    return shown
+    shown += [_a_minute(row, *pair) for part, pair in found.hallucinated.items() if part != ALL]
+    return [*shown, _loops(row)]
+
+
+def _a_minute(row: Row, one: Figure, delta: Figure | None) -> Cell:
+    lines = (f"{one.figure:.1f}", f"[{one.interval[0]:.1f}, {one.interval[1]:.1f}]")
+    if row.is_teacher or delta is None:
+        return lines
+    return (*lines, f"Δ {delta.figure:+.1f} [{delta.interval[0]:+.1f}, {delta.interval[1]:+.1f}]")
+
+
+def _loops(row: Row) -> Cell:
+    """All of them, and below where they are."""
+    if row.hidden.loops is None:
+        return (as_text.NONE,)
+
+    def shown(found: Loops) -> str:
+        return str(found.loops) if row.is_teacher else f"{found.loops} ({found.new})"
+
+    parts = (
+        f"{as_text.condition(name)}: {shown(found)}"
+        for name, found in row.hidden.loops.items()
+        if name != ALL and found.loops
+    )
+    return (shown(row.hidden.loops[ALL]), *parts)
 
 
 def legend(report: Report) -> list[str]:
@@ -67,6 +87,14 @@ def legend(report: Report) -> list[str]:
         )
     elif report.rows[0].hidden.hallucinated:
         said.append(f"{unit.name.capitalize()} a minute: written in test utterances in which nobody speaks.")
+    if (loops := report.rows[0].hidden.loops) is not None:
+        tried = " (test, with noise and without speech)" if report.noise is not None else " of test"
+        said.append(
+            f"Repetition loops: those of a member's {loops[ALL].utterances} texts{tried} in which a phrase stands at "
+            f"least {TIMES} times in a row and over at least {WORDS} words (or characters inside a word, over "
+            f"{INSIDE}), at least twice as long as the reference repeats itself; in brackets those where the teacher's "
+            "text has none."
+        )
     return said
 
 
@@ -77,7 +105,3 @@ def markdown(report: Report) -> list[str]:
     for row in report.rows:
         lines.append(f"| {' | '.join([row.member, *(' '.join(cell) for cell in cells(row))])} |")
     return [*lines, "", *(f"- {sentence}" for sentence in legend(report))]
-
-
-def _condition(name: str) -> str:
-    return name if name == CLEAN else f"at {name.removeprefix('snr_')} dB"

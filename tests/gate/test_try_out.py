@@ -47,6 +47,19 @@ def started(monkeypatch):
     return modules
 
 
+def test_the_teacher_is_tried_as_well_where_loops_are_limited(tried, started, tmp_path):
+    model, corpus, scores, trials, folder = tried
+    teacher = open_model(write_member(tmp_path, "teacher"))
+    work = folder.parent
+    found = try_out(model, corpus, scores, NOISE, 1, None, None, work, str, teacher=(teacher, scores))
+    assert started == ["diminuendo.evaluation.noisy"]  # of the teacher alone: the candidate's lines are there
+    assert set(found.loops) == {"snr_10", "noise", "silence"} and trials.loops == {}
+    for own, theirs in found.loops.values():
+        assert own["loops"].tolist() == theirs["loops"].tolist() == [0, 0, 0]
+    assert set(found.teachers_silent) == {"test", "noise", "silence"}
+    assert WORDS.errors(found.loops["snr_10"][0]).tolist() == WORDS.errors(trials.noise["snr_10"]).tolist()
+
+
 def again(tried, work: Path, config: NoiseConfig | None = NOISE, evaluation: Path | None = None):
     model, corpus, scores, _, _ = tried
     return try_out(model, corpus, scores, config, 1, None, evaluation, work, str)

@@ -116,6 +116,26 @@ def test_what_is_counted_in_characters_is_told_so_and_listed_by_it(shop):
     assert registered("slim").error_rate == ("wer", 0.0)
 
 
+def test_the_card_says_what_it_invented_beside_its_teacher(shop):
+    file, decision = open_model(FILES["student"]), decision_about(FILES["student"])
+    assert "What nobody said" not in model_card("commands", file, decision)  # a decision that measured nothing of it
+    counted = {"test": (8, 1, 0), "snr_0": (5, 3, 2), "noise": (5, 0, 0), "all": (18, 4, 2)}
+    loops = {name: dict(zip(("utterances", "loops", "new"), found)) for name, found in counted.items()}
+    silence = {"words_per_minute": 3.0, "delta_words_per_minute": 2.5, "characters_per_minute": 9.0}
+    own = {"loops": loops, "hallucinated": {"test": {"words_per_minute": 1.0}, "silence": silence, "all": silence}}
+    figures = decision.tests[0].figures["candidate"] | own
+    card = model_card(
+        "commands", file, replace(decision, tests=(replace(decision.tests[0], figures={"candidate": figures}),))
+    )
+    for line in (
+        "- prepared: repetition loops: test 1 of 8, at 0 dB 3 of 5, noise alone 0 of 5; 2 where its teacher has none.",
+        "- prepared: test without words: 1.0 words a minute.",
+        "- prepared: silence: 3.0 words a minute, its teacher 0.5.",
+    ):
+        assert f"\n{line}\n" in card
+    assert card.index("What nobody said:") < card.index("silence: 3.0") < card.index("\n## Gate\n")
+
+
 def test_the_card_of_what_was_forced_says_what_was_not_held(shop):
     refused = decision_about(FILES["student"], errors=9)
     card = model_card("commands", open_model(FILES["student"]), refused, "a try")

@@ -61,8 +61,18 @@ def hidden(name: str, measure: str, in_noise: bool) -> dict[str, Any]:
         for part, heard in (("noise", 6.0), ("silence", 0.0), ("all", 3.0)):
             words = {"words_per_minute": heard, "words_per_minute_interval": interval(heard, heard / 2)}
             characters = {"characters_per_minute": heard, "characters_per_minute_interval": interval(heard, 0.0)}
-            found["hallucinated"][part] = {"clips": 9, "minutes": 1.0, **words, **characters}
+            more = heard if name == "student" else 0.0
+            delta = {"delta_words_per_minute": more, "delta_words_per_minute_interval": interval(more, more / 3)}
+            found["hallucinated"][part] = {"clips": 9, "minutes": 1.0, **words, **characters, **delta}
         found["headline"] |= {f"{measure}_snr_10": WER[name] + 0.1, "hallucinated_words_per_minute": 3.0}
+    loops, new = (7, 4) if name == "student" else (3, 0)
+    found["loops"] = {
+        "test": {"utterances": 100, "loops": 0, "new": 0, "new_in": []},
+        "snr_-5": {"utterances": 40, "loops": loops - 1, "new": new, "new_in": ["u1"]},
+        "silence": {"utterances": 40, "loops": 1, "new": 0, "new_in": []},
+        "all": {"utterances": 180, "loops": loops, "new": new},
+    }
+    found["headline"] |= {"loops": loops, "new_loops": new}
     return {"no_worse": kept, **found}
 
 
@@ -177,16 +187,40 @@ def test_what_compression_hides_has_a_table_of_its_own(written):
     assert list(student)[1:4] == ["no worse than the teacher, %", "WER clean, %", "WER at 10 dB, %"]
     assert student["no worse than the teacher, %"] == "90.0 [88.0, 92.0]"
     assert student["WER at -5 dB, %"] == "40.00 [39.00, 41.00] Δ +32.00 [+31.50, +32.50]"
-    assert student["words a minute, noise alone"] == "6.0 [3.0, 9.0]" and "40 of the test utterances" in text
+    assert student["words a minute, noise alone"] == "6.0 [3.0, 9.0] Δ +6.0 [+4.0, +8.0]"
+    assert rows["teacher"]["words a minute, noise alone"] == "6.0 [3.0, 9.0]" and "40 of the test utterances" in text
+    assert student["repetition loops (new)"] == "7 (4) at -5 dB: 6 (4) silence: 1 (0)"
+    assert rows["teacher"]["repetition loops (new)"] == "3 at -5 dB: 2 silence: 1" and "member's 180 texts" in text
     assert rows["teacher"]["no worse than the teacher, %"] == "—" and "over the 33 speakers" in text
     page = Page()
     page.feed((written / "reports" / "leaderboard.html").read_text())
     assert "What compression hides" in page.text and "Δ +32.00 [+31.50, +32.50]" in page.text
     metrics = json.loads((written / "reports" / "metrics.json").read_text())["student"]
     assert metrics["wer_snr_10"] == 0.2 and metrics["hallucinated_words_per_minute"] == 3.0
+    assert metrics["loops"] == 7 and metrics["new_loops"] == 4
     with open(written / "reports" / "leaderboard.csv", newline="") as file:
         row = next(row for row in csv.DictReader(file) if row["member"] == "student")
     assert float(row["hallucinated_words_per_minute_noise_high"]) == 9.0 and float(row["no_worse_share_low"]) == 0.88
+    assert float(row["delta_hallucinated_words_per_minute_high"]) == 4.0
+    assert [row[f"{name}loops{part}"] for name in ("", "new_") for part in ("", "_snr_-5")] == ["7", "6", "4", "4"]
+
+
+def test_an_evaluation_from_before_loops_were_counted_is_read_and_shows_a_dash(params, tmp_path):
+    made_up(tmp_path / "evaluation")
+    path = tmp_path / "evaluation" / "metrics.json"
+    found = json.loads(path.read_text())
+    for member in found["members"].values():
+        del member["loops"], member["headline"]["loops"], member["headline"]["new_loops"]
+        for part in member["hallucinated"].values():
+            del part["delta_words_per_minute"], part["delta_words_per_minute_interval"]
+    path.write_text(json.dumps(found))
+    write_report(params, tmp_path / "evaluation", {name: tmp_path / name for name in WER}, tmp_path / "reports")
+    text = (tmp_path / "reports" / "leaderboard.md").read_text()
+    student = {row["member"]: row for row in table_of(text[text.index("## What compression hides") :])}["student"]
+    assert student["repetition loops (new)"] == "—" and student["words a minute, noise alone"] == "6.0 [3.0, 9.0]"
+    assert (
+        "Repetition loops: those" not in text and "loops" not in (tmp_path / "reports" / "leaderboard.csv").read_text()
+    )
 
 
 def test_an_evaluation_of_an_earlier_version_is_to_be_made_anew(params, tmp_path):
