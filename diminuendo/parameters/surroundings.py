@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from diminuendo.compression.quantization.config import INTEGER_SCHEMES
 from diminuendo.config.corpus import DataConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.pretrained import PretrainedConfig
@@ -169,6 +170,11 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
         f"{' with quantization_aware' if stage == 'quantize' else ''}; give teacher.head: ctc for the other techniques"
         for name, (stage, settings) in params.members.items()
         if name != TEACHER and (stage != "quantize" or settings.trains)
+    ] + [
+        f"quantize.{name}.scheme: {settings.scheme} is of models without a loop; for {kind} with its decoder give "
+        "int8_weight with packed: true and integer_products: true"
+        for name, (stage, settings) in params.members.items()
+        if stage == "quantize" and settings.scheme in INTEGER_SCHEMES
     ]
 
 
