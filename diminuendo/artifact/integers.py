@@ -76,7 +76,7 @@ class StoredIntegers:
 
 
 def store_integers(graph: WeightGraph, entry: Entry, number: int) -> StoredIntegers:
-    """Store the codes of an entry with :class:`Integers`, or what they are made from as ``[O, I]``."""
+    """Store the codes ``[I, O]`` of an entry's integers, or what they are made from, ``[O, I]``."""
     value: Integers = entry.value
     (inputs, outputs), narrow = value.codes.shape, value.stored
     stem = f"int{narrow.bits if narrow else 8}_{number}"

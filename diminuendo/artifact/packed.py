@@ -35,32 +35,35 @@ INTEGERS = 4  # accuracy_level: activations are rounded to 8 bits in groups, and
 def write_packed(graph: WeightGraph, entries: Iterable[Entry]) -> None:
     """Store the entries, whose initializers are gone; nodes that read a matrix multiply it as it is stored.
 
-    Products with :class:`~diminuendo.artifact.integers.Integers` are done in integers. Kernels of convolutions and
+    Products with :class:`~diminuendo.artifact.seven_bits.Integers` are done in integers. Kernels of convolutions and
     vectors are decoded when the session opens.
     """
     vectors: list[Entry] = []
     kernels: list[Alone] = []
     scales: dict[str, list[QuantizedVector]] = {}
+    integers: list[StoredIntegers] = []
     matrices: dict[str, _Matrix | StoredIntegers] = {}
     for entry in entries:  # one at a time: once it is stored, its codes are freed
         if entry.operator == "vector":
             vectors.append(entry)
         elif entry.operator == "Conv":
-            kernels.append(store_alone(graph, entry, len(kernels)))
+            kernels.append(store_alone(graph, entry, len(kernels) + len(integers)))
             scales[f"{entry.name}/scales"] = [entry.value.scales]
         elif isinstance(entry.value, Integers):
-            matrices[entry.name] = store_integers(graph, entry, len(kernels) + len(matrices))
+            integers.append(store_integers(graph, entry, len(kernels) + len(integers)))
+            matrices[entry.name] = integers[-1]
             if entry.value.stored is not None:
                 scales[f"{entry.name}/scales"] = [entry.value.stored.scales]
         else:
-            matrices[entry.name] = _store(graph, entry, len(matrices))
+            matrices[entry.name] = _store(graph, entry, len(matrices) - len(integers))
     write_vectors(graph, vectors, scales)
     for kernel in kernels:
         decode_alone(graph, kernel)
-    for matrix in matrices.values():
-        if isinstance(matrix, StoredIntegers):
-            decode_integers(graph, matrix)
+    for matrix in integers:
+        decode_integers(graph, matrix)
     _rewrite(graph, graph.model.graph, matrices)
+    if any(opset.domain == DOMAIN for opset in graph.model.opset_import):
+        _attend_in_blocks(graph.model.graph)
 
 
 def _group_size(size: int) -> int:
@@ -95,6 +98,20 @@ def _store(graph: WeightGraph, entry: Entry, number: int) -> _Matrix:
     # Not decoded from fewer bits, as other scales are: where ONNX Runtime is told not to fold constants, this operator
     # takes scales that a node gives for zeros, and says nothing (1.31).
     return _Matrix(entry, graph.add(stem + CODES, packed), graph.add(stem + SCALES, value.scales.decode()))
+
+
+def _attend_in_blocks(graph: onnx.GraphProto) -> None:
+    """Attention to all frames as ONNX Runtime's own operator, which never holds the weights of all of them at once.
+
+    Where 1500 frames attend to each other that is 70 MB. A file comes here that opens in ONNX Runtime alone anyway.
+    """
+    for node in graph.node:
+        heads = {given.name: given.i for given in node.attribute}
+        has_no_mask = node.op_type == "Attention" and len(node.input) == 3 and len(node.output) == 1
+        if has_no_mask and set(heads) == {"q_num_heads", "kv_num_heads"} and len(set(heads.values())) == 1:
+            inputs, outputs, keys = list(node.input), list(node.output), {"name": node.name, "domain": DOMAIN}
+            count = heads["q_num_heads"]
+            node.CopyFrom(helper.make_node("MultiHeadAttention", inputs, outputs, num_heads=count, **keys))
 
 
 def _byte(graph: WeightGraph, value: int) -> str:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from diminuendo.artifact.banks import stored_codes
 from diminuendo.artifact.codec import pack_above, unpack_above
 from diminuendo.artifact.integers import products_outside
-from diminuendo.artifact.packed import DOMAIN
+from diminuendo.artifact.packed import DOMAIN, _attend_in_blocks
 from diminuendo.artifact.seven_bits import HIGHEST, integers_of
 from diminuendo.artifact.stored_names import STORED_NAME
 from diminuendo.artifact.weight_graph import WeightGraph
@@ -178,3 +178,20 @@ def test_seven_bits_hold_every_value_and_zeros():
     found = integers_of(weight)
     assert np.abs(found.codes).max(axis=0).tolist() == [HIGHEST, HIGHEST, 0, HIGHEST]
     assert np.abs(found.decode() - weight).max() <= found.steps[[0, 1, 3]].max() / 2 * 1.001
+
+
+@pytest.mark.parametrize("inputs", [3, 4])
+def test_attention_to_all_frames_is_the_runtimes_own_and_gives_the_same(inputs):
+    """One with a mask stays as it is."""
+    shapes = {"q": [2, 7, 8], "k": [2, 7, 8], "v": [2, 7, 8], "mask": [7, 7]}
+    given = [helper.make_tensor_value_info(name, 1, shape) for name, shape in list(shapes.items())[:inputs]]
+    node = helper.make_node("Attention", [value.name for value in given], ["y"], q_num_heads=2, kv_num_heads=2)
+    graph = helper.make_graph([node], "g", given, [helper.make_tensor_value_info("y", 1, [2, 7, 8])])
+    opsets = [helper.make_opsetid("", 23), helper.make_opsetid(DOMAIN, 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=11)
+    rng = np.random.default_rng(0)
+    feeds = {value.name: 3 * rng.standard_normal(shapes[value.name]).astype(np.float32) for value in given}
+    (expected,) = opened(model.SerializeToString()).run(None, feeds)
+    _attend_in_blocks(model.graph)
+    assert model.graph.node[0].op_type == ("MultiHeadAttention" if inputs == 3 else "Attention")
+    np.testing.assert_allclose(opened(model.SerializeToString()).run(None, feeds)[0], expected, rtol=0, atol=1e-5)

@@ -16,7 +16,7 @@ from diminuendo.compression.quantization.quantized_file import write_quantized
 from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
-from tests.factories.models import speech_batch
+from tests.factories.models import speech_batch, tiny_model
 from tests.factories.whisper import tiny_whisper
 from tests.factories.whisper_text import VOCABULARY, opened, tiny_text_whisper, written
 
@@ -93,6 +93,13 @@ def test_the_encoder_is_multiplied_in_integers_and_the_decoder_as_it_is_stored(n
     assert inner["MatMulNBits"] == 2 * 8 + 1 and not inner["MatMulInteger"]
 
 
+def test_attention_of_a_packed_file_never_holds_all_weights(parent):
+    for name, operator in (("int8", "Attention"), ("packed int8", "MultiHeadAttention")):
+        model = quantize_post_training(parent, config(**SCHEMES[name]), [])
+        (node,) = (node for node in model.graph.node if "Attention" in node.op_type)
+        assert node.op_type == operator
+
+
 def test_products_in_integers_are_counted_where_they_are(parent, tmp_path):
     kept = {}
     for name in ("int8", "packed int8", "integers int4"):
@@ -108,9 +115,10 @@ def test_products_in_integers_are_counted_where_they_are(parent, tmp_path):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_a_recogniser_without_a_loop_needs_standard_operators_alone(bits, tmp_path):
+@pytest.mark.parametrize("make", [tiny_whisper, tiny_model])  # convolutions in front, and between products
+def test_a_recogniser_without_a_loop_needs_standard_operators_alone(bits, make, tmp_path):
     source, path = tmp_path / "parent.onnx", tmp_path / MODEL
-    export_model(source, tiny_whisper(width=32), name="teacher", tokens=["<blank>", *"▁abcd"], lineage={})
+    export_model(source, make(width=32), name="teacher", tokens=["<blank>", *"▁abcd"], lineage={})
     model = quantize_post_training(source, config(**SCHEMES[f"integers int{bits}"]), [])
     assert [opset.domain for opset in model.opset_import] == [""]
     products = WeightGraph(read_onnx(source)).products()
