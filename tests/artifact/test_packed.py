@@ -12,7 +12,7 @@ from diminuendo.artifact.banks import stored_codes
 from diminuendo.artifact.codec import pack_above, unpack_above
 from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.packed import DOMAIN, _attend_in_blocks
-from diminuendo.artifact.seven_bits import HIGHEST, integers_of
+from diminuendo.artifact.seven_bits import integers_of
 from diminuendo.artifact.stored_names import STORED_NAME
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.storage import by_name, packed_uniform
@@ -147,7 +147,7 @@ def test_products_outside_of_the_loop_are_those_of_the_rounded_weights(bits, gro
     (codes,) = (t for t in model.graph.initializer if t.name.startswith(f"int{bits}_") and "_quant" in t.name)
     assert codes.data_type == (TensorProto.INT4 if bits == 4 else TensorProto.INT8)
     assert len(codes.raw_data) == K * K * bits // 8 and STORED_NAME.fullmatch(codes.name)
-    assert np.abs(stored_codes(model)[codes.name]).max() <= (8 if bits == 4 else HIGHEST)
+    assert np.abs(stored_codes(model)[codes.name]).max() <= (8 if bits == 4 else 64)
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -176,7 +176,7 @@ def test_seven_bits_hold_every_value_and_zeros():
     weight = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
     weight[:, 2] = 0
     found = integers_of(weight)
-    assert np.abs(found.codes).max(axis=0).tolist() == [HIGHEST, HIGHEST, 0, HIGHEST]
+    assert np.abs(found.codes).max(axis=0).tolist() == [64, 64, 0, 64]
     assert np.abs(found.decode() - weight).max() <= found.steps[[0, 1, 3]].max() / 2 * 1.001
 
 
