@@ -17,7 +17,14 @@ from onnx import helper
 
 from diminuendo.artifact.alone import Alone, decode_alone, store_alone
 from diminuendo.artifact.banks import CODES, SCALES, Entry, ints, write_vectors
-from diminuendo.artifact.codec import pack_above
+from diminuendo.artifact.codec import QuantizedVector, pack_above
+from diminuendo.artifact.integers import (
+    StoredIntegers,
+    decode_integers,
+    integer_product,
+    store_integers,
+)
+from diminuendo.artifact.seven_bits import Integers
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, inner_graphs
 
 DOMAIN, BITS = "com.microsoft", (4, 8)
@@ -28,24 +35,35 @@ INTEGERS = 4  # accuracy_level: activations are rounded to 8 bits in groups, and
 def write_packed(graph: WeightGraph, entries: Iterable[Entry]) -> None:
     """Store the entries, whose initializers are gone; nodes that read a matrix multiply it as it is stored.
 
-    Kernels of convolutions and vectors are decoded when the session opens.
+    Products with :class:`~diminuendo.artifact.seven_bits.Integers` are done in integers. Kernels of convolutions and
+    vectors are decoded when the session opens.
     """
     vectors: list[Entry] = []
     kernels: list[Alone] = []
-    matrices: dict[str, _Matrix] = {}
+    scales: dict[str, list[QuantizedVector]] = {}
+    integers: list[StoredIntegers] = []
+    matrices: dict[str, _Matrix | StoredIntegers] = {}
     for entry in entries:  # one at a time: once it is stored, its codes are freed
         if entry.operator == "vector":
             vectors.append(entry)
         elif entry.operator == "Conv":
-            kernels.append(store_alone(graph, entry, len(kernels)))
+            kernels.append(store_alone(graph, entry, len(kernels) + len(integers)))
+            scales[f"{entry.name}/scales"] = [entry.value.scales]
+        elif isinstance(entry.value, Integers):
+            integers.append(store_integers(graph, entry, len(kernels) + len(integers)))
+            matrices[entry.name] = integers[-1]
+            if entry.value.stored is not None:
+                scales[f"{entry.name}/scales"] = [entry.value.stored.scales]
         else:
-            matrices[entry.name] = _store(graph, entry, len(matrices))
-    write_vectors(graph, vectors, {f"{kernel.name}/scales": [kernel.scales] for kernel in kernels})
+            matrices[entry.name] = _store(graph, entry, len(matrices) - len(integers))
+    write_vectors(graph, vectors, scales)
     for kernel in kernels:
         decode_alone(graph, kernel)
+    for matrix in integers:
+        decode_integers(graph, matrix)
     _rewrite(graph, graph.model.graph, matrices)
-    if not any(opset.domain == DOMAIN for opset in graph.model.opset_import):
-        graph.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+    if any(opset.domain == DOMAIN for opset in graph.model.opset_import):
+        _attend_in_blocks(graph.model.graph)
 
 
 def _group_size(size: int) -> int:
@@ -82,18 +100,38 @@ def _store(graph: WeightGraph, entry: Entry, number: int) -> _Matrix:
     return _Matrix(entry, graph.add(stem + CODES, packed), graph.add(stem + SCALES, value.scales.decode()))
 
 
+def _attend_in_blocks(graph: onnx.GraphProto) -> None:
+    """Attention to all frames as ONNX Runtime's own operator, which never holds the weights of all of them at once.
+
+    Where 1500 frames attend to each other that is 70 MB. A file comes here that opens in ONNX Runtime alone anyway.
+    """
+    for node in graph.node:
+        heads = {given.name: given.i for given in node.attribute}
+        has_no_mask = node.op_type == "Attention" and len(node.input) == 3 and len(node.output) == 1
+        if has_no_mask and set(heads) == {"q_num_heads", "kv_num_heads"} and len(set(heads.values())) == 1:
+            inputs, outputs, keys = list(node.input), list(node.output), {"name": node.name, "domain": DOMAIN}
+            count = heads["q_num_heads"]
+            node.CopyFrom(helper.make_node("MultiHeadAttention", inputs, outputs, num_heads=count, **keys))
+
+
 def _byte(graph: WeightGraph, value: int) -> str:
     return graph.add(f"const/byte_{value}", np.array(value, np.uint8))
 
 
-def _rewrite(graph: WeightGraph, own: onnx.GraphProto, matrices: dict[str, _Matrix]) -> None:
+def _rewrite(graph: WeightGraph, own: onnx.GraphProto, matrices: dict[str, _Matrix | StoredIntegers]) -> None:
     """Replace the nodes that read a matrix, in the graph and those within it."""
     nodes: list[onnx.NodeProto] = []
+    rounded: set[str] = set()  # inputs of integer products: each is rounded once
     for node in own.node:
         for inner in inner_graphs(node):
             _rewrite(graph, inner, matrices)
-        if node.op_type in ("MatMul", "Gemm") and node.input[1] in matrices:
-            nodes.append(_product(node, matrices[node.input[1]]))
+        matrix = matrices.get(node.input[1]) if node.op_type in ("MatMul", "Gemm") else None
+        if isinstance(matrix, StoredIntegers):
+            rounding, *product = integer_product(node, matrix.codes, matrix.scales)
+            nodes += product if node.input[0] in rounded else [rounding, *product]
+            rounded.add(node.input[0])
+        elif matrix is not None:
+            nodes.append(_product(graph, node, matrix))
         elif node.op_type == "Gather" and node.input[0] in matrices:
             nodes += _rows(graph, node, matrices[node.input[0]])
         else:
@@ -102,7 +140,9 @@ def _rewrite(graph: WeightGraph, own: onnx.GraphProto, matrices: dict[str, _Matr
     own.node.extend(nodes)
 
 
-def _product(node: onnx.NodeProto, matrix: _Matrix) -> onnx.NodeProto:
+def _product(graph: WeightGraph, node: onnx.NodeProto, matrix: _Matrix) -> onnx.NodeProto:
+    if not any(opset.domain == DOMAIN for opset in graph.model.opset_import):
+        graph.model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return helper.make_node(
         "MatMulNBits",
         [node.input[0], matrix.codes, matrix.scales],

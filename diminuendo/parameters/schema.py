@@ -73,15 +73,15 @@ class Params(_Family):
             return (self.teacher.kind,)
         if not settings.trains:
             return ()
-        return tuple(sorted({self._kind_of(other) for other in (name, settings.parent, settings.taught_by) if other}))
+        return tuple(sorted({self.kind_of(other) for other in (name, settings.parent, settings.taught_by) if other}))
 
-    def _kind_of(self, name: str) -> str:
+    def kind_of(self, name: str) -> str:
         """That of its own architecture, or of the nearest ancestor that has one."""
         if name == TEACHER:
             return self.teacher.kind
         architecture = getattr(self.members[name][1], "architecture", None)
         named = architecture is not None and architecture.kind != "parent"
-        return architecture.kind if named else self._kind_of(self.members[name][1].parent)
+        return architecture.kind if named else self.kind_of(self.members[name][1].parent)
 
     def training_of(self, name: str) -> TrainingConfig:
         """The shared training settings with this member's own keys over them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from diminuendo.compression.quantization.config import INTEGER_SCHEMES
 from diminuendo.config.corpus import DataConfig
 from diminuendo.config.names import TEACHER
 from diminuendo.config.pretrained import PretrainedConfig
@@ -164,23 +165,30 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
     kind = begun.config["model_type"]
     if params.teacher.trains:
         return [f"teacher.fine_tune: {kind} with its decoder is not trained here; give fine_tune: false, or head: ctc"]
-    problems = []
+    students, problems = ("distill", "distill_on_labels"), []
     for name, (stage, settings) in params.members.items():
-        if stage in ("distill", "distill_on_labels") and settings.architecture.kind != "parent":
-            if settings.losses.needs_teacher or settings.initialise == "teacher":
+        path = f"{stage}.{name}"
+        if name == TEACHER or params.kind_of(settings.parent) != params.teacher.kind:  # of a student of another kind
+            continue
+        if stage in students:
+            if params.kind_of(name) != params.teacher.kind and (
+                settings.losses.needs_teacher or settings.initialise == "teacher"
+            ):
                 problems.append(
-                    f"{stage}.{name}: of {kind} with its decoder a student of another kind learns texts alone; give "
+                    f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
                 )
-            continue
-        students = stage in ("distill", "distill_on_labels")
-        if name == TEACHER or students or (stage == "quantize" and not settings.trains):
-            continue
-        aware = " with quantization_aware" if stage == "quantize" else ""
-        problems.append(
-            f"{stage}.{name}: {kind} with its decoder is distilled into a copy of itself (architecture.kind: parent) "
-            f"and quantized after training, which {stage}{aware} is not; give teacher.head: ctc for other techniques"
-        )
+        elif stage != "quantize" or settings.trains:
+            aware = " with quantization_aware" if stage == "quantize" else ""
+            problems.append(
+                f"{path}: {kind} with its decoder is distilled into a copy of itself (architecture.kind: parent) and "
+                f"quantized after training, which {stage}{aware} is not; give teacher.head: ctc for other techniques"
+            )
+        elif settings.scheme in INTEGER_SCHEMES:
+            problems.append(
+                f"{path}.scheme: {settings.scheme} is of models without a loop; for {kind} with its decoder give "
+                "int8_weight with packed: true and integer_products: true"
+            )
     return problems
 
 

@@ -237,11 +237,11 @@ def test_a_quantized_members_code_is_what_its_settings_use(settings, used):
 @pytest.mark.parametrize(
     ("settings", "used", "of_the_file"),
     [
-        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, PARENT | {"codec"}),
+        ({"scheme": "int8_weight"}, {"bit_choice", "quantization_aware", "storage"}, PARENT | {"codec", "seven_bits"}),
         (  # its bits are found by what a file would take
             {"scheme": "mixed", **BUDGET},
             {"bit_choice", "quantization_aware", "storage", "weight_writer"} | MIXED,
-            PARENT | {"alone", "banks", "codec", "packed", "session", "stored_names"},
+            PARENT | {"alone", "banks", "codec", "integers", "packed", "seven_bits", "session", "stored_names"},
         ),
     ],
 )

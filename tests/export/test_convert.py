@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from diminuendo.artifact.banks import stored_codes
+from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_metadata, read_onnx, write_onnx
-from diminuendo.artifact.weight_graph import INT4
+from diminuendo.artifact.weight_graph import INT4, WeightGraph
 from diminuendo.cli.main import main
 from diminuendo.compression.quantization.integer import quantize_dynamic
-from diminuendo.compression.quantization.storage import Storage
+from diminuendo.compression.quantization.storage import Storage, packed_uniform
 from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
@@ -31,6 +32,9 @@ SCHEMES = {
     "int8_weight": lambda path: store_uniformly(read_onnx(path), 8),
     "int8_dynamic": lambda path: store_uniformly(quantize_dynamic(path), 8),
     "int4_weight": lambda path: store_uniformly(read_onnx(path), 4, 4),
+    "integer_products": lambda path: store_by_choice(
+        read_onnx(path), packed_uniform(8, 16, products_outside(WeightGraph(read_onnx(path)))), packed=True
+    ),
     "mixed": lambda path: store_by_choice(read_onnx(path), lambda name, *_: Storage(3 if "up" in name else 4)),
 }
 NOT_IN_22 = {"Attention", "RotaryEmbedding"}

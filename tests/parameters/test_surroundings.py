@@ -17,6 +17,7 @@ from tests.factories.audio import ROOT, write_manifest
 from tests.factories.checkpoint import change, write_checkpoint, write_weights
 from tests.factories.minute import minute_params
 from tests.factories.transformer import pretrained
+from tests.factories.whisper_text import write_text_checkpoint
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LEARNING = {"from": "teacher", "losses": {"ctc": 1.0}}
@@ -214,6 +215,19 @@ def test_a_checkpoint_that_dvc_has_is_brought_by_dvc(folder):
     folder.with_name("tiny.dvc").write_text("outs: []\n")
     (found,) = problems()
     assert found == "teacher.pretrained.path: checkpoints/tiny is not here; `dvc pull checkpoints/tiny.dvc` brings it"
+
+
+@pytest.mark.parametrize("scheme", ["int8_dynamic", "int8_static"])
+def test_schemes_that_see_no_loop_are_refused_for_a_whole_whisper(folder, tmp_path, scheme):
+    write_text_checkpoint(tmp_path / "checkpoints/whisper")
+    (found,) = problems(
+        data={"sample_rate": 16000},
+        teacher={"pretrained": {"path": "checkpoints/whisper"}},
+        quantize={"small": {"from": "teacher", "scheme": scheme}},
+    )
+    assert found.startswith(
+        f"quantize.small.scheme: {scheme} is of models without a loop; for whisper with its decoder"
+    )
 
 
 def test_a_pickle_is_a_problem_and_is_not_loaded(folder):

@@ -15,6 +15,7 @@ Scheme = Literal["fp16", "int8_dynamic", "int8_static", "int8_weight", "int4_wei
 # Of a weight, as the scheme promises; ``mixed`` has a mean of its own.
 NOMINAL_BITS = {"fp16": 16, "int8_dynamic": 8, "int8_static": 8, "int8_weight": 8, "int4_weight": 4}
 QUANTIZATION_AWARE_SCHEMES = ("int8_weight", "int4_weight", "mixed")
+INTEGER_SCHEMES = ("int8_dynamic", "int8_static")  # of graphs without a loop
 GROUP_SIZES = (16, 32, 64, 128, 256)  # of packed weights, see ``artifact.packed``
 # What works on PyTorch models: without training, a shipped file is made from a shipped file.
 TRAINING_PACKAGES = ("diminuendo.training", "diminuendo.losses", "diminuendo.models")
@@ -50,6 +51,9 @@ class QuantizeConfig(TrainedMember):
     # Products read weights as they are stored, in 4 or 8 bits, by ONNX Runtime's MatMulNBits (*_weight and mixed): less
     # memory, and less time where few rows are multiplied at once, as in a decoder.
     packed: bool = False
+    # Of packed members: products outside of a decoder's loop, with many rows, in 8-bit integers; their weights are
+    # stored in the bits of the scheme all the same.
+    integer_products: bool = False
     # Refused beyond: nats that a log-probability may differ from the parent's in the mean; None: told where it is much.
     log_prob_difference: Positive | None = None
 
@@ -63,7 +67,7 @@ class QuantizeConfig(TrainedMember):
         used = {
             "bit_choice": aware,
             "calibration": mixed or self.scheme == "int8_static",
-            "integer": self.scheme in ("int8_dynamic", "int8_static"),
+            "integer": self.scheme in INTEGER_SCHEMES,
             "mixed": mixed,
             "post_training": not aware and not mixed,
             "quantization_aware": aware,
@@ -91,6 +95,11 @@ class QuantizeConfig(TrainedMember):
             raise ValueError(
                 f"packed works with {', '.join(QUANTIZATION_AWARE_SCHEMES)} without quantization_aware, found "
                 f"{self.scheme}{' and quantization_aware' if self.quantization_aware else ''}"
+            )
+        if self.integer_products and not self.packed:
+            raise ValueError(
+                "integer_products works with packed: true; set it, or take scheme int8_dynamic for a model without a "
+                "decoder"
             )
         if self.packed and self.group_size not in GROUP_SIZES:
             raise ValueError(f"group_size: {self.group_size}; packed weights have groups of {GROUP_SIZES} inputs")

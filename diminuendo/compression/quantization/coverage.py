@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from diminuendo.artifact.banks import CODES, SIZES, STORED_NAME, VECTORS
+from diminuendo.artifact import packed
+from diminuendo.artifact.banks import CODES, SCALES, SIZES, STORED_NAME, VECTORS
 from diminuendo.artifact.outside import bytes_in_files
 from diminuendo.artifact.session import open_session
 from diminuendo.artifact.stored_names import PACKED_NAME
@@ -120,28 +121,46 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
     for name, value in names.items():
         while value in made_by:
             value = made_by[value].input[0]  # a node that decodes has the codes as its first input
-        if value in tensors and (packed := PACKED_NAME.fullmatch(value)):
-            found[name] = int(packed[1])
+        if value in tensors and (whole := PACKED_NAME.fullmatch(value)):
+            found[name] = int(whole[1])
         elif value in tensors and tensors[value].data_type in BITS:
             planes = tensors[value].data_type == UINT8 and STORED_NAME.fullmatch(value)
             found[name] = tensors[value].dims[0] if planes else BITS[tensors[value].data_type]
     return found
 
 
-def packed_in(parent: onnx.ModelProto, model: onnx.ModelProto) -> dict[str, str]:
-    """Names of parameters to those of the codes that products read as they are stored."""
-    read = {node.name: node.input[1] for node in all_nodes(model.graph) if node.op_type == "MatMulNBits"}
-    return {node.input[1]: read[node.name] for node in all_nodes(parent.graph) if node.name in read}
+def multiplied_as_stored(
+    parent: onnx.ModelProto, model: onnx.ModelProto, names: Mapping[str, str]
+) -> tuple[dict[str, str], set[str]]:
+    """Names of parameters to those of the codes that products read without decoding them, and the parameters among
+    them that are multiplied in integers.
+    """
+    made_by = {value: node for node in all_nodes(model.graph) for value in node.output}
+    found, integer = {}, set()
+    for node in all_nodes(parent.graph):
+        if node.op_type not in PRODUCTS:
+            continue
+        product = made_by.get(names.get(node.output[0], node.output[0]))
+        while product is not None and product.op_type in ("Mul", "Cast"):  # the scales of a sum of integers
+            product = made_by.get(product.input[0])
+        if product is None or product.op_type not in ("MatMulInteger", "MatMulNBits"):
+            continue
+        found[node.input[1]] = product.input[1]
+        if product.op_type == "MatMulInteger" or _attribute(product, "accuracy_level") == packed.INTEGERS:
+            integer.add(node.input[1])
+    return found, integer
 
 
-def codes_of_integer_products(model: onnx.ModelProto) -> set[str]:
-    """Names of the tensors of codes whose product ONNX Runtime does in integers."""
+def _attribute(node: onnx.NodeProto, name: str) -> int | None:
+    return next((given.i for given in node.attribute if given.name == name), None)
+
+
+def static_integer_products(model: onnx.ModelProto) -> set[str]:
+    """Names of the tensors of codes whose product ONNX Runtime does in integers, with scales that are fixed."""
     made_by = {value: node for node in model.graph.node for value in node.output}
     found = set()
     for node in model.graph.node:
-        if node.op_type == "MatMulInteger":
-            found.add(node.input[1])
-        elif node.op_type == "MatMul":
+        if node.op_type == "MatMul":
             factors = [made_by.get(value) for value in node.input]
             if all(factor is not None and factor.op_type == "DequantizeLinear" for factor in factors):
                 found.add(factors[1].input[0])
@@ -162,14 +181,15 @@ def coverage(
     graph = WeightGraph(parent)
     sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
     # ONNX Runtime's tools give the codes a name of their own.
-    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes} | packed_in(parent, model)
+    as_stored, integer = multiplied_as_stored(parent, model, names)
+    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes} | as_stored
     bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
     macs = count_macs(parent, sample_rate)
     total, all_macs = sum(sizes.values()), sum(item.count for item in macs)
-    codes = codes_of_integer_products(model)
-    integer = {name for name, stored in stored_as.items() if stored in codes}
+    codes = static_integer_products(model)
+    integer |= {name for name, stored in stored_as.items() if stored in codes}
     macs_by_bits: Counter[int] = Counter()
     for item in macs:
         macs_by_bits[bits[item.weight] if item.weight else 32] += item.count
@@ -200,7 +220,7 @@ def bytes_of(model: onnx.ModelProto) -> dict[str, int]:
         size = size_of(tensor) if is_outside(tensor) or tensor.HasField("raw_data") else 0
         head = STORED_NAME.fullmatch(tensor.name)
         weight = len(tensor.dims) > 1 and not tensor.name.startswith((FRONTEND, CONSTANT, SHORT_CONSTANT_PREFIX))
-        if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith(SIZES):
+        if head and not tensor.name.startswith(VECTORS) and not tensor.name.endswith((SIZES, SCALES)):
             parts["codes"] += size
         elif head and not tensor.name.endswith(SIZES):
             parts["scales, biases and norms"] += size

@@ -27,6 +27,7 @@ def in_words(settings: QuantizeConfig) -> str:
         text = f"mixed bits, {size(settings.budget.bytes)}"
     else:
         text = f"mixed bits, {settings.budget.kl:g} nats"
+    text += ", products in integers" if settings.integer_products else ""
     return text + (" (quantization-aware)" if settings.quantization_aware else "")
 
 

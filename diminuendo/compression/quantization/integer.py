@@ -24,13 +24,14 @@ import onnx
 from onnx import helper, numpy_helper
 
 from diminuendo.artifact.banks import CODES, SCALES
+from diminuendo.artifact.integers import integer_product
 from diminuendo.artifact.onnx_file import read_onnx, write_onnx
+from diminuendo.artifact.seven_bits import integers_of
 from diminuendo.artifact.tensors import is_too_large
-from diminuendo.artifact.weight_graph import FLOAT, INT8, WeightGraph
+from diminuendo.artifact.weight_graph import FLOAT, INT8, WeightGraph, inner_graphs
 from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.core.errors import UserError
 
-HIGHEST = 64  # code of a weight, in 7 of 8 bits
 ZERO_POINT = "_zero_point"  # what the names of zero points end in that the tools write
 LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and a channel that is almost zero has tiny steps
 
@@ -50,17 +51,19 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
     minutes for a gigabyte of them. Here one weight is in memory at a time, and its channels are on one scale.
 
     Raises:
-        UserError: a weight is not finite.
+        UserError: a weight is not finite, or the graph has a loop.
     """
     from onnxruntime.quantization.onnx_model import ONNXModel
 
     model = read_onnx(source)
+    _refuse_loops(model, source)
     graph = EqualisedGraph(model)
     weights = {product.node: product.weight for product in graph.products() if product.operator == "MatMul"}
     nodes: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         if node.name in weights:
-            own = _integer_product(node, weights[node.name])
+            name = weights[node.name]
+            own = integer_product(node, name + CODES, name + SCALES, name + ZERO_POINT)
             nodes.update((one.name, one) for one in own if one.name not in nodes)
         else:
             nodes[node.name] = node
@@ -73,19 +76,12 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
     return _cleaned(_shared_zeros(model))
 
 
-def _integer_product(node: onnx.NodeProto, weight: str) -> list[onnx.NodeProto]:
-    """The nodes that do a ``MatMul`` in integers; the first rounds its input, which other products may have too."""
-    (given, _), (made,) = node.input, node.output
-    rounded = [f"{given}_{part}" for part in ("quantized", "scale", "zero_point")]
-    sums, wide, scales, name = (f"{made}_sums", f"{made}_wide", f"{made}_scales", node.name)
-    codes, zero = weight + CODES, weight + ZERO_POINT
-    return [
-        helper.make_node("DynamicQuantizeLinear", [given], rounded, name=f"{given}_rounded"),
-        helper.make_node("MatMulInteger", [rounded[0], codes, rounded[2], zero], [sums], name=f"{name}_sums"),
-        helper.make_node("Cast", [sums], [wide], name=f"{name}_wide", to=FLOAT),
-        helper.make_node("Mul", [rounded[1], weight + SCALES], [scales], name=f"{name}_scales"),
-        helper.make_node("Mul", [wide, scales], [made], name=name),
-    ]
+def _refuse_loops(model: onnx.ModelProto, source: Path) -> None:
+    if any(True for node in model.graph.node for _ in inner_graphs(node)):
+        raise UserError(
+            f"{source}: a decoder's loop is in it, where int8_dynamic and int8_static do nothing; give scheme: "
+            "int8_weight with packed: true and integer_products: true"
+        )
 
 
 def _store_seven_bits(graph: WeightGraph, name: str) -> None:
@@ -94,19 +90,22 @@ def _store_seven_bits(graph: WeightGraph, name: str) -> None:
     graph.remove(name)
     if not np.isfinite(weight).all():
         raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
-    steps = np.abs(weight).max(axis=0, initial=0) / np.float32(HIGHEST)
-    steps[steps < np.finfo(np.float32).tiny] = 1
-    codes = np.clip(np.rint(weight / steps), -128, 127).astype(np.int8)
-    graph.add_tensor(helper.make_tensor(name + SCALES, FLOAT, steps.shape, steps.tolist()))
-    graph.add_tensor(helper.make_tensor(name + ZERO_POINT, INT8, steps.shape, [0] * steps.size))
-    graph.add(name + CODES, codes)
+    found = integers_of(weight)
+    graph.add_tensor(helper.make_tensor(name + SCALES, FLOAT, found.steps.shape, found.steps.tolist()))
+    graph.add_tensor(helper.make_tensor(name + ZERO_POINT, INT8, found.steps.shape, [0] * found.steps.size))
+    graph.add(name + CODES, found.codes)
 
 
 def quantize_static(source: Path, waveforms: list[np.ndarray], nodes: dict[str, str] | None = None) -> onnx.ModelProto:
-    """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each)."""
+    """Scales of activations are fixed, from the ranges they have over ``waveforms`` (float32 ``[N]`` each).
+
+    Raises:
+        UserError: the graph has a loop.
+    """
     from onnxruntime import quantization as tools
 
     model = read_onnx(source)
+    _refuse_loops(model, source)
     nodes = nodes_for_integers(model) if nodes is None else nodes
     graph = EqualisedGraph(model)
     graph.settle()

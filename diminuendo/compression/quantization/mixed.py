@@ -8,7 +8,7 @@ Gersho 1988).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +20,11 @@ import onnx
 
 from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.checksum import UNSEALED
+from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx, replace_metadata
 from diminuendo.artifact.outside import bytes_in_files, make_room
 from diminuendo.artifact.tensors import is_too_large
-from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.artifact.weight_graph import WeightGraph, shorten_names
 from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
@@ -126,17 +127,18 @@ def choose(
         the divergence of all weights together.
     """
     posteriors = Posteriors(parent, audio)
-    size = file_size(parent, name, lineage, config.group_size, config.packed)
+    integers = _integers(parent, config)
+    size = file_size(parent, name, lineage, config.group_size, config.packed, integers)
     budget = config.budget
     if budget.bytes is not None and config.group_size > 1:  # else the fewest bits need not be the fewest bytes
         _refuse_below(
             budget.bytes, size(dict.fromkeys(posteriors.weights, (PACKED_CHOICES if config.packed else CHOICES)[0]))
         )
-    sensitivities = sweep(posteriors, config.group_size, work, config.packed)
+    sensitivities = sweep(posteriors, config.group_size, work, config.packed, integers)
     if budget.bytes is not None and config.quantization_aware:
         budget = BudgetConfig(bytes=round(budget.bytes * (1 - QUANTIZATION_AWARE_RESERVE)))
-    chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size, config.packed)
-    choice = by_name(bits_of(chosen), config.group_size, config.packed)
+    chosen = choose_bits(sensitivities, budget, posteriors, size, config.group_size, config.packed, integers)
+    choice = mixed_choice(parent, config, bits_of(chosen))
     return (
         choice,
         sensitivities,
@@ -149,6 +151,15 @@ def choose(
     )
 
 
+def mixed_choice(parent: onnx.ModelProto, config: QuantizeConfig, bits: dict[str, int]) -> Choice:
+    """How the weights of a parent are stored in the bits that were found for them."""
+    return by_name(bits, config.group_size, config.packed, _integers(parent, config))
+
+
+def _integers(parent: onnx.ModelProto, config: QuantizeConfig) -> Collection[str]:
+    return products_outside(WeightGraph(parent)) if config.integer_products else ()
+
+
 def choose_bits(
     sensitivities: list[Sensitivity],
     budget: BudgetConfig,
@@ -156,6 +167,7 @@ def choose_bits(
     file_bytes: Callable[[dict[str, int]], int],
     group_size: int | None,
     packed: bool = False,
+    integers: Collection[str] = (),
 ) -> dict[str, Sensitivity]:
     """The choice for every weight with the least divergence within the budget, or the smallest within a limit to it.
 
@@ -176,7 +188,9 @@ def choose_bits(
         return chosen
     if budget.bytes is not None:
         return _within_bytes(path, budget.bytes, file_bytes)
-    return _within_divergence(path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size, packed)))
+    return _within_divergence(
+        path, budget.kl, lambda bits: posteriors.divergence_of(by_name(bits, group_size, packed, integers))
+    )
 
 
 def bits_of(chosen: dict[str, Sensitivity]) -> dict[str, int]:
@@ -232,7 +246,12 @@ def _within_divergence(
 
 
 def file_size(
-    parent: onnx.ModelProto, name: str, lineage: dict, group_size: int | None, packed: bool = False
+    parent: onnx.ModelProto,
+    name: str,
+    lineage: dict,
+    group_size: int | None,
+    packed: bool = False,
+    integers: Collection[str] = (),
 ) -> Callable[[dict], int]:
     """What the member's file will take with given bits by weight."""
 
@@ -240,7 +259,7 @@ def file_size(
         model = onnx.ModelProto()
         model.CopyFrom(parent)
         replace_metadata(model, name=name, lineage=canonical_json(lineage), checksum=UNSEALED)
-        store_by_choice(model, by_name(bits, group_size, packed), packed)
+        store_by_choice(model, by_name(bits, group_size, packed, integers), packed)
         shorten_names(model, STORED_NAME)
         if not is_too_large(model):
             replace_metadata(model, data=None)  # what the parent said of a file of its own

@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, QuantizeConfig
 from diminuendo.compression.quantization.storage import packed_uniform
 from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
@@ -36,8 +38,10 @@ def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.
         case "fp16":
             return store_uniformly(read_onnx(source), 16)
         case "int8_weight" | "int4_weight" if config.packed:
-            bits = NOMINAL_BITS[config.scheme]
-            return store_by_choice(read_onnx(source), packed_uniform(bits, config.group_size), packed=True)
+            model = read_onnx(source)
+            integers = products_outside(WeightGraph(model)) if config.integer_products else ()
+            choice = packed_uniform(NOMINAL_BITS[config.scheme], config.group_size, integers)
+            return store_by_choice(model, choice, packed=True)
         case "int8_weight":
             return store_uniformly(read_onnx(source), 8)
         case "int4_weight":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -120,12 +120,17 @@ class Posteriors:
 
 
 def sweep(
-    posteriors: Posteriors, group_size: int | None, work: Path | None = None, packed: bool = False
+    posteriors: Posteriors,
+    group_size: int | None,
+    work: Path | None = None,
+    packed: bool = False,
+    integers: Collection[str] = (),
 ) -> list[Sensitivity]:
     """The sensitivity of every weight at every number of bits, in the order of the graph.
 
     Args:
         packed: for products that read weights as they are stored.
+        integers: weights of products in integers.
         work: a folder in which what was measured is kept; a sweep found there goes on.
     """
     kept = work / "sensitivity.json" if work else None
@@ -136,12 +141,12 @@ def sweep(
         if name not in known:
             known[name] = {}
             for bits in choices:
-                storage = by_name({name: bits}, group_size, packed)(name, operator, value.shape)
+                storage = by_name({name: bits}, group_size, packed, integers)(name, operator, value.shape)
                 known[name][str(bits)] = posteriors.divergence({name: rounded(operator, value, storage)})
             if kept:
                 write_sealed(kept, json_text(known).encode())
         for bits in choices:
-            storage: Storage = by_name({name: bits}, group_size, packed)(name, operator, value.shape)
+            storage: Storage = by_name({name: bits}, group_size, packed, integers)(name, operator, value.shape)
             size = storage.bytes_of(*matrix_shape(operator, value.shape))
             found.append(Sensitivity(name, value.size, bits, size, known[name][str(bits)]))
     return found

@@ -7,12 +7,13 @@ Matrices are ``[I, O]`` as in ``MatMul``; a convolution's weight ``[O, I / group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from diminuendo.artifact.codec import BLOCK, Quantized, quantize_matrix, quantize_vector, weight_of
+from diminuendo.artifact.seven_bits import Integers, integers_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Storage:
     bits: int
     group_size: int | None = None
     packed: bool = False  # multiplied as it is stored, see ``artifact.packed``
+    integers: bool = False  # multiplied in 8-bit integers, see ``artifact.integers``
 
     def bytes_of(self, inputs: int, outputs: int) -> int:
         """What a matrix of this shape takes in the file, without the nodes that decode it."""
@@ -31,6 +33,10 @@ class Storage:
         scales = -(-inputs // (self.group_size or inputs)) * outputs
         if self.packed:
             return codes + 4 * scales
+        if self.integers and self.bits == 8:
+            return codes + 4 * outputs
+        if self.integers:
+            codes += 4 * outputs
         return codes + scales + 3 * -(-scales // BLOCK)  # a step in float16, and where its block begins
 
 
@@ -71,8 +77,12 @@ def storage_for(
     return min(allowed, key=lambda storage: (storage.bytes_of(*matrix_shape(operator, shape)), -storage.bits))
 
 
-def quantize_weight(operator: str, weight: np.ndarray, storage: Storage) -> Quantized:
-    return quantize_matrix(matrix_of(operator, weight), storage.bits, storage.group_size)
+def quantize_weight(operator: str, weight: np.ndarray, storage: Storage) -> Quantized | Integers:
+    matrix = matrix_of(operator, weight)
+    if storage.integers and storage.bits == 8:
+        return integers_of(matrix)
+    found = quantize_matrix(matrix, storage.bits, storage.group_size)
+    return integers_of(found.decode(), found) if storage.integers else found
 
 
 def rounded(operator: str, weight: np.ndarray, storage: Storage) -> np.ndarray:
@@ -93,22 +103,32 @@ def uniform(bits: int, group_size: int | None = None, *, output: str | None = No
     return storage
 
 
-def packed_uniform(bits: int, group_size: int) -> Choice:
-    """``bits`` in groups for every weight but those of convolutions, which are not multiplied packed."""
+def packed_uniform(bits: int, group_size: int, integers: Collection[str] = ()) -> Choice:
+    """``bits`` in groups for every weight but those of convolutions, which are not multiplied packed.
+
+    Args:
+        integers: weights that are multiplied in 8-bit integers.
+    """
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
-        return INT8_CHANNEL if operator == "Conv" else Storage(bits, group_size, packed=True)
+        return INT8_CHANNEL if operator == "Conv" else _packed(name, bits, group_size, integers)
 
     return storage
 
 
-def by_name(bits: Mapping[str, int], group_size: int | None = None, packed: bool = False) -> Choice:
-    """Bits of their own for every weight that is named."""
+def by_name(
+    bits: Mapping[str, int], group_size: int | None = None, packed: bool = False, integers: Collection[str] = ()
+) -> Choice:
+    """Bits of their own for every weight that is named; ``integers`` as of :func:`packed_uniform`."""
 
     def storage(name: str, operator: str, shape: tuple[int, ...]) -> Storage:
         if packed and operator != "Conv":
-            return Storage(bits[name], group_size, packed=True)
+            return _packed(name, bits[name], group_size, integers)
         grouped = not sees_one_channel(operator, shape) and bits[name] < 8
         return Storage(bits[name], group_size if grouped else None)
 
     return storage
+
+
+def _packed(name: str, bits: int, group_size: int | None, integers: Collection[str]) -> Storage:
+    return Storage(bits, group_size, packed=name not in integers, integers=name in integers)

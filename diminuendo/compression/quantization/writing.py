@@ -69,15 +69,13 @@ def _post_training(job: Job, folder: Path) -> dict[str, Any]:
 
     source, settings, found = job.parent / MODEL, job.settings, {}
     if settings.scheme == "mixed":
-        from diminuendo.compression.quantization.mixed import mixed_bits
-        from diminuendo.compression.quantization.storage import by_name
+        from diminuendo.compression.quantization.mixed import mixed_bits, mixed_choice
         from diminuendo.compression.quantization.weight_writer import store_by_choice
 
         found = mixed_bits(job)
         nominal = found["mean_bits"]
-        model = store_by_choice(
-            read_onnx(source), by_name(found["bits"], settings.group_size, settings.packed), settings.packed
-        )
+        model = read_onnx(source)
+        model = store_by_choice(model, mixed_choice(model, settings, found["bits"]), settings.packed)
     else:
         from diminuendo.compression.quantization.post_training import quantize_post_training
 

@@ -1,10 +1,12 @@
 """Quantization of a file that writes its text itself."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
@@ -12,8 +14,10 @@ from diminuendo.compression.quantization.mixed import choose
 from diminuendo.compression.quantization.post_training import quantize_post_training
 from diminuendo.compression.quantization.quantized_file import write_quantized
 from diminuendo.compression.quantization.sensitivity import Posteriors
+from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
-from tests.factories.models import speech_batch
+from tests.factories.models import speech_batch, tiny_model
+from tests.factories.whisper import tiny_whisper
 from tests.factories.whisper_text import VOCABULARY, opened, tiny_text_whisper, written
 
 BATCH = speech_batch(16000, (0.5, 0.33))
@@ -42,8 +46,13 @@ SCHEMES = {
     "int4": {"scheme": "int4_weight", "group_size": 16},
     "packed int8": {"scheme": "int8_weight", "packed": True, "group_size": 16},
     "packed int4": {"scheme": "int4_weight", "packed": True, "group_size": 16},
+    "integers int8": {"scheme": "int8_weight", "packed": True, "group_size": 16, "integer_products": True},
+    "integers int4": {"scheme": "int4_weight", "packed": True, "group_size": 16, "integer_products": True},
 }
-MOST = {"fp16": 0.01, "int8": 0.2, "int4": 2.0, "packed int8": 0.3, "packed int4": 2.0}
+MOST = {"fp16": 0.01, "int8": 0.2, "int4": 2.0, "packed int8": 0.3, "packed int4": 2.0} | {
+    "integers int8": 0.3,
+    "integers int4": 2.0,
+}
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -72,6 +81,60 @@ def test_the_decoder_is_part_of_what_is_counted(parent, tmp_path):
     assert summary["multiply_accumulates_share"]["4_bit"] > 0
 
 
+@pytest.mark.parametrize("name", ["integers int8", "integers int4"])
+def test_the_encoder_is_multiplied_in_integers_and_the_decoder_as_it_is_stored(name, parent):
+    graph = quantize_post_training(parent, config(**SCHEMES[name]), []).graph
+    (loop,) = (node for node in graph.node if node.op_type == "Loop")
+    outer, inner = (Counter(node.op_type for node in nodes) for nodes in (graph.node, loop.attribute[0].g.node))
+    # Of the encoder's layer six, and the keys and values of two layers that attend to what it heard.
+    assert outer["MatMulInteger"] == 6 + 4 and outer["MatMulNBits"] == 1  # whether anybody speaks
+    # Query, key and value read one input, and the keys and values of the decoder one.
+    assert outer["DynamicQuantizeLinear"] == 4 + 1
+    assert inner["MatMulNBits"] == 2 * 8 + 1 and not inner["MatMulInteger"]
+
+
+def test_attention_of_a_packed_file_never_holds_all_weights(parent):
+    for name, operator in (("int8", "Attention"), ("packed int8", "MultiHeadAttention")):
+        model = quantize_post_training(parent, config(**SCHEMES[name]), [])
+        (node,) = (node for node in model.graph.node if "Attention" in node.op_type)
+        assert node.op_type == operator
+
+
+def test_products_in_integers_are_counted_where_they_are(parent, tmp_path):
+    kept = {}
+    for name in ("int8", "packed int8", "integers int4"):
+        settings = config(**SCHEMES[name])
+        model = quantize_post_training(parent, settings, [])
+        kept[name] = write_quantized(
+            tmp_path / MODEL, model, read_onnx(parent), name=name, lineage={}, nominal=8, usual=False
+        )
+    shares = {name: summary["multiply_accumulates_share_integer"] for name, summary in kept.items()}
+    # The frontend, the convolutions and what attention multiplies are not.
+    assert shares["int8"] == 0 and shares["packed int8"] == shares["integers int4"] > 0.1
+    assert kept["integers int4"]["parameters_share"]["4_bit"] > 0.6
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("make", [tiny_whisper, tiny_model])  # convolutions in front, and between products
+def test_a_recogniser_without_a_loop_needs_standard_operators_alone(bits, make, tmp_path):
+    source, path = tmp_path / "parent.onnx", tmp_path / MODEL
+    export_model(source, make(width=32), name="teacher", tokens=["<blank>", *"▁abcd"], lineage={})
+    model = quantize_post_training(source, config(**SCHEMES[f"integers int{bits}"]), [])
+    assert [opset.domain for opset in model.opset_import] == [""]
+    products = WeightGraph(read_onnx(source)).products()
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert operators["MatMulInteger"] == sum(product.operator == "MatMul" for product in products) > 6
+    summary = write_quantized(path, model, read_onnx(source), name="x", lineage={}, nominal=bits, usual=False)
+    assert 0 < summary["log_prob_difference"] < (0.1 if bits == 4 else 0.02)
+    assert summary["multiply_accumulates_share_integer"] > 0.1
+
+
+@pytest.mark.parametrize("scheme", ["int8_dynamic", "int8_static"])
+def test_schemes_that_see_no_loop_refuse_it(scheme, parent):
+    with pytest.raises(UserError, match=r"a decoder's loop is in it.*int8_weight with packed: true"):
+        quantize_post_training(parent, config(scheme=scheme), [np.zeros(8000, np.float32)])
+
+
 def test_every_weight_of_the_decoder_has_a_sensitivity(parent):
     waveform, lengths = BATCH
     audio = [row[:n].numpy() for row, n in zip(waveform, lengths.tolist())]
@@ -86,14 +149,19 @@ def test_every_weight_of_the_decoder_has_a_sensitivity(parent):
         assert posteriors.divergence({name: value * 1.2}) > 0
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_mixed_bits_are_chosen_over_encoder_and_decoder(parent, tmp_path, packed):
+@pytest.mark.parametrize(("packed", "integers"), [(True, True), (True, False), (False, False)])
+def test_mixed_bits_are_chosen_over_encoder_and_decoder(parent, tmp_path, packed, integers):
     waveform, lengths = BATCH
     audio = [row[:n].numpy() for row, n in zip(waveform, lengths.tolist())]
-    settings = config(scheme="mixed", packed=packed, group_size=16, budget=BudgetConfig(bits=6))
-    _, sensitivities, found = choose(read_onnx(parent), settings, audio, tmp_path, name="m", lineage={})
+    settings = config(
+        scheme="mixed", packed=packed, integer_products=integers, group_size=16, budget=BudgetConfig(bits=6)
+    )
+    choice, sensitivities, found = choose(read_onnx(parent), settings, audio, tmp_path, name="m", lineage={})
     assert {item.bits for item in sensitivities} == ({4, 8} if packed else {2, 3, 4, 5, 6, 8})
     assert found["mean_bits"] <= 6 and len(set(found["bits"].values())) > 1
+    by_weight = {product.weight: product for product in WeightGraph(read_onnx(parent)).products()}
+    rounded = {name for name, own in by_weight.items() if choice(name, own.operator, own.shape).integers}
+    assert rounded == (products_outside(WeightGraph(read_onnx(parent))) if integers else set())
     assert found["kl"] < posteriors_at(parent, audio, 4 if packed else 2)
 
 
@@ -109,5 +177,7 @@ def test_packed_keys_are_checked():
         config(scheme="fp16", packed=True)
     with pytest.raises(ValueError, match="group_size: 100; packed weights have groups of"):
         config(scheme="int4_weight", packed=True, group_size=100)
+    with pytest.raises(ValueError, match="integer_products works with packed: true"):
+        config(scheme="int4_weight", integer_products=True)
     with pytest.raises(ValueError, match="quantization_aware"):
         config(scheme="int4_weight", packed=True, quantization_aware=True)
