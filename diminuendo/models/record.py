@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from diminuendo.config.base import PositiveInt, Section
+from diminuendo.core.errors import UserError
 from diminuendo.models.structure import Key
 
 
@@ -17,6 +18,7 @@ class ModelRecord(Section, ABC):
     sample_rate: PositiveInt  # Hz
     frontend: Section  # of a class of the family's own: what the model hears
     vocabulary: PositiveInt  # tokens, the blank among them
+    trims_tokens: ClassVar[bool] = False  # whether there is a :meth:`with_tokens`
 
     @property
     @abstractmethod
@@ -48,6 +50,22 @@ class ModelRecord(Section, ABC):
     @abstractmethod
     def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
         """The record of a model whose linear products at these paths have these ranks; None: dense."""
+
+    @property
+    def languages(self) -> Mapping[str, int]:
+        """Code of each language that it can be told to write, and the token that tells it; empty: it is told none."""
+        return {}
+
+    def with_tokens(self, kept: Sequence[int]) -> Self:
+        """The record of a model that has these tokens only, ascending.
+
+        Raises:
+            UserError: its kind writes no text token after token; models of other kinds are small without.
+        """
+        raise UserError(
+            f"vocabulary: models of kind {self.kind} do not write token after token, and have no table of tokens to "
+            "trim; leave it out"
+        )
 
     @abstractmethod
     def with_width(self, width: int) -> Self:

@@ -168,7 +168,7 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
         f"{stage}.{name}: {kind} with its decoder is quantized after training alone, which {stage} is not"
         f"{' with quantization_aware' if stage == 'quantize' else ''}; give teacher.head: ctc for the other techniques"
         for name, (stage, settings) in params.members.items()
-        if name != TEACHER and (stage != "quantize" or settings.trains)
+        if name != TEACHER and settings.trains
     ]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from diminuendo.config.base import PositiveInt, Section
+from diminuendo.core.errors import UserError
 from diminuendo.models.layered_record import AnyLayerRecord, Width
 from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
 
@@ -67,6 +69,26 @@ class SpecialTokens(Section):
         """That of 0.00 s; each one after it is 0.02 s later, up to 30 s."""
         return self.no_timestamps + 1
 
+    def with_tokens(self, kept: Sequence[int]) -> SpecialTokens:
+        """The same where these tokens alone are left, ascending; languages and suppressed ones may be left out.
+
+        Raises:
+            UserError: one is missing that every model has, or a timestamp is.
+        """
+        place = {token: at for at, token in enumerate(kept)}
+        moved = {}
+        for name in ("start", "end", "previous", "no_speech", "no_timestamps", "transcribe", "translate"):
+            if (token := getattr(self, name)) is not None:
+                if token not in place:
+                    raise UserError(f"special.{name}: the token {token} is none of those that are left; keep it")
+                moved[name] = place[token]
+        return SpecialTokens(
+            **moved,
+            languages={code: place[token] for code, token in self.languages.items() if token in place},
+            suppressed=tuple(place[token] for token in self.suppressed if token in place),
+            suppressed_first=tuple(place[token] for token in self.suppressed_first if token in place),
+        )
+
     def prompt(self, language: str = "en", task: str = "transcribe", timestamps: bool = False) -> tuple[int, ...]:
         """What the decoder begins with; a model that knows English alone is told neither language nor task."""
         told = (self.languages[language], getattr(self, task)) if self.languages else ()
@@ -80,6 +102,8 @@ class SpecialTokens(Section):
 
 class WhisperRecord(WhisperEncoderRecord):
     """Widths of a whole model, from the waveform to the tokens; ``layers`` are the encoder's."""
+
+    trims_tokens: ClassVar[bool] = True
 
     kind: Literal["whisper"] = "whisper"
     decoder: tuple[DecoderLayerRecord, ...]
@@ -101,6 +125,19 @@ class WhisperRecord(WhisperEncoderRecord):
             if layer >= len(self.decoder) or head >= self.decoder[layer].cross_heads:
                 raise ValueError(f"alignment_heads: there is no head {head} in layer {layer} of the decoder")
         return self
+
+    @property
+    def languages(self) -> dict[str, int]:
+        return self.special.languages
+
+    def with_tokens(self, kept: Sequence[int]) -> Self:
+        stamps = range(self.special.first_timestamp, self.vocabulary)
+        if list(kept[len(kept) - len(stamps) :]) != list(stamps):
+            raise UserError("special: timestamps are missing among the tokens that are left; keep them all")
+        special = self.special.with_tokens(kept)
+        if self.languages and not special.languages:
+            raise UserError("special.languages: none is left; keep the token of one")
+        return self.model_copy(update={"vocabulary": len(kept), "special": special})
 
     @property
     def most_tokens(self) -> int:
