@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar, Self
 
 from diminuendo.config.base import PositiveInt, Section
@@ -52,15 +52,17 @@ class ModelRecord(Section, ABC):
         """The record of a model whose linear products at these paths have these ranks; None: dense."""
 
     @property
-    def languages(self) -> Mapping[str, int]:
-        """Code of each language that it can be told to write, and the token that tells it; empty: it is told none."""
-        return {}
+    def most_tokens(self) -> int | None:
+        """That it can write of one utterance; None: as many as there are frames for."""
+        return None
 
-    def with_tokens(self, kept: Sequence[int]) -> Self:
-        """The record of a model that has these tokens only, ascending.
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
+        """The record of a model that has these tokens only, ascending, and can be told to write these languages.
 
+        Args:
+            languages: codes; None: all that it knows.
         Raises:
-            UserError: its kind writes no text token after token; models of other kinds are small without.
+            UserError: its kind does not write token after token, or it does not know a language.
         """
         raise UserError(
             f"vocabulary: models of kind {self.kind} do not write token after token, and have no table of tokens to "

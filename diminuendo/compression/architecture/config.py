@@ -34,13 +34,13 @@ class VocabularyConfig(Section):
     """
 
     characters: Literal["any", "latin", "ascii"] = "any"  # of tokens of text
-    most: PositiveInt | None = None  # of these, the first: tokens are learned in the order of how frequent they are
+    most: PositiveInt | None = None  # of these, those that the model itself expects most in texts such as the corpus'
     languages: tuple[str, ...] | None = None  # codes of those that it can still be told to write; None: all
 
     @model_validator(mode="after")
     def _something_to_leave_out(self):
-        if self.characters == "any" and self.most is None and self.languages is None:
-            raise ValueError("every token would stay; give characters: latin or ascii, most, or languages")
+        if self.characters == "any" and self.most is None:
+            raise ValueError("every token would stay; give characters: latin or ascii, or most, or both")
         if self.languages is not None and not self.languages:
             raise ValueError("languages: none is left; name one, or leave it out to keep all")
         if self.languages is not None and len(set(self.languages)) < len(self.languages):
@@ -67,7 +67,7 @@ class CompressArchitectureConfig(TrainedMember):
     def unused_code(self) -> tuple[str, ...]:
         # Put together, since a module's whole name in a string counts as an import of it.
         if self.trains:
-            return (f"{__package__}.vocabulary",)
+            return (f"{__package__}.vocabulary", f"{__package__}.expected")
         return (*(f"{__package__}.{module}" for module in ("low_rank", "layer_removal")), *TRAINING_PACKAGES)
 
     def layers_left(self, layers: int) -> int:

@@ -8,11 +8,13 @@ comes is the likeliest that is left: often the same letters in shorter tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from diminuendo.compression.architecture.config import VocabularyConfig
-from diminuendo.core.errors import UserError
+from diminuendo.compression.architecture.expected import expected_tokens
 from diminuendo.data.byte_level import bytes_of
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.special import SPECIAL
@@ -24,23 +26,25 @@ _LATIN = ((0x0, 0x250), (0x1E00, 0x1F00), (0x2000, 0x2C00))
 
 
 def trim(
-    model: SpeechModel, corpus: PreparedCorpus, config: VocabularyConfig
+    model: SpeechModel, corpus: PreparedCorpus, config: VocabularyConfig, seed: int
 ) -> tuple[SpeechModel, list[str], dict[str, Any]]:
     """A copy of ``model`` that has the chosen tokens only, these tokens, and the figures.
 
     Args:
         corpus: in the tokens that the model writes.
     Raises:
-        UserError: the model does not write token after token, or a language is not one that it can be told.
+        UserError: the model does not write token after token, or does not know a language.
     """
     if not model.record.trims_tokens:
         model.record.with_tokens(())  # says why not
     tokens = corpus.tokens
-    chosen = _chosen(tokens, config)
+    chosen = _chosen(tokens, config, None if config.most is None else expected_tokens(model, corpus, seed))
     needed = _needed(corpus) | {index for index, token in enumerate(tokens) if len(token) == 1}
-    others = _no_text(tokens, config.languages, model.record.languages)
+    # Those of languages that it cannot be told any more stay as well: the probability that nobody speaks is one beside
+    # theirs.
+    others = {index for index, token in enumerate(tokens) if token.startswith(SPECIAL)}
     kept = sorted(corpus.tokenizer.joined_from(chosen | needed) | others)
-    trimmed = with_tokens(model, kept)
+    trimmed = with_tokens(model, kept, config.languages)
     figures = {
         "tokens_before": len(tokens),
         "tokens": len(kept),
@@ -51,11 +55,17 @@ def trim(
     return trimmed, [tokens[index] for index in kept], figures
 
 
-def _chosen(tokens: Sequence[str], config: VocabularyConfig) -> set[int]:
-    """Tokens of text that the settings name."""
+def _chosen(tokens: Sequence[str], config: VocabularyConfig, expected: np.ndarray | None) -> set[int]:
+    """Tokens of text that the settings name.
+
+    Args:
+        expected: how much each is, ``[V]``, of those where the settings say how many.
+    """
     text = (index for index, token in enumerate(tokens) if not token.startswith(SPECIAL))
     written = [index for index in text if _written_in(tokens[index], config.characters)]
-    return set(written[: config.most])
+    if expected is not None:
+        written = sorted(written, key=lambda index: (-expected[index], index))[: config.most]
+    return set(written)
 
 
 def _written_in(token: str, characters: str) -> bool:
@@ -85,18 +95,3 @@ def _forms(text: str, lowercase: bool | str) -> Iterator[str]:
     yield text
     if lowercase:
         yield " ".join(word[:1].upper() + word[1:] for word in text.split())
-
-
-def _no_text(tokens: Sequence[str], codes: Iterable[str] | None, languages: Mapping[str, int]) -> set[int]:
-    """Tokens that stand for no text, without those of languages that are not wanted.
-
-    Raises:
-        UserError: one that is wanted is not there.
-    """
-    others = {index for index, token in enumerate(tokens) if token.startswith(SPECIAL)}
-    if codes is None:
-        return others
-    if strange := [code for code in codes if code not in languages]:
-        known = ", ".join(languages) if languages else "one alone, and is not told which; leave languages out"
-        raise UserError(f"vocabulary.languages: {', '.join(strange)}; the model can be told to write {known}")
-    return others - {token for code, token in languages.items() if code not in codes}

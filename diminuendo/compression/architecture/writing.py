@@ -29,7 +29,7 @@ def _write_trimmed(job: Job, folder: Path) -> None:
     from diminuendo.compression.architecture.vocabulary import trim
 
     corpus = job.open_corpus().spelling(job.parent_tokens)
-    model, tokens, figures = trim(job.parent_model(), corpus, job.settings.vocabulary)
+    model, tokens, figures = trim(job.parent_model(), corpus, job.settings.vocabulary, job.seed)
     deliver(
         folder,
         model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -69,22 +69,22 @@ class SpecialTokens(Section):
         """That of 0.00 s; each one after it is 0.02 s later, up to 30 s."""
         return self.no_timestamps + 1
 
-    def with_tokens(self, kept: Sequence[int]) -> SpecialTokens:
-        """The same where these tokens alone are left, ascending; languages and suppressed ones may be left out.
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str]) -> SpecialTokens:
+        """The same where these tokens alone are left, ascending, and these languages; suppressed ones may be left out.
 
         Raises:
-            UserError: one is missing that every model has, or a timestamp is.
+            UserError: one is missing that every model has, or that of a language.
         """
         place = {token: at for at, token in enumerate(kept)}
-        moved = {}
-        for name in ("start", "end", "previous", "no_speech", "no_timestamps", "transcribe", "translate"):
-            if (token := getattr(self, name)) is not None:
-                if token not in place:
-                    raise UserError(f"special.{name}: the token {token} is none of those that are left; keep it")
-                moved[name] = place[token]
+        names = ("start", "end", "previous", "no_speech", "no_timestamps", "transcribe", "translate")
+        needed = {name: token for name in names if (token := getattr(self, name)) is not None}
+        told = {code: token for code, token in self.languages.items() if code in languages}
+        for name, token in (needed | told).items():
+            if token not in place:
+                raise UserError(f"special.{name}: the token {token} is none of those that are left; keep it")
         return SpecialTokens(
-            **moved,
-            languages={code: place[token] for code, token in self.languages.items() if token in place},
+            **{name: place[token] for name, token in needed.items()},
+            languages={code: place[token] for code, token in told.items()},
             suppressed=tuple(place[token] for token in self.suppressed if token in place),
             suppressed_first=tuple(place[token] for token in self.suppressed_first if token in place),
         )
@@ -130,13 +130,14 @@ class WhisperRecord(WhisperEncoderRecord):
     def languages(self) -> dict[str, int]:
         return self.special.languages
 
-    def with_tokens(self, kept: Sequence[int]) -> Self:
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
         stamps = range(self.special.first_timestamp, self.vocabulary)
         if list(kept[len(kept) - len(stamps) :]) != list(stamps):
             raise UserError("special: timestamps are missing among the tokens that are left; keep them all")
-        special = self.special.with_tokens(kept)
-        if self.languages and not special.languages:
-            raise UserError("special.languages: none is left; keep the token of one")
+        if languages is not None and (strange := [code for code in languages if code not in self.languages]):
+            known = ", ".join(self.languages) if self.languages else "one alone and is not told which: leave them out"
+            raise UserError(f"languages: {', '.join(strange)}; the model can be told to write {known}")
+        special = self.special.with_tokens(kept, self.languages if languages is None else languages)
         return self.model_copy(update={"vocabulary": len(kept), "special": special})
 
     @property
