@@ -74,6 +74,8 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
     _, settings = params.members[name]
     if name == TEACHER and not settings.trains:
         return WRITTEN * parameters_of(params, TEACHER)
+    if not settings.trains and settings.builds_models:
+        return WRITTEN * parameters_of(params, name)
     besides = 0.0
     if isinstance(settings, QuantizeConfig):
         besides = _sweep(params, settings) if settings.scheme == "mixed" else CALIBRATION

@@ -14,6 +14,7 @@ from diminuendo.config.names import TEACHER
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
+from diminuendo.models.knowledge import Knowledge
 
 CHECKPOINTS, CORPUS = "the checkpoint's tokens", "the corpus' own"  # as ``Side.units``
 
@@ -47,6 +48,11 @@ class Member(Section):
     def trains(self) -> bool:
         """Whether weights are trained; where they are not, ``training`` and ``losses`` shape nothing."""
         return False
+
+    @property
+    def builds_models(self) -> bool:
+        """Whether it is made from its parent's weights, rather than from its parent's shipped file."""
+        return self.trains
 
     @property
     def taught_by(self) -> str | None:
@@ -102,6 +108,11 @@ def _side_of(family: Family, name: str) -> Side:
         return Side(gives=architecture.gives or parent.gives, layers=architecture.layers or parent.layers, units=units)
     layers = None if parent.layers is None else settings.layers_left(parent.layers)
     return Side(gives=parent.gives, layers=layers, units=units)
+
+
+def gives_of(family: Family, name: str) -> Knowledge:
+    """What a member says of an utterance; of one whose layers are not known, it is not known either."""
+    return _side_of(family, name).gives
 
 
 def layers_of(family: Family, name: str) -> int | None:

@@ -79,10 +79,25 @@ class Job:
 
     @cached_property
     def teacher_tokens(self) -> tuple[str, ...] | None:
-        """Of what teaches it."""
+        """That what teaches it writes, see :meth:`teacher_model`."""
         from diminuendo.models.store import tokens_of
 
-        return tokens_of(self.teacher) if self.teacher is not None else None
+        if self.teacher is None:
+            return None
+        return tokens_of(self.teacher) if self._teacher_trimmed_to is None else self.parent_tokens
+
+    @cached_property
+    def _teacher_trimmed_to(self) -> list[int] | None:
+        """The teacher's tokens that a student has whose vocabulary was trimmed; None: it was not."""
+        from diminuendo.models.store import load_model, tokens_of
+
+        if not self.settings.writes_as_parent or self.parent == self.teacher:
+            return None
+        tokens, own = tokens_of(self.teacher), set(self.parent_tokens)
+        kept = [index for index, token in enumerate(tokens) if token in own]
+        if len(kept) == len(tokens) or [tokens[index] for index in kept] != list(self.parent_tokens):
+            return None
+        return kept if load_model(self.teacher, mapped=True).model.record.trims_tokens else None
 
     def parent_model(self) -> SpeechModel:
         """A copy of its own of the parent, in evaluation mode."""
@@ -91,10 +106,17 @@ class Job:
         return load_model(self.parent).model
 
     def teacher_model(self) -> SpeechModel | None:
-        """A copy of its own of what teaches it."""
-        from diminuendo.models.store import load_model
+        """A copy of its own of what teaches it.
 
-        return load_model(self.teacher).model if self.teacher is not None else None
+        Where the student was left fewer tokens, it is trimmed to them: both say the same kind of thing.
+        """
+        from diminuendo.models.store import load_model
+        from diminuendo.models.trimmed import with_tokens
+
+        if self.teacher is None:
+            return None
+        model, kept = load_model(self.teacher).model, self._teacher_trimmed_to
+        return model if kept is None else with_tokens(model, kept)
 
 
 class Technique(Protocol):

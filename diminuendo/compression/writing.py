@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diminuendo.compression.teacher_layers import teacher_layers
 from diminuendo.compression.technique import Job
 from diminuendo.export.trained import deliver
 from diminuendo.models.model import SpeechModel
 from diminuendo.models.store import load_model
-from diminuendo.training.schedule import Trained
+
+if TYPE_CHECKING:  # a member that is not trained does without
+    from diminuendo.training.schedule import Trained
 
 
 def write(job: Job, trained: Trained, folder: Path, parent_layers: Sequence[int] | None = None) -> None:

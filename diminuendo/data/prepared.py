@@ -21,7 +21,7 @@ import numpy as np
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, sha256_of, write_json
-from diminuendo.data.text import Tokenizer, load_tokenizer, unicode_needed
+from diminuendo.data.text import Tokenizer, is_trimmed, load_tokenizer, unicode_needed
 
 SPLITS = ("train", "dev", "test")
 TOKENS = "tokens.json"
@@ -149,12 +149,14 @@ class PreparedCorpus:
 
     Args:
         vocabulary: folder of the tokenizer, relative to the corpus folder; empty: the corpus' own.
+        kept: the tokens of it that a trimmed model has left; None: all.
     """
 
-    def __init__(self, folder: Path, summary: dict[str, Any], vocabulary: str = ""):
+    def __init__(self, folder: Path, summary: dict[str, Any], vocabulary: str = "", kept: Sequence[str] | None = None):
         self.folder = folder
         self.summary = summary
         self.vocabulary = vocabulary
+        self._kept = kept
         self.sample_rate: int = summary["sample_rate"]
         self.digest: str = summary["digest"]
 
@@ -222,7 +224,7 @@ class PreparedCorpus:
     def tokenizer(self) -> Tokenizer:
         folder = self.folder / self.vocabulary
         stored = json.loads((folder / TOKENS).read_text(encoding="utf-8"))
-        return load_tokenizer(stored["units"], stored["tokens"], folder)
+        return load_tokenizer(stored["units"], stored["tokens"] if self._kept is None else self._kept, folder)
 
     @property
     def tokens(self) -> list[str]:
@@ -236,15 +238,21 @@ class PreparedCorpus:
     def spelling(self, tokens: Sequence[str]) -> PreparedCorpus:
         """The same corpus with the tokenizer that these are the tokens of: the corpus' own, or the teacher's.
 
+        Of a tokenizer that can do with fewer tokens, they may be some, in their order.
+
         Raises:
             UserError: it has no such tokenizer.
         """
-        for vocabulary in ("", CHECKPOINT):
-            if vocabulary and f"{vocabulary}/{TOKENS}" not in self.summary["files"]:
-                continue
-            view = self if vocabulary == self.vocabulary else PreparedCorpus(self.folder, self.summary, vocabulary)
+        if self.tokens == list(tokens):
+            return self
+        places = [place for place in ("", CHECKPOINT) if not place or f"{place}/{TOKENS}" in self.summary["files"]]
+        views = [PreparedCorpus(self.folder, self.summary, place) for place in places]
+        for view in views:
             if view.tokens == list(tokens):
                 return view
+        for view in views:
+            if is_trimmed(view.tokenizer, tokens):
+                return PreparedCorpus(self.folder, self.summary, view.vocabulary, list(tokens))
         raise UserError(
             f"{self.folder}: has no tokenizer of the {len(tokens)} tokens that a model of the family writes; the model "
             f"and the corpus do not belong together: {_remedy(self.folder)}, and then the model's"

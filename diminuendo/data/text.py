@@ -308,6 +308,15 @@ def train_tokenizer(units: str, texts: Iterable[str], vocab_size: int | None) ->
     return SentencePieceTokenizer.train(texts, vocab_size)
 
 
+def is_trimmed(tokenizer: Tokenizer, tokens: Sequence[str]) -> bool:
+    """Whether these are some of its tokens, in their order, and enough to write every text."""
+    if tokenizer.units != "byte-level":
+        return False
+    kept = set(tokens)
+    in_order = [token for token in tokenizer.tokens if token in kept]
+    return in_order == list(tokens) and all(token in kept for token in tokenizer.tokens if len(token) == 1)
+
+
 def load_tokenizer(units: str, tokens: Sequence[str], folder: Path) -> Tokenizer:
     """The tokenizer stored in a prepared corpus."""
     if units == "characters":

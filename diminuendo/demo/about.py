@@ -17,7 +17,7 @@ PREFIX = "diminuendo."
 MADE = {
     "train_teacher": "trained",
     "distill": "distilled",
-    "compress_architecture": "made shallower or of low rank",
+    "compress_architecture": "made shallower, of low rank, or of fewer tokens",
     "prune": "pruned",
     "quantize": "quantized",
 }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Self
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar, Self
 
 from diminuendo.config.base import PositiveInt, Section
 from diminuendo.core.errors import UserError
@@ -18,6 +18,7 @@ class ModelRecord(Section, ABC):
     sample_rate: PositiveInt  # Hz
     frontend: Section  # of a class of the family's own: what the model hears
     vocabulary: PositiveInt  # tokens, the blank among them
+    trims_tokens: ClassVar[bool] = False  # whether there is a :meth:`with_tokens`
 
     @property
     @abstractmethod
@@ -49,6 +50,24 @@ class ModelRecord(Section, ABC):
     @abstractmethod
     def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
         """The record of a model whose linear products at these paths have these ranks; None: dense."""
+
+    @property
+    def most_tokens(self) -> int | None:
+        """That it can write of one utterance; None: as many as there are frames for."""
+        return None
+
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
+        """The record of a model that has these tokens only, ascending, and can be told to write these languages.
+
+        Args:
+            languages: codes; None: all that it knows.
+        Raises:
+            UserError: its kind does not write token after token, or it does not know a language.
+        """
+        raise UserError(
+            f"vocabulary: models of kind {self.kind} do not write token after token, and have no table of tokens to "
+            "trim; leave it out"
+        )
 
     @abstractmethod
     def with_width(self, width: int) -> Self:

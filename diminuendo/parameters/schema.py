@@ -71,7 +71,7 @@ class Params(_Family):
         settings = self.members[name][1]
         if name == TEACHER:
             return (self.teacher.kind,)
-        if not settings.trains:
+        if not settings.builds_models:
             return ()
         return tuple(sorted({self.kind_of(other) for other in (name, settings.parent, settings.taught_by) if other}))
 

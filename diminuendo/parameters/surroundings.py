@@ -178,13 +178,13 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                     f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
                 )
-        elif stage != "quantize" or settings.trains:
+        elif settings.trains or stage not in ("quantize", "compress_architecture"):
             aware = " with quantization_aware" if stage == "quantize" else ""
             problems.append(
                 f"{path}: {kind} with its decoder is distilled into a copy of itself (architecture.kind: parent) and "
                 f"quantized after training, which {stage}{aware} is not; give teacher.head: ctc for other techniques"
             )
-        elif settings.scheme in INTEGER_SCHEMES:
+        elif stage == "quantize" and settings.scheme in INTEGER_SCHEMES:
             problems.append(
                 f"{path}.scheme: {settings.scheme} is of models without a loop; for {kind} with its decoder give "
                 "int8_weight with packed: true and integer_products: true"

@@ -118,14 +118,25 @@ def written(session: onnxruntime.InferenceSession, waveform: torch.Tensor, lengt
     return dict(zip((value.name for value in session.get_outputs()), session.run(None, feeds)))
 
 
-def write_text_checkpoint(folder: Path, seed: int = 0, **generation) -> Path:
-    """A folder in Hugging Face's format of :func:`foreign_text_whisper`, with a byte-level tokenizer."""
-    model = foreign_text_whisper(seed)
+def write_text_checkpoint(
+    folder: Path,
+    seed: int = 0,
+    *,
+    model: WhisperForConditionalGeneration | None = None,
+    tokenizer: str | None = None,
+    **generation,
+) -> Path:
+    """A folder in Hugging Face's format of :func:`foreign_text_whisper`, with a byte-level tokenizer.
+
+    Args:
+        model, tokenizer: others, and the content of a ``tokenizer.json``.
+    """
+    model = foreign_text_whisper(seed) if model is None else model
     folder.mkdir(parents=True)
     config = {**model.config.to_dict(), "model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(config, default=str))
     (folder / "generation_config.json").write_text(json.dumps({**GENERATION, **generation}))
-    (folder / "tokenizer.json").write_text(tokenizer_json())
+    (folder / "tokenizer.json").write_text(tokenizer_json() if tokenizer is None else tokenizer)
     tensors = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != pretrained.OUTPUT}
     save_file(tensors, folder / "model.safetensors")
     return folder

@@ -304,3 +304,26 @@ def test_a_pipeline_that_could_not_run_is_not_planned(folder, monkeypatch):
 def test_the_files_of_this_repository_need_no_checkpoint(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert CliRunner().invoke(main, ["check"]).exit_code == 0
+
+
+ENGLISH = {"from": "teacher", "vocabulary": {"characters": "latin", "languages": ["en"]}}
+
+
+def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path):
+    write_text_checkpoint(tmp_path / "checkpoints" / "whisper")
+    family = {
+        "teacher": {"pretrained": {"path": "checkpoints/whisper"}},
+        "data": {"sample_rate": 16000},
+        "compress_architecture": {"english": ENGLISH},
+        "quantize": {"small": {"from": "english", "scheme": "int8_weight"}},
+    }
+    status, _, err = check(**family)
+    assert status == 0, err
+    trained = {"from": "english", "remove_layers": {"count": 1}, "losses": {"ctc": 1.0}}
+    (told,) = problems(**{**family, "compress_architecture": {"english": ENGLISH, "short": trained}})
+    assert told.startswith("compress_architecture.short: whisper with its decoder is quantized after training alone")
+
+
+def test_other_models_have_no_table_of_tokens_to_trim(folder, tmp_path):
+    (told,) = problems(compress_architecture={"english": ENGLISH})
+    assert told.startswith("compress_architecture.english.vocabulary: teacher does not write token after token")

@@ -1,11 +1,18 @@
-"""What architecture compression is told: layers to remove, ranks of linear layers."""
+"""What architecture compression is told: layers to remove, ranks of linear layers, tokens to keep."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import model_validator
 
-from diminuendo.compression.member import Family, TrainedMember, layers_of
+from diminuendo.compression.member import Family, TrainedMember, gives_of, layers_of
 from diminuendo.config.base import OpenFraction, PositiveInt, Section
+from diminuendo.config.training import TrainingOverrides
+from diminuendo.losses.config import LossConfig
+from diminuendo.models.knowledge import Knowledge
+
+TRAINING_PACKAGES = ("diminuendo.training", "diminuendo.losses")
 
 
 class LowRankConfig(Section):
@@ -19,9 +26,49 @@ class RemoveLayersConfig(Section):
     count: PositiveInt  # layers removed, one at a time, that which changes dev's posteriors least first
 
 
+class VocabularyConfig(Section):
+    """Tokens that stay, of a model that writes token after token; nothing is trained.
+
+    Beside them stay those of single bytes, so that every text can be written, those that the corpus' texts need, those
+    that these are joined from, and those that stand for no text.
+    """
+
+    characters: Literal["any", "latin", "ascii"] = "any"  # of tokens of text
+    most: PositiveInt | None = None  # of these, those that the model itself expects most in texts such as the corpus'
+    languages: tuple[str, ...] | None = None  # codes of those that it can still be told to write; None: all
+
+    @model_validator(mode="after")
+    def _something_to_leave_out(self):
+        if self.characters == "any" and self.most is None:
+            raise ValueError("every token would stay; give characters: latin or ascii, or most, or both")
+        if self.languages is not None and not self.languages:
+            raise ValueError("languages: none is left; name one, or leave it out to keep all")
+        if self.languages is not None and len(set(self.languages)) < len(self.languages):
+            raise ValueError(f"languages: {list(self.languages)} has one of them twice")
+        return self
+
+
 class CompressArchitectureConfig(TrainedMember):
+    """``vocabulary`` trains nothing, and stands alone: other members are made of its member."""
+
     low_rank: LowRankConfig | None = None
     remove_layers: RemoveLayersConfig | None = None
+    vocabulary: VocabularyConfig | None = None
+
+    @property
+    def trains(self) -> bool:
+        return self.vocabulary is None
+
+    @property
+    def builds_models(self) -> bool:
+        return True
+
+    @property
+    def unused_code(self) -> tuple[str, ...]:
+        # Put together, since a module's whole name in a string counts as an import of it.
+        if self.trains:
+            return (f"{__package__}.vocabulary", f"{__package__}.expected")
+        return (*(f"{__package__}.{module}" for module in ("low_rank", "layer_removal")), *TRAINING_PACKAGES)
 
     def layers_left(self, layers: int) -> int:
         return layers - (self.remove_layers.count if self.remove_layers else 0)
@@ -33,14 +80,31 @@ class CompressArchitectureConfig(TrainedMember):
                 f"{path}.remove_layers.count: {self.remove_layers.count} of the {layers} layers of {self.parent}; at "
                 "least one must stay"
             )
+        trims = self.vocabulary is not None and layers is not None
+        if trims and Knowledge.TOKEN_POSTERIORS not in gives_of(family, self.parent):
+            raise ValueError(
+                f"{path}.vocabulary: {self.parent} does not write token after token, and has no table of tokens to "
+                "trim; leave it out"
+            )
         super().check_in(family, path)
 
     @model_validator(mode="after")
     def _something_to_do(self):
+        if self.vocabulary is not None:
+            return self._alone()
         if self.low_rank is None and self.remove_layers is None:
-            raise ValueError("give low_rank or remove_layers, or both")
+            raise ValueError("give low_rank or remove_layers, or both, or vocabulary")
         if self.low_rank is not None and (self.low_rank.energy is None) == (self.low_rank.budget is None):
             raise ValueError("low_rank takes exactly one of energy and budget")
+        return self
+
+    def _alone(self):
+        if self.low_rank is not None or self.remove_layers is not None:
+            raise ValueError(
+                "vocabulary stands alone; give low_rank and remove_layers to another member, with this one as its from"
+            )
+        if self.training != TrainingOverrides() or self.losses != LossConfig():
+            raise ValueError("training and losses: with vocabulary nothing is trained; leave them out")
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from diminuendo.compression.architecture.config import CompressArchitectureConfig
+from diminuendo.compression.architecture.config import CompressArchitectureConfig, VocabularyConfig
 from diminuendo.compression.description import Description
 
 
@@ -17,11 +17,22 @@ def in_words(settings: CompressArchitectureConfig) -> str:
         rank = settings.low_rank
         kept = f"{rank.energy:.4g} energy" if rank.energy is not None else f"{100 * rank.budget:g} %"
         parts.append(f"low rank {kept}")
+    if settings.vocabulary:
+        parts.append(_vocabulary_in_words(settings.vocabulary))
     return ", ".join(parts)
 
 
+def _vocabulary_in_words(vocabulary: VocabularyConfig) -> str:
+    """``20,000 latin tokens, en``."""
+    script = [] if vocabulary.characters == "any" else [vocabulary.characters]
+    most = [] if vocabulary.most is None else [f"{vocabulary.most:,}"]
+    tokens = [" ".join([*most, *script, "tokens"])] if most or script else []
+    return ", ".join([*tokens, *(vocabulary.languages or ())])
+
+
 def in_record(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(kind.replace("_", " ") for kind in ("low_rank", "remove_layers") if parameters.get(kind))
+    kinds = ("low_rank", "remove_layers", "vocabulary")
+    return ", ".join(kind.replace("_", " ") for kind in kinds if parameters.get(kind))
 
 
 DESCRIPTION = Description("A smaller architecture:", "architecture", "#d55e00", "s", in_words, in_record)

@@ -1,19 +1,25 @@
-"""Remove layers, factorise the linear layers of what is left, and fine-tune."""
+"""Remove layers, factorise the linear layers of what is left, and fine-tune; or trim the vocabulary, as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from diminuendo.compression.architecture.layer_removal import remove_layers
-from diminuendo.compression.architecture.low_rank import factorise
-from diminuendo.compression.teacher_layers import teacher_layers
 from diminuendo.compression.technique import Job
-from diminuendo.models.model import SpeechModel
-from diminuendo.training.schedule import Phase, Schedule
+
+if TYPE_CHECKING:
+    from diminuendo.models.model import SpeechModel
+    from diminuendo.training.schedule import Schedule
 
 
-def schedule(job: Job) -> Schedule:
+def schedule(job: Job) -> Schedule | None:
+    if not job.settings.trains:
+        return None
+    from diminuendo.compression.architecture.layer_removal import remove_layers
+    from diminuendo.compression.architecture.low_rank import factorise
+    from diminuendo.compression.teacher_layers import teacher_layers
+    from diminuendo.training.schedule import Phase, Schedule
+
     parent = job.parent_model()
     every_layer = range(len(parent.structure().layers))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,6 +69,26 @@ class SpecialTokens(Section):
         """That of 0.00 s; each one after it is 0.02 s later, up to 30 s."""
         return self.no_timestamps + 1
 
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str]) -> SpecialTokens:
+        """The same where these tokens alone are left, ascending, and these languages; suppressed ones may be left out.
+
+        Raises:
+            UserError: one is missing that every model has, or that of a language.
+        """
+        place = {token: at for at, token in enumerate(kept)}
+        names = ("start", "end", "previous", "no_speech", "no_timestamps", "transcribe", "translate")
+        needed = {name: token for name in names if (token := getattr(self, name)) is not None}
+        told = {code: token for code, token in self.languages.items() if code in languages}
+        for name, token in (needed | told).items():
+            if token not in place:
+                raise UserError(f"special.{name}: the token {token} is none of those that are left; keep it")
+        return SpecialTokens(
+            **{name: place[token] for name, token in needed.items()},
+            languages={code: place[token] for code, token in told.items()},
+            suppressed=tuple(place[token] for token in self.suppressed if token in place),
+            suppressed_first=tuple(place[token] for token in self.suppressed_first if token in place),
+        )
+
     def prompt(self, language: str = "en", task: str = "transcribe", timestamps: bool = False) -> tuple[int, ...]:
         """What the decoder begins with; a model that knows English alone is told neither language nor task."""
         told = (self.languages[language], getattr(self, task)) if self.languages else ()
@@ -82,6 +102,8 @@ class SpecialTokens(Section):
 
 class WhisperRecord(WhisperEncoderRecord):
     """Widths of a whole model, from the waveform to the tokens; ``layers`` are the encoder's."""
+
+    trims_tokens: ClassVar[bool] = True
 
     kind: Literal["whisper"] = "whisper"
     decoder: tuple[DecoderLayerRecord, ...]
@@ -103,6 +125,20 @@ class WhisperRecord(WhisperEncoderRecord):
             if layer >= len(self.decoder) or head >= self.decoder[layer].cross_heads:
                 raise ValueError(f"alignment_heads: there is no head {head} in layer {layer} of the decoder")
         return self
+
+    @property
+    def languages(self) -> dict[str, int]:
+        return self.special.languages
+
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
+        stamps = range(self.special.first_timestamp, self.vocabulary)
+        if list(kept[len(kept) - len(stamps) :]) != list(stamps):
+            raise UserError("special: timestamps are missing among the tokens that are left; keep them all")
+        if languages is not None and (strange := [code for code in languages if code not in self.languages]):
+            known = ", ".join(self.languages) if self.languages else "one alone and is not told which: leave them out"
+            raise UserError(f"languages: {', '.join(strange)}; the model can be told to write {known}")
+        special = self.special.with_tokens(kept, self.languages if languages is None else languages)
+        return self.model_copy(update={"vocabulary": len(kept), "special": special})
 
     @property
     def most_tokens(self) -> int:
