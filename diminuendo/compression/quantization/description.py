@@ -27,11 +27,15 @@ def in_words(settings: QuantizeConfig) -> str:
         text = f"mixed bits, {size(settings.budget.bytes)}"
     else:
         text = f"mixed bits, {settings.budget.kl:g} nats"
+    if settings.error_feedback:
+        text += ", error feedback"
     return text + (" (quantization-aware)" if settings.quantization_aware else "")
 
 
 def in_record(parameters: Mapping[str, Any]) -> str:
     scheme = parameters.get("scheme", "")
+    if parameters.get("error_feedback"):
+        scheme += ", error feedback"
     return f"{scheme}, quantization-aware" if _trains(parameters) else scheme
 
 
