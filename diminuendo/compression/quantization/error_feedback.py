@@ -28,6 +28,8 @@ BLOCK = 128  # inputs whose errors are fed back to later ones at once
 SHRINKAGE = 0.5  # rows for each input at which half of what is between two inputs is believed
 OUTPUTS = 2048  # columns that are worked on at once: each is by itself
 SWEEPS = 3
+# Fractions of the widest grid that are tried: what is far out may be clipped where few inputs hear it.
+FRACTIONS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 
 
 def with_feedback(model: onnx.ModelProto, audio: list[np.ndarray], work: Path) -> Rounding:
@@ -96,14 +98,37 @@ class _Problem:
         # What weighs most is rounded first, while there are others that can make up for it.
         self.order = np.argsort(-gram.diagonal(), kind="stable")
         self.factor = _inverse_factor(gram[np.ix_(self.order, self.order)]).astype(np.float32)
+        # How much an error of each input's weight is heard when all inputs after it have made up for it as they can.
+        self.heard = np.empty(len(gram), np.float32)
+        self.heard[self.order] = self.factor.diagonal() ** -2
 
     def solve(self, weight: np.ndarray, scale_codes: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes int8 ``[I, O]`` and codes of scales int8 ``[G, O]``; those given are where the search begins."""
-        scale_codes = scale_codes.astype(np.float32)
+        scale_codes = self._clipped(weight, scale_codes.astype(np.float32), steps)
         codes = self._fed_back(weight, scale_codes * steps)
         for _ in range(SWEEPS):
             self._descend(weight, codes, scale_codes, steps)
         return codes.astype(np.int8), scale_codes.astype(np.int8)
+
+    def _clipped(self, weight: np.ndarray, scale_codes: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Codes of scales that leave the least error as it is heard; in 8 bits nothing is clipped on purpose."""
+        if self.highest == HIGHEST:
+            return scale_codes
+        found = scale_codes.copy()
+        for group, step in enumerate(steps):
+            rows = slice(group * self.group_size, (group + 1) * self.group_size)
+            values, heard = weight[rows], self.heard[rows]
+            widest = np.take_along_axis(values, np.abs(values).argmax(axis=0)[None], axis=0)[0]
+            candidates = [widest * (part / side) for part in FRACTIONS for side in (self.lowest, self.highest)]
+            best, least = found[group], np.full(values.shape[1], np.inf)
+            for scale in (best * step, *candidates):
+                code = np.clip(np.rint(np.abs(scale) / step), 1, HIGHEST) * np.where(scale < 0, -1, 1)
+                code = code.astype(np.float32)
+                error = values - self._round(values, code * step) * (code * step)
+                error = np.einsum("i,io,io->o", heard, error, error)
+                better = error < least
+                best[better], least[better] = code[better], error[better]
+        return found
 
     def _round(self, values: np.ndarray, scale: np.ndarray) -> np.ndarray:
         return np.clip(np.rint(values / scale), self.lowest, self.highest)

@@ -61,6 +61,7 @@ class InputGrams:
         graph = WeightGraph(model)
         self.scalings = scalings_of(graph)
         self.taps = taps_of(graph)
+        self.looked_up = {node.input[0] for node, _ in _nodes(graph.model.graph) if node.op_type == "Gather"}
         distinct = list(dict.fromkeys(tap for taps in self.taps.values() for tap in taps))
         self._files = {tap: work / f"inputs_{number}.npz" for number, tap in enumerate(distinct)}
         for group in _groups(distinct):
@@ -77,6 +78,8 @@ class InputGrams:
         for scaling in self.scalings.get(weight, ()):
             if scaling.axis == INPUTS:  # what its rows are multiplied by, its inputs are divided by
                 found /= np.outer(scaling.factors, scaling.factors)
+        if weight in self.looked_up:  # its rows are values of their own, too: their errors count in every direction
+            found[np.diag_indices(len(found))] += found.diagonal().mean()
         return Gram(found, sum(part.rows for part in parts))
 
 
