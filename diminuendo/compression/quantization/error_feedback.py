@@ -56,10 +56,11 @@ def quantize_with_feedback(weight: np.ndarray, gram: Gram, bits: int, group_size
 
     Args:
         gram: of the inputs, float64.
-        group_size: see :func:`~diminuendo.artifact.codec.quantize_matrix`, which does it alone if all inputs were 0.
+        group_size: see :func:`~diminuendo.artifact.codec.quantize_matrix`, which alone does it if all inputs were 0 or not finite.
     """
     plain = quantize_matrix(weight, bits, group_size)
-    if not gram.matrix.diagonal().mean() > 0:
+    level = gram.matrix.diagonal().mean()
+    if not (level > 0 and np.isfinite(gram.matrix).all()):
         return plain
     outputs = weight.shape[1]
     steps = np.repeat(plain.scales.steps.astype(np.float32), plain.scales.lengths).reshape(outputs, -1)
