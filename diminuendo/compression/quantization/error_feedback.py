@@ -56,7 +56,8 @@ def quantize_with_feedback(weight: np.ndarray, gram: Gram, bits: int, group_size
 
     Args:
         gram: of the inputs, float64.
-        group_size: see :func:`~diminuendo.artifact.codec.quantize_matrix`, which alone does it if all inputs were 0 or not finite.
+        group_size: see :func:`~diminuendo.artifact.codec.quantize_matrix`, which alone does it where inputs were all 0
+            or not finite.
     """
     plain = quantize_matrix(weight, bits, group_size)
     level = gram.matrix.diagonal().mean()
