@@ -67,7 +67,7 @@ def quantize_with_feedback(weight: np.ndarray, gram: Gram, bits: int, group_size
     steps = np.repeat(plain.scales.steps.astype(np.float32), plain.scales.lengths).reshape(outputs, -1)
     scale_codes = plain.scales.codes.reshape(outputs, -1)
     with threadpool_limits(1):  # sums in one order, however many cores there are
-        problem = _Problem(damped(gram), bits, plain.group_size)
+        problem = Problem(damped(gram), bits, plain.group_size)
         parts = [
             problem.solve(weight[:, at : at + OUTPUTS], scale_codes[at : at + OUTPUTS].T, steps[at : at + OUTPUTS].T)
             for at in range(0, outputs, OUTPUTS)
@@ -91,7 +91,7 @@ def damped(gram: Gram) -> np.ndarray:
     return found
 
 
-class _Problem:
+class Problem:
     """All columns of a matrix share it: ``gram`` is damped, float64 ``[I, I]``."""
 
     def __init__(self, gram: np.ndarray, bits: int, group_size: int):

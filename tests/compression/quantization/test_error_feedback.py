@@ -14,12 +14,12 @@ from diminuendo.artifact.codec import quantize_matrix
 from diminuendo.artifact.onnx_file import MODEL, read_onnx, write_onnx
 from diminuendo.artifact.session import open_session
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph
-from diminuendo.compression.quantization import input_grams
+from diminuendo.compression.quantization import error_feedback, input_grams
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.description import DESCRIPTION
 from diminuendo.compression.quantization.equalisation import EqualisedGraph
-from diminuendo.compression.quantization.error_feedback import quantize_with_feedback, with_feedback
+from diminuendo.compression.quantization.error_feedback import Problem, quantize_with_feedback, with_feedback
 from diminuendo.compression.quantization.input_grams import Gram, InputGrams, measure, taps_of
 from diminuendo.compression.quantization.mixed import choose
 from diminuendo.compression.quantization.post_training import quantize_post_training
@@ -82,6 +82,28 @@ def test_the_outputs_change_less_than_with_plain_rounding_and_the_bytes_are_as_m
     )
     for field in ("steps", "lengths"):
         np.testing.assert_array_equal(getattr(fed_back.scales, field), getattr(plain.scales, field))
+
+
+@pytest.mark.parametrize("broken", ["scales", "feedback", "sweeps"])
+def test_each_part_lowers_the_error(broken, monkeypatch):
+    draw = np.random.default_rng(6)
+    rows = draw.normal(size=(700, 300)) @ (draw.normal(size=(300, 300)) * draw.gamma(0.5, size=300))
+    weight, gram = draw.normal(size=(300, 50)).astype(np.float32), Gram(rows.T @ rows, 700)
+
+    def error() -> float:
+        return error_of(weight, quantize_with_feedback(weight, gram, 3, 32).decode(), gram.matrix)
+
+    if broken != "sweeps":  # which make up for most of what the others leave undone
+        monkeypatch.setattr(error_feedback, "SWEEPS", 0)
+    whole = error()
+    match broken:
+        case "scales":
+            monkeypatch.setattr(Problem, "_clipped", lambda self, weight, scale_codes, steps: scale_codes)
+        case "feedback":
+            monkeypatch.setattr(error_feedback, "_inverse_factor", lambda gram: np.eye(len(gram)))
+        case "sweeps":
+            monkeypatch.setattr(error_feedback, "SWEEPS", 0)
+    assert whole < 0.97 * error()
 
 
 def test_inputs_that_are_never_there_are_rounded_by_themselves():
