@@ -128,10 +128,11 @@ def stored_bits(model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, i
     return found
 
 
-def packed_in(parent: onnx.ModelProto, model: onnx.ModelProto) -> dict[str, str]:
-    """Names of parameters to those of the codes that products read as they are stored."""
-    read = {node.name: node.input[1] for node in all_nodes(model.graph) if node.op_type == "MatMulNBits"}
-    return {node.input[1]: read[node.name] for node in all_nodes(parent.graph) if node.name in read}
+def packed_in(parent: onnx.ModelProto, model: onnx.ModelProto, names: Mapping[str, str]) -> dict[str, str]:
+    """Names of parameters to those of the codes that products read as they are stored; ``names``: of what they give."""
+    read = {node.output[0]: node.input[1] for node in all_nodes(model.graph) if node.op_type == "MatMulNBits"}
+    made = {names.get(node.output[0], node.output[0]): node for node in all_nodes(parent.graph) if node.output}
+    return {made[value].input[1]: codes for value, codes in read.items()}
 
 
 def codes_of_integer_products(model: onnx.ModelProto) -> set[str]:
@@ -162,7 +163,9 @@ def coverage(
     graph = WeightGraph(parent)
     sizes = {name: int(np.prod(graph.initializers[name].dims)) for name in graph.parameters()}
     # ONNX Runtime's tools give the codes a name of their own.
-    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes} | packed_in(parent, model)
+    stored_as = {name: names.get(name + CODES, names.get(name, name)) for name in sizes} | packed_in(
+        parent, model, names
+    )
     bits = stored_bits(model, stored_as)
     if missing := sorted(set(sizes) - set(bits)):
         raise ValueError(f"parameters that the quantized file does not have: {', '.join(missing)}")
