@@ -23,6 +23,7 @@ EXTRAS = {
         "tqdm",
         "tokenizers",
         "huggingface_hub",
+        "threadpoolctl",
         "whisper_normalizer",
     ),
     "pipeline": ("mlflow", "prefect", "fastapi", "sqlalchemy", "dvc", "ruamel"),

@@ -179,10 +179,10 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
                 )
         elif settings.trains or stage not in ("quantize", "compress_architecture"):
-            aware = " with quantization_aware" if stage == "quantize" else ""
             problems.append(
-                f"{path}: {kind} with its decoder is distilled into a copy of itself (architecture.kind: parent) and "
-                f"quantized after training, which {stage}{aware} is not; give teacher.head: ctc for other techniques"
+                f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), distilled into a copy of itself "
+                "(architecture.kind: parent) and quantized after training, and nothing else; give teacher.head: ctc for "
+                "other techniques"
             )
         elif stage == "quantize" and settings.scheme in INTEGER_SCHEMES:
             problems.append(

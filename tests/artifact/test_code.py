@@ -205,6 +205,7 @@ def test_evaluation_reads_stored_weights_without_any_technique():
 POST_TRAINING = {"post_training", "quantized_file", "weight_writer", "storage"}
 AWARE = {"bit_choice", "quantization_aware", "quantization_aware_file", "quantized_file", "weight_writer", "storage"}
 MIXED = {"mixed", "sensitivity", "calibration", "text_scores"}
+FEEDBACK = {"calibration", "error_feedback", "input_grams"}
 # What reads the file that training begins with, to see which channels can be equalised.
 PARENT = {"checksum", "external_data", "formats", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
 BUDGET = {"budget": {"bits": 4}}
@@ -219,6 +220,8 @@ BUDGET = {"budget": {"bits": 4}}
         ({"scheme": "int8_dynamic"}, POST_TRAINING | {"integer"}),
         ({"scheme": "int8_static"}, POST_TRAINING | {"integer", "calibration"}),
         ({"scheme": "mixed", **BUDGET}, POST_TRAINING - {"post_training"} | MIXED),
+        ({"scheme": "int4_weight", "error_feedback": True}, POST_TRAINING | FEEDBACK),
+        ({"scheme": "mixed", "error_feedback": True, **BUDGET}, POST_TRAINING - {"post_training"} | MIXED | FEEDBACK),
         ({"scheme": "int8_weight", "quantization_aware": True}, AWARE),
         ({"scheme": "mixed", "quantization_aware": True, **BUDGET}, AWARE | MIXED),
     ],

@@ -321,7 +321,7 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
     assert status == 0, err
     trained = {"from": "english", "remove_layers": {"count": 1}, "losses": {"ctc": 1.0}}
     (told,) = problems(**{**family, "compress_architecture": {"english": ENGLISH, "short": trained}})
-    assert told.startswith("compress_architecture.short: whisper with its decoder is quantized after training alone")
+    assert told.startswith("compress_architecture.short: whisper with its decoder is left fewer tokens")
 
 
 def test_other_models_have_no_table_of_tokens_to_trim(folder, tmp_path):

@@ -45,7 +45,7 @@ class QuantizeConfig(TrainedMember):
 
     scheme: Scheme
     group_size: PositiveInt = 128  # input channels that share a scale, below 8 bits
-    calibration_utterances: PositiveInt = 64  # int8_static and mixed, drawn from train
+    calibration_utterances: PositiveInt = 64  # int8_static, mixed and error_feedback, drawn from train
     budget: BudgetConfig | None = None  # mixed: every weight in 2 to 8 bits, as many as it needs
     quantization_aware: bool = False
     # Products read weights as they are stored, in 4 or 8 bits, by ONNX Runtime's MatMulNBits (*_weight and mixed): less
@@ -54,6 +54,9 @@ class QuantizeConfig(TrainedMember):
     # Of packed members: products outside of a decoder's loop, with many rows, in 8-bit integers; their weights are
     # stored in the bits of the scheme all the same.
     integer_products: bool = False
+    # GPTQ: weights make up for each other's errors of rounding, over what calibration audio gives their products
+    # (*_weight and mixed).
+    error_feedback: bool | None = None
     # Refused beyond: nats that a log-probability may differ from the parent's in the mean; None: told where it is much.
     log_prob_difference: Positive | None = None
 
@@ -66,7 +69,9 @@ class QuantizeConfig(TrainedMember):
         aware, mixed = self.quantization_aware, self.scheme == "mixed"
         used = {
             "bit_choice": aware,
-            "calibration": mixed or self.scheme == "int8_static",
+            "calibration": mixed or self.scheme == "int8_static" or self.error_feedback,
+            "error_feedback": self.error_feedback,
+            "input_grams": self.error_feedback,
             "integer": self.scheme in INTEGER_SCHEMES,
             "mixed": mixed,
             "post_training": not aware and not mixed,
@@ -101,12 +106,20 @@ class QuantizeConfig(TrainedMember):
                 "integer_products works with packed: true; set it, or take scheme int8_dynamic for a model without a "
                 "decoder"
             )
+        if self.error_feedback and (self.scheme not in QUANTIZATION_AWARE_SCHEMES or self.quantization_aware):
+            raise ValueError(
+                f"error_feedback works with {', '.join(QUANTIZATION_AWARE_SCHEMES)} without quantization_aware, found "
+                f"{self.scheme}{' and quantization_aware' if self.quantization_aware else ''}"
+            )
         if self.packed and self.group_size not in GROUP_SIZES:
             raise ValueError(f"group_size: {self.group_size}; packed weights have groups of {GROUP_SIZES} inputs")
         if self.group_size != 128 and not self.packed and self.scheme not in ("int4_weight", "mixed"):
             raise ValueError(f"group_size works with int4_weight and mixed, found {self.scheme}")
-        if self.calibration_utterances != 64 and self.scheme not in ("int8_static", "mixed"):
-            raise ValueError(f"calibration_utterances works with int8_static and mixed, found {self.scheme}")
+        calibrated = self.scheme in ("int8_static", "mixed") or self.error_feedback
+        if self.calibration_utterances != 64 and not calibrated:
+            raise ValueError(
+                f"calibration_utterances works with int8_static, mixed and error_feedback, found {self.scheme}"
+            )
         return self
 
 

@@ -38,7 +38,7 @@ from diminuendo.compression.quantization.sensitivity import (
     write_sensitivity,
 )
 from diminuendo.compression.quantization.storage import Choice, by_name
-from diminuendo.compression.quantization.weight_writer import store_by_choice
+from diminuendo.compression.quantization.weight_writer import Rounding, by_itself, store_by_choice
 from diminuendo.compression.technique import Job
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import canonical_json
@@ -97,7 +97,7 @@ def mean_bits(chosen: Iterable[Sensitivity]) -> float:
     return sum(item.parameters * item.bits for item in chosen) / sum(item.parameters for item in chosen)
 
 
-def mixed_bits(job: Job) -> dict[str, Any]:
+def mixed_bits(job: Job, rounding: Rounding = by_itself) -> dict[str, Any]:
     """Bits by weight within the budget, their mean, and the divergence that they cause; see :func:`choose`.
 
     The sensitivity that it was chosen by is left in ``job.work`` as a table, and drawn for the stage's run.
@@ -106,7 +106,8 @@ def mixed_bits(job: Job) -> dict[str, Any]:
 
     audio = calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)
     parent = read_onnx(job.parent / MODEL)
-    _, sensitivities, found = choose(parent, job.settings, audio, job.work, name=job.name, lineage=job.lineage)
+    keys = {"name": job.name, "lineage": job.lineage, "rounding": rounding}
+    _, sensitivities, found = choose(parent, job.settings, audio, job.work, **keys)
     write_sensitivity(job.work / SENSITIVITY, sensitivities, found["bits"])
     draw_sensitivity(job.work / "sensitivity.png", sensitivities, found["bits"])
     for name in (SENSITIVITY, "sensitivity.png"):
@@ -115,18 +116,26 @@ def mixed_bits(job: Job) -> dict[str, Any]:
 
 
 def choose(
-    parent: onnx.ModelProto, config: QuantizeConfig, audio: list[np.ndarray], work: Path, *, name: str, lineage: dict
+    parent: onnx.ModelProto,
+    config: QuantizeConfig,
+    audio: list[np.ndarray],
+    work: Path,
+    *,
+    name: str,
+    lineage: dict,
+    rounding: Rounding = by_itself,
 ) -> tuple[Choice, list[Sensitivity], dict]:
     """Sweep, and choose within ``config.budget``; a sweep that is found in ``work`` goes on.
 
     Args:
         audio: waveforms float32 ``[N]`` of train, at the model's sample rate.
         name, lineage: of the member, whose file holds them.
+        rounding: as the weights will be stored.
     Returns:
         how every weight is stored; the sweep; and ``bits`` by weight, their mean, the sum of the single divergences and
         the divergence of all weights together.
     """
-    posteriors = Posteriors(parent, audio)
+    posteriors = Posteriors(parent, audio, rounding)
     integers = _integers(parent, config)
     size = file_size(parent, name, lineage, config.group_size, config.packed, integers)
     budget = config.budget

@@ -23,16 +23,19 @@ from diminuendo.artifact.onnx_file import read_onnx
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, QuantizeConfig
 from diminuendo.compression.quantization.storage import packed_uniform
-from diminuendo.compression.quantization.weight_writer import store_by_choice, store_uniformly
+from diminuendo.compression.quantization.weight_writer import Rounding, by_itself, store_by_choice, store_uniformly
 
 
-def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.ndarray]) -> onnx.ModelProto:
+def quantize_post_training(
+    source: Path, config: QuantizeConfig, audio: list[np.ndarray], rounding: Rounding = by_itself
+) -> onnx.ModelProto:
     """The model at ``source`` under ``config.scheme``, its metadata unchanged.
 
     Weights in a file beside ``source`` are read one at a time.
 
     Args:
         audio: waveforms float32 ``[N]`` that ``int8_static`` is calibrated on; the other schemes do not need it.
+        rounding: of weights stored in integers (``*_weight``).
     """
     match config.scheme:
         case "fp16":
@@ -41,11 +44,11 @@ def quantize_post_training(source: Path, config: QuantizeConfig, audio: list[np.
             model = read_onnx(source)
             integers = products_outside(WeightGraph(model)) if config.integer_products else ()
             choice = packed_uniform(NOMINAL_BITS[config.scheme], config.group_size, integers)
-            return store_by_choice(model, choice, packed=True)
+            return store_by_choice(model, choice, True, rounding)
         case "int8_weight":
-            return store_uniformly(read_onnx(source), 8)
+            return store_uniformly(read_onnx(source), 8, rounding=rounding)
         case "int4_weight":
-            return store_uniformly(read_onnx(source), 4, config.group_size)
+            return store_uniformly(read_onnx(source), 4, config.group_size, rounding)
         case "int8_dynamic":
             from diminuendo.compression.quantization.integer import quantize_dynamic
 

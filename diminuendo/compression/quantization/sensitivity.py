@@ -18,13 +18,15 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from diminuendo.artifact.codec import weight_of
 from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.onnx_file import read_metadata
 from diminuendo.artifact.session import open_session
 from diminuendo.artifact.weight_graph import FLOAT
 from diminuendo.compression.quantization.equalisation import EqualisedGraph, unscaled
-from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape, rounded
+from diminuendo.compression.quantization.storage import Choice, Storage, by_name, matrix_shape
 from diminuendo.compression.quantization.text_scores import text_feed, text_log_probs, with_scores
+from diminuendo.compression.quantization.weight_writer import Rounding, by_itself
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import json_text, write_text
 from diminuendo.core.sealed import read_sealed, tell_unusable, write_sealed
@@ -62,10 +64,11 @@ class Posteriors:
         weights: name to operator and value, its channels on one scale, as it is rounded.
     """
 
-    def __init__(self, model: onnx.ModelProto, audio: list[np.ndarray]):
-        """``audio``: waveforms float32 ``[N]``, at least one."""
+    def __init__(self, model: onnx.ModelProto, audio: list[np.ndarray], rounding: Rounding = by_itself):
+        """``audio``: waveforms float32 ``[N]``, at least one; ``rounding``: as weights will be stored."""
         import onnxruntime
 
+        self.rounding = rounding
         open_model = onnx.ModelProto()
         open_model.CopyFrom(model)
         graph = EqualisedGraph(model)
@@ -113,10 +116,15 @@ class Posteriors:
         """The same with every weight rounded as it would be stored."""
         return self.divergence(
             {
-                name: rounded(operator, value, choice(name, operator, value.shape))
+                name: self.rounded(name, choice(name, operator, value.shape))
                 for name, (operator, value) in self.weights.items()
             }
         )
+
+    def rounded(self, name: str, storage: Storage) -> np.ndarray:
+        """What a weight is once it is stored so, in at most 8 bits."""
+        operator, value = self.weights[name]
+        return weight_of(operator, self.rounding(name, operator, value, storage).decode(), value.shape)
 
 
 def sweep(
@@ -142,7 +150,7 @@ def sweep(
             known[name] = {}
             for bits in choices:
                 storage = by_name({name: bits}, group_size, packed, integers)(name, operator, value.shape)
-                known[name][str(bits)] = posteriors.divergence({name: rounded(operator, value, storage)})
+                known[name][str(bits)] = posteriors.divergence({name: posteriors.rounded(name, storage)})
             if kept:
                 write_sealed(kept, json_text(known).encode())
         for bits in choices:

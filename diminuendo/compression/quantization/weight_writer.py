@@ -7,21 +7,31 @@ graph, and runs it again for every utterance), so that the model then runs exact
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
 
 from diminuendo.artifact.alone import write_entries
 from diminuendo.artifact.banks import SCALES, Entry
-from diminuendo.artifact.codec import quantize_vector
+from diminuendo.artifact.codec import Quantized, quantize_vector
 from diminuendo.artifact.packed import write_packed
+from diminuendo.artifact.seven_bits import Integers
 from diminuendo.artifact.weight_graph import FLOAT, WeightGraph, drop_defaults, store_multiples
 from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded, uniform
 from diminuendo.core.errors import UserError
 
 Plan = dict[str, tuple[str, Storage]]  # operator (``vector`` for biases and norms) and storage of every parameter
+
+Rounding = Callable[
+    [str, str, np.ndarray, Storage], Quantized | Integers
+]  # of a weight: its name, operator, value and storage
+
+
+def by_itself(name: str, operator: str, weight: np.ndarray, storage: Storage) -> Quantized | Integers:
+    """Each number to the nearest that its scale has, whatever it is multiplied with."""
+    return quantize_weight(operator, weight, storage)
 
 
 def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
@@ -39,26 +49,29 @@ def plan(graph: WeightGraph, choice: Choice, vector_bits: int = 8) -> Plan:
     return chosen
 
 
-def store_all(graph: WeightGraph, chosen: Plan, packed: bool = False) -> onnx.ModelProto:
+def store_all(
+    graph: WeightGraph, chosen: Plan, packed: bool = False, rounding: Rounding = by_itself
+) -> onnx.ModelProto:
     """The model with every parameter of a plan stored, in place.
 
     Args:
         packed: products read weights as they are stored, see :mod:`~diminuendo.artifact.packed`.
+        rounding: of matrices below 16 bits.
     Raises:
         UserError: a parameter is not finite.
     """
     weights = sum(int(np.prod(graph.initializers[name].dims)) for name in chosen)
     if packed:
-        write_packed(graph, _entries(graph, chosen))
+        write_packed(graph, _entries(graph, chosen, rounding))
     else:
-        write_entries(graph, _entries(graph, chosen), weights)
+        write_entries(graph, _entries(graph, chosen, rounding), weights)
     store_multiples(graph)
     model = graph.finish()
     drop_defaults(model)
     return model
 
 
-def _entries(graph: WeightGraph, chosen: Plan) -> Iterator[Entry]:
+def _entries(graph: WeightGraph, chosen: Plan, rounding: Rounding) -> Iterator[Entry]:
     for name, (operator, storage) in chosen.items():
         value = graph.array(name)
         graph.remove(name)
@@ -69,20 +82,25 @@ def _entries(graph: WeightGraph, chosen: Plan) -> Iterator[Entry]:
         elif operator == "vector":
             stored = quantize_vector(value.reshape(-1))
         else:
-            stored = quantize_weight(operator, value, storage)
+            stored = rounding(name, operator, value, storage)
         yield Entry(name, operator, value.shape, stored)
 
 
-def store_by_choice(model: onnx.ModelProto, choice: Choice, packed: bool = False) -> onnx.ModelProto:
+def store_by_choice(
+    model: onnx.ModelProto, choice: Choice, packed: bool = False, rounding: Rounding = by_itself
+) -> onnx.ModelProto:
     """Store every parameter as chosen for it, vectors in 8 bits, its channels on one scale, in place."""
     graph = EqualisedGraph(model)
-    return store_all(graph, plan(graph, choice), packed)
+    return store_all(graph, plan(graph, choice), packed, rounding)
 
 
-def store_uniformly(model: onnx.ModelProto, bits: int, group_size: int | None = None) -> onnx.ModelProto:
+def store_uniformly(
+    model: onnx.ModelProto, bits: int, group_size: int | None = None, rounding: Rounding = by_itself
+) -> onnx.ModelProto:
     """Store every parameter in as few as ``bits``, in place, wherever that makes the file smaller."""
     graph = EqualisedGraph(model) if bits < 16 else WeightGraph(model)
-    return store_all(graph, plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8)))
+    chosen = plan(graph, uniform(bits, group_size, output=graph.output_weight()), max(bits, 8))
+    return store_all(graph, chosen, rounding=rounding)
 
 
 def stored_values(model: onnx.ModelProto, chosen: Plan) -> dict[str, np.ndarray]:

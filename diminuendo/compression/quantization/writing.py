@@ -15,6 +15,7 @@ from diminuendo.core.files import write_json
 if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
     import numpy as np
 
+    from diminuendo.compression.quantization.weight_writer import Rounding
     from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Trained
 
@@ -66,24 +67,38 @@ def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
 
 def _post_training(job: Job, folder: Path) -> dict[str, Any]:
     from diminuendo.compression.quantization.quantized_file import write_quantized
+    from diminuendo.compression.quantization.weight_writer import store_by_choice
 
     source, settings, found = job.parent / MODEL, job.settings, {}
+    rounding = _rounding(job)
     if settings.scheme == "mixed":
         from diminuendo.compression.quantization.mixed import mixed_bits, mixed_choice
-        from diminuendo.compression.quantization.weight_writer import store_by_choice
 
-        found = mixed_bits(job)
+        found = mixed_bits(job, rounding)
         nominal = found["mean_bits"]
         model = read_onnx(source)
-        model = store_by_choice(model, mixed_choice(model, settings, found["bits"]), settings.packed)
+        choice = mixed_choice(model, settings, found["bits"])
+        model = store_by_choice(model, choice, settings.packed, rounding)
     else:
         from diminuendo.compression.quantization.post_training import quantize_post_training
 
         nominal = NOMINAL_BITS[settings.scheme]
-        model = quantize_post_training(source, settings, _calibration(job))
+        model = quantize_post_training(source, settings, _calibration(job), rounding)
     parent, target = read_onnx(source), folder / MODEL
     keys = {"name": job.name, "lineage": job.lineage, "nominal": nominal, "limit": settings.log_prob_difference}
     return write_quantized(target, model, parent, **keys) | found
+
+
+def _rounding(job: Job) -> Rounding:
+    from diminuendo.compression.quantization.weight_writer import by_itself
+
+    if not job.settings.error_feedback:
+        return by_itself
+    from diminuendo.compression.quantization.calibration import calibration_audio
+    from diminuendo.compression.quantization.error_feedback import with_feedback
+
+    audio = calibration_audio(job.corpus, job.settings.calibration_utterances, job.seed)
+    return with_feedback(read_onnx(job.parent / MODEL), audio, job.work)
 
 
 def _calibration(job: Job) -> list[np.ndarray]:

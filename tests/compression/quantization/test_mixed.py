@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diminuendo.compression.quantization import figure, mixed, sensitivity
+from diminuendo.compression.quantization import figure, mixed
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.figure import by_module, draw_sensitivity
@@ -28,7 +28,7 @@ from diminuendo.compression.quantization.sensitivity import (
     sweep,
     write_sensitivity,
 )
-from diminuendo.compression.quantization.storage import by_name
+from diminuendo.compression.quantization.storage import by_name, rounded
 from diminuendo.compression.quantization.weight_writer import store_by_choice
 from diminuendo.core.errors import UserError
 from diminuendo.core.sealed import read_sealed, write_sealed
@@ -81,7 +81,7 @@ def test_divergence_is_that_of_two_files(parent, audio, posteriors):
         if tensor.name in posteriors.weights:
             operator, value = posteriors.weights[tensor.name]
             storage = choice(tensor.name, operator, value.shape)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(sensitivity.rounded(operator, value, storage), tensor.name))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(rounded(operator, value, storage), tensor.name))
     sessions = [onnxruntime.InferenceSession(model.SerializeToString()) for model in (parent, other)]
     rows = []
     for waveform in audio:

@@ -40,6 +40,7 @@ MEMBERS = {
         "training": {"epochs": 1, "dev_every": 1},
         "losses": {"ctc": 1.0, "kl": 1.0},
     },
+    "fed-back": {"from": "teacher", "scheme": "int4_weight", "error_feedback": True, "calibration_utterances": 3},
     "mixed": {"from": "teacher", "scheme": "mixed", "calibration_utterances": 3, "budget": {"bits": 4.0}},
     "mixed-aware": {
         "from": "teacher",
