@@ -181,8 +181,8 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
         elif settings.trains or stage not in ("quantize", "compress_architecture"):
             problems.append(
                 f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), distilled into a copy of itself "
-                "(architecture.kind: parent) and quantized after training, and nothing else; give teacher.head: ctc for "
-                "other techniques"
+                "(architecture.kind: parent) and quantized after training, and nothing else; give teacher.head: ctc "
+                "for other techniques"
             )
         elif stage == "quantize" and settings.scheme in INTEGER_SCHEMES:
             problems.append(
