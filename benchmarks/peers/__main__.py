@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="settings or tools that have this in their name")
     parser.add_argument("--calibration-utterances", type=int, default=64)
     parser.add_argument("--utterances", type=int, help="of the test split, drawn by the seed; all if not given")
+    parser.add_argument("--seconds", type=float, nargs=2, default=(0.0, math.inf), metavar=("LEAST", "MOST"))
     given = parser.parse_args(arguments)
     with plain_errors():
         if given.calibration_utterances < 1:
@@ -71,6 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
             seed=params.seed,
             calibration_utterances=given.calibration_utterances,
             utterances=given.utterances,
+            seconds=tuple(given.seconds),
             checkpoint=_checkpoint(params),
         )
         given.out.mkdir(parents=True, exist_ok=True)

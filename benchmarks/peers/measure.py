@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.names import TEACHER
+from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.evaluation.timing import speed_of, spread, take_turns
@@ -62,6 +64,7 @@ def measure(
     seed: int,
     calibration_utterances: int,
     utterances: int | None = None,
+    seconds: tuple[float, float] = (0.0, math.inf),
     checkpoint: Path | None = None,
     say=print,
 ) -> list[Row]:
@@ -70,6 +73,7 @@ def measure(
     Args:
         members: name to folder, the teacher among them.
         utterances: of the test split that are decoded, drawn by the seed; None: all.
+        seconds: the shortest and the longest of them.
         checkpoint: see :class:`~benchmarks.peers.peer.Source`.
         calibration_utterances: of train, drawn by the seed as the ``quantize`` stage draws them.
     """
@@ -93,7 +97,10 @@ def measure(
             else:
                 problems[peer.name] = tried
             say(f"{peer.name}: {problems.get(peer.name, 'ready')}")
-        figures = _figures(made, corpus, _drawn(corpus.test, utterances, seed), config, seed, say)
+        fitting = [one for one in corpus.test if seconds[0] <= one.duration <= seconds[1]]
+        if not fitting:
+            raise UserError(f"--seconds: no utterance of test has {seconds[0]:g} to {seconds[1]:g} s")
+        figures = _figures(made, corpus, _drawn(fitting, utterances, seed), config, seed, say)
     return [
         Row(*label, problems[name]) if name in problems else Row(*label, **figures[name])
         for name, label in labels.items()

@@ -72,6 +72,18 @@ def test_a_part_of_the_test_split_is_drawn_by_the_seed(members, monkeypatch):
     assert len(tested) == 4 and tested[:2] == tested[2:] and len(set(tested)) == 2
 
 
+def test_utterances_of_some_length_alone(members, monkeypatch):
+    heard = []
+    audio = ToneCorpus.audio
+    monkeypatch.setattr(ToneCorpus, "audio", lambda self, one: heard.append(one) or audio(self, one))
+    given = {"seed": 1, "calibration_utterances": 1, "say": str}
+    longest = max(one.duration for one in ToneCorpus().test)
+    measure((), members_in(members), ToneCorpus(), EVALUATE, seconds=(longest, longest), **given)
+    assert {one.duration for one in heard if one.id.startswith("test")} == {longest}
+    with pytest.raises(UserError, match="no utterance of test has 90 to 99 s"):
+        measure((), members_in(members), ToneCorpus(), EVALUATE, seconds=(90, 99), **given)
+
+
 def test_a_tool_that_is_missing_or_fails_is_named(members):
     def fails(source):
         raise ValueError("no such operator\nand a traceback")
