@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Self
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus, Utterance
-from diminuendo.labelling.label import Label, read_labels, reasons_of
+from diminuendo.labelling.label import Label, read_labels
 from diminuendo.labelling.spoken import spoken
 
 
@@ -65,7 +66,8 @@ class LabelledCorpus(PreparedCorpus):
                 f"labels: none of the {kept} texts that are kept can be spelled by the student's tokens; let it learn "
                 "the corpus' own as well (real_texts: true), or have a member write them whose tokens are alike"
             )
-        reasons = "; ".join(f"{why}: {count}" for why, count in reasons_of(written).items())
+        counts = Counter(label.rejected for label in written if label.rejected is not None)
+        reasons = "; ".join(f"{why}: {counts[why]}" for why in sorted(counts))
         return (
             f"labels: none of the {len(written)} texts of train is good enough to learn from"
             f"{f' ({reasons})' if reasons else ''}; relax min_log_prob, max_compression or max_wer of their entry in "
