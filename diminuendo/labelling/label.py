@@ -68,14 +68,14 @@ def label_corpus(
         found = list(_of_split(writer, corpus, split, config, work, say))
         kept = sum(label.rejected is None for label in found)
         if found:
-            reasons = "; ".join(f"{why}: {count}" for why, count in _reasons(found).items())
+            reasons = "; ".join(f"{why}: {count}" for why, count in reasons_of(found).items())
             say(f"{split}: {kept} of {len(found)} texts are kept{f' ({reasons})' if reasons else ''}")
         labels += found
     write_text(out / LABELS, "".join(f"{json.dumps(asdict(label), ensure_ascii=False)}\n" for label in labels))
     summary: dict[str, Any] = {}
     for split in SPLITS:
         own = [label for label in labels if label.split == split]
-        summary[split] = {"utterances": len(own), "rejected": _reasons(own)}
+        summary[split] = {"utterances": len(own), "rejected": reasons_of(own)}
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -86,7 +86,8 @@ def read_labels(folder: Path) -> list[Label]:
     return [Label(**json.loads(line)) for line in lines]
 
 
-def _reasons(labels: Iterable[Label]) -> dict[str, int]:
+def reasons_of(labels: Iterable[Label]) -> dict[str, int]:
+    """Why nobody learns from some of them, and from how many."""
     reasons = [label.rejected for label in labels if label.rejected is not None]
     return {why: reasons.count(why) for why in sorted(set(reasons))}
 

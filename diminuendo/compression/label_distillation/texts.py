@@ -10,7 +10,7 @@ from typing import Self
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus, Utterance
-from diminuendo.labelling.label import Label, read_labels
+from diminuendo.labelling.label import Label, read_labels, reasons_of
 from diminuendo.labelling.spoken import spoken
 
 
@@ -37,7 +37,7 @@ class LabelledCorpus(PreparedCorpus):
 
     @classmethod
     def _with(cls, corpus: PreparedCorpus, labels: Sequence[Label], as_written: bool, real_texts: bool) -> Self:
-        found = cls(corpus.folder, corpus.summary, corpus.vocabulary)
+        found = cls(corpus.folder, corpus.summary, corpus.vocabulary, corpus._kept)
         found.labels, found.as_written, found.real_texts = labels, as_written, real_texts
         return found
 
@@ -54,10 +54,23 @@ class LabelledCorpus(PreparedCorpus):
         learned = self._labelled("train", own) + self._labelled("unlabelled", super().unlabelled)
         learned += own if self.real_texts else []
         if not learned:
-            raise UserError(
-                f"{self.folder}: none of the texts that a teacher wrote for it can be spelled by the student"
-            )
+            raise UserError(self._nothing_to_learn())
         return learned
+
+    def _nothing_to_learn(self) -> str:
+        written = [label for label in self.labels if label.split != "dev"]
+        kept = sum(label.rejected is None for label in written)
+        if kept:
+            return (
+                f"labels: none of the {kept} texts that are kept can be spelled by the student's tokens; let it learn "
+                "the corpus' own as well (real_texts: true), or have a member write them whose tokens are alike"
+            )
+        reasons = "; ".join(f"{why}: {count}" for why, count in reasons_of(written).items())
+        return (
+            f"labels: none of the {len(written)} texts of train is good enough to learn from"
+            f"{f' ({reasons})' if reasons else ''}; relax min_log_prob, max_compression or max_wer of their entry in "
+            "the section label, or give real_texts: true"
+        )
 
     @cached_property
     def dev(self) -> list[Utterance]:

@@ -88,6 +88,19 @@ def test_the_view_stays_when_the_tokens_are_changed(corpus, tmp_path):
 
 
 def test_nothing_to_learn_from(corpus, tmp_path):
-    view = learned_from(corpus, written(tmp_path, ("train", "train-000", "", "no text")), settings())
-    with pytest.raises(UserError, match="none of the texts that a teacher wrote"):
+    labels = [
+        ("train", "train-000", "", "no text"),
+        ("unlabelled", "u0", "a", "unlikely"),
+        ("dev", "dev-000", "a", None),
+    ]
+    view = learned_from(corpus, written(tmp_path, *labels), settings())
+    why = r"none of the 2 texts of train is good enough to learn from \(no text: 1; unlikely: 1\); relax min_log_prob"
+    with pytest.raises(UserError, match=f"^labels: {why}"):
+        view.train  # noqa: B018
+
+
+def test_nothing_that_its_tokens_can_spell(corpus, tmp_path):
+    labels = [("train", "train-000", "xyz", None), ("train", "train-001", "ab", "unlikely")]
+    view = learned_from(corpus, written(tmp_path, *labels), settings(as_parent=False))
+    with pytest.raises(UserError, match=r"^labels: none of the 1 texts that are kept can be spelled by the student's"):
         view.train  # noqa: B018
