@@ -144,6 +144,16 @@ class Params(_Family):
         return self
 
     @model_validator(mode="after")
+    def _written_texts_are_of_unlabelled_audio_too(self):
+        for name, (stage, member) in self.members.items():
+            if getattr(member, "labels", None) is not None and self.training_of(name).unlabelled:
+                raise ValueError(
+                    f"{stage}.{name}.training.unlabelled: audio without a transcript is learned with the texts of "
+                    f"{member.labels}; give unlabelled: false"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _unlabelled_audio_is_taught(self):
         for name, (stage, member) in self.members.items():
             if member.trains and self.training_of(name).unlabelled and not member.taught_by:

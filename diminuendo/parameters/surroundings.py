@@ -16,6 +16,7 @@ from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.extras import extra_with, how_to_install
 from diminuendo.family import Family
+from diminuendo.losses.config import LossConfig
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
 from diminuendo.pretrained.checkpoint import Checkpoint
@@ -46,6 +47,7 @@ def check_surroundings(
     if begun is not None or params.teacher.pretrained is None:
         try:
             problems += _copy_problems(params, begun) + _whole_problems(params, begun)
+            problems += _language_problems(params, begun)
             wrong, told = _built(params, begun)
             problems += wrong
             notes = [*notes, *told]
@@ -171,9 +173,9 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
         if name == TEACHER or params.kind_of(settings.parent) != params.teacher.kind:  # of a student of another kind
             continue
         if stage in students:
-            if params.kind_of(name) != params.teacher.kind and (
-                settings.losses.needs_teacher or settings.initialise == "teacher"
-            ):
+            if params.kind_of(name) == params.teacher.kind:
+                problems += _strange_terms(path, settings.losses, kind)
+            elif settings.losses.needs_teacher or settings.initialise == "teacher":
                 problems.append(
                     f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
@@ -190,6 +192,43 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                 "int8_weight with packed: true and integer_products: true"
             )
     return problems
+
+
+def _strange_terms(path: str, losses: LossConfig, kind: str) -> list[str]:
+    """Terms of a loss by which what writes token after token does not learn."""
+    return [
+        f"{path}.losses.{key}: a copy of {kind} with its decoder does not learn by it, but by ctc, kl and hidden; "
+        f"set {key}: 0"
+        for key in losses.terms
+        if key not in _TERMS_OF_WHOLE
+    ]
+
+
+_TERMS_OF_WHOLE = ("ctc", "kl", "hidden")
+
+
+def _language_problems(params: Params, begun: Checkpoint | None) -> list[str]:
+    """Languages that a member shall be told to write and that its parents cannot be."""
+    if begun is None or not begun.is_whole:
+        return []
+    problems = []
+    for name, (stage, settings) in params.members.items():
+        wanted = _languages(settings)
+        if wanted is None:
+            continue
+        known, *_ = [
+            *(said for other in params.chain_of(name)[-2::-1] if (said := _languages(params.members[other][1]))),
+            tuple(begun.record(params.text.about_tokens).languages),
+        ]
+        if strange := [code for code in wanted if code not in known]:
+            there = f"knows {', '.join(known)}" if known else "writes one alone and is not told which: leave them out"
+            problems.append(f"{stage}.{name}.vocabulary.languages: {', '.join(strange)}; {settings.parent} {there}")
+    return problems
+
+
+def _languages(settings: Any) -> tuple[str, ...] | None:
+    vocabulary = getattr(settings, "vocabulary", None)
+    return None if vocabulary is None else vocabulary.languages
 
 
 def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:

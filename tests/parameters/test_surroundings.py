@@ -327,3 +327,42 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
 def test_other_models_have_no_table_of_tokens_to_trim(folder, tmp_path):
     (told,) = problems(compress_architecture={"english": ENGLISH})
     assert told.startswith("compress_architecture.english.vocabulary: teacher does not write token after token")
+
+
+def whole(tmp_path, **sections):
+    """A family whose teacher is a whole Whisper."""
+    if not (tmp_path / "checkpoints/whisper").exists():
+        write_text_checkpoint(tmp_path / "checkpoints/whisper")
+    return {"teacher": {"pretrained": {"path": "checkpoints/whisper"}}, "data": {"sample_rate": 16000}, **sections}
+
+
+def test_a_language_that_the_parent_does_not_know_is_told_before_anything_runs(folder, tmp_path):
+    trimmed = {
+        "english": ENGLISH,
+        "french": {"from": "teacher", "vocabulary": {"most": 5, "languages": ["en", "fr"]}},
+        "ascii": {"from": "english", "vocabulary": {"characters": "ascii"}},
+        "german": {"from": "ascii", "vocabulary": {"most": 5, "languages": ["de"]}},
+    }
+    assert problems(**whole(tmp_path, compress_architecture=trimmed)) == [
+        "compress_architecture.french.vocabulary.languages: fr; teacher knows en, de",
+        "compress_architecture.german.vocabulary.languages: de; ascii knows en",
+    ]
+
+
+@pytest.mark.parametrize("term", ["sequence", "intermediate"])
+def test_terms_by_which_a_copy_of_a_whole_whisper_cannot_learn(folder, tmp_path, term):
+    copy = {"from": "teacher", "architecture": {"kind": "parent", "layers": 1}, "losses": {"ctc": 0.5, term: 0.5}}
+    (told,) = problems(**whole(tmp_path, distill={"short": copy}))
+    assert told.startswith(f"distill.short.losses.{term}: a copy of whisper with its decoder does not learn by it")
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_audio_without_a_transcript_is_learned_with_the_texts_and_not_besides(folder, own):
+    student = {"from": "teacher", "labels": "heard", "architecture": {"kind": "parent", "layers": 1}}
+    given = {"training": {"unlabelled": True}}
+    (told,) = problems(
+        label={"heard": {"from": "teacher"}},
+        distill_on_labels={"taught": {**student, **(given if own else {})}},
+        **({} if own else given),
+    )
+    assert told.startswith("distill_on_labels.taught.training.unlabelled: audio without a transcript is learned with")

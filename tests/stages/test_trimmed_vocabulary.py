@@ -9,6 +9,7 @@ import yaml
 from diminuendo.artifact import lineage
 from diminuendo.artifact.onnx_file import read_metadata, read_onnx
 from diminuendo.compression.distillation.config import Config as Distill
+from diminuendo.compression.label_distillation.texts import LabelledCorpus
 from diminuendo.core.errors import UserError
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.accuracy import HYPOTHESES, measure_accuracy
@@ -103,6 +104,17 @@ def test_the_corpus_spells_its_texts_in_the_tokens_that_are_left(project):
     for other in (tokens[::-1], without_a_byte, [*tokens, "ĠnewĠ"]):
         with pytest.raises(UserError, match="has no tokenizer of the"):
             whole.spelling(other)
+
+
+def test_texts_that_the_whole_model_wrote_are_learned_in_the_tokens_that_are_left(project, tmp_path):
+    whole, tokens = corpus(project), load_model(project / "models" / "english").tokens
+    line = {"split": "train", "id": whole.train[0].id, "text": "the дad …", "log_prob": -0.1, "rejected": None}
+    (tmp_path / lineage.LABELS).write_text(f"{json.dumps(line)}\n")
+    for real_texts in (False, True):
+        view = LabelledCorpus.of(whole, tmp_path, as_written=True, real_texts=real_texts).spelling(tokens)
+        assert view.tokens == tokens and view.spelling(tokens).tokens == tokens
+        ids = [token for utterance in view.train for token in view.tokenizer.encode(utterance.text)]
+        assert view.train[0].text == "the дad …" and max(ids) < len(tokens) < len(whole.tokens)
 
 
 def test_what_teaches_a_child_writes_the_childs_tokens(project):

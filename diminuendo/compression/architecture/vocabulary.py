@@ -15,6 +15,7 @@ import numpy as np
 
 from diminuendo.compression.architecture.config import VocabularyConfig
 from diminuendo.compression.architecture.expected import expected_tokens
+from diminuendo.core.errors import UserError
 from diminuendo.data.byte_level import bytes_of
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.special import SPECIAL
@@ -33,7 +34,7 @@ def trim(
     Args:
         corpus: in the tokens that the model writes.
     Raises:
-        UserError: the model does not write token after token, or does not know a language.
+        UserError: the model does not write token after token, does not know a language, or would keep every token.
     """
     if not model.record.trims_tokens:
         model.record.with_tokens(())  # says why not
@@ -45,6 +46,12 @@ def trim(
     others = {index for index, token in enumerate(tokens) if token.startswith(SPECIAL)}
     kept = sorted(corpus.tokenizer.joined_from(chosen | needed) | others)
     trimmed = with_tokens(model, kept, config.languages)
+    if trimmed.record == model.record:
+        raise UserError(
+            f"vocabulary: all of the {len(tokens)} tokens would stay: those that are chosen, single bytes, what the "
+            "corpus' texts need and what these are joined from; give a smaller most or other characters, or leave the "
+            "member out"
+        )
     figures = {
         "tokens_before": len(tokens),
         "tokens": len(kept),

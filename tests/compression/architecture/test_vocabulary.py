@@ -73,6 +73,13 @@ def test_languages_that_are_not_named_are_told_no_more_and_their_tokens_stay():
         trim(model(), corpus(), VocabularyConfig(characters="ascii", languages=("fr",)), 0)
 
 
+def test_a_member_that_would_be_its_parent_is_refused_and_one_of_fewer_languages_is_not():
+    with pytest.raises(UserError, match=rf"^vocabulary: all of the {VOCABULARY} tokens would stay"):
+        trim(model(), corpus(), VocabularyConfig(most=10**6), 0)
+    trimmed, tokens, _ = trim(model(), corpus(), VocabularyConfig(most=10**6, languages=("en",)), 0)
+    assert tokens == SPELT and list(trimmed.record.languages) == ["en"]
+
+
 def test_a_model_that_does_not_write_token_after_token_is_refused():
     with pytest.raises(UserError, match=r"^vocabulary: models of kind conformer do not write token after token"):
         trim(tiny_model(), corpus(), VocabularyConfig(characters="ascii"), 0)
