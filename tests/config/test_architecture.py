@@ -55,7 +55,10 @@ def test_chosen_layers_must_fit_the_student(change):
             "training and losses belong to quantization_aware: true",
         ),
         ({"scheme": "fp16", "group_size": 64}, "group_size works with int4_weight and mixed, found fp16"),
-        ({"scheme": "int4_weight", "calibration_utterances": 8}, "works with int8_static, mixed and error_feedback, found int4_weight"),
+        (
+            {"scheme": "int4_weight", "calibration_utterances": 8},
+            "works with int8_static, mixed and error_feedback, found int4_weight",
+        ),
     ],
 )
 def test_keys_that_would_do_nothing_are_refused(settings, words):

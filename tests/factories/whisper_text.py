@@ -20,6 +20,7 @@ from diminuendo.models.whisper.seq2seq import pretrained
 from diminuendo.models.whisper.seq2seq.module import Whisper
 from diminuendo.models.whisper.seq2seq.onnx_writer import build_onnx
 from diminuendo.models.whisper.seq2seq.record import Context, DecoderLayerRecord, WhisperRecord
+from diminuendo.pretrained import checkpoint
 from tests.factories.whisper import foreign_whisper, randomise
 
 WORDS, STAMPS = 40, 61  # tokens of text, and timestamps
@@ -132,6 +133,7 @@ def write_text_checkpoint(
         model, tokenizer: others, and the content of a ``tokenizer.json``.
     """
     model = foreign_text_whisper(seed) if model is None else model
+    checkpoint.opened.cache_clear()  # it knows them by their paths, and those of several tests are called alike
     folder.mkdir(parents=True)
     config = {**model.config.to_dict(), "model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(config, default=str))

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 from diminuendo.compression.distillation.config import DistillConfig
 from diminuendo.compression.member import Family
+
+
+class LabellingFamily(Family, Protocol):
+    """A family some of whose members write texts for others."""
+
+    label: Mapping[str, Any]  # name to LabelConfig
 
 
 class LabelDistillConfig(DistillConfig):
@@ -12,7 +21,7 @@ class LabelDistillConfig(DistillConfig):
     labels: str  # an entry of the section `label`
     real_texts: bool = False  # learn from the corpus' own texts as well
 
-    def check_in(self, family: Family, path: str) -> None:
+    def check_in(self, family: LabellingFamily, path: str) -> None:
         if self.labels not in family.label:
             known = ", ".join(family.label) or "none"
             raise ValueError(f"{path}.labels: there is no entry {self.labels!r} in the section label; it has: {known}")

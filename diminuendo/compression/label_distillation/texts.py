@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.plain_text import echo
 from diminuendo.data.prepared import PreparedCorpus, Utterance
 from diminuendo.labelling.label import Label, read_labels
 from diminuendo.labelling.spoken import spoken
@@ -77,7 +78,12 @@ class LabelledCorpus(PreparedCorpus):
     @cached_property
     def dev(self) -> list[Utterance]:
         own = self.split("dev")
-        return (self._labelled("dev", own) or own) if self.as_written else own
+        if not self.as_written:
+            return own
+        written = self._labelled("dev", own)
+        if not written:
+            echo("note: no text of dev is kept: the student is scored against the corpus' own", err=True)
+        return written or own
 
     @property
     def unlabelled(self) -> list[Utterance]:
@@ -85,10 +91,14 @@ class LabelledCorpus(PreparedCorpus):
         return []
 
     def _labelled(self, split: str, utterances: Sequence[Utterance]) -> list[Utterance]:
-        """Those whose text is kept and can be spelled, with it."""
+        """Those whose text is kept and can be spelled, with it; how many cannot is told."""
         known = {label.id: label for label in self.labels if label.split == split and label.rejected is None}
         found = [replace(one, text=self._learned(known[one.id].text)) for one in utterances if one.id in known]
-        return [one for one in found if one.text and not self.tokenizer.unknown_characters(one.text)]
+        spelled = [one for one in found if one.text and not self.tokenizer.unknown_characters(one.text)]
+        if len(spelled) < len(found):
+            left_out = f"{len(found) - len(spelled)} of {len(found)} texts cannot be spelled by the student's tokens"
+            echo(f"note: {split}: {left_out} and are not learned from", err=True)
+        return spelled
 
     def _learned(self, text: str) -> str:
         return text if self.as_written else spoken(text, self.lowercase)

@@ -69,7 +69,7 @@ def test_beside_them_the_corpus_own(corpus, tmp_path):
     assert [one.text for one in view.train] == ["abc", *(one.text for one in corpus.train)]
 
 
-def test_a_student_of_other_tokens_learns_the_spoken_words_and_is_scored_by_the_corpus(corpus, tmp_path):
+def test_a_student_of_other_tokens_learns_the_spoken_words_and_is_scored_by_the_corpus(corpus, tmp_path, capsys):
     folder = written(
         tmp_path,
         ("train", "train-000", "Abc, de!", None),
@@ -78,7 +78,15 @@ def test_a_student_of_other_tokens_learns_the_spoken_words_and_is_scored_by_the_
     )
     view = learned_from(corpus, folder, settings(as_parent=False))
     assert [one.text for one in view.train] == ["abc de"]
+    assert "train: 1 of 2 texts cannot be spelled by the student's tokens" in capsys.readouterr().err
     assert view.dev == corpus.dev
+
+
+def test_where_no_text_of_dev_is_kept_it_is_told_what_the_student_is_scored_by(corpus, tmp_path, capsys):
+    folder = written(tmp_path, ("train", "train-000", "abc", None), ("dev", "dev-001", "a", "unlikely"))
+    view = learned_from(corpus, folder, settings())
+    assert view.dev == corpus.dev
+    assert "scored against the corpus' own" in capsys.readouterr().err
 
 
 def test_the_view_stays_when_the_tokens_are_changed(corpus, tmp_path):
