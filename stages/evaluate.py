@@ -29,7 +29,8 @@ def main() -> None:
             context.params.seed,
             context.out,
             earlier=context.output,
-            work=context.work,
+            # Not the fingerprint's own: hypotheses know what they depend on, and outlive a change of other settings.
+            work=context.work.parent / "decoded",
         )
         timing = json.loads((context.out / "timing.json").read_text(encoding="utf-8"))["members"]
         for name, found in metrics["members"].items():
