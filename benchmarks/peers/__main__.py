@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--calibration-utterances", type=int, default=64)
     parser.add_argument("--utterances", type=int, help="of the test split, drawn by the seed; all if not given")
     parser.add_argument("--seconds", type=float, nargs=2, default=(0.0, math.inf), metavar=("LEAST", "MOST"))
+    parser.add_argument("--joined", action="store_true", help="join a speaker's utterances up to the longest")
     given = parser.parse_args(arguments)
     with plain_errors():
         if given.calibration_utterances < 1:
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         is_text = format_of(members[TEACHER] / MODEL) == TEXT_FORMAT
         known = whisper_tools.PEERS if is_text else onnx_tools.PEERS + torch_tools.PEERS
         peers = tuple(peer for peer in known if given.only in peer.name)
+        if given.joined and not math.isfinite(given.seconds[1]):
+            raise UserError("--joined: up to how many seconds is not said; give --seconds 24 30 or alike")
         if not peers:
             raise UserError(f"--only: no peer has {given.only!r} in its name")
         rows = measure(
@@ -74,6 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
             calibration_utterances=given.calibration_utterances,
             utterances=given.utterances,
             seconds=tuple(given.seconds),
+            joined=given.joined,
             checkpoint=_checkpoint(params),
         )
         given.out.mkdir(parents=True, exist_ok=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peers.clips import Clip, clips_of
 from benchmarks.peers.peer import Made, Peer, Source
 from diminuendo.artifact.external_data import bytes_of_files
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.names import TEACHER
-from diminuendo.core.errors import UserError
-from diminuendo.data.prepared import PreparedCorpus, Utterance
+from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation.scoring import Bootstrap, count_errors, rate
 from diminuendo.evaluation.timing import speed_of, spread, take_turns
 from diminuendo.metrics.normalizers import normalizer_of
@@ -65,6 +65,7 @@ def measure(
     calibration_utterances: int,
     utterances: int | None = None,
     seconds: tuple[float, float] = (0.0, math.inf),
+    joined: bool = False,
     checkpoint: Path | None = None,
     say=print,
 ) -> list[Row]:
@@ -73,7 +74,7 @@ def measure(
     Args:
         members: name to folder, the teacher among them.
         utterances: of the test split that are decoded, drawn by the seed; None: all.
-        seconds: the shortest and the longest of them.
+        seconds, joined: see :func:`~benchmarks.peers.clips.clips_of`.
         checkpoint: see :class:`~benchmarks.peers.peer.Source`.
         calibration_utterances: of train, drawn by the seed as the ``quantize`` stage draws them.
     """
@@ -97,10 +98,8 @@ def measure(
             else:
                 problems[peer.name] = tried
             say(f"{peer.name}: {problems.get(peer.name, 'ready')}")
-        fitting = [one for one in corpus.test if seconds[0] <= one.duration <= seconds[1]]
-        if not fitting:
-            raise UserError(f"--seconds: no utterance of test has {seconds[0]:g} to {seconds[1]:g} s")
-        figures = _figures(made, corpus, _drawn(fitting, utterances, seed), config, seed, say)
+        clips = _drawn(clips_of(corpus, seconds, joined), utterances, seed)
+        figures = _figures(made, corpus, clips, config, seed, say)
     return [
         Row(*label, problems[name]) if name in problems else Row(*label, **figures[name])
         for name, label in labels.items()
@@ -126,20 +125,20 @@ def _hearer(made: Made, tokens: Sequence[str]) -> Callable[[np.ndarray], str]:
     return lambda waveform: decode_text(made.decoder.greedy_path(waveform), tokens)
 
 
-def _drawn(test: list[Utterance], count: int | None, seed: int) -> list[Utterance]:
-    """So many utterances, in their order; all where there are no more."""
+def _drawn(test: list[Clip], count: int | None, seed: int) -> list[Clip]:
+    """So many of them, in their order; all where there are no more."""
     if count is None or count >= len(test):
         return test
     return [test[i] for i in sorted(np.random.default_rng(seed).choice(len(test), count, replace=False))]
 
 
 def _figures(
-    made: dict[str, Made], corpus: PreparedCorpus, test: list[Utterance], config: EvaluateConfig, seed: int, say
+    made: dict[str, Made], corpus: PreparedCorpus, test: list[Clip], config: EvaluateConfig, seed: int, say
 ) -> dict[str, dict]:
     # A peer is made from the teacher and writes its tokens; a member may have tokens of its own.
     transcribers = {name: _hearer(model, made[TEACHER].decoder.model.tokens) for name, model in made.items()}
-    references = [utterance.text for utterance in test]
-    waveforms = [corpus.audio(utterance) for utterance in test]
+    references = [clip.text for clip in test]
+    waveforms = [clip.waveform(corpus) for clip in test]
     bootstrap = Bootstrap(len(waveforms), config.bootstrap_samples, config.confidence, seed)
     unit, normalizer = unit_of(config.measure, references), normalizer_of(config.normalizer) or str
 
@@ -156,7 +155,7 @@ def _figures(
         raw[name] = rate(*counted(references, hypotheses))
         errors[name], lengths = counted(normalised, [normalizer(text) for text in hypotheses])
         say(f"{name}: {unit.rate.upper()} {rate(errors[name], lengths):.2%}, {made[name].bytes:,} bytes")
-    seconds = np.array([utterance.duration for utterance in test])
+    seconds = np.array([clip.duration for clip in test])
     chosen = spread(seconds.tolist(), config.timing_utterances)
 
     taken = take_turns(transcribers, [waveforms[i] for i in chosen], config.timing_repeats)
