@@ -25,6 +25,10 @@ REPORT = """# Leaderboard
 ![Training curves](plots/curves.png)
 
 ## WER by gender
+
+![WER by gender](plots/groups_gender.png)
+
+## What is quantized
 """
 
 
@@ -41,7 +45,7 @@ def finished(tmp_path, monkeypatch) -> Path:
             writer = csv.DictWriter(file, ("member", "digest", *NUMBERS))
             writer.writeheader()
             writer.writerow({"member": "teacher", "digest": "5eed" * 16, **dict.fromkeys(NUMBERS, 0.5)})
-        for plot in ("wer_vs_bytes", "curves"):
+        for plot in ("wer_vs_bytes", "curves", "groups_gender"):
             (reports / "plots" / f"{plot}.png").write_bytes(f"{plot} of {reports}".encode())
     pages.RESULTS.parent.mkdir()
     old = "<!-- {0}: begin -->\nold {0}\n<!-- {0}: end -->\n"
@@ -75,6 +79,16 @@ def test_a_further_family_is_on_the_page_of_results_alone(finished, monkeypatch)
     results = pages.RESULTS.read_text()
     assert "old home" in results and "old small" not in results and "(img/small_wer_vs_bytes.png)" in results
     assert Path("docs/img/small_curves.png").read_bytes() == b"curves of families/small/reports"
+
+
+@pytest.mark.parametrize("rest", ["\n## What is quantized\n\n| nothing |\n", ""])
+def test_tables_by_group_are_shown_where_they_are_asked_for(finished, monkeypatch, rest):
+    report = Path("families/small/reports/leaderboard.md")
+    report.write_text(REPORT.partition("\n## What is quantized")[0] + rest)
+    run(monkeypatch, "--params", "params/small.yaml", "--groups")
+    shown = pages.RESULTS.read_text()
+    assert "## WER by gender" in shown and "(img/small_groups_gender.png)" in shown and "quantized" not in shown
+    assert Path("docs/img/small_groups_gender.png").is_file()
 
 
 @pytest.mark.parametrize(
