@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from diminuendo.core.disk import disk_full
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo
 from diminuendo.family import Family
+from diminuendo.parameters.remarks import unread_texts
 from diminuendo.report.terminal import read_leaderboard
 from flows import dvc_command
 from flows.dvc_lock import tell
@@ -87,6 +88,7 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool) -> None:
     expected = expected_of(plan, past, force)
     progress = Progress(plan.graph, expected, jobs, say)
     say(announcement(plan, progress.left(), jobs, len(expected)))
+    _say_remarks(plan, expected)
     futures: dict[str, Future[str]] = {}
 
     def run(name: str) -> str:
@@ -187,6 +189,15 @@ def _say_plan(plan: Plan, jobs: int, force: bool) -> None:
     say(announcement(plan, Progress(plan.graph, expected, jobs, say).left(), jobs, len(expected)))
     for name, seconds in expected.items():
         say(f"  {short(name):<36} about {in_words(seconds)}")
+    _say_remarks(plan, expected)
+
+
+def _say_remarks(plan: Plan, to_run: Iterable[str]) -> None:
+    """What the user should know of stages before they are run."""
+    remarks = {f"label@{name}": remark for name, remark in unread_texts(plan.params).items()}
+    for stage in map(short, to_run):
+        if stage in remarks:
+            echo(f"note: {remarks[stage]}", err=True)
 
 
 def _where_to_look(plan: Plan) -> str:

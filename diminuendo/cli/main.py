@@ -72,6 +72,7 @@ def check(params_file: str | None) -> None:
         from diminuendo.family import current
         from diminuendo.parameters import load_params
         from diminuendo.parameters.data import check_data
+        from diminuendo.parameters.remarks import unread_texts
         from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
         from diminuendo.parameters.webhook import webhook_problem
         from diminuendo.report.family import draw_family
@@ -86,7 +87,7 @@ def check(params_file: str | None) -> None:
         problems += key_problems(params.ship)
         if params.retrain is not None and (wrong := webhook_problem()) is not None:
             problems.append(wrong)
-        for note in (*check_surroundings(params, current(), problems, path), *notes):
+        for note in (*check_surroundings(params, current(), problems, path), *notes, *unread_texts(params).values()):
             echo(f"note: {note}", err=True)
         echo(f"{path} is valid\n{draw_family(params)}")
 

@@ -163,10 +163,10 @@ class BatchSource:
     def _batch(self, plan: list[list[tuple[int, ...]]], place: int, draw: int) -> Batch:
         heard = plan[place]
         waveforms = [self._waveform(indices, draw) for indices in heard]
-        batch = collate(waveforms, [self._target(indices) for indices in heard], self.corpus.sample_rate)
+        batch = collate(waveforms, [self.target(indices) for indices in heard], self.corpus.sample_rate)
         return batch if self.augmentation_copies is None else replace(batch, key=f"{draw}-{place}")
 
-    def _target(self, indices: tuple[int, ...]) -> list[int] | None:
+    def target(self, indices: tuple[int, ...]) -> list[int] | None:
         """The tokens of what is said, if all of it is known."""
         texts = [self.split[index].text for index in indices]
         return None if None in texts else self.corpus.tokenizer.encode(" ".join(texts))

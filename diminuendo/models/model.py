@@ -30,6 +30,11 @@ class SpeechModel(nn.Module, ABC):
         return None
 
     @property
+    def longest_text(self) -> int | None:
+        """Tokens of the longest text that it can learn from; None: it reads no texts, and any length will do."""
+        return None
+
+    @property
     @abstractmethod
     def head(self) -> Head:
         """What turns the last states into tokens, and how it learns to."""

@@ -79,6 +79,9 @@ def _explain(problem: dict) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message if path == "(whole file)" else f"{path}: {message}"
+    if problem["type"] in ("tuple_type", "list_type"):  # Python's words for a list of YAML
+        one = f", such as [{found}]" if isinstance(found, str | int | float) and not isinstance(found, bool) else ""
+        message = f"expected a list{one}"
     none = " (for no member write {})" if path in FAMILY_SECTIONS else ""
     return f"{path}: {message[0].lower()}{message[1:]}, found {shortened(found)}{none}"
 

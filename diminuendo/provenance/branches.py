@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from diminuendo.artifact import lineage
+from diminuendo.labelling.description import stated
 from diminuendo.provenance.descent import Checkpoint, Corpus, Model
 from diminuendo.provenance.dvc_cache import Entry
 from diminuendo.provenance.trace import Found, Trace
@@ -120,6 +122,8 @@ def _settings(model: Model) -> Iterator[tuple[str, str]]:
     parameters = model.record["parameters"]
     own = {key: value for key, value in parameters.items() if key not in ("training", "frontend")}
     own["losses"] = {key: value for key, value in own.get("losses", {}).items() if value != 0}
+    if model.stage == lineage.LABEL:
+        own = stated(own)
     yield "settings", _line(own)
     if parameters.get("frontend") and not model.parents:
         yield "features", _line(parameters["frontend"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import PACKAGES, Scope, code_digest
+from diminuendo.core.plain_text import echo
 from diminuendo.provenance.checkout import Checkout
 from diminuendo.provenance.git import git
 from diminuendo.provenance.homes import PARAMS, homes_at
 
 MOST_COMMITS = 2000  # that are searched, newest first
+PATIENCE = 2.0  # seconds before a search says what it does
 
 
 def commit_with(root: Path, code: dict[Scope, str], first: Iterable[str] = ()) -> str | None:
@@ -27,7 +30,12 @@ def commits_with(root: Path, code: dict[Scope, str], first: Iterable[str] = ()) 
     every = git(root, "rev-list", "--all", "--date-order", f"--max-count={MOST_COMMITS}").split()
     head = git(root, "rev-parse", "HEAD").split()
     seen = set()
+    begin, told = time.monotonic(), False
     for commit in dict.fromkeys([*first, *head, *every]):
+        if not told and time.monotonic() - begin > PATIENCE:
+            told = True
+            what = ", ".join(sorted({scope.stage for scope in code}))
+            echo(f"note: looking for the code of {what} in {len(every)} commits, which takes a while", err=True)
         if not _has_code(root, commit, code):
             continue
         inputs = _inputs(root, commit)

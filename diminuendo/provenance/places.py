@@ -177,17 +177,12 @@ class Places:
                 return folder
         return None
 
-    def unreadable_files(self) -> Iterator[Path]:
+    @cached_property
+    def unreadable_files(self) -> list[Path]:
         """The DVC files in the project that are not YAML."""
-        import yaml
-
         locks = [self.project / home.lock for home in self.homes]
-        for path in [*locks, *sorted(self.project.glob("data/*.dvc"))] if self.project else []:
-            try:
-                if path.is_file() and not isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict):
-                    yield path
-            except (yaml.YAMLError, UnicodeDecodeError):
-                yield path
+        files = [*locks, *sorted(self.project.glob("data/*.dvc"))] if self.project else []
+        return [path for path in files if path.is_file() and not _is_mapping(path)]
 
     def file_of(self, model: Model) -> Path | None:
         """Any intact copy of a model's file, with its weights beside it if it does not hold them."""
@@ -279,3 +274,14 @@ def _json(path: Path) -> dict[str, Any]:
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}
+
+
+def _is_mapping(path: Path) -> bool:
+    """Whether a file is YAML of the form that DVC writes."""
+    import yaml
+
+    try:  # a lock file has thousands of lines, for which the loader in Python takes more than a second
+        found = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
+    return isinstance(found, dict)

@@ -70,7 +70,7 @@ def verify_descent(model: Model, places: Places, done: set[str] | None = None) -
     """The models and corpora of a tree, the model itself among them."""
     done = set() if done is None else done
     if not done:  # DVC's copies cannot be found by way of these
-        for path in places.unreadable_files():
+        for path in places.unreadable_files:
             yield Finding(DAMAGED, "DVC's file", str(path), "not readable as YAML; `git checkout` it")
     for corpus in model.corpora():
         if corpus.digest not in done:

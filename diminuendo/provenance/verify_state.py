@@ -24,7 +24,7 @@ def verify_locks(places: Places) -> Iterator[Finding]:
     """Every ``dvc.lock`` of the working tree."""
     for home in places.homes:
         path = places.project / home.lock
-        if not path.is_file() or path in places.unreadable_files():  # which is reported by itself
+        if not path.is_file() or path in places.unreadable_files:  # which is reported by itself
             continue
         if by := vouched_by(places.project, home):
             yield Finding(WHOLE, home.lock, str(path), by)

@@ -27,6 +27,7 @@ from diminuendo.training.display import Display
 from diminuendo.training.fine_tuning import frozen
 from diminuendo.training.recognise import dev_error_rate
 from diminuendo.training.step import NO_HOOKS, Hooks, Readings, TrainingStep
+from diminuendo.training.text_length import check_texts
 
 LOG_EVERY = 10  # steps between points of the curves
 
@@ -67,7 +68,8 @@ def train(
         or ``dev_cer`` in scripts without spaces, where it was measured.
     Raises:
         UserError: ``losses`` and the two models do not go together, the device is not there, the corpus has no audio
-            of a kind that ``config`` asks for, or the loss is not finite.
+            of a kind that ``config`` asks for, a text is too long for a model that reads it, or the loss is not
+            finite.
     """
     torch.manual_seed(seed)
     device = choose_device(config.device)
@@ -95,6 +97,7 @@ def train(
             config.augmentation_copies,
         )
         dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
+        check_texts(model, teacher if losses.needs_teacher else None, source, dev, config.epochs)
 
         plans = [len(source.plan(epoch)) for epoch in range(config.epochs)]
         total = sum(plans)

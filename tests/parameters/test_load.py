@@ -61,3 +61,20 @@ def test_keys_of_a_section_of_several_kinds_are_named_as_they_are_written(archit
     raw["distill"] = {"copy": {"from": "teacher", "architecture": architecture, "losses": {"ctc": 1.0}}}
     with pytest.raises(UserError, match=rf"  distill\.copy\.architecture\.{expected}"):
         parse_params(raw)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("languages", "en", r"languages: expected a list, such as \[en\], found 'en'"),
+        ("languages", {"en": 1}, r"languages: expected a list, found \{'en': 1\}"),
+        ("most", -5, r"most: input should be greater than 0, found -5"),
+        ("characters", "greek", r"characters: input should be 'any', 'latin' or 'ascii', found 'greek'"),
+    ],
+)
+def test_a_wrong_value_is_told_in_the_words_of_the_file(key, value, expected):
+    raw = minute_params() | {
+        "compress_architecture": {"small": {"from": "teacher", "vocabulary": {"characters": "latin", key: value}}}
+    }
+    with pytest.raises(UserError, match=rf"\n  compress_architecture\.small\.vocabulary\.{expected}$"):
+        parse_params(raw)

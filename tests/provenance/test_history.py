@@ -1,10 +1,12 @@
 import pytest
 
 from diminuendo.artifact.code import Scope, code_digest
+from diminuendo.provenance import history
 from diminuendo.provenance.clean_clone import with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache
 from diminuendo.provenance.history import commit_with, differing_stages
+from diminuendo.provenance.places import Places
 from tests.factories.project import run
 
 
@@ -52,6 +54,28 @@ def test_code_that_no_commit_has_is_not_found(repository, tmp_path):
     root, digest, _ = repository
     assert commit_with(root, {Scope("train"): "0" * 64}) is None
     assert commit_with(tmp_path, {Scope("train"): digest}) is None  # no repository
+
+
+def test_a_long_search_says_what_it_does(repository, monkeypatch, capsys):
+    root = repository[0]
+    monkeypatch.setattr(history, "PATIENCE", 60.0)
+    assert commit_with(root, {Scope("train"): "0" * 64}) is None and capsys.readouterr() == ("", "")
+    monkeypatch.setattr(history, "PATIENCE", -1.0)
+    assert commit_with(root, {Scope("train"): "0" * 64}) is None
+    told = "note: looking for the code of train in 3 commits, which takes a while\n"
+    assert capsys.readouterr() == ("", told)  # once, and not on the output, which may be JSON
+
+
+def test_files_of_dvc_that_are_not_yaml_are_found_once(tmp_path, monkeypatch):
+    (tmp_path / "dvc.lock").write_text("stages: {}\n")
+    (tmp_path / "data").mkdir()
+    for name, text in (("good", "outs: []\n"), ("bad", "outs: [\n"), ("list", "- outs\n")):
+        (tmp_path / f"data/{name}.dvc").write_text(text)
+    places = Places(tmp_path)
+    monkeypatch.setattr("yaml.SafeLoader", None)  # the slow one
+    assert [path.name for path in places.unreadable_files] == ["bad.dvc", "list.dvc"]
+    monkeypatch.setattr("yaml.load", None)
+    assert len(places.unreadable_files) == 2
 
 
 def test_outputs_are_found_in_the_lock_file_of_any_commit(repository):

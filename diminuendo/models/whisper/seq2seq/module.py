@@ -69,6 +69,10 @@ class Whisper(SpeechModel):
         return self.record.context
 
     @property
+    def longest_text(self) -> int:
+        return self.record.positions - len(self.prompt)
+
+    @property
     def head(self) -> AttentionHead:
         return AttentionHead(self.record)
 
@@ -112,9 +116,9 @@ class Whisper(SpeechModel):
         *states, last = self.heard(features_BMT)
         texts = batch.targets.split(batch.target_lengths.tolist())
         prompt, most = len(self.prompt), int(batch.target_lengths.max())
-        if prompt + most > self.record.positions:
+        if most > self.longest_text:
             raise UserError(
-                f"a text of {most} tokens; this model reads {self.record.positions - prompt} at most: leave it out, or "
+                f"a text of {most} tokens; this model reads {self.longest_text} at most: leave it out, or "
                 "split its recording"
             )
         read = last.new_full((len(texts), prompt + most), self.record.special.end, dtype=torch.long)
