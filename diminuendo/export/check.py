@@ -38,9 +38,9 @@ def options_for_one_run(parameters: int) -> SessionOptions:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of each node that it does not fold, and of inputs that have a default
     if parameters > SIDE_BY_SIDE:
         options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(DECODED_BEFORE))
-        options.log_severity_level = 3  # it warns of each node that it does not fold
     return options
 
 
