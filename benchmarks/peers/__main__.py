@@ -35,6 +35,18 @@ def members_in(folder: Path) -> dict[str, Path]:
     return {TEACHER: found.pop(TEACHER), **found}
 
 
+def chosen(members: dict[str, Path], named: str) -> dict[str, Path]:
+    """The teacher and those that are named, with commas between; all of them if nothing is named.
+
+    Raises:
+        UserError: there is no member of that name.
+    """
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in members]:
+        raise UserError(f"--members: {unknown[0]} is none of {', '.join(members)}")
+    return {name: path for name, path in members.items() if not names or name in (TEACHER, *names)}
+
+
 def _checkpoint(params: Params) -> Path | None:
     """The folder of the teacher's checkpoint, if it is one."""
     return None if params.teacher.pretrained is None else params.teacher.checkpoint.folder.path
@@ -46,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--corpus", type=Path, default=current().corpus)
     parser.add_argument("--out", type=Path, default=Path(".work/peers"), help="folder of table.md and rows.json")
     parser.add_argument("--only", default="", help="settings or tools that have this in their name")
+    parser.add_argument("--members", default="", help="with commas between, beside the teacher; all if not given")
     parser.add_argument("--calibration-utterances", type=int, default=64)
     parser.add_argument("--utterances", type=int, help="of the test split, drawn by the seed; all if not given")
     parser.add_argument("--seconds", type=float, nargs=2, default=(0.0, math.inf), metavar=("LEAST", "MOST"))
@@ -59,7 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         params, corpus, members = (
             load_params(current().params),
             PreparedCorpus.open(given.corpus),
-            members_in(given.models),
+            chosen(members_in(given.models), given.members),
         )
         is_text = format_of(members[TEACHER] / MODEL) == TEXT_FORMAT
         known = whisper_tools.PEERS if is_text else onnx_tools.PEERS + torch_tools.PEERS

@@ -9,12 +9,11 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from benchmarks.peers import whisper_cpp, whisper_openvino, whisper_torch
 from benchmarks.peers.peer import Made, Peer, Source
 from diminuendo.artifact.onnx_file import MODEL, PREFIX, write_onnx
 from diminuendo.artifact.weight_graph import FRONTEND, all_nodes
 from diminuendo.runtime.recognizer import Recognizer
-
-RATE = 16000
 
 
 def bytes_of_folder(folder: Path) -> int:
@@ -51,28 +50,6 @@ def _faster_whisper(precision: str) -> Callable[[Source], Made]:
         return Made(Heard(), bytes_of_folder(folder))
 
     return make
-
-
-def _transformers(source: Source) -> Made:
-    import torch
-    from transformers import AutoTokenizer, WhisperFeatureExtractor, WhisperForConditionalGeneration
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    model = WhisperForConditionalGeneration.from_pretrained(source.checkpoint, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(source.checkpoint)
-    extractor = WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)
-    asked = {"language": "en", "task": "transcribe"} if model.generation_config.is_multilingual else {}
-
-    class Heard:
-        def text_of(self, waveform: np.ndarray) -> str:
-            features = extractor(waveform, sampling_rate=RATE, return_tensors="pt").input_features
-            with torch.inference_mode():
-                found = model.generate(features, num_beams=1, do_sample=False, return_timestamps=False, **asked)
-            text = [token for token in found[0].tolist() if token < model.config.eos_token_id]
-            return tokenizer.decode(text).strip()
-
-    return Made(Heard(), bytes_of_folder(source.checkpoint))
 
 
 def _dynamic(source: Source) -> Made:
@@ -120,6 +97,8 @@ def _without_gemm(model: onnx.ModelProto) -> onnx.ModelProto:
 PEERS = (
     Peer("faster-whisper", "float32", _faster_whisper("float32")),
     Peer("faster-whisper", "int8", _faster_whisper("int8")),
-    Peer("transformers", "eager, float32", _transformers),
     Peer("onnxruntime", "quantize_dynamic, int8, without the frontend", _dynamic),
+    *whisper_cpp.PEERS,
+    *whisper_torch.PEERS,
+    *whisper_openvino.PEERS,
 )

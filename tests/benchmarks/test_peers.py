@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import onnx_tools, torch_tools
-from benchmarks.peers.__main__ import main, members_in
+from benchmarks.peers.__main__ import chosen, main, members_in
 from benchmarks.peers.measure import Row, measure
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import markdown
@@ -51,6 +51,20 @@ def test_an_installed_tool_has_figures_or_a_reason(members, peer):
     assert row.errors_interval[0] <= row.errors <= row.errors_interval[1]
     assert row.delta == pytest.approx(row.errors - teacher.errors)
     assert row.real_time_factor > 0
+
+
+@pytest.mark.parametrize(
+    ("named", "kept"),
+    [("", ["teacher", "a", "b"]), ("b", ["teacher", "b"]), ("b, a,teacher", ["teacher", "a", "b"])],
+)
+def test_members_can_be_chosen_and_the_teacher_is_always_there(tmp_path, named, kept):
+    members = {name: tmp_path / name for name in ("teacher", "a", "b")}
+    assert list(chosen(members, named)) == kept
+
+
+def test_a_member_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"^--members: c is none of teacher, a$"):
+        chosen({name: tmp_path for name in ("teacher", "a")}, "a,c")
 
 
 def test_members_are_beside_them_and_the_teacher_is_the_measure(members):
