@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
 def schedule(job: Job) -> Schedule | None:
     if not job.settings.quantization_aware:
         return None
+    from diminuendo.artifact.integers import products_outside
     from diminuendo.artifact.onnx_file import MODEL, read_onnx
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.equalisation import EqualisedGraph
@@ -31,7 +32,8 @@ def schedule(job: Job) -> Schedule | None:
     teacher, model = job.teacher_model(), job.parent_model()
     graph = EqualisedGraph(read_onnx(job.parent / MODEL))
     load_stored(model, {name: graph.array(name) for name in graph.scalings})
-    insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
+    integers = products_outside(graph) if job.settings.integer_products else ()
+    insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model, integers))
     return Schedule(
         model,
         (Phase(job.training, job.seed),),

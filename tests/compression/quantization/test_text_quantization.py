@@ -179,5 +179,5 @@ def test_packed_keys_are_checked():
         config(scheme="int4_weight", packed=True, group_size=100)
     with pytest.raises(ValueError, match="integer_products works with packed: true"):
         config(scheme="int4_weight", integer_products=True)
-    with pytest.raises(ValueError, match="quantization_aware"):
-        config(scheme="int4_weight", packed=True, quantization_aware=True)
+    with pytest.raises(ValueError, match=r"error_feedback works with .*without quantization_aware"):
+        config(scheme="int4_weight", packed=True, quantization_aware=True, error_feedback=True)
