@@ -173,7 +173,7 @@ def posteriors_at(parent: Path, audio: list[np.ndarray], bits: int) -> float:
 
 
 def test_packed_keys_are_checked():
-    with pytest.raises(ValueError, match=r"packed works with int8_weight, int4_weight, mixed .*found fp16"):
+    with pytest.raises(ValueError, match=r"packed works with int8_weight, int4_weight, mixed, found fp16"):
         config(scheme="fp16", packed=True)
     with pytest.raises(ValueError, match="group_size: 100; packed weights have groups of"):
         config(scheme="int4_weight", packed=True, group_size=100)

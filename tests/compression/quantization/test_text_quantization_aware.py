@@ -29,7 +29,6 @@ LOSSES = {"ctc": 0.0, "kl": 1.0}  # along the teacher's tokens
 SCHEMES = {
     "int8": {"scheme": "int8_weight"},
     "int4": {"scheme": "int4_weight", "group_size": 16},
-    "mixed": {"scheme": "mixed", "group_size": 16, "budget": {"bits": 5}, "calibration_utterances": 1},
     "packed int4": {"scheme": "int4_weight", "group_size": 16, "packed": True},
     "packed mixed": {
         "scheme": "mixed",
