@@ -82,6 +82,27 @@ def test_full_rank_says_what_the_model_says():
     assert whole.record.with_ranks(dict.fromkeys(found)) == model.record
 
 
+def test_an_output_that_is_far_larger_than_the_others_does_not_hide_them():
+    model, corpus, path = text_teacher(), text_corpus(), "layers.0.feed_forward.down"
+    with torch.no_grad():
+        model.get_submodule(path).weight[3] *= 300.0
+    moments = input_moments(model, written_batches(model, corpus, corpus.train, reads=False), [path])
+    hidden, fair = (spectra_of(model, moments, most)[path] for most in (None, 3.0))
+    assert hidden.energy()[0] > 0.99 > 0.9 > fair.energy()[0]
+    weight = model.get_submodule(path).weight.double()
+    for found in (hidden, fair):
+        torch.testing.assert_close((found.u * found.singular_values) @ found.v, weight, atol=1e-3, rtol=1e-3)
+
+    def missed(found):
+        """Of the other outputs, the share of their energy that rank 4 loses."""
+        lost = weight - (found.u[:, :4] * found.singular_values[:4]) @ found.v[:4]
+        others = [at for at in range(len(weight)) if at != 3]
+        energy = [((w @ moments[path].covariance) * w).sum(1)[others].sum() for w in (lost, weight)]
+        return float(energy[0] / energy[1])
+
+    assert missed(fair) < missed(hidden)
+
+
 def test_what_the_decoder_reads_is_its_own_text():
     model, corpus = text_teacher(), text_corpus()
     model.decoder.embedding.weight.data[model.record.special.end] *= 3.0  # so that texts end
