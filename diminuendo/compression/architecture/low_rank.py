@@ -33,8 +33,8 @@ from diminuendo.models.surgery import State, bias_name, dense_weight, drop, is_f
 
 MEASURED_SECONDS = 120.0  # of train, for the moments: thousands of frames for a few hundred directions
 TEXT_SECONDS = 600.0  # where tokens count: there are few of them in a second
-# Of outputs, over the middle one's. In a Whisper's stream single channels are a hundred times as large as the others,
-# and have nine tenths of the energy: without a limit a few ranks seem to keep all.
+# Of outputs, over the middle one's. In a Whisper's stream single channels are up to a hundred times as large as the
+# others, and may have nine tenths of the energy: without a limit a few ranks seem to keep all.
 MOST_DEVIATION = 3.0
 SMALLEST_VARIANCE = 1e-6  # of the largest
 

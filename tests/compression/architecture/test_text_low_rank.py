@@ -160,6 +160,19 @@ def test_factors_are_quantized_as_other_products(models, scheme):
     assert found["tokens"].shape[0] == 2
 
 
+def test_factors_are_trained_on_the_grid(models):
+    keys = {"scheme": "int4_weight", "packed": True, "group_size": 16, "quantization_aware": True}
+    settings = QuantizeConfig(**{"from": "both"}, **keys, losses={"ctc": 0.0, "kl": 1.0})
+    make_member("quantize", models, "aware", settings, open_corpus=text_corpus, epochs=1)
+    parent, found = (load_model(models / name).model for name in ("both", "aware"))
+    assert found.record == parent.record and summary(models / "aware")["parameters_share"]["4_bit"] > 0.5
+    for path in summary(models / "both")["low_rank"]["ranks"]:
+        weight = found.get_submodule(f"{path}.down").weight[0, :16]  # of a group that shares a scale
+        assert len(weight.unique()) <= 16 and not torch.equal(
+            weight, parent.get_submodule(f"{path}.down").weight[0, :16]
+        )
+
+
 def test_it_can_be_factorised_again(models):
     model = load_model(models / "both").model
     smaller, figures = factorise(
