@@ -13,8 +13,8 @@ if TYPE_CHECKING:  # post-training quantization must not wait seconds for torch
 def schedule(job: Job) -> Schedule | None:
     if not job.settings.quantization_aware:
         return None
-    from diminuendo.artifact.integers import products_outside
     from diminuendo.artifact.onnx_file import MODEL, read_onnx
+    from diminuendo.artifact.outer_products import products_outside
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.equalisation import EqualisedGraph
     from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization, load_stored

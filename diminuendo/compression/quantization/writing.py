@@ -48,7 +48,7 @@ def load(job: Job, folder: Path) -> SpeechModel:
 
 
 def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
-    from diminuendo.artifact.integers import products_outside
+    from diminuendo.artifact.outer_products import products_outside
     from diminuendo.artifact.weight_graph import WeightGraph
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization

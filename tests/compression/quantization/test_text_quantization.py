@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.mixed import choose

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from diminuendo.artifact.codec import unpack_above
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.weight_graph import WeightGraph, all_nodes
 from diminuendo.compression.quantization import quantization_aware as aware
 from diminuendo.compression.quantization.bit_choice import choice_of
