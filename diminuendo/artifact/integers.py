@@ -17,17 +17,7 @@ from onnx import helper
 from diminuendo.artifact.banks import CODES, SCALES, Entry, ints
 from diminuendo.artifact.codec import pack_int4
 from diminuendo.artifact.seven_bits import Integers
-from diminuendo.artifact.weight_graph import FLOAT, FRONTEND, INT4, INT8, WeightGraph
-
-
-def products_outside(graph: WeightGraph) -> frozenset[str]:
-    """Weights that only ``MatMul`` of the outer graph reads: not those of a loop, which multiplies few rows at once."""
-    found, others = set(), set(graph.read_within)
-    for node in graph.model.graph.node:
-        is_product = node.op_type == "MatMul" and not node.name.startswith(FRONTEND)
-        for place, value in enumerate(node.input):
-            (found if is_product and place == 1 else others).add(value)
-    return frozenset(name for name in found - others if name in graph.initializers)
+from diminuendo.artifact.weight_graph import FLOAT, INT4, INT8, WeightGraph
 
 
 def integer_product(node: onnx.NodeProto, codes: str, scales: str, zero_point: str = "") -> list[onnx.NodeProto]:

@@ -180,12 +180,14 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                     f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
                 )
-        elif settings.trains or stage not in ("quantize", "compress_architecture"):
+        elif stage == "prune" or getattr(settings, "remove_layers", None) is not None:
             problems.append(
-                f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), distilled into a copy of itself "
-                "(architecture.kind: parent) and quantized after training, and nothing else; give teacher.head: ctc "
-                "for other techniques"
+                f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), factorised (low_rank), distilled "
+                "into a copy of itself (architecture.kind: parent) and quantized, and nothing else; give teacher.head: "
+                "ctc for other techniques"
             )
+        elif settings.trains:
+            problems += _strange_terms(path, settings.losses, kind)
         elif stage == "quantize" and settings.scheme in INTEGER_SCHEMES:
             problems.append(
                 f"{path}.scheme: {settings.scheme} is of models without a loop; for {kind} with its decoder give "

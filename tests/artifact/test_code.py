@@ -208,6 +208,7 @@ MIXED = {"mixed", "sensitivity", "calibration", "text_scores"}
 FEEDBACK = {"calibration", "error_feedback", "input_grams"}
 # What reads the file that training begins with, to see which channels can be equalised.
 PARENT = {"checksum", "external_data", "formats", "message", "onnx_file", "outside", "tensors", "weight_graph", "wire"}
+PARENT |= {"outer_products"}  # which of its products are in integers
 BUDGET = {"budget": {"bits": 4}}
 
 

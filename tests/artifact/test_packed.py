@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from diminuendo.artifact.banks import stored_codes
 from diminuendo.artifact.codec import pack_above, unpack_above
-from diminuendo.artifact.integers import products_outside
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.packed import DOMAIN, _attend_in_blocks
 from diminuendo.artifact.seven_bits import integers_of
 from diminuendo.artifact.stored_names import STORED_NAME

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from diminuendo.artifact.banks import stored_codes
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_metadata, read_onnx, write_onnx
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.weight_graph import INT4, WeightGraph
 from diminuendo.cli.main import main
 from diminuendo.compression.quantization.integer import quantize_dynamic

@@ -324,6 +324,26 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
     assert told.startswith("compress_architecture.short: whisper with its decoder is left fewer tokens")
 
 
+def test_a_whole_whisper_may_be_factorised_and_quantized_while_it_is_trained(folder, tmp_path):
+    by_teacher = {"losses": {"ctc": 0.0, "kl": 1.0}}
+    low = {"from": "teacher", "low_rank": {"budget": 0.5, "decoder": True}}
+    aware = {"from": "low", "scheme": "int4_weight", "packed": True, "quantization_aware": True}
+    family = {
+        "compress_architecture": {"low": {**low, **by_teacher}, "as-it-is": {**low, "fine_tune": False}},
+        "quantize": {"aware": {**aware, **by_teacher}},
+    }
+    status, _, err = check(**whole(tmp_path, **family))
+    assert status == 0, err
+    strange = {"low": {**low, "losses": {"sequence": 1.0}}}
+    (told,) = problems(**whole(tmp_path, compress_architecture=strange))
+    assert told.startswith("compress_architecture.low.losses.sequence: a copy of whisper with its decoder does not")
+
+
+def test_what_has_no_decoder_is_not_factorised_there(folder):
+    (told,) = problems(compress_architecture={"low": {"from": "teacher", "low_rank": {"budget": 0.5, "decoder": True}}})
+    assert told.startswith("compress_architecture.low.low_rank.decoder: teacher has no decoder; leave it out")
+
+
 def test_other_models_have_no_table_of_tokens_to_trim(folder, tmp_path):
     (told,) = problems(compress_architecture={"english": ENGLISH})
     assert told.startswith("compress_architecture.english.vocabulary: teacher does not write token after token")

@@ -19,7 +19,9 @@ class LowRankConfig(Section):
     """Factorise linear layers by truncated SVD; give exactly one of the two."""
 
     energy: OpenFraction | None = None  # share of the energy of a layer's outputs that is kept
-    budget: OpenFraction | None = None  # share of the parameters of the linear layers that is kept
+    budget: OpenFraction | None = None  # share of the parameters of these linear layers that is kept
+    # Those of the decoder too, of a model that has one; None: those of the encoder alone.
+    decoder: bool | None = None
 
 
 class RemoveLayersConfig(Section):
@@ -54,10 +56,11 @@ class CompressArchitectureConfig(TrainedMember):
     low_rank: LowRankConfig | None = None
     remove_layers: RemoveLayersConfig | None = None
     vocabulary: VocabularyConfig | None = None
+    fine_tune: bool | None = None  # false: what is left stays as it is; None: it is trained, but with vocabulary
 
     @property
     def trains(self) -> bool:
-        return self.vocabulary is None
+        return self.vocabulary is None and self.fine_tune is not False
 
     @property
     def builds_models(self) -> bool:
@@ -66,9 +69,19 @@ class CompressArchitectureConfig(TrainedMember):
     @property
     def unused_code(self) -> tuple[str, ...]:
         # Put together, since a module's whole name in a string counts as an import of it.
+        used = {
+            "vocabulary": self.vocabulary is not None,
+            "expected": self.vocabulary is not None,
+            "smaller": self.vocabulary is None,
+            "low_rank": self.vocabulary is None,
+            "written": self.vocabulary is None,
+            "layer_removal": self.vocabulary is None,
+        }
+        own = tuple(f"{__package__}.{module}" for module, is_used in used.items() if not is_used)
         if self.trains:
-            return (f"{__package__}.vocabulary", f"{__package__}.expected")
-        return (*(f"{__package__}.{module}" for module in ("low_rank", "layer_removal")), *TRAINING_PACKAGES)
+            return own
+        training, losses = TRAINING_PACKAGES  # a layer is removed by a divergence that is a loss elsewhere
+        return (*own, training) if self.remove_layers else (*own, training, losses)
 
     def layers_left(self, layers: int) -> int:
         return layers - (self.remove_layers.count if self.remove_layers else 0)
@@ -86,6 +99,9 @@ class CompressArchitectureConfig(TrainedMember):
                 f"{path}.vocabulary: {self.parent} does not write token after token, and has no table of tokens to "
                 "trim; leave it out"
             )
+        widened = self.low_rank is not None and self.low_rank.decoder and layers is not None
+        if widened and Knowledge.TOKEN_POSTERIORS not in gives_of(family, self.parent):
+            raise ValueError(f"{path}.low_rank.decoder: {self.parent} has no decoder; leave it out")
         super().check_in(family, path)
 
     @model_validator(mode="after")
@@ -96,6 +112,8 @@ class CompressArchitectureConfig(TrainedMember):
             raise ValueError("give low_rank or remove_layers, or both, or vocabulary")
         if self.low_rank is not None and (self.low_rank.energy is None) == (self.low_rank.budget is None):
             raise ValueError("low_rank takes exactly one of energy and budget")
+        if not self.trains:
+            self._refuse_training("fine_tune: false")
         return self
 
     def _alone(self):
@@ -103,9 +121,14 @@ class CompressArchitectureConfig(TrainedMember):
             raise ValueError(
                 "vocabulary stands alone; give low_rank and remove_layers to another member, with this one as its from"
             )
-        if self.training != TrainingOverrides() or self.losses != LossConfig():
-            raise ValueError("training and losses: with vocabulary nothing is trained; leave them out")
+        if self.fine_tune:
+            raise ValueError("fine_tune: with vocabulary nothing is trained; leave it out")
+        self._refuse_training("vocabulary")
         return self
+
+    def _refuse_training(self, key: str) -> None:
+        if self.training != TrainingOverrides() or self.losses != LossConfig():
+            raise ValueError(f"training and losses: with {key} nothing is trained; leave them out")
 
 
 Config = CompressArchitectureConfig

@@ -16,9 +16,11 @@ def in_words(settings: CompressArchitectureConfig) -> str:
     if settings.low_rank:
         rank = settings.low_rank
         kept = f"{rank.energy:.4g} energy" if rank.energy is not None else f"{100 * rank.budget:g} %"
-        parts.append(f"low rank {kept}")
+        parts.append(f"low rank {kept}{' with the decoder' if rank.decoder else ''}")
     if settings.vocabulary:
         parts.append(_vocabulary_in_words(settings.vocabulary))
+    if settings.fine_tune is False:
+        parts.append("not trained")
     return ", ".join(parts)
 
 

@@ -8,11 +8,11 @@ it guesses among all words that could follow, and not among those that sound lik
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 
+from diminuendo.compression.architecture.threads import one_thread
 from diminuendo.data.batches import collate
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.models.model import SpeechModel
@@ -31,7 +31,7 @@ def expected_tokens(model: SpeechModel, corpus: PreparedCorpus, seed: int) -> np
     """
     silence = np.zeros(round(SILENCE * corpus.sample_rate), dtype=np.float32)
     total = torch.zeros(model.record.vocabulary, dtype=torch.float64)
-    with _one_thread():
+    with one_thread():
         for tokens in _long_texts(corpus, model.record.most_tokens - 1, seed):
             batch = collate([silence], [tokens], corpus.sample_rate)
             features = model.frontend(batch.waveform, batch.lengths)
@@ -55,14 +55,3 @@ def _long_texts(corpus: PreparedCorpus, most: int, seed: int) -> Iterator[list[i
         text = text + tokens
     if text:
         yield text
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the machine: the same tokens are chosen everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,11 +5,14 @@ layer's outputs least, so the matrix is weighted by the covariance of its inputs
 decomposed (Chen et al. 2021, DRONE), and the bias takes up what the product changes of the mean output. Energy is the
 variance of the outputs: the sum of the squares of the singular values a rank keeps, as a share of all of them. (With
 the mean in the energy, its one direction looks like all there is to keep.)
+
+Of a model that writes token after token the encoder is factorised so (for Whisper's: Kamahori et al. 2025, LiteASR),
+and if it is asked for the decoder too, by what it reads along its own texts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,6 +23,7 @@ from torch import Tensor, nn
 
 from diminuendo.compression.allocation import lower_hull, slope
 from diminuendo.compression.architecture.config import LowRankConfig
+from diminuendo.compression.architecture.written import writes_text, written_batches
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
 from diminuendo.data.prepared import PreparedCorpus
@@ -28,6 +32,10 @@ from diminuendo.models.registry import build
 from diminuendo.models.surgery import State, bias_name, dense_weight, drop, is_factorised
 
 MEASURED_SECONDS = 120.0  # of train, for the moments: thousands of frames for a few hundred directions
+TEXT_SECONDS = 600.0  # where tokens count: there are few of them in a second
+# Of outputs, over the middle one's. In a Whisper's stream single channels are up to a hundred times as large as the
+# others, and may have nine tenths of the energy: without a limit a few ranks seem to keep all.
+MOST_DEVIATION = 3.0
 SMALLEST_VARIANCE = 1e-6  # of the largest
 
 
@@ -35,9 +43,9 @@ SMALLEST_VARIANCE = 1e-6  # of the largest
 class Spectrum:
     """A linear layer's decomposition ``u × singular_values × v``, and how many weights it has now."""
 
-    u: Tensor  # [outputs, K]
+    u: Tensor  # [outputs, K], the weighting undone, and so of v
     singular_values: Tensor  # [K], descending, of the weighted matrix
-    v: Tensor  # [K, inputs], the weighting undone
+    v: Tensor  # [K, inputs]
     mean: Tensor  # [inputs], of the inputs
     cost: int
 
@@ -73,10 +81,25 @@ class Moments:
         return self.squares / self.count - torch.outer(self.mean, self.mean)
 
 
+def factorised_paths(model: SpeechModel, decoder: bool | None = False) -> tuple[str, ...]:
+    """Linear layers that are factorised: those of the encoder, and of the decoder if they are asked for.
+
+    Raises:
+        UserError: they are, and there is none.
+    """
+    structure = model.structure()
+    if decoder and not structure.decoder_layers:
+        raise UserError("low_rank.decoder: the parent has no decoder; leave it out")
+    others = () if decoder else tuple(f"{path}." for path in structure.decoder_layers)
+    return tuple(path for path in structure.linears if not path.startswith(others))
+
+
 @torch.no_grad()
-def input_moments(model: SpeechModel, batches: Iterable[Batch]) -> dict[str, Moments]:
-    """Moments of the inputs of every linear layer, by path."""
-    moments = {path: Moments() for path in model.structure().linears}
+def input_moments(
+    model: SpeechModel, batches: Iterable[Batch], paths: Sequence[str] | None = None
+) -> dict[str, Moments]:
+    """Moments of the inputs of linear layers, by path; None: of all that the structure names."""
+    moments = {path: Moments() for path in (model.structure().linears if paths is None else paths)}
 
     def watch(seen: Moments, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         x = inputs[0].flatten(0, -2).double()
@@ -89,7 +112,10 @@ def input_moments(model: SpeechModel, batches: Iterable[Batch]) -> dict[str, Mom
     model.eval()
     try:
         for batch in batches:
-            model(batch.waveform, batch.lengths)
+            if writes_text(model):
+                model.respond(*model.frontend(batch.waveform, batch.lengths), batch)
+            else:
+                model(batch.waveform, batch.lengths)
     finally:
         for handle in handles:
             handle.remove()
@@ -98,20 +124,35 @@ def input_moments(model: SpeechModel, batches: Iterable[Batch]) -> dict[str, Mom
 
 
 @torch.no_grad()
-def spectra_of(model: SpeechModel, moments: dict[str, Moments]) -> dict[str, Spectrum]:
-    """Decompositions of all linear layers but the last, by path."""
+def spectra_of(
+    model: SpeechModel, moments: dict[str, Moments], most_deviation: float | None = None
+) -> dict[str, Spectrum]:
+    """Decompositions of the linear layers whose moments these are, by path.
+
+    Args:
+        most_deviation: an output that deviates more than so many times as the middle one counts as if it did not.
+    """
     state = model.state_dict()
     found = {}
-    for path in model.structure().linears:
+    for path in moments:
         variances, axes = torch.linalg.eigh(moments[path].covariance)
         # Directions that the inputs never take would be divided by nothing.
         deviations = variances.clamp(min=max(variances.max().item(), 1e-12) * SMALLEST_VARIANCE).sqrt()
         weighted = dense_weight(state, path).double() @ (axes * deviations)
-        u, s, v = torch.linalg.svd(weighted, full_matrices=False)
+        weights = _weights_of(weighted.norm(dim=1), most_deviation)[:, None]
+        u, s, v = torch.linalg.svd(weights * weighted, full_matrices=False)
         names = [f"{path}.up.weight", f"{path}.down.weight"] if is_factorised(state, path) else [f"{path}.weight"]
         cost = sum(state[name].numel() for name in names)
-        found[path] = Spectrum(u, s, v @ (axes / deviations).T, moments[path].mean, cost)
+        found[path] = Spectrum(u / weights, s, v @ (axes / deviations).T, moments[path].mean, cost)
     return found
+
+
+def _weights_of(deviations: Tensor, most: float | None) -> Tensor:
+    """What outputs of these standard deviations ``[outputs]`` are multiplied with before their energy is added up."""
+    if most is None:
+        return torch.ones_like(deviations)
+    limit = most * deviations.median()
+    return (limit / deviations.clamp(min=torch.finfo(deviations.dtype).tiny)).clamp(max=1.0)
 
 
 def ranks_by_energy(spectra: dict[str, Spectrum], energy: float) -> dict[str, int]:
@@ -175,11 +216,16 @@ def factorise(
     """A copy of ``model`` with factorised linear layers, in evaluation mode, and the figures of what was done.
 
     Raises:
-        UserError: the budget cannot be met, or no layer would be smaller.
+        UserError: the budget cannot be met, no layer would be smaller, or there is no decoder that is asked for.
     """
-    part = spread(corpus.train, MEASURED_SECONDS)
-    moments = input_moments(model, BatchSource(corpus, part, batch_seconds, seed).epoch())
-    spectra = spectra_of(model, moments)
+    paths = factorised_paths(model, config.decoder)
+    part = spread(corpus.train, TEXT_SECONDS if config.decoder else MEASURED_SECONDS)
+    if is_text := writes_text(model):
+        batches = written_batches(model.eval(), corpus, part, reads=bool(config.decoder))
+    else:
+        batches = BatchSource(corpus, part, batch_seconds, seed).epoch()
+    moments = input_moments(model, batches, paths)
+    spectra = spectra_of(model, moments, MOST_DEVIATION if is_text else None)
     ranks = ranks_by_energy(spectra, config.energy) if config.energy else ranks_by_budget(spectra, config.budget)
     if not ranks:
         key = "energy" if config.energy else "budget"

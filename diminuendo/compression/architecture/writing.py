@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from diminuendo.compression import writing
 from diminuendo.compression.teacher_layers import teacher_layers
@@ -12,6 +13,7 @@ from diminuendo.compression.writing import load
 from diminuendo.export.trained import deliver
 
 if TYPE_CHECKING:
+    from diminuendo.models.model import SpeechModel
     from diminuendo.training.schedule import Trained
 
 __all__ = ["load", "write"]
@@ -19,10 +21,17 @@ __all__ = ["load", "write"]
 
 def write(job: Job, trained: Trained | None, folder: Path) -> None:
     """As every trained member; what is left of the layers belongs to the layers that it was."""
-    if trained is None:
+    if trained is not None:
+        writing.write(job, trained, folder, _kept(trained.summary))
+    elif job.settings.vocabulary is not None:
         _write_trimmed(job, folder)
     else:
-        writing.write(job, trained, folder, trained.summary.get("remove_layers", {}).get("kept"))
+        _write_smaller(job, folder)
+
+
+def _kept(figures: dict[str, Any]) -> Sequence[int] | None:
+    """The parent's layers that are left; None: all."""
+    return figures.get("remove_layers", {}).get("kept")
 
 
 def _write_trimmed(job: Job, folder: Path) -> None:
@@ -30,6 +39,20 @@ def _write_trimmed(job: Job, folder: Path) -> None:
 
     corpus = job.open_corpus().spelling(job.parent_tokens)
     model, tokens, figures = trim(job.parent_model(), corpus, job.settings.vocabulary, job.seed)
+    _write_untrained(job, model, tokens, {"vocabulary": figures}, folder)
+
+
+def _write_smaller(job: Job, folder: Path) -> None:
+    from diminuendo.compression.architecture.smaller import compress
+    from diminuendo.compression.architecture.threads import one_thread
+
+    with one_thread():
+        model, figures = compress(job.parent_model(), job.open_corpus(), job.settings, seed=job.seed)
+    _write_untrained(job, model, list(job.parent_tokens), figures, folder)
+
+
+def _write_untrained(job: Job, model: SpeechModel, tokens: list[str], figures: dict[str, Any], folder: Path) -> None:
+    kept = _kept(figures)
     deliver(
         folder,
         model,
@@ -37,7 +60,7 @@ def _write_trimmed(job: Job, folder: Path) -> None:
         tokens=tokens,
         lineage=job.lineage,
         history=None,
-        summary={"vocabulary": figures},
-        teacher_layers=teacher_layers(job, range(len(model.structure().layers))),
+        summary=figures,
+        teacher_layers=teacher_layers(job, range(len(model.structure().layers)) if kept is None else kept),
     )
-    job.track.summary({"vocabulary": figures})
+    job.track.summary(figures)

@@ -96,11 +96,8 @@ class QuantizeConfig(TrainedMember):
             raise ValueError("training and losses belong to quantization_aware: true; set it, or leave them out")
         if self.quantization_aware and self.log_prob_difference is not None:
             raise ValueError("log_prob_difference works without quantization_aware: training moves weights besides")
-        if self.packed and (self.scheme not in QUANTIZATION_AWARE_SCHEMES or self.quantization_aware):
-            raise ValueError(
-                f"packed works with {', '.join(QUANTIZATION_AWARE_SCHEMES)} without quantization_aware, found "
-                f"{self.scheme}{' and quantization_aware' if self.quantization_aware else ''}"
-            )
+        if self.packed and self.scheme not in QUANTIZATION_AWARE_SCHEMES:
+            raise ValueError(f"packed works with {', '.join(QUANTIZATION_AWARE_SCHEMES)}, found {self.scheme}")
         if self.integer_products and not self.packed:
             raise ValueError(
                 "integer_products works with packed: true; set it, or take scheme int8_dynamic for a model without a "

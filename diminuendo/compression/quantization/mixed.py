@@ -20,8 +20,8 @@ import onnx
 
 from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.checksum import UNSEALED
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx, replace_metadata
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.outside import bytes_in_files, make_room
 from diminuendo.artifact.tensors import is_too_large
 from diminuendo.artifact.weight_graph import WeightGraph, shorten_names

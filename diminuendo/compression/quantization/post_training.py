@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import read_onnx
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, QuantizeConfig
 from diminuendo.compression.quantization.storage import packed_uniform

@@ -4,7 +4,8 @@ In the forward pass every weight is rounded; the gradient goes straight through 
 et al. 2013). The search for scales costs several times what a training step does, and the weights move little in a
 step: in training each weight keeps its scales for :data:`SCALE_REFRESH_STEPS` and is rounded to their nearest
 multiples. In evaluation, which is what dev is scored on, they are searched anew: the values are those that the file
-stores, from the same code. The depthwise convolution is rounded as it is stored, with batch normalisation folded in.
+stores, from the same code. The depthwise convolution is rounded as it is stored, with batch normalisation folded in. A
+table that embeds tokens and predicts them is rounded once, for both.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from diminuendo.artifact.seven_bits import Integers
 from diminuendo.compression.quantization.storage import Choice, Storage, quantize_weight, rounded
 from diminuendo.models.batch_norm import folding_gain
 from diminuendo.models.model import SpeechModel
@@ -37,7 +39,7 @@ class FakeQuantize(nn.Module):
     The scales and their age are buffers, so that a checkpoint has them and a resumed run goes on with the same.
 
     Args:
-        operator: ``MatMul`` for a linear layer, whose weight is stored transposed, or ``Conv``.
+        operator: ``MatMul`` for a linear layer, whose weight is stored transposed, ``Conv``, or ``Gemm`` for a table.
         weight: its present value; zeros in it, which pruning left, stay zero.
         batch_norm: folded into the weight when it is stored.
         age: steps that the scales count as having been kept; different ages spread the searches over the steps.
@@ -86,9 +88,16 @@ class FakeQuantize(nn.Module):
         return array.T if self.operator == "MatMul" else array
 
     def _searched(self, folded: Tensor) -> Tensor:
-        """The scales that the file would have, ``[O, G]``."""
+        """The scales that the file would have, ``[O, G]``.
+
+        Where products are in integers that are made from fewer bits, those of the latter: what is stored.
+        """
         found = quantize_weight(self.operator, self._stored_form(folded), self.storage)
-        return torch.from_numpy(found.scales.decode()).reshape(len(folded), -1).to(folded)
+        if isinstance(found, Integers):
+            scales = found.steps if found.stored is None else found.stored.scales.decode()
+        else:
+            scales = found.scales.decode()
+        return torch.from_numpy(scales).reshape(len(folded), -1).to(folded)
 
     def _to_kept_scales(self, folded: Tensor) -> Tensor:
         self.age += 1
@@ -114,13 +123,16 @@ def load_stored(model: SpeechModel, values: dict[str, np.ndarray]) -> None:
 
 def insert_fake_quantization(model: SpeechModel, choice: Choice) -> None:
     """Round every weight of the model's products from now on, in place; its ``state_dict`` has other names then."""
-    norms = {path: model.get_submodule(norm) for path, norm in model.structure().batch_norms.items()}
+    structure = model.structure()
+    norms = {path: model.get_submodule(norm) for path, norm in structure.batch_norms.items()}
     count = 0
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
             operator, shape = "MatMul", tuple(module.weight.T.shape)
         elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
             operator, shape = "Conv", tuple(module.weight.shape)
+        elif isinstance(module, nn.Embedding) and name == structure.output:  # which predicts tokens, too
+            operator, shape = "Gemm", tuple(module.weight.shape)
         else:
             continue
         storage = choice(f"{name}.weight", operator, shape)

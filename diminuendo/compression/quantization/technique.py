@@ -14,6 +14,7 @@ def schedule(job: Job) -> Schedule | None:
     if not job.settings.quantization_aware:
         return None
     from diminuendo.artifact.onnx_file import MODEL, read_onnx
+    from diminuendo.artifact.outer_products import products_outside
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.equalisation import EqualisedGraph
     from diminuendo.compression.quantization.quantization_aware import insert_fake_quantization, load_stored
@@ -31,7 +32,8 @@ def schedule(job: Job) -> Schedule | None:
     teacher, model = job.teacher_model(), job.parent_model()
     graph = EqualisedGraph(read_onnx(job.parent / MODEL))
     load_stored(model, {name: graph.array(name) for name in graph.scalings})
-    insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model.structure().output))
+    integers = products_outside(graph) if job.settings.integer_products else ()
+    insert_fake_quantization(model, choice_of(job.settings, decided.get("bits"), model, integers))
     return Schedule(
         model,
         (Phase(job.training, job.seed),),

@@ -48,21 +48,25 @@ def load(job: Job, folder: Path) -> SpeechModel:
 
 
 def _trained(job: Job, trained: Trained, folder: Path) -> dict[str, Any]:
+    from diminuendo.artifact.outer_products import products_outside
+    from diminuendo.artifact.weight_graph import WeightGraph
     from diminuendo.compression.quantization.bit_choice import choice_of
     from diminuendo.compression.quantization.quantization_aware import remove_fake_quantization
     from diminuendo.compression.quantization.quantization_aware_file import write_quantization_aware
     from diminuendo.compression.teacher_layers import teacher_layers
     from diminuendo.models.store import load_model, save_weights
 
-    choice = choice_of(job.settings, trained.summary.get("bits"), trained.model.structure().output)
+    integers = products_outside(WeightGraph(read_onnx(job.parent / MODEL))) if job.settings.integer_products else ()
+    choice = choice_of(job.settings, trained.summary.get("bits"), trained.model, integers)
     nominal = trained.summary["mean_bits"] if job.settings.scheme == "mixed" else NOMINAL_BITS[job.settings.scheme]
     remove_fake_quantization(trained.model)
     save_weights(folder / TRAINED, trained.model)
     write_history(folder / HISTORY, trained.history)
     tokens = load_model(job.parent).tokens
     keys = {"name": job.name, "tokens": tokens, "lineage": job.lineage, "nominal": nominal}
+    keys |= {"packed": job.settings.packed, "budget": job.settings.budget}
     keys["teacher_layers"] = teacher_layers(job, range(len(trained.model.structure().layers)))
-    return trained.summary | write_quantization_aware(folder, trained.model, choice, budget=job.settings.budget, **keys)
+    return trained.summary | write_quantization_aware(folder, trained.model, choice, **keys)
 
 
 def _post_training(job: Job, folder: Path) -> dict[str, Any]:

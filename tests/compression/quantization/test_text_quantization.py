@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diminuendo.artifact.integers import products_outside
 from diminuendo.artifact.onnx_file import MODEL, read_onnx
+from diminuendo.artifact.outer_products import products_outside
 from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.mixed import choose
@@ -173,11 +173,11 @@ def posteriors_at(parent: Path, audio: list[np.ndarray], bits: int) -> float:
 
 
 def test_packed_keys_are_checked():
-    with pytest.raises(ValueError, match=r"packed works with int8_weight, int4_weight, mixed .*found fp16"):
+    with pytest.raises(ValueError, match=r"packed works with int8_weight, int4_weight, mixed, found fp16"):
         config(scheme="fp16", packed=True)
     with pytest.raises(ValueError, match="group_size: 100; packed weights have groups of"):
         config(scheme="int4_weight", packed=True, group_size=100)
     with pytest.raises(ValueError, match="integer_products works with packed: true"):
         config(scheme="int4_weight", integer_products=True)
-    with pytest.raises(ValueError, match="quantization_aware"):
-        config(scheme="int4_weight", packed=True, quantization_aware=True)
+    with pytest.raises(ValueError, match=r"error_feedback works with .*without quantization_aware"):
+        config(scheme="int4_weight", packed=True, quantization_aware=True, error_feedback=True)

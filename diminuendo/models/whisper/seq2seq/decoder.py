@@ -88,16 +88,25 @@ class Decoder(nn.Module):
         modules = [layer.cross_attention for layer in self.layers]
         return [None if module is None else module.keys_values(states_BTD) for module in modules]
 
-    def states(self, tokens_BL: Tensor, audio: list, pasts: list[Past] | None = None, read: int = 0) -> list[Tensor]:
+    def states(
+        self,
+        tokens_BL: Tensor,
+        audio: list,
+        pasts: list[Past] | None = None,
+        read: int = 0,
+        table_VD: Tensor | None = None,
+    ) -> list[Tensor]:
         """The output of every layer ``[B, L, D]``.
 
         Args:
             tokens_BL: that follow on ``read`` earlier ones.
             audio: as :meth:`audio` gives it.
             pasts: of every layer; begins as empty lists, and is added to.
+            table_VD: that of the embedding, where it is at hand.
         """
         L = tokens_BL.shape[1]
-        x = self.dropout(self.embedding(tokens_BL) + self.positions[read : read + L])
+        embedded = F.embedding(tokens_BL, self.embedding.weight if table_VD is None else table_VD)
+        x = self.dropout(embedded + self.positions[read : read + L])
         bias = torch.full((L, read + L), -torch.inf, device=x.device).triu(1 + read)[None, None].to(x.dtype)
         found = []
         for index, layer in enumerate(self.layers):
@@ -105,12 +114,14 @@ class Decoder(nn.Module):
             found.append(x)
         return found or [x]
 
-    def scores(self, state_BLD: Tensor) -> Tensor:
-        """The last state ``[B, L, D]`` to logits ``[B, L, V]``."""
+    def scores(self, state_BLD: Tensor, table_VD: Tensor | None = None) -> Tensor:
+        """The last state ``[B, L, D]`` to logits ``[B, L, V]``; ``table_VD`` as of :meth:`states`."""
         x = self.norm(state_BLD)
-        weight = self.embedding.weight
+        weight = self.embedding.weight if table_VD is None else table_VD
         return F.linear(x, weight) if torch.is_grad_enabled() else product(x, weight)
 
     def forward(self, tokens_BL: Tensor, states_BTD: Tensor) -> Tensor:
         """Log-probabilities ``[B, L, V]`` of what comes after each token."""
-        return self.scores(self.states(tokens_BL, self.audio(states_BTD))[-1]).float().log_softmax(dim=-1)
+        table = self.embedding.weight  # taken once: a weight on a grid is rounded whenever it is asked for
+        states = self.states(tokens_BL, self.audio(states_BTD), table_VD=table)
+        return self.scores(states[-1], table).float().log_softmax(dim=-1)

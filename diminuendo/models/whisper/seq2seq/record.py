@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,6 +22,11 @@ class DecoderLayerRecord(AnyLayerRecord):
     cross_heads: Width
     head_width: PositiveInt
     feed_forward: Width
+
+    def with_rank(self, name: str, rank: int | None) -> Self:
+        """With a linear layer of this rank, such as ``attention.query``; None: dense."""
+        ranks = self.ranks | {name: rank} if rank else {other: r for other, r in self.ranks.items() if other != name}
+        return self.model_copy(update={"ranks": ranks})
 
 
 class Context(Section):
@@ -144,6 +149,16 @@ class WhisperRecord(WhisperEncoderRecord):
     def most_tokens(self) -> int:
         """Written for one utterance, as Whisper limits it: half of the positions."""
         return self.positions // 2
+
+    def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
+        decoder, of_encoder = list(self.decoder), {}
+        for path, rank in ranks.items():
+            if not path.startswith("decoder."):
+                of_encoder[path] = rank
+                continue
+            _, _, index, name = path.split(".", 3)
+            decoder[int(index)] = decoder[int(index)].with_rank(name, rank)
+        return super().with_ranks(of_encoder).model_copy(update={"decoder": tuple(decoder)})
 
     @property
     def decoder_layer_count(self) -> int:
