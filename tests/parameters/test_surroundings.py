@@ -356,6 +356,23 @@ def test_terms_by_which_a_copy_of_a_whole_whisper_cannot_learn(folder, tmp_path,
     assert told.startswith(f"distill.short.losses.{term}: a copy of whisper with its decoder does not learn by it")
 
 
+def test_a_whole_whisper_may_be_pruned_in_structure_by_parameters_or_shares(folder, tmp_path):
+    taught = {"from": "teacher", "losses": {"ctc": 0.0, "kl": 1.0}}
+    budget, shares = {"parameters": 0.9}, {"heads": 0.2, "cross_heads": 0.2}
+    family = whole(tmp_path, prune={"a": {**taught, "structured": budget}, "b": {**taught, "structured": shares}})
+    status, _, err = check(**family)
+    assert status == 0, err
+    wrong = {
+        "slow": {**taught, "structured": {"latency": 0.9}},
+        "zeros": {**taught, "magnitude": {"sparsity": 0.5}},
+        "strange": {"from": "teacher", "losses": {"ctc": 0.0, "sequence": 1.0}, "structured": budget},
+    }
+    slow, strange, zeros = problems(**whole(tmp_path, prune=wrong))
+    assert slow.startswith("prune.slow.structured.latency: time is modelled of what hears")
+    assert zeros.startswith("prune.zeros: whisper with its decoder is left fewer tokens")
+    assert strange.startswith("prune.strange.losses.sequence: a copy of whisper with its decoder does not learn by it")
+
+
 @pytest.mark.parametrize("own", [True, False])
 def test_audio_without_a_transcript_is_learned_with_the_texts_and_not_besides(folder, own):
     student = {"from": "teacher", "labels": "heard", "architecture": {"kind": "parent", "layers": 1}}
