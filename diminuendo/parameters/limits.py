@@ -96,6 +96,7 @@ LIMITS: dict[str, Limits] = {
     "LowRankConfig.energy": (0, 1),
     "LowRankConfig.budget": (0.001, 1),
     "RemoveLayersConfig.count": (1, 999),
+    "RemoveLayersConfig.decoder_count": (1, 999),
     "VocabularyConfig.most": (1, 1_000_000),
     "MagnitudeConfig.sparsity": (0, 0.9999),
     "MagnitudeConfig.begin": (0, 1),

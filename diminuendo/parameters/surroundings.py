@@ -183,11 +183,13 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                 )
         elif getattr(settings, "structured", None) is not None:
             problems += _pruning_problems(path, settings, kind)
+        elif getattr(settings, "remove_layers", None) is not None and settings.low_rank is None:
+            problems += _strange_terms(path, settings.losses, kind)
         elif settings.trains or stage not in ("quantize", "compress_architecture"):
             problems.append(
                 f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), distilled into a copy of itself "
-                "(architecture.kind: parent), pruned (structured) and quantized after training, and nothing else; give "
-                "teacher.head: ctc for other techniques"
+                "(architecture.kind: parent), left fewer layers (remove_layers), pruned (structured) and quantized "
+                "after training, and nothing else; give teacher.head: ctc for other techniques"
             )
         elif stage == "quantize" and settings.scheme in INTEGER_SCHEMES:
             problems.append(

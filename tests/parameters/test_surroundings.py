@@ -319,9 +319,18 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
     }
     status, _, err = check(**family)
     assert status == 0, err
-    trained = {"from": "english", "remove_layers": {"count": 1}, "losses": {"ctc": 1.0}}
+    fewer = {"from": "english", "remove_layers": {"decoder_count": 1}, "losses": {"ctc": 0.0, "kl": 1.0}}
+    status, _, err = check(**{**family, "compress_architecture": {"english": ENGLISH, "shallow": fewer}})
+    assert status == 0, err
+    trained = {"from": "english", "low_rank": {"energy": 0.9}, "losses": {"ctc": 1.0}}
     (told,) = problems(**{**family, "compress_architecture": {"english": ENGLISH, "short": trained}})
     assert told.startswith("compress_architecture.short: whisper with its decoder is left fewer tokens")
+
+
+def test_models_without_a_decoder_have_no_layers_of_one(folder, tmp_path):
+    fewer = {"from": "teacher", "remove_layers": {"decoder_count": 1}}
+    (told,) = problems(compress_architecture={"shallow": fewer})
+    assert told.startswith("compress_architecture.shallow.remove_layers.decoder_count: teacher has no decoder")
 
 
 def test_other_models_have_no_table_of_tokens_to_trim(folder, tmp_path):
