@@ -8,13 +8,18 @@ from diminuendo.compression.label_distillation.texts import LabelledCorpus
 from diminuendo.compression.label_pruning.config import LabelPruneConfig
 from diminuendo.compression.pruning.technique import schedule
 from diminuendo.data.prepared import PreparedCorpus
+from diminuendo.labelling.spoken import spoken
 
-__all__ = ["learned_from", "schedule"]
+__all__ = ["SpelledCorpus", "learned_from", "schedule"]
+
+
+class SpelledCorpus(LabelledCorpus):
+    """Texts are as they were written where the parent's tokens spell them, and else their spoken words."""
+
+    def _learned(self, text: str) -> str:
+        return spoken(text, self.lowercase) if self.tokenizer.unknown_characters(text) else text
 
 
 def learned_from(corpus: PreparedCorpus, labels: Path, settings: LabelPruneConfig) -> PreparedCorpus:
-    """The corpus with the texts of ``labels``, a folder of the stage ``label``, in the place of its own.
-
-    A model that writes in the corpus' tokens learns the spoken words of them: its tokens spell no more.
-    """
-    return LabelledCorpus.of(corpus, labels, as_written=settings.writes_as_parent, real_texts=settings.real_texts)
+    """The corpus with the texts of ``labels``, a folder of the stage ``label``, in the place of its own."""
+    return SpelledCorpus.of(corpus, labels, as_written=True, real_texts=settings.real_texts)
