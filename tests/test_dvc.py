@@ -25,6 +25,7 @@ STAGES = [
     "distill_on_labels",
     "compress_architecture",
     "prune",
+    "prune_on_labels",
     "quantize",
     "evaluate",
     "report",
@@ -173,8 +174,8 @@ def stages_of(project):
 def test_every_member_is_a_stage_and_adding_one_is_an_edit_of_the_parameters(project):
     path = project / "params.yaml"
     params = yaml.safe_load(path.read_text())
-    expected = [f"{stage}@{name}" for stage in STAGES[3:9] for name in params.get(stage, {})]
-    assert stages_of(project) == [*STAGES[:3], *expected, *STAGES[9:]]
+    expected = [f"{stage}@{name}" for stage in STAGES[3:10] for name in params.get(stage, {})]
+    assert stages_of(project) == [*STAGES[:3], *expected, *STAGES[10:]]
     params["prune"]["one-more"] = {"from": "student", "magnitude": {"sparsity": 0.5}}
     path.write_text(yaml.safe_dump(params))
     assert "prune@one-more" in stages_of(project)

@@ -63,8 +63,14 @@ def test_every_family_has_its_walls():
     assert families == packages_in("diminuendo/models")
 
 
-# A student of written texts is a student.
-EXTENDS = {"diminuendo.compression.label_distillation": "diminuendo.compression.distillation"}
+# A student of written texts is a student, and one that is pruned along them reads them as a student does.
+EXTENDS = {
+    "diminuendo.compression.label_distillation": ("diminuendo.compression.distillation",),
+    "diminuendo.compression.label_pruning": (
+        "diminuendo.compression.label_distillation",
+        "diminuendo.compression.pruning",
+    ),
+}
 
 
 def test_no_technique_imports_another():
@@ -73,7 +79,7 @@ def test_no_technique_imports_another():
     packages = list(TECHNIQUES.values())
     assert {name.rpartition(".")[2] for name in packages} == packages_in("diminuendo/compression")
     for one in packages:
-        others = [name for name in packages if name not in (one, EXTENDS.get(one))]
+        others = [name for name in packages if name not in (one, *EXTENDS.get(one, ()))]
         inside = [one, *graph.find_descendants(one)]
         found = {imported for module in inside for imported in graph.find_modules_directly_imported_by(module)}
         assert not [name for name in found if name.startswith(tuple(f"{other}." for other in others))]

@@ -20,6 +20,7 @@ TECHNIQUES = {
     "distill_on_labels": "diminuendo.compression.label_distillation",
     "compress_architecture": "diminuendo.compression.architecture",
     "prune": "diminuendo.compression.pruning",
+    "prune_on_labels": "diminuendo.compression.label_pruning",
     "quantize": "diminuendo.compression.quantization",
 }
 FAMILY_SECTIONS = tuple(TECHNIQUES)  # one entry a member

@@ -19,6 +19,7 @@ MADE = {
     "distill": "distilled",
     "compress_architecture": "made shallower, of low rank, or of fewer tokens",
     "prune": "pruned",
+    "prune_on_labels": "pruned with written texts",
     "quantize": "quantized",
 }
 SCHEMES = {
@@ -89,7 +90,7 @@ def _made(record: Mapping[str, Any]) -> str:
         scheme = parameters.get("scheme", "")
         made += f" to {bits:g} bits on average" if bits else f" {SCHEMES.get(scheme, scheme)}"
     share = (parameters.get("structured") or {}).get("parameters")
-    if record.get("stage") == "prune" and share is not None and share < 1:
+    if record.get("stage") in ("prune", "prune_on_labels") and share is not None and share < 1:
         made += f" to {100 * share:g} % of its weights"
     return made
 

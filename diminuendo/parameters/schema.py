@@ -25,7 +25,7 @@ class _Teacher(Section):
     frontend: FrontendConfig
     training: TrainingConfig  # shared by all trained members; each may override single keys
     teacher: TeacherConfig
-    label: dict[str, LabelConfig] = {}  # texts that members write for members of `distill_on_labels`
+    label: dict[str, LabelConfig] = {}  # texts that members write for those of `distill_on_labels`, `prune_on_labels`
 
 
 # A section for each technique, from a member's name to what its package's Config says; absent is the same as empty.

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from diminuendo.compression.pruning.config import NO_TIME_OF_DECODERS
 from diminuendo.compression.quantization.config import INTEGER_SCHEMES
 from diminuendo.config.corpus import DataConfig
 from diminuendo.config.names import TEACHER
@@ -180,11 +181,14 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                     f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
                     "distill_on_labels with losses: {ctc: 1.0, kl: 0.0} and initialise: random"
                 )
-        elif stage == "prune" or getattr(settings, "remove_layers", None) is not None:
+        elif getattr(settings, "structured", None) is not None:
+            problems += _pruning_problems(path, settings, kind)
+        elif getattr(settings, "magnitude", None) is not None:
             problems.append(
-                f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), factorised (low_rank), distilled "
-                "into a copy of itself (architecture.kind: parent) and quantized, and nothing else; give teacher.head: "
-                "ctc for other techniques"
+                f"{path}: {kind} with its decoder is left fewer tokens (vocabulary), fewer layers (remove_layers), "
+                "factorised (low_rank), pruned in structure (structured), distilled into a copy of itself "
+                "(architecture.kind: parent) and quantized, and nothing else; give teacher.head: ctc for other "
+                "techniques"
             )
         elif settings.trains:
             problems += _strange_terms(path, settings.losses, kind)
@@ -193,6 +197,14 @@ def _whole_problems(params: Params, begun: Checkpoint | None) -> list[str]:
                 f"{path}.scheme: {settings.scheme} is of models without a loop; for {kind} with its decoder give "
                 "int8_weight with packed: true and integer_products: true"
             )
+    return problems
+
+
+def _pruning_problems(path: str, settings: Any, kind: str) -> list[str]:
+    """What pruning of a model with a decoder cannot do."""
+    problems = _strange_terms(path, settings.losses, kind)
+    if settings.structured.latency is not None:
+        problems.append(f"{path}.structured.latency: {NO_TIME_OF_DECODERS}")
     return problems
 
 

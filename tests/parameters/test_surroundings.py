@@ -319,9 +319,15 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
     }
     status, _, err = check(**family)
     assert status == 0, err
-    trained = {"from": "english", "remove_layers": {"count": 1}, "losses": {"ctc": 1.0}}
-    (told,) = problems(**{**family, "compress_architecture": {"english": ENGLISH, "short": trained}})
-    assert told.startswith("compress_architecture.short: whisper with its decoder is left fewer tokens")
+    fewer = {"from": "english", "remove_layers": {"decoder_count": 1}, "losses": {"ctc": 0.0, "kl": 1.0}}
+    status, _, err = check(**{**family, "compress_architecture": {"english": ENGLISH, "shallow": fewer}})
+    assert status == 0, err
+
+
+def test_models_without_a_decoder_have_no_layers_of_one(folder, tmp_path):
+    fewer = {"from": "teacher", "remove_layers": {"decoder_count": 1}}
+    (told,) = problems(compress_architecture={"shallow": fewer})
+    assert told.startswith("compress_architecture.shallow.remove_layers.decoder_count: teacher has no decoder")
 
 
 def test_a_whole_whisper_may_be_factorised_and_quantized_while_it_is_trained(folder, tmp_path):
@@ -374,6 +380,23 @@ def test_terms_by_which_a_copy_of_a_whole_whisper_cannot_learn(folder, tmp_path,
     copy = {"from": "teacher", "architecture": {"kind": "parent", "layers": 1}, "losses": {"ctc": 0.5, term: 0.5}}
     (told,) = problems(**whole(tmp_path, distill={"short": copy}))
     assert told.startswith(f"distill.short.losses.{term}: a copy of whisper with its decoder does not learn by it")
+
+
+def test_a_whole_whisper_may_be_pruned_in_structure_by_parameters_or_shares(folder, tmp_path):
+    taught = {"from": "teacher", "losses": {"ctc": 0.0, "kl": 1.0}}
+    budget, shares = {"parameters": 0.9}, {"heads": 0.2, "cross_heads": 0.2}
+    family = whole(tmp_path, prune={"a": {**taught, "structured": budget}, "b": {**taught, "structured": shares}})
+    status, _, err = check(**family)
+    assert status == 0, err
+    wrong = {
+        "slow": {**taught, "structured": {"latency": 0.9}},
+        "zeros": {**taught, "magnitude": {"sparsity": 0.5}},
+        "strange": {"from": "teacher", "losses": {"ctc": 0.0, "sequence": 1.0}, "structured": budget},
+    }
+    slow, strange, zeros = problems(**whole(tmp_path, prune=wrong))
+    assert slow.startswith("prune.slow.structured.latency: time is modelled of what hears")
+    assert zeros.startswith("prune.zeros: whisper with its decoder is left fewer tokens")
+    assert strange.startswith("prune.strange.losses.sequence: a copy of whisper with its decoder does not learn by it")
 
 
 @pytest.mark.parametrize("own", [True, False])

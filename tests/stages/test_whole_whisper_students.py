@@ -1,4 +1,4 @@
-"""Of a whole Whisper, through the stages: texts that it writes, and students that learn from them."""
+"""Of a whole Whisper, through the stages: texts that it writes, and members that learn from them."""
 
 import json
 import sys
@@ -19,6 +19,8 @@ from tests.factories.audio import dummy_corpus, manifest_params
 from tests.factories.whisper_text import write_text_checkpoint
 
 RATE, SECONDS = 16000, 0.4
+# Of two in one piece the text would be longer than the tiny model can read.
+CHANGES = {"data.sample_rate": RATE, "text.lowercase": False, "training.augmentation.joined": 0.0}
 BRIEF = {"epochs": 1, "dev_every": 1, "batch_seconds": 4.0, "joined_from_epoch": 1}
 FAMILY = {
     "teacher": {"pretrained": {"path": "checkpoint"}},
@@ -39,6 +41,15 @@ FAMILY = {
     },
     "compress_architecture": {},
     "prune": {},
+    "prune_on_labels": {
+        "slim": {
+            "from": "teacher",
+            "labels": "heard",
+            "structured": {"cross_heads": 0.5, "decoder_feed_forward": 0.3, "batches": 2},
+            "training": BRIEF,
+            "losses": {"ctc": 0.5, "kl": 1.0},
+        },
+    },
     "quantize": {"short-int8": {"from": "short", "scheme": "int8_weight", "packed": True, "group_size": 16}},
 }
 
@@ -61,7 +72,7 @@ def project(tmp_path_factory):
             soundfile.write(source / line["audio_filepath"], sound[: round(SECONDS * RATE)], RATE)
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     write_text_checkpoint(folder / "checkpoint")
-    params = manifest_params(source, **{"data.sample_rate": RATE, "text.lowercase": False}, **FAMILY)
+    params = manifest_params(source, **CHANGES, **FAMILY)
     raw = params.model_dump(mode="json", by_alias=True, exclude_none=True)
     raw |= {key: FAMILY[key] for key in ("teacher", "label")}  # whose nulls were left out, and defaults put in
     (folder / "params.yaml").write_text(yaml.safe_dump(raw))
@@ -75,6 +86,7 @@ def project(tmp_path_factory):
             (train_teacher,),
             (label, "heard"),
             (member, "distill_on_labels", "short"),
+            (member, "prune_on_labels", "slim"),
             (member, "quantize", "short-int8"),
         ):
             run(patch, module, *arguments)
@@ -107,14 +119,28 @@ def test_the_descent_tells_of_the_texts_and_who_wrote_them(project):
     assert [one.name for one in chain["short"].parents] == ["teacher", "heard"]
 
 
+def test_a_pruned_member_learns_from_the_texts_too(project):
+    slim, teacher = (load_model(project / "models" / name).model for name in ("slim", "teacher"))
+    heads, before = (sum(layer.cross_heads for layer in one.record.decoder) for one in (slim, teacher))
+    assert heads == before // 2
+    chain = {one.name: one for one in read_model(project / "models/slim/model.onnx").chain()}
+    assert [one.name for one in chain["slim"].parents] == ["teacher", "heard"]
+    assert chain["slim"].stage == "prune_on_labels"
+    assert "loss_kl" in (project / "models/slim/history.csv").read_text().splitlines()[0]
+    found = Recognizer(project / "models/slim/model.onnx", threads=1).scored_text(np.zeros(RATE, np.float32))
+    assert found == ("", 0.0)
+
+
 def test_made_again_they_have_the_same_bytes(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setenv("DIMINUENDO_TRACKING", "off")
     monkeypatch.setenv("DIMINUENDO_TRAIN_ANEW", "1")
     monkeypatch.setattr(stage_module, "code_digest", lambda stage, **_: "code")
     monkeypatch.setattr(stage_module, "training_modules_of", lambda stage, **_: {})
-    names = ("labels/heard/labels.jsonl", "models/short/model.onnx", "models/short/model.safetensors")
+    names = ["labels/heard/labels.jsonl"]
+    names += [f"models/{member}/model.{ending}" for member in ("short", "slim") for ending in ("onnx", "safetensors")]
     before = [sha256_of(project / name) for name in names]
     run(monkeypatch, label, "heard")
     run(monkeypatch, member, "distill_on_labels", "short")
+    run(monkeypatch, member, "prune_on_labels", "slim")
     assert [sha256_of(project / name) for name in names] == before

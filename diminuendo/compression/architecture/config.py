@@ -25,7 +25,16 @@ class LowRankConfig(Section):
 
 
 class RemoveLayersConfig(Section):
-    count: PositiveInt  # layers removed, one at a time, that which changes dev's posteriors least first
+    """Layers are removed one at a time, that which changes dev's posteriors least first."""
+
+    count: PositiveInt | None = None  # of the encoder
+    decoder_count: PositiveInt | None = None  # of the decoder, in families that have one
+
+    @model_validator(mode="after")
+    def _some(self):
+        if self.count is None and self.decoder_count is None:
+            raise ValueError("give count, or decoder_count of a model with a decoder, or both")
+        return self
 
 
 class VocabularyConfig(Section):
@@ -84,7 +93,7 @@ class CompressArchitectureConfig(TrainedMember):
         return (*own, training) if self.remove_layers else (*own, training, losses)
 
     def layers_left(self, layers: int) -> int:
-        return layers - (self.remove_layers.count if self.remove_layers else 0)
+        return layers - ((self.remove_layers.count or 0) if self.remove_layers else 0)
 
     def check_in(self, family: Family, path: str) -> None:
         layers = layers_of(family, self.parent)
@@ -93,6 +102,9 @@ class CompressArchitectureConfig(TrainedMember):
                 f"{path}.remove_layers.count: {self.remove_layers.count} of the {layers} layers of {self.parent}; at "
                 "least one must stay"
             )
+        shortens = self.remove_layers is not None and self.remove_layers.decoder_count is not None
+        if shortens and layers is not None and Knowledge.TOKEN_POSTERIORS not in gives_of(family, self.parent):
+            raise ValueError(f"{path}.remove_layers.decoder_count: {self.parent} has no decoder; leave it out")
         trims = self.vocabulary is not None and layers is not None
         if trims and Knowledge.TOKEN_POSTERIORS not in gives_of(family, self.parent):
             raise ValueError(

@@ -12,7 +12,9 @@ from diminuendo.compression.description import Description
 def in_words(settings: CompressArchitectureConfig) -> str:
     parts = []
     if settings.remove_layers:
-        parts.append(f"−{settings.remove_layers.count} layers")
+        removed = settings.remove_layers
+        parts += [f"−{removed.count} layers"] if removed.count else []
+        parts += [f"−{removed.decoder_count} layers of the decoder"] if removed.decoder_count else []
     if settings.low_rank:
         rank = settings.low_rank
         kept = f"{rank.energy:.4g} energy" if rank.energy is not None else f"{100 * rank.budget:g} %"

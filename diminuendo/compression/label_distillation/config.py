@@ -15,6 +15,18 @@ class LabellingFamily(Family, Protocol):
     label: Mapping[str, Any]  # name to LabelConfig
 
 
+def check_labels(family: LabellingFamily, labels: str, path: str) -> None:
+    """
+    Args:
+        path: dotted key of the member that learns from them.
+    Raises:
+        ValueError: the family has no such entry in its section ``label``.
+    """
+    if labels not in family.label:
+        known = ", ".join(family.label) or "none"
+        raise ValueError(f"{path}.labels: there is no entry {labels!r} in the section label; it has: {known}")
+
+
 class LabelDistillConfig(DistillConfig):
     """A student as in ``distill``; what it learns from is the texts of ``labels``."""
 
@@ -22,9 +34,7 @@ class LabelDistillConfig(DistillConfig):
     real_texts: bool = False  # learn from the corpus' own texts as well
 
     def check_in(self, family: LabellingFamily, path: str) -> None:
-        if self.labels not in family.label:
-            known = ", ".join(family.label) or "none"
-            raise ValueError(f"{path}.labels: there is no entry {self.labels!r} in the section label; it has: {known}")
+        check_labels(family, self.labels, path)
         super().check_in(family, path)
 
 

@@ -9,6 +9,15 @@ from pydantic import Field, model_validator
 from diminuendo.compression.member import TrainedMember
 from diminuendo.config.base import Fraction, OpenFraction, Positive, PositiveInt, Section
 
+# Of units for which shares may be given; the last three are those of a decoder.
+KINDS = ("heads", "feed_forward", "convolution", "decoder_heads", "cross_heads", "decoder_feed_forward")
+Share = Annotated[float, Field(ge=0, lt=1)]  # of the units of a kind, which is removed
+
+NO_TIME_OF_DECODERS = (
+    "time is modelled of what hears, frame by frame, and not of a decoder, which writes token after token; give "
+    "parameters, or shares of units"
+)
+
 
 class MagnitudeConfig(Section):
     """Zhu & Gupta 2017: sparsity rises along a cubic from 0 to ``sparsity`` during fine-tuning."""
@@ -29,19 +38,23 @@ class StructuredConfig(Section):
 
     parameters: Positive | None = None  # what is left of the parent's parameters: a share below 1, else their number
     latency: OpenFraction | None = None  # what is left of the parent's time on one thread
-    heads: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of each kind that is removed
-    feed_forward: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    convolution: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    heads: Share = 0.0
+    feed_forward: Share = 0.0
+    convolution: Share = 0.0
+    decoder_heads: Share | None = None  # of attention to the text so far; of models with a decoder, as the next two
+    cross_heads: Share | None = None  # of attention to the audio
+    decoder_feed_forward: Share | None = None
     batches: PositiveInt = 16  # training batches over which importance is measured
     rounds: PositiveInt = 1  # importance is measured and a part removed this many times
     round_epochs: PositiveInt = 1  # training between two rounds, before the member's own
 
     @model_validator(mode="after")
     def _one_measure(self):
-        shares = any((self.heads, self.feed_forward, self.convolution))
+        shares = any(getattr(self, kind) for kind in KINDS)
         if (self.parameters is not None) + (self.latency is not None) + shares != 1:
             raise ValueError(
-                "give exactly one of parameters, latency, and shares of heads, feed_forward and convolution"
+                "give exactly one of parameters, latency, and shares of heads, feed_forward and convolution, or of a "
+                "decoder's decoder_heads, cross_heads and decoder_feed_forward"
             )
         if self.parameters is not None and self.parameters >= 1 and self.parameters != int(self.parameters):
             raise ValueError(f"parameters: a share below 1 or a whole number, found {self.parameters}")

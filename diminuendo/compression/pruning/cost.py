@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from diminuendo.compression.pruning.config import NO_TIME_OF_DECODERS
+from diminuendo.core.errors import UserError
 from diminuendo.models.factorised import linear_shape, linear_weights
 from diminuendo.models.model import SpeechModel, parameter_count
 from diminuendo.models.structure import Key, UnitGroup
@@ -133,7 +135,13 @@ def parameter_costs(model: SpeechModel) -> Costs:
 
 
 def latency_costs(model: SpeechModel, seconds: float, prices: Prices = Prices()) -> Costs:
-    """Modelled time on one thread for an utterance of ``seconds``, in multiply-accumulates."""
+    """Modelled time on one thread for an utterance of ``seconds``, in multiply-accumulates.
+
+    Raises:
+        UserError: the model has a decoder, whose time is by token, and was not fitted.
+    """
+    if model.structure().decoder_layers:
+        raise UserError(f"structured.latency: {NO_TIME_OF_DECODERS}")
     _, frames = model.record.frames_of(seconds)
 
     def cost(group: UnitGroup, units: int) -> float:

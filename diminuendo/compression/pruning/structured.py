@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from diminuendo.compression.pruning.config import StructuredConfig
+from diminuendo.compression.pruning.config import KINDS, StructuredConfig
 from diminuendo.compression.pruning.importance import Scores
 from diminuendo.core.errors import UserError
 from diminuendo.models.model import SpeechModel, parameter_count
+from diminuendo.models.record import ModelRecord
 from diminuendo.models.registry import build
 from diminuendo.models.structure import Key, Structure, UnitGroup
 from diminuendo.models.surgery import (
@@ -25,8 +26,6 @@ from diminuendo.models.surgery import (
     saves,
     unit_rows,
 )
-
-KINDS = ("heads", "feed_forward", "convolution")  # of units, for which shares may be given
 
 
 def choose(structure: Structure, scores: Scores, config: StructuredConfig) -> dict[Key, Tensor]:
@@ -49,7 +48,7 @@ def choose(structure: Structure, scores: Scores, config: StructuredConfig) -> di
         everything = torch.cat([scores[key] for key in keys])
         order = torch.argsort(everything, stable=True)
         alive = torch.ones(len(everything), dtype=torch.bool)
-        share = getattr(config, kind, 0.0)  # of units for which the parameters have no share, all stay
+        share = getattr(config, kind, None) or 0.0  # of units for which the parameters have no share, all stay
         alive[order[: int(share * len(everything) + 1e-9)]] = False
         for key, mask in zip(keys, alive.split([len(scores[key]) for key in keys])):
             kept[key] = mask.nonzero().flatten()
@@ -84,9 +83,16 @@ def keep_units(model: SpeechModel, kept: dict[Key, Tensor]) -> SpeechModel:
         for path in group.products:
             if _densify(state, path):
                 dense[path] = None
-    smaller = build(model.record.with_units({key: counts[key] for key in kept}).with_ranks(dense))
+    smaller = build(_record_with(model.record, kept).with_ranks(dense))
     smaller.load_state_dict(state)
     return smaller.eval()
+
+
+def _record_with(record: ModelRecord, kept: Mapping[Key, Tensor]) -> ModelRecord:
+    """One that names single units, such as heads that tell where a word was said, is told which are left."""
+    if hasattr(record, "keeping_units"):
+        return record.keeping_units({key: units.tolist() for key, units in kept.items()})
+    return record.with_units({key: len(units) for key, units in kept.items()})
 
 
 def _densify(state: State, path: str) -> bool:
@@ -103,7 +109,7 @@ def _densify(state: State, path: str) -> bool:
 def _move_bias(state: State, group: UnitGroup, groups: Mapping[Key, UnitGroup], counts: Mapping[Key, int]) -> None:
     bias = state[bias_name(state, group.reader)] * group.residual
     site = next(s for s in group.bias_sites if s.group is None or (s.group in groups and counts[s.group]))
-    name = bias_name(state, site.path)
+    name = site.path if site.path in state else bias_name(state, site.path)  # a table, or what has a bias
     state[name] = state[name] + bias / site.scale
 
 
@@ -115,20 +121,25 @@ def summary_of(before: SpeechModel, after: SpeechModel) -> dict:
         return {
             width: [_units(structure, (index, module)) for index in range(len(structure.layers))]
             for module, width in structure.modules.items()
-        }
+        } | _decoder_widths(structure, old)
 
     return {
         "technique": "structured",
         "widths_before": widths(old),
         "widths": widths(new),
-        "removed_modules": [
-            f"{layer}.{module}"
-            for index, layer in enumerate(old.layers)
-            for module in old.modules
-            if _units(old, (index, module)) and not _units(new, (index, module))
-        ],
+        "removed_modules": [group.path for key, group in old.groups.items() if key not in new.groups],
         "parameters_before": parameter_count(before),
         "parameters": parameter_count(after),
+    }
+
+
+def _decoder_widths(structure: Structure, before: Structure) -> dict[str, list[int]]:
+    """By kind of unit; layers of a decoder are numbered after those of the encoder."""
+    first = len(before.layers)
+    modules = {group.kind: key[1] for key, group in before.groups.items() if key[0] >= first}
+    return {
+        kind: [_units(structure, (first + index, module)) for index in range(len(before.decoder_layers))]
+        for kind, module in modules.items()
     }
 
 

@@ -10,9 +10,12 @@ from pydantic import Field, model_validator
 from diminuendo.config.base import PositiveInt, Section
 from diminuendo.core.errors import UserError
 from diminuendo.models.layered_record import AnyLayerRecord, Width
+from diminuendo.models.structure import Key
 from diminuendo.models.whisper.record import STRIDE, WhisperEncoderRecord
 
 Token = Annotated[int, Field(ge=0)]
+# Modules of a layer of the decoder in the order of its forward pass, and the key of its record that says their units.
+DECODER_MODULES = {"attention": "heads", "cross_attention": "cross_heads", "feed_forward": "feed_forward"}
 
 
 class DecoderLayerRecord(AnyLayerRecord):
@@ -171,6 +174,42 @@ class WhisperRecord(WhisperEncoderRecord):
         ]
         update = {"decoder": tuple(self.decoder[index] for index in kept), "alignment_heads": tuple(heads)}
         return self.model_copy(update=update)
+
+    def with_units(self, counts: Mapping[Key, int]) -> Self:
+        """Of the decoder's modules the first so many units."""
+        return self.keeping_units({key: range(count) for key, count in counts.items()})
+
+    def keeping_units(self, kept: Mapping[Key, Sequence[int]]) -> Self:
+        """The record of a model with these units, ascending; layers of the decoder are numbered after the encoder's.
+
+        The heads that look at where a word was said follow.
+
+        Raises:
+            UserError: no head would be left that attends to the audio.
+        """
+        first, heads = len(self.layers), list(self.alignment_heads)
+        record = super().with_units({key: len(units) for key, units in kept.items() if key[0] < first})
+        decoder = list(self.decoder)
+        for (number, module), units in kept.items():
+            if (index := number - first) < 0:
+                continue
+            layer, update = decoder[index], {DECODER_MODULES[module]: len(units)}
+            if not len(units):
+                update["ranks"] = {
+                    name: rank for name, rank in layer.ranks.items() if not name.startswith(f"{module}.")
+                }
+            decoder[index] = layer.model_copy(update=update)
+            if module == "cross_attention":
+                place = {unit: at for at, unit in enumerate(map(int, units))}
+                heads = [
+                    (own, head if own != index else place[head]) for own, head in heads if own != index or head in place
+                ]
+        if decoder and not any(layer.cross_heads for layer in decoder):
+            raise UserError(
+                "no head of the decoder would be left that attends to the audio, and a model that hears nothing is of "
+                "no use; leave more units"
+            )
+        return record.model_copy(update={"decoder": tuple(decoder), "alignment_heads": tuple(heads)})
 
     def with_context(self, margin_seconds: float, multiple_seconds: float) -> Self:
         a_second = self.sample_rate / self.frontend.hop
