@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--calibration-utterances", type=int, default=64)
     parser.add_argument("--utterances", type=int, help="of the test split, drawn by the seed; all if not given")
     parser.add_argument("--seconds", type=float, nargs=2, default=(0.0, math.inf), metavar=("LEAST", "MOST"))
-    parser.add_argument("--joined", action="store_true", help="join a speaker's utterances up to the longest")
+    parser.add_argument("--joined", action="store_true", help="join utterances in a row up to the longest")
+    parser.add_argument("--where", metavar="KEY=VALUE", help="of the test split, by a key of the manifest")
     given = parser.parse_args(arguments)
     with plain_errors():
         if given.calibration_utterances < 1:
@@ -77,6 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
         is_text = format_of(members[TEACHER] / MODEL) == TEXT_FORMAT
         known = whisper_tools.PEERS if is_text else onnx_tools.PEERS + torch_tools.PEERS
         peers = tuple(peer for peer in known if given.only in peer.name)
+        key, said, value = (given.where or "").partition("=")
+        if given.where is not None and not (key and said):
+            raise UserError(f"--where: {given.where!r}, expected KEY=VALUE, such as corpus=librispeech_mini")
+        where = (key, value) if said else None
         if given.joined and not math.isfinite(given.seconds[1]):
             raise UserError("--joined: up to how many seconds is not said; give --seconds 24 30 or alike")
         if not peers:
@@ -91,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
             utterances=given.utterances,
             seconds=tuple(given.seconds),
             joined=given.joined,
+            where=where,
             checkpoint=_checkpoint(params),
         )
         given.out.mkdir(parents=True, exist_ok=True)

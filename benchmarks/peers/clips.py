@@ -1,10 +1,9 @@
-"""What is recognised: utterances of the test split, or several of one speaker as one recording."""
+"""What is recognised: utterances of the test split, or several in a row as one recording."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
@@ -36,34 +35,36 @@ class Clip:
         return np.concatenate(pieces[1:])
 
 
-def clips_of(corpus: PreparedCorpus, seconds: tuple[float, float], joined: bool) -> list[Clip]:
+def clips_of(
+    corpus: PreparedCorpus, seconds: tuple[float, float], joined: bool, where: tuple[str, str] | None = None
+) -> list[Clip]:
     """Those of the test split that are as long as this.
 
     Args:
         seconds: the shortest and the longest.
-        joined: utterances that a speaker has in a row are joined up to the longest.
+        joined: utterances that follow on each other, of whichever speakers, are joined up to the longest.
+        where: a key of the manifest and the value that it has in the utterances that are taken.
 
     Raises:
         UserError: there are none.
     """
     least, most = seconds
-    found = list(_joined(corpus.test, most)) if joined else [Clip((one,)) for one in corpus.test]
+    test = corpus.test if where is None else [one for one in corpus.test if one.group(where[0]) == where[1]]
+    found = list(_joined(test, most)) if joined else [Clip((one,)) for one in test]
     fitting = [clip for clip in found if least <= clip.duration <= most]
     if not fitting:
-        what = "utterances that one speaker has in a row are" if joined else "utterance of test is"
-        raise UserError(f"--seconds: no {what} {least:g} to {most:g} s long")
+        of = "" if where is None else f" with {where[0]} {where[1]}"
+        what = "utterances that follow on each other are" if joined else "utterance is"
+        raise UserError(f"--seconds: in test{of} no {what} {least:g} to {most:g} s long")
     return fitting
 
 
 def _joined(test: Sequence[Utterance], most: float) -> Iterator[Clip]:
-    for _, own in groupby(test, key=lambda utterance: utterance.speaker):
-        first, *others = own
-        clip = Clip((first,))
-        for utterance in others:
-            longer = Clip((*clip.parts, utterance))
-            if longer.duration > most:
-                yield clip
-                clip = Clip((utterance,))
-            else:
-                clip = longer
-        yield clip
+    parts: tuple[Utterance, ...] = ()
+    for utterance in test:
+        if parts and Clip((*parts, utterance)).duration > most:
+            yield Clip(parts)
+            parts = ()
+        parts = (*parts, utterance)
+    if parts:
+        yield Clip(parts)

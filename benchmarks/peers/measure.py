@@ -66,6 +66,7 @@ def measure(
     utterances: int | None = None,
     seconds: tuple[float, float] = (0.0, math.inf),
     joined: bool = False,
+    where: tuple[str, str] | None = None,
     checkpoint: Path | None = None,
     say=print,
 ) -> list[Row]:
@@ -74,7 +75,7 @@ def measure(
     Args:
         members: name to folder, the teacher among them.
         utterances: of the test split that are decoded, drawn by the seed; None: all.
-        seconds, joined: see :func:`~benchmarks.peers.clips.clips_of`.
+        seconds, joined, where: see :func:`~benchmarks.peers.clips.clips_of`.
         checkpoint: see :class:`~benchmarks.peers.peer.Source`.
         calibration_utterances: of train, drawn by the seed as the ``quantize`` stage draws them.
     """
@@ -98,7 +99,7 @@ def measure(
             else:
                 problems[peer.name] = tried
             say(f"{peer.name}: {problems.get(peer.name, 'ready')}")
-        clips = _drawn(clips_of(corpus, seconds, joined), utterances, seed)
+        clips = _drawn(clips_of(corpus, seconds, joined, where), utterances, seed)
         figures = _figures(made, corpus, clips, config, seed, say)
     return [
         Row(*label, problems[name]) if name in problems else Row(*label, **figures[name])

@@ -94,7 +94,7 @@ def test_utterances_of_some_length_alone(members, monkeypatch):
     longest = max(one.duration for one in ToneCorpus().test)
     measure((), members_in(members), ToneCorpus(), EVALUATE, seconds=(longest, longest), **given)
     assert {one.duration for one in heard if one.id.startswith("test")} == {longest}
-    with pytest.raises(UserError, match="no utterance of test is 90 to 99 s long"):
+    with pytest.raises(UserError, match="in test no utterance is 90 to 99 s long"):
         measure((), members_in(members), ToneCorpus(), EVALUATE, seconds=(90, 99), **given)
 
 

@@ -26,12 +26,18 @@ def test_utterances_alone_are_as_they_are():
     assert (clip.text, clip.duration, len(clip.waveform(corpus))) == ("t1", 3.0, 30)
 
 
-def test_one_speakers_are_joined_up_to_the_longest_and_no_others():
-    corpus = corpus_of(("a", 2.0), ("a", 2.0), ("a", 3.0), ("b", 1.0))
+def test_utterances_in_a_row_are_joined_up_to_the_longest():
+    corpus = corpus_of(("a", 2.0), ("b", 2.0), ("a", 3.0), ("b", 1.0))
     clips = clips_of(corpus, (0.0, 5.0), joined=True)
-    assert [clip.text for clip in clips] == ["t0 t1", "t2", "t3"]
-    assert [clip.duration for clip in clips] == [4.5, 3.0, 1.0]
+    assert [clip.text for clip in clips] == ["t0 t1", "t2 t3"]
+    assert [clip.duration for clip in clips] == [4.5, 4.5]
     assert clips[0].waveform(corpus).tolist() == [1.0] * 20 + [0.0] * 5 + [2.0] * 20
+
+
+def test_those_of_one_value_alone():
+    corpus = corpus_of(("a", 2.0), ("b", 2.0), ("a", 3.0))
+    clips = clips_of(corpus, (0.0, 6.0), joined=True, where=("speaker", "a"))
+    assert [clip.text for clip in clips] == ["t0 t2"]
 
 
 def test_no_utterance_is_lost_by_joining():
@@ -40,6 +46,14 @@ def test_no_utterance_is_lost_by_joining():
     assert [part for clip in clips for part in clip.parts] == corpus.test
 
 
-def test_what_is_not_there_is_said():
-    with pytest.raises(UserError, match="no utterances that one speaker has in a row are 9 to 10 s long"):
-        clips_of(corpus_of(("a", 2.0)), (9.0, 10.0), joined=True)
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"joined": True}, "in test no utterances that follow on each other are 9 to 10 s long"),
+        ({"joined": False, "where": ("speaker", "b")}, "in test with speaker b no utterance is 9 to 10 s long"),
+    ],
+    ids=["joined", "alone"],
+)
+def test_what_is_not_there_is_said(asked, said):
+    with pytest.raises(UserError, match=said):
+        clips_of(corpus_of(("a", 2.0)), (9.0, 10.0), **asked)
