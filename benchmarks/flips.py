@@ -45,7 +45,7 @@ def _whole_project(project: Path, _: Path) -> Iterator[Finding]:
 
 def _locks(project: Path, _: Path) -> Iterator[Finding]:
     places = Places(project)
-    yield from (Finding("damaged", "DVC's file", str(path)) for path in places.unreadable_files())
+    yield from (Finding("damaged", "DVC's file", str(path)) for path in places.unreadable_files)
     yield from verify_locks(places)
 
 

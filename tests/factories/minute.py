@@ -69,6 +69,16 @@ def minute_params() -> dict:
             "losses": {"ctc": 1.0, "kl": 1.0},
         }
     }
+    params["prune_on_labels"] = {
+        "taught-slim": {
+            "from": "taught",
+            "labels": "heard",
+            "real_texts": True,
+            "structured": {"heads": 0.5, "feed_forward": 0.5, "convolution": 0.5, "batches": 1},
+            "training": BRIEF,
+            "losses": {"ctc": 1.0, "kl": 0.0},
+        }
+    }
     params["quantize"] = {
         "teacher-int8": {"from": "teacher", "scheme": "int8_dynamic"},
         "student-slim-int8": {"from": "student-slim", "scheme": "int8_weight"},
