@@ -10,7 +10,7 @@ def unread_texts(params: Params) -> dict[str, str]:
     read = {getattr(settings, "labels", None) for _, settings in params.members.values()}
     return {
         name: f"label.{name}: {settings.parent} hears the corpus to write these texts, and no member learns from them; "
-        f"name them in one (distill_on_labels.MEMBER.labels: {name}), or leave the entry out"
+        f"name them in one (labels: {name}, in distill_on_labels or prune_on_labels), or leave the entry out"
         for name, settings in params.label.items()
         if name not in read
     }
