@@ -15,7 +15,16 @@ from tests.factories.project import run
 
 pytestmark = pytest.mark.timeout(900)  # two pipelines and a half
 
-MEMBERS = ["teacher", "student", "taught", "teacher-lowrank", "student-slim", "teacher-int8", "student-slim-int8"]
+MEMBERS = [
+    "teacher",
+    "student",
+    "taught",
+    "teacher-lowrank",
+    "student-slim",
+    "taught-slim",
+    "teacher-int8",
+    "student-slim-int8",
+]
 
 
 @pytest.fixture
@@ -56,12 +65,12 @@ def test_every_file_leads_back_to_its_corpus(projects):
 def test_every_stage_is_a_run_and_the_flow_holds_its_own(projects):
     from mlflow import MlflowClient
 
-    for name, nested in (("repro", 0), ("flow", 11)):
+    for name, nested in (("repro", 0), ("flow", 12)):
         client = MlflowClient(f"sqlite:///{projects / name / 'mlflow.db'}")
         runs = client.search_runs([client.get_experiment_by_name("diminuendo").experiment_id])
         assert {run.info.status for run in runs} == {"FINISHED"}
         stages = [run for run in runs if "stage" in run.data.tags]
-        assert len(stages) == 11
+        assert len(stages) == 12
         assert sum("mlflow.parentRunId" in run.data.tags for run in stages) == nested
         outputs = {run.data.tags["member"]: run.data.tags.get("output") for run in stages}
         for member in MEMBERS:

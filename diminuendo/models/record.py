@@ -47,6 +47,10 @@ class ModelRecord(Section, ABC):
     def with_units(self, counts: Mapping[Key, int]) -> Self:
         """The record of a model with so many units in these groups; a module with none is left out."""
 
+    def keeping_units(self, kept: Mapping[Key, Sequence[int]]) -> Self:
+        """The record of a model with these units, ascending; one that names single units tells which are left."""
+        return self.with_units({key: len(units) for key, units in kept.items()})
+
     @abstractmethod
     def with_ranks(self, ranks: Mapping[str, int | None]) -> Self:
         """The record of a model whose linear products at these paths have these ranks; None: dense."""

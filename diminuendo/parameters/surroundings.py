@@ -258,11 +258,17 @@ def _copy_problems(params: Params, begun: Checkpoint | None) -> list[str]:
 
 
 def _built(params: Params, begun: Checkpoint | None) -> tuple[list[str], list[str]]:
-    """What cannot be built or trained; see ``construction``."""
+    """What cannot be built, trained or taken away; see ``construction`` and ``missing_parts``."""
     from diminuendo.parameters.construction import construction_problems
+    from diminuendo.parameters.missing_parts import missing_parts
 
     paths = {name: name if name == TEACHER else f"{stage}.{name}" for name, (stage, _) in params.members.items()}
-    return construction_problems(params, lambda name: _record(params, name, begun), paths)
+
+    def record_of(name: str) -> ModelRecord | None:
+        return _record(params, name, begun)
+
+    problems, notes = construction_problems(params, record_of, paths)
+    return [*problems, *missing_parts(params, record_of, paths)], notes
 
 
 def _is_copy(settings: Any) -> bool:

@@ -324,6 +324,23 @@ def test_a_whole_whisper_may_be_left_fewer_tokens_and_quantized(folder, tmp_path
     assert status == 0, err
 
 
+def test_what_a_parent_does_not_have_cannot_be_taken_from_it(folder, tmp_path):
+    by_teacher = {"losses": {"ctc": 0.0, "kl": 1.0}}
+    fewer = {"from": "english", "remove_layers": {"decoder_count": 1}, **by_teacher}
+    none = {"from": "shallow", "remove_layers": {"decoder_count": 1}, **by_teacher}
+    slim = {"from": "shallow", "structured": {"convolution": 0.5, "cross_heads": 0.5, "batches": 1}, **by_teacher}
+    sections = {"compress_architecture": {"english": ENGLISH, "shallow": fewer, "none": none}, "prune": {"slim": slim}}
+    layers, units = problems(**whole(tmp_path, **sections))
+    assert layers == (
+        "compress_architecture.none.remove_layers.decoder_count: 1 of the 1 layers of the decoder of shallow; at least "
+        "one must stay"
+    )
+    assert units == (
+        "prune.slim.structured.convolution: shallow has no such units; it has: cross_heads, decoder_feed_forward, "
+        "decoder_heads, feed_forward, heads"
+    )
+
+
 def test_models_without_a_decoder_have_no_layers_of_one(folder, tmp_path):
     fewer = {"from": "teacher", "remove_layers": {"decoder_count": 1}}
     (told,) = problems(compress_architecture={"shallow": fewer})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diminuendo.compression.architecture.config import RemoveLayersConfig
+from diminuendo.compression.architecture.written import writes_text, written_batches
 from diminuendo.core.errors import UserError
 from diminuendo.data.batches import Batch, BatchSource, spread
 from diminuendo.data.prepared import PreparedCorpus
@@ -50,8 +51,8 @@ def remove_layers(
 ) -> tuple[SpeechModel, dict]:
     """A copy of ``model`` with fewer layers, in evaluation mode, and the table of what was measured.
 
-    Layers of the encoder go first, those of the decoder after them. What writes token after token is measured along the
-    texts of dev.
+    Layers of the encoder go first, those of the decoder after them. What writes token after token is measured along
+    what it writes itself of dev, which is never too long for it.
 
     Raises:
         UserError: the model does not have more layers than that, or no decoder.
@@ -66,8 +67,11 @@ def remove_layers(
     was_training = model.training
     model.eval()
     part = spread(corpus.dev, MEASURED_SECONDS)
-    source = BatchSource(corpus, part, batch_seconds, seed)
-    batches = [(*model.frontend(batch.waveform, batch.lengths), batch) for batch in source.epoch()]
+    if writes_text(model):
+        heard = written_batches(model, corpus, part, reads=True)
+    else:
+        heard = BatchSource(corpus, part, batch_seconds, seed).epoch()
+    batches = [(*model.frontend(batch.waveform, batch.lengths), batch) for batch in heard]
     given = _Given(batches, [model.respond(*one)[:2] for one in batches])
     try:
         kept, summary = _removed(model, structure.layers, config.count or 0, given)
@@ -78,7 +82,7 @@ def remove_layers(
         left, summary["decoder"] = _removed(smaller, structure.decoder_layers, config.decoder_count, given)
         smaller = without_decoder_layers(smaller, left)
     summary |= {
-        "measured_utterances": len(part),
+        "measured_utterances": sum(len(batch.lengths) for _, _, batch in batches),
         "parameters_before": parameter_count(model),
         "parameters": parameter_count(smaller),
     }

@@ -50,14 +50,25 @@ def record_like(parent: SpeechModel, sizes: ParentArchitecture, layers: Sequence
 
 def _with_decoder(record: ModelRecord, sizes: ParentArchitecture) -> ModelRecord:
     """With fewer layers of the decoder, and with another context of the encoder, where these are given."""
-    have = record.decoder_layer_count
     try:
-        if (count := sizes.decoder_layers) is not None:
-            if have and count > have:
-                raise UserError(f"decoder_layers: {count}, and the parent has {have}; give fewer")
-            record = record.with_decoder_layers(layer_map(count, have) if have else ())
+        if sizes.decoder_layers is not None:
+            record = _fewer_decoder_layers(record, sizes.decoder_layers)
         if sizes.context is not None:
             record = record.with_context(sizes.context.margin_seconds, sizes.context.multiple_seconds)
     except UserError as error:
         raise UserError(f"architecture.{error}") from None
     return record
+
+
+def _fewer_decoder_layers(record: ModelRecord, count: int) -> ModelRecord:
+    have = record.decoder_layer_count
+    if not have:
+        return record.with_decoder_layers(())  # which says that there are none
+    if count > have:
+        raise UserError(f"decoder_layers: {count}, and the parent has {have}; give fewer")
+    kept = layer_map(count, have)
+    try:
+        return record.with_decoder_layers(kept)
+    except UserError as error:
+        shown = ", ".join(map(str, kept))
+        raise UserError(f"decoder_layers: {count} of the parent's {have} (from 0: {shown}): {error}") from None

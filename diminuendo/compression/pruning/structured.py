@@ -11,7 +11,6 @@ from diminuendo.compression.pruning.config import KINDS, StructuredConfig
 from diminuendo.compression.pruning.importance import Scores
 from diminuendo.core.errors import UserError
 from diminuendo.models.model import SpeechModel, parameter_count
-from diminuendo.models.record import ModelRecord
 from diminuendo.models.registry import build
 from diminuendo.models.structure import Key, Structure, UnitGroup
 from diminuendo.models.surgery import (
@@ -83,16 +82,10 @@ def keep_units(model: SpeechModel, kept: dict[Key, Tensor]) -> SpeechModel:
         for path in group.products:
             if _densify(state, path):
                 dense[path] = None
-    smaller = build(_record_with(model.record, kept).with_ranks(dense))
+    record = model.record.keeping_units({key: units.tolist() for key, units in kept.items()})
+    smaller = build(record.with_ranks(dense))
     smaller.load_state_dict(state)
     return smaller.eval()
-
-
-def _record_with(record: ModelRecord, kept: Mapping[Key, Tensor]) -> ModelRecord:
-    """One that names single units, such as heads that tell where a word was said, is told which are left."""
-    if hasattr(record, "keeping_units"):
-        return record.keeping_units({key: units.tolist() for key, units in kept.items()})
-    return record.with_units({key: len(units) for key, units in kept.items()})
 
 
 def _densify(state: State, path: str) -> bool:

@@ -79,6 +79,16 @@ def test_counts_that_leave_nothing_are_refused():
         RemoveLayersConfig()
 
 
+def test_it_is_measured_by_what_the_model_writes_and_not_by_the_texts_of_the_corpus():
+    whisper = model()
+    _, summary = remove(whisper, decoder_count=1)
+    texts = ToneCorpus(("ab cd", "ba"), ("c" * 300, "c" * 400), (), tokenizer=vocabulary_tokenizer())
+    texts.sample_rate = 16000  # too long for it; its audio is as long
+    config = RemoveLayersConfig(decoder_count=1)
+    _, found = remove_layers(whisper, texts, config, batch_seconds=2.0, seed=0)
+    assert found["measured_utterances"] == summary["measured_utterances"] == 2
+
+
 def test_the_member_is_trained_and_its_file_writes_the_same(tmp_path):
     (tmp_path / "models/teacher").mkdir(parents=True)
     deliver(tmp_path / "models/teacher", model(), name="teacher", tokens=SPELT, lineage={}, history=[], summary={})

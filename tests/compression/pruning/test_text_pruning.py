@@ -89,7 +89,7 @@ def test_time_is_not_modelled_of_a_decoder():
 CHAIN = {
     "slim": ("prune", {**LEARNED, "structured": {"parameters": 0.85, "batches": 2, "rounds": 2}}),
     "slimmer": ("prune", {**LEARNED, "structured": {"cross_heads": 0.4, "decoder_feed_forward": 0.5, "batches": 2}}),
-    "copy": ("distill", {**LEARNED, "architecture": {"kind": "parent", "decoder_layers": 1}}),
+    "copy": ("distill", {**LEARNED, "architecture": {"kind": "parent", "feed_forward": 8}}),
     "eight": ("quantize", {"scheme": "int8_weight", "packed": True, "group_size": 16}),
 }
 

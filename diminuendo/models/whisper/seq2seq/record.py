@@ -108,6 +108,14 @@ class SpecialTokens(Section):
         return "en" if not self.languages or "en" in self.languages else next(iter(self.languages))
 
 
+def _check_that_it_hears(decoder: Sequence[DecoderLayerRecord]) -> None:
+    if decoder and not any(layer.cross_heads for layer in decoder):
+        raise UserError(
+            "no head of the decoder would be left that attends to the audio, and a model that hears nothing is of no "
+            "use; leave more units, or other layers"
+        )
+
+
 class WhisperRecord(WhisperEncoderRecord):
     """Widths of a whole model, from the waveform to the tokens; ``layers`` are the encoder's."""
 
@@ -168,7 +176,12 @@ class WhisperRecord(WhisperEncoderRecord):
         return len(self.decoder)
 
     def with_decoder_layers(self, kept: Sequence[int]) -> Self:
-        """Of the heads that look at where a word was said, those of the layers that stay."""
+        """Of the heads that look at where a word was said, those of the layers that stay.
+
+        Raises:
+            UserError: no head would be left that attends to the audio.
+        """
+        _check_that_it_hears([self.decoder[index] for index in kept])
         heads = [
             (place, head) for place, index in enumerate(kept) for own, head in self.alignment_heads if own == index
         ]
@@ -204,11 +217,7 @@ class WhisperRecord(WhisperEncoderRecord):
                 heads = [
                     (own, head if own != index else place[head]) for own, head in heads if own != index or head in place
                 ]
-        if decoder and not any(layer.cross_heads for layer in decoder):
-            raise UserError(
-                "no head of the decoder would be left that attends to the audio, and a model that hears nothing is of "
-                "no use; leave more units"
-            )
+        _check_that_it_hears(decoder)
         return record.model_copy(update={"decoder": tuple(decoder), "alignment_heads": tuple(heads)})
 
     def with_context(self, margin_seconds: float, multiple_seconds: float) -> Self:

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from diminuendo.compression.distillation.copy import record_like
 from diminuendo.compression.pruning.structured import keep_units, summary_of
 from diminuendo.core.errors import UserError
 from diminuendo.models.factorised import linear_shape
 from diminuendo.models.model import parameter_count
+from diminuendo.models.parent_architecture import ParentArchitecture
 from tests.factories.models import speech_batch
 from tests.factories.whisper_text import session_of, tiny_text_whisper, written
 
@@ -96,6 +98,13 @@ def test_a_model_that_would_hear_nothing_is_refused():
     deaf = {(layer, "cross_attention"): torch.arange(0) for layer in (1, 2)}
     with pytest.raises(UserError, match=r"no head of the decoder would be left that attends to the audio"):
         keep_units(whisper, everything(whisper) | deaf)
+    second = keep_units(whisper, everything(whisper) | {(2, "cross_attention"): torch.arange(0)})
+    assert second.record.with_decoder_layers([0]).decoder_layer_count == 1
+    with pytest.raises(UserError, match=r"no head of the decoder would be left that attends to the audio"):
+        second.record.with_decoder_layers([1])
+    copied = ParentArchitecture(kind="parent", decoder_layers=1)  # the last is kept, which hears nothing
+    with pytest.raises(UserError, match=r"^architecture\.decoder_layers: 1 of the parent's 2 \(from 0: 1\): no head"):
+        record_like(second, copied, None)
 
 
 def test_widths_of_the_decoder_are_told_by_kind():
