@@ -28,7 +28,7 @@ def patient(monkeypatch):
     monkeypatch.setattr(sender, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(sender, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(sender, "LONGEST_PAUSE_AT_THE_END", 0.02)
-    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 5.0)
 
 
 @pytest.fixture

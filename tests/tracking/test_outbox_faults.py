@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("patient")
 
 def test_a_file_that_has_no_place_waits_alone_and_arrives_later(told, monkeypatch):
     with monkeypatch.context() as patch:
+        patch.setattr(sender, "PATIENCE_SECONDS", 0.5)
         refuse(patch, "log_artifact", lambda *_, **__: True, OSError(errno.ENOSPC, "No space left on device"))
         digest = record_stage()
         record_stage("other", value=2.0)
@@ -102,6 +103,7 @@ def test_a_journal_that_cannot_be_read_holds_up_no_other(told, monkeypatch):
         return original(self, path)
 
     monkeypatch.setattr(Delivery, "carry", carry)
+    monkeypatch.setattr(sender, "PATIENCE_SECONDS", 0.5)
     record_stage("other")
     assert not sender.serve() and names() == ["other"]
     assert "1 run(s) are not in MLflow yet" in told()
