@@ -60,11 +60,14 @@ class ModelRecord(Section, ABC):
         """That it can write of one utterance; None: as many as there are frames for."""
         return None
 
-    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
+    def with_tokens(
+        self, kept: Sequence[int], languages: Collection[str] | None = None, never: Collection[int] = ()
+    ) -> Self:
         """The record of a model that has these tokens only, ascending, and can be told to write these languages.
 
         Args:
             languages: codes; None: all that it knows.
+            never: of ``kept``, those that it does not write any more.
         Raises:
             UserError: its kind does not write token after token, or it does not know a language.
         """

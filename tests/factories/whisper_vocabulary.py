@@ -38,6 +38,8 @@ PAIRS = [
     ("e", "d"),
     tuple(spelt("…")[:2]),
     (spelt("…")[:2], spelt("…")[2]),
+    (spelt(" "), "1"),
+    ("Ġ1", "9"),
 ]
 PIECES = [*BYTES, *("".join(pair) for pair in PAIRS)]
 FIRST = len(PIECES)  # that stands for no text

@@ -47,11 +47,14 @@ class VocabularyConfig(Section):
     characters: Literal["any", "latin", "ascii"] = "any"  # of tokens of text
     most: PositiveInt | None = None  # of these, those that the model itself expects most in texts such as the corpus'
     languages: tuple[str, ...] | None = None  # codes of those that it can still be told to write; None: all
+    figures: Literal[False] | None = None  # false: it writes numbers in words; None: as it did
 
     @model_validator(mode="after")
     def _something_to_leave_out(self):
-        if self.characters == "any" and self.most is None:
-            raise ValueError("every token would stay; give characters: latin or ascii, or most, or both")
+        if self.characters == "any" and self.most is None and self.figures is None:
+            raise ValueError(
+                "every token would stay; give characters: latin or ascii, or most, or both, or figures: false"
+            )
         if self.languages is not None and not self.languages:
             raise ValueError("languages: none is left; name one, or leave it out to keep all")
         if self.languages is not None and len(set(self.languages)) < len(self.languages):

@@ -31,7 +31,8 @@ def _vocabulary_in_words(vocabulary: VocabularyConfig) -> str:
     script = [] if vocabulary.characters == "any" else [vocabulary.characters]
     most = [] if vocabulary.most is None else [f"{vocabulary.most:,}"]
     tokens = [" ".join([*most, *script, "tokens"])] if most or script else []
-    return ", ".join([*tokens, *(vocabulary.languages or ())])
+    figures = [] if vocabulary.figures is None else ["no figures"]
+    return ", ".join([*tokens, *(vocabulary.languages or ()), *figures])
 
 
 def in_record(parameters: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ comes is the likeliest that is left: often the same letters in shorter tokens.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,13 +40,17 @@ def trim(
     if not model.record.trims_tokens:
         model.record.with_tokens(())  # says why not
     tokens = corpus.tokens
-    chosen = _chosen(tokens, config, None if config.most is None else expected_tokens(model, corpus, seed))
-    needed = _needed(corpus) | {index for index, token in enumerate(tokens) if len(token) == 1}
+    of_figures = {index for index, token in enumerate(tokens) if config.figures is False and _has_figures(token)}
+    expected = None if config.most is None else expected_tokens(model, corpus, seed)
+    chosen = _chosen(tokens, config, expected, of_figures)
+    bytes_alone = {index for index, token in enumerate(tokens) if len(token) == 1}
+    needed = (_needed(corpus) - of_figures) | bytes_alone
     # Those of languages that it cannot be told any more stay as well: the probability that nobody speaks is one beside
     # theirs.
     others = {index for index, token in enumerate(tokens) if token.startswith(SPECIAL)}
     kept = sorted(corpus.tokenizer.joined_from(chosen | needed) | others)
-    trimmed = with_tokens(model, kept, config.languages)
+    # Bytes that are figures stay like all bytes, and are not written.
+    trimmed = with_tokens(model, kept, config.languages, sorted(of_figures & bytes_alone))
     if trimmed.record == model.record:
         raise UserError(
             f"vocabulary: all of the {len(tokens)} tokens would stay: those that are chosen, single bytes, what the "
@@ -62,13 +67,16 @@ def trim(
     return trimmed, [tokens[index] for index in kept], figures
 
 
-def _chosen(tokens: Sequence[str], config: VocabularyConfig, expected: np.ndarray | None) -> set[int]:
+def _chosen(
+    tokens: Sequence[str], config: VocabularyConfig, expected: np.ndarray | None, left_out: set[int]
+) -> set[int]:
     """Tokens of text that the settings name.
 
     Args:
         expected: how much each is, ``[V]``, of those where the settings say how many.
+        left_out: these are never chosen.
     """
-    text = (index for index, token in enumerate(tokens) if not token.startswith(SPECIAL))
+    text = (index for index, token in enumerate(tokens) if not token.startswith(SPECIAL) and index not in left_out)
     written = [index for index in text if _written_in(tokens[index], config.characters)]
     if expected is not None:
         written = sorted(written, key=lambda index: (-expected[index], index))[: config.most]
@@ -86,6 +94,12 @@ def _written_in(token: str, characters: str) -> bool:
     if characters == "ascii":
         return text.isascii()
     return all(any(low <= ord(character) < high for low, high in _LATIN) for character in text)
+
+
+def _has_figures(token: str) -> bool:
+    """Whether a token has a digit, or another sign for a number, such as ½; words are none, in any script."""
+    text = bytes_of(token).decode("utf-8", errors="ignore")
+    return any(unicodedata.category(character).startswith("N") for character in text)
 
 
 def _needed(corpus: PreparedCorpus) -> set[int]:

@@ -34,7 +34,8 @@ def left(of: ToneCorpus | None = None, **keys) -> set[str]:
     return {token for token in tokens if len(token) > 1 and token in SPELT[:FIRST]}
 
 
-ASCII = {token for token in SPELT[256:FIRST] if set(token) <= set("Ġabcdeht")} | {"ĠB", "ĠD"}
+FIGURES = {"Ġ1", "Ġ19"}
+ASCII = {token for token in SPELT[256:FIRST] if set(token) <= set("Ġabcdeht")} | {"ĠB", "ĠD"} | FIGURES
 
 
 def test_tokens_of_a_script_stay_and_what_they_are_joined_from():
@@ -66,6 +67,16 @@ def expected_rows() -> list[int]:
     return [*vocabulary_tokenizer().encode("Bed cab. A cab.")[: model().record.most_tokens - 1], SPECIAL.end]
 
 
+@pytest.mark.parametrize("texts", [TEXTS, ("bed 19", "1 cab")])
+def test_without_figures_no_number_is_written_in_digits(texts):
+    assert left(corpus(texts), figures=False) == set(SPELT[256:FIRST]) - FIGURES
+    assert not left(corpus(texts), figures=False, most=30, characters="ascii") & FIGURES
+    trimmed, tokens, _ = trim(model(), corpus(texts), VocabularyConfig(figures=False), 0)
+    suppressed = {tokens[token] for token in trimmed.record.special.suppressed}
+    before = {SPELT[token] for token in SPECIAL.suppressed}
+    assert suppressed == before - FIGURES | set("0123456789")
+
+
 def test_languages_that_are_not_named_are_told_no_more_and_their_tokens_stay():
     trimmed, tokens, _ = trim(model(), corpus(), VocabularyConfig(characters="ascii", languages=("de",)), 0)
     assert trimmed.record.special.default_language == "de" and "<special:en>" in tokens
@@ -88,7 +99,7 @@ def test_a_model_that_does_not_write_token_after_token_is_refused():
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"vocabulary": {}}, "every token would stay; give characters: latin or ascii, or most, or both"),
+        ({"vocabulary": {}}, "every token would stay; give characters: latin or ascii, or most, or both, or figures"),
         ({"vocabulary": {"languages": ["en"]}}, "every token would stay"),
         ({"vocabulary": {"most": 5, "languages": []}}, "languages: none is left"),
         ({"vocabulary": {"most": 5, "languages": ["en", "en"]}}, "has one of them twice"),
@@ -110,3 +121,4 @@ def test_settings_are_told_in_words():
 
     assert words(characters="latin", most=18000, languages=["en"]) == "18,000 latin tokens, en"
     assert words(characters="ascii") == "ascii tokens" and words(most=500) == "500 tokens"
+    assert words(figures=False) == "no figures" and words(most=500, figures=False) == "500 tokens, no figures"

@@ -77,9 +77,11 @@ class SpecialTokens(Section):
         """That of 0.00 s; each one after it is 0.02 s later, up to 30 s."""
         return self.no_timestamps + 1
 
-    def with_tokens(self, kept: Sequence[int], languages: Collection[str]) -> SpecialTokens:
+    def with_tokens(self, kept: Sequence[int], languages: Collection[str], never: Collection[int]) -> SpecialTokens:
         """The same where these tokens alone are left, ascending, and these languages; suppressed ones may be left out.
 
+        Args:
+            never: of ``kept``, those that are suppressed from now on.
         Raises:
             UserError: one is missing that every model has, or that of a language.
         """
@@ -93,7 +95,7 @@ class SpecialTokens(Section):
         return SpecialTokens(
             **{name: place[token] for name, token in needed.items()},
             languages={code: place[token] for code, token in told.items()},
-            suppressed=tuple(place[token] for token in self.suppressed if token in place),
+            suppressed=tuple(place[token] for token in dict.fromkeys((*self.suppressed, *never)) if token in place),
             suppressed_first=tuple(place[token] for token in self.suppressed_first if token in place),
         )
 
@@ -146,14 +148,16 @@ class WhisperRecord(WhisperEncoderRecord):
     def languages(self) -> dict[str, int]:
         return self.special.languages
 
-    def with_tokens(self, kept: Sequence[int], languages: Collection[str] | None = None) -> Self:
+    def with_tokens(
+        self, kept: Sequence[int], languages: Collection[str] | None = None, never: Collection[int] = ()
+    ) -> Self:
         stamps = range(self.special.first_timestamp, self.vocabulary)
         if list(kept[len(kept) - len(stamps) :]) != list(stamps):
             raise UserError("special: timestamps are missing among the tokens that are left; keep them all")
         if languages is not None and (strange := [code for code in languages if code not in self.languages]):
             known = ", ".join(self.languages) if self.languages else "one alone and is not told which: leave them out"
             raise UserError(f"languages: {', '.join(strange)}; the model can be told to write {known}")
-        special = self.special.with_tokens(kept, self.languages if languages is None else languages)
+        special = self.special.with_tokens(kept, self.languages if languages is None else languages, never)
         return self.model_copy(update={"vocabulary": len(kept), "special": special})
 
     @property
