@@ -34,7 +34,8 @@ def disk_full(error: BaseException, *places: str | Path) -> DiskFull | None:
     """What to tell the user where ``error`` is of a full disk; None where it is of something else.
 
     Args:
-        places: where was written, for an error that does not name its file.
+        places: where was written, for an error that does not name its file; beside them, the current folder may be
+            where, and that of temporary files.
     """
     if isinstance(error, DiskFull):
         return error
@@ -74,7 +75,7 @@ def mount_of(path: str | Path) -> Path:
 
 def _told(number: int, path: Path | None, places: tuple[str | Path, ...]) -> DiskFull:
     # Where no file is named, the fullest of the disks that may have been written to.
-    where = path or min([*places, tempfile.gettempdir()], key=_free)
+    where = path or min([*places, Path(), tempfile.gettempdir()], key=_free)
     mount, free = mount_of(where), _free(where)
     state = f"{_words(free)} of {_words(_total(where))} free"
     if number == errno.EFBIG:

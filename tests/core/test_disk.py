@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,11 @@ def test_a_real_small_disk(small_disk):
     with pytest.raises(DiskFull, match="is full") as told, full_disk_told(small_disk):
         Path(small_disk, "large").write_bytes(bytes(200_000))
     assert f"the disk at {small_disk} is full, 0 B of 65.5 kB free" in str(told.value)
+
+
+def test_without_a_place_the_folder_at_hand_may_be_the_full_one(monkeypatch, small_disk):
+    monkeypatch.chdir(small_disk)
+    with suppress(OSError):
+        Path("large").write_bytes(bytes(200_000))
+    told = disk_full(OSError(errno.ENOSPC, "No space left on device"))
+    assert f"the disk at {small_disk} is full, 0 B of" in str(told)

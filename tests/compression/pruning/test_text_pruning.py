@@ -31,7 +31,7 @@ LEARNED = {"losses": {"ctc": 0.5, "kl": 1.0, "hidden": 0.5}}
 
 def model(**keys):
     given = {"vocabulary": VOCABULARY, "special": SPECIAL, "width": 16, "position_channels": 16, **keys}
-    return tiny_text_whisper(3, ({"cross_heads": 3}, {}), **given)
+    return tiny_text_whisper(5, ({"cross_heads": 3}, {}), **given)
 
 
 def corpus() -> ToneCorpus:
@@ -88,8 +88,8 @@ def test_time_is_not_modelled_of_a_decoder():
 # Each from the one before; the last packed.
 CHAIN = {
     "slim": ("prune", {**LEARNED, "structured": {"parameters": 0.85, "batches": 2, "rounds": 2}}),
-    "slimmer": ("prune", {**LEARNED, "structured": {"cross_heads": 0.4, "decoder_feed_forward": 0.5, "batches": 2}}),
-    "copy": ("distill", {**LEARNED, "architecture": {"kind": "parent", "feed_forward": 8}}),
+    "slimmer": ("prune", {**LEARNED, "structured": {"cross_heads": 0.5, "decoder_feed_forward": 0.5, "batches": 2}}),
+    "copy": ("distill", {**LEARNED, "architecture": {"kind": "parent", "feed_forward": 4}}),
     "eight": ("quantize", {"scheme": "int8_weight", "packed": True, "group_size": 16}),
 }
 
