@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from diminuendo.compression.pruning.config import KINDS
+from diminuendo.core.errors import UserError
 from diminuendo.models.record import ModelRecord
 from diminuendo.parameters.schema import Params
-
-if TYPE_CHECKING:
-    from diminuendo.models.model import SpeechModel
 
 RecordOf = Callable[[str], ModelRecord | None]
 
@@ -45,8 +43,8 @@ def _decoder_layers(params: Params, name: str, record_of: RecordOf) -> int | Non
     """That a member has; 0 of one without a decoder, None where it is not known."""
     lost = 0
     for member in reversed(params.chain_of(name)):
-        if (model := _built(record_of, member)) is not None:
-            return len(model.structure().decoder_layers) - lost
+        if (record := _known(record_of, member)) is not None:
+            return record.decoder_layer_count - lost
         removal = getattr(params.members[member][1], "remove_layers", None)
         lost += (removal.decoder_count or 0) if removal is not None else 0
     return None
@@ -57,22 +55,20 @@ def _kinds(params: Params, name: str, record_of: RecordOf) -> set[str] | None:
 
     What techniques do between the two takes units away, and of every kind it leaves some.
     """
-    for member in reversed(params.chain_of(name)):
-        if (model := _built(record_of, member)) is not None:
-            return {group.kind for group in model.structure().groups.values()}
-    return None
-
-
-def _built(record_of: RecordOf, name: str) -> SpeechModel | None:
-    """A member without its weights, if its record is known and can be built; why it cannot is told otherwise."""
     import torch
 
     from diminuendo.models.registry import build
 
-    try:
-        with torch.device("meta"):
-            return None if (record := record_of(name)) is None else build(record)
-    except (ModuleNotFoundError, KeyboardInterrupt):
-        raise
-    except Exception:  # whatever a constructor stumbles over
-        return None
+    for member in reversed(params.chain_of(name)):
+        if (record := _known(record_of, member)) is not None:
+            with torch.device("meta"), suppress(Exception):  # what cannot be built is told by ``construction``
+                return {group.kind for group in build(record).structure().groups.values()}
+            return None
+    return None
+
+
+def _known(record_of: RecordOf, name: str) -> ModelRecord | None:
+    """The record of a member; what is wrong with one that cannot be made is told of that member itself."""
+    with suppress(UserError):
+        return record_of(name)
+    return None
