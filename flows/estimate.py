@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from diminuendo.artifact.lineage import LABEL
 from diminuendo.compression.architecture.config import CompressArchitectureConfig
@@ -50,10 +51,21 @@ WRITTEN = 5e-8  # a parameter of a checkpoint, read, written in our formats and 
 PARAMETERS, FRAME_SECONDS = 95e6, 0.02  # of a checkpoint that is not on this machine
 
 
+class Size(NamedTuple):
+    """How much of a split there is."""
+
+    seconds: float
+    utterances: int
+
+
+UNKNOWN = Size(600.0, 200)  # of a split of which nothing can be read
+
+
 def expected_seconds(params: Params, family: Family, address: str) -> float:
     """Seconds on one core of the reference machine, for a stage of DVC's graph."""
     stage, _, member = short(address).partition("@")
-    audio = _audio(params, family)
+    splits = _splits(params, family)
+    audio = {split: size.seconds for split, size in splits.items()}
     if stage == "prepare":
         spoken = params.synthesis if params.data.source == "synthetic" else None
         count = spoken.train_utterances + spoken.dev_utterances + spoken.test_utterances if spoken else 0
@@ -63,8 +75,10 @@ def expected_seconds(params: Params, family: Family, address: str) -> float:
     if stage == "report":
         return START + REPORT
     if stage == LABEL and member in params.label:
-        heard = sum(audio.get(split, 0.0) for split in ("train", "dev", UNLABELLED))
-        return START + heard * _decoding(params, params.label[member].parent)
+        labels, count = params.label[member], splits["train"].utterances
+        share = min(1.0, (labels.utterances or count) / count) if count else 1.0
+        heard = share * audio["train"] + audio["dev"] + audio.get(UNLABELLED, 0.0)
+        return START + heard * _decoding(params, labels.parent)
     name = member or (TEACHER if stage == "train_teacher" else "")
     return START + _making(params, name, audio) if name in params.members else 1.0
 
@@ -85,15 +99,16 @@ def _making(params: Params, name: str, audio: dict[str, float]) -> float:
     heard = audio["train"] + (audio.get(UNLABELLED, 0.0) if training.unlabelled else 0.0)
     faster = BFLOAT16 if training.precision == "bfloat16" else 1.0
     own = 3 * _forward(params, name) / faster
-    asked = (
-        min(training.epochs, training.augmentation_copies or training.epochs) if settings.losses.needs_teacher else 0
-    )
     teacher = _forward(params, TEACHER) / faster
-    rounds = 1
+    phases = [(training.epochs, training.dev_every)]
     if isinstance(settings, PruneConfig) and settings.structured:
-        rounds = 1 + (settings.structured.rounds - 1) * settings.structured.round_epochs
-    dev = audio["dev"] * _decoding(params, name) * training.epochs / training.dev_every
-    return besides + dev + rounds * heard * (training.epochs * (own + BESIDES) + asked * teacher)
+        phases += [(settings.structured.round_epochs, 1)] * (settings.structured.rounds - 1)
+    learning = decoding = 0.0
+    for epochs, dev_every in phases:
+        asked = min(epochs, training.augmentation_copies or epochs) if settings.losses.needs_teacher else 0
+        learning += epochs * (own + BESIDES) + asked * teacher
+        decoding += epochs / dev_every * _decoding(params, name)
+    return besides + audio["dev"] * decoding + heard * learning
 
 
 def _sweep(params: Params, settings: QuantizeConfig) -> float:
@@ -181,29 +196,30 @@ def _frame_seconds(params: Params, name: str) -> float:
     return begun.frame_seconds if begun is not None else FRAME_SECONDS
 
 
-def _audio(params: Params, family: Family) -> dict[str, float]:
-    """Seconds of audio by split, from the prepared corpus, or estimated from the source."""
+def _splits(params: Params, family: Family) -> dict[str, Size]:
+    """The size of every split, from the prepared corpus, or estimated from the source."""
     try:
         splits = json.loads((family.corpus / "corpus.json").read_text(encoding="utf-8"))["splits"]
-        return {split: facts["seconds"] for split, facts in splits.items()}
+        return {split: Size(facts["seconds"], facts["utterances"]) for split, facts in splits.items()}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     if params.data.source == "synthetic":
         counts = {split: getattr(params.synthesis, f"{split}_utterances") for split in (*SPLITS, UNLABELLED)}
-        return {split: SECONDS_OF_A_COMMAND * count for split, count in counts.items()}
-    found = {split: _manifest_seconds(Path(params.data.path) / f"{split}.jsonl") for split in (*SPLITS, UNLABELLED)}
-    return found if any(found.values()) else dict.fromkeys(found, 600.0)
+        return {split: Size(SECONDS_OF_A_COMMAND * count, count) for split, count in counts.items()}
+    found = {split: _manifest_size(Path(params.data.path) / f"{split}.jsonl") for split in (*SPLITS, UNLABELLED)}
+    return found if any(size.seconds for size in found.values()) else dict.fromkeys(found, UNKNOWN)
 
 
-def _manifest_seconds(path: Path) -> float:
-    total = 0.0
+@cache
+def _manifest_size(path: Path) -> Size:
+    total, count = 0.0, 0
     try:
         with open(path, encoding="utf-8") as lines:
             for line in lines:
-                total += float(json.loads(line)["duration"])
+                total, count = total + float(json.loads(line)["duration"]), count + 1
     except (OSError, ValueError, KeyError, TypeError):  # `prepare` says what is wrong with it
         pass
-    return total
+    return Size(total, count)
 
 
 def _is_duration(value: Any) -> bool:

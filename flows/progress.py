@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from flows.graph import Graph, short
 from flows.schedule import longest_ahead
-from flows.stage import UNCHANGED
+from flows.stage import MADE
 
 DOUBT_SECONDS = 60.0  # weight of the estimates before anything has ended: one short stage says little
 # A bar of tqdm: `student:  56%|█████▋    | 869/1540 [01:20<00:54, …`
@@ -64,7 +64,7 @@ class Progress:
         """Note the end of a stage; returns its duration."""
         with self._lock:
             took = time.monotonic() - self._began[stage]
-            if outcome != UNCHANGED and stage in self.expected:
+            if outcome == MADE and stage in self.expected:
                 self._ended[stage] = took
                 done = sum(self.expected[name] for name in self._ended)
                 self._factor = (sum(self._ended.values()) + DOUBT_SECONDS) / (done + DOUBT_SECONDS)

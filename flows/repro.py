@@ -34,7 +34,7 @@ from flows.planning import Plan, check_repository, homes, plan_run, run_to_the_e
 from flows.progress import Progress, in_words
 from flows.results import record_results
 from flows.schedule import add_jobs, default_jobs, run_stages
-from flows.stage import UNCHANGED, StageFailed, bring_up_to_date
+from flows.stage import MADE, UNCHANGED, StageFailed, bring_up_to_date
 
 RECOGNISES_NOTHING = 0.9  # errors as a share of what was said
 STOPPED = 130  # exit status after Ctrl-C
@@ -95,7 +95,7 @@ def bring_family_up_to_date(plan: Plan, jobs: int, force: bool) -> None:
         progress.begins(name)
         outcome = bring_up_to_date(name, lambda line: progress.hears(name, line), force)
         took = progress.ends(name, outcome)
-        if outcome != UNCHANGED:
+        if outcome == MADE:  # what DVC had in its cache says nothing of how long the work takes
             past.note(name, took)
         return outcome
 

@@ -101,7 +101,9 @@ def spread(split: Sequence[Utterance], seconds: float) -> list[Utterance]:
 class BatchSource:
     """Batches of one split of a prepared corpus, read and augmented in a thread ahead of the training loop.
 
-    Without augmentation the batches are the same, longest last, in every epoch.
+    Without augmentation the batches are the same, longest last, in every epoch. With ``longest_audio``, in
+    samples, no two utterances are joined that would be longer, and what augmentation would stretch beyond that is heard
+    as it is.
     """
 
     def __init__(
@@ -113,7 +115,9 @@ class BatchSource:
         augmentation: AugmentationConfig | None = None,
         joined_from_epoch: int = 0,
         augmentation_copies: int | None = None,
+        longest_audio: int | None = None,
     ):
+        self.longest_audio = longest_audio
         self.corpus, self.split, self.batch_seconds = corpus, split, batch_seconds
         self.seed, self.augmentation = seed, augmentation
         self.joined = augmentation.joined if augmentation else 0.0
@@ -135,10 +139,15 @@ class BatchSource:
         epoch = self.draw(epoch)
         heard: list[tuple[int, ...]] = [(index,) for index in range(len(self.split))]
         if self.joined and epoch >= self.joined_from_epoch:
-            heard = in_pairs([u.speaker for u in self.split], self.joined, self.seed, epoch)
+            pairs = in_pairs([u.speaker for u in self.split], self.joined, self.seed, epoch)
+            heard = [part for pair in pairs for part in ([pair] if self._fits(pair) else [(one,) for one in pair])]
         durations = [sum(self.split[index].duration for index in indices) for indices in heard]
         plan = batch_plan(durations, self.batch_seconds, self.seed if self.augmentation else None, epoch)
         return [[heard[place] for place in batch] for batch in plan]
+
+    def _fits(self, indices: tuple[int, ...]) -> bool:
+        seconds = sum(self.split[index].duration for index in indices)
+        return self.longest_audio is None or seconds * self.corpus.sample_rate <= self.longest_audio
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from number ``start`` on."""
@@ -183,4 +192,7 @@ class BatchSource:
             other = self.corpus.audio(self.split[int(rng.integers(len(self.split)))])
             return np.resize(other, length)
 
-        return augment_waveform(waveform, self.augmentation, rng, babble)
+        augmented = augment_waveform(waveform, self.augmentation, rng, babble)
+        if self.longest_audio is not None and len(augmented) > self.longest_audio:  # its last words would not be heard
+            return np.concatenate(waveforms)
+        return augmented

@@ -17,6 +17,7 @@ from diminuendo.core.files import sha256_of, write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.data.unknown_record import read_unknown
 from diminuendo.evaluation import accuracy, hidden, noisy
+from diminuendo.evaluation.groups import groups_of
 from diminuendo.evaluation.in_noise import InNoise
 from diminuendo.evaluation.inspection import inspect_model
 from diminuendo.evaluation.loops import TEST, loops_in
@@ -50,7 +51,8 @@ def evaluate_family(
         corpus: opened and verified.
         earlier: folder of an earlier evaluation; hypotheses, speed and memory are taken over where nothing that they
             depend on changed.
-        work: folder that outlives a kill: what an interrupted evaluation decoded or timed is taken from there.
+        work: folder that outlives a kill: what an interrupted evaluation decoded, or timed to the end, is taken from
+            there.
 
     Raises:
         UserError: a model cannot be used.
@@ -150,7 +152,7 @@ def accuracy_metrics(
     scores = {name: read_scores(out / name, normalizer, into=out / name) for name in models}
     if told := told_emptied(scores[TEACHER], normalizer):  # the references are the same for all
         say(f"note: {told}")
-    groups = {key: _groups(corpus, key) for key in config.group_by}
+    groups = groups_of(corpus, config.group_by)
     drawn = resampled([utterance.speaker for utterance in corpus.test])
     measuring = Measuring(config.bootstrap_samples, config.confidence, seed, drawn)
     everything = np.arange(len(corpus.test))
@@ -221,14 +223,3 @@ def _unknown(corpus: PreparedCorpus) -> dict[str, Any]:
     how = corpus.summary["parameters"]["text"]["unknown"]
     often = sorted(counts, key=lambda character: (-counts[character], character))
     return {"unknown": {"how": how, "characters": sum(counts.values()), "different": often}}
-
-
-def _groups(corpus: PreparedCorpus, key: str) -> dict[str, np.ndarray]:
-    """Value of a manifest key to the indices of its test utterances; values in order, those without one last."""
-    values: dict[str, list[int]] = {}
-    missing = []
-    for index, utterance in enumerate(corpus.test):
-        value = utterance.group(key)
-        (missing if value is None else values.setdefault(value, [])).append(index)
-    found = {value: np.array(values[value]) for value in sorted(values)}
-    return {**found, "(not stated)": np.array(missing)} if missing and found else found

@@ -77,7 +77,7 @@ def check_parity(folder: str | Path, tolerance: float = TOLERANCE) -> float:
             f"{tuple(expected.shape)} and {valid}; build it again with {repro(folder, force=True)}"
         )
     pairs = zip(expected.numpy(), found, valid)
-    difference = max(float(np.abs(ours[:T] - theirs[:T]).max()) for ours, theirs, T in pairs)
+    difference = max(float(np.abs(ours[:T] - theirs[:T]).max(initial=0.0)) for ours, theirs, T in pairs)
     if not difference <= tolerance:  # also true of NaN
         raise UserError(
             f"{folder}: {MODEL} and the stored weights differ by {difference:.2g} in a log-probability, at most "

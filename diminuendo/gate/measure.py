@@ -24,6 +24,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_json
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
+from diminuendo.evaluation.groups import groups_of
 from diminuendo.evaluation.process import run_module
 from diminuendo.evaluation.rates import Measuring
 from diminuendo.evaluation.scores import Scores, told_emptied
@@ -35,8 +36,6 @@ from diminuendo.gate.inputs import Model
 from diminuendo.gate.judge import Evidence, Groups, Ratio, Resampling
 from diminuendo.metrics.normalizers import Normalizer
 from diminuendo.metrics.unit import EDITS, UNITS, Counts, unit_of
-
-NOT_STATED = "(not stated)"
 
 
 def open_tests(tests: Mapping[str, Path]) -> dict[str, PreparedCorpus]:
@@ -93,19 +92,6 @@ def hypotheses(
         return dict(zip(wanted, pool.map(one, wanted.values())))
 
 
-def groups_of(corpus: PreparedCorpus, keys: tuple[str, ...]) -> dict[str, dict[str, np.ndarray]]:
-    """Manifest key to value to indices of its test utterances; keys that no utterance has are left out."""
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for key in keys:
-        values: dict[str, list[int]] = {}
-        for index, utterance in enumerate(corpus.test):
-            value = utterance.group(key)
-            values.setdefault(NOT_STATED if value is None else value, []).append(index)
-        if set(values) != {NOT_STATED}:
-            found[key] = {value: np.array(values[value]) for value in sorted(values)}
-    return found
-
-
 def evidence_of(
     corpus: PreparedCorpus, scores: list[Scores], config: EvaluateConfig, trials: Trials | None = None
 ) -> Evidence:
@@ -120,7 +106,7 @@ def evidence_of(
         candidate,
         teacher,
         champion[0] if champion else None,
-        groups_of(corpus, config.group_by),
+        {key: groups for key, groups in groups_of(corpus, config.group_by).items() if groups},
         unit_of(config.measure, (utterance.text for utterance in corpus.test)),
         [utterance.speaker for utterance in corpus.test],
         trials or Trials(),

@@ -17,6 +17,8 @@ class LabelConfig(Section):
 
     parent: str = Field(alias="from")
     utterances: PositiveInt | None = None  # of train, spread evenly over it; None: all
-    min_log_prob: Annotated[float, Field(le=0)] | None = -1.0  # mean over the tokens of a text
+    # Mean over the tokens of a text; of a file with CTC, over its frames that are not blank.
+    min_log_prob: Annotated[float, Field(le=0)] | None = -1.0
     max_compression: Positive | None = 2.4  # bytes over those that zlib makes of them: what repeats itself is above
-    max_wer: Annotated[float, Field(ge=0)] | None = None  # against what the corpus says was said, without punctuation
+    # Against what the corpus says was said, without punctuation; of characters in scripts without spaces.
+    max_wer: Annotated[float, Field(ge=0)] | None = None

@@ -14,7 +14,8 @@ from diminuendo.core.files import json_text, write_json, write_text
 from diminuendo.core.sealed import read_sealed, write_sealed
 from diminuendo.labelling.config import LabelConfig
 from diminuendo.labelling.spoken import spoken
-from diminuendo.metrics.error_rates import word_error_rate
+from diminuendo.metrics.error_rates import character_error_rate, word_error_rate
+from diminuendo.metrics.unit import CHARACTERS, unit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,35 @@ class Writer(Protocol):
 
     def scored_text(self, waveform: np.ndarray) -> tuple[str, float]:
         """The text of float32 [N], and the mean log-probability of its tokens."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a written text is held against what the corpus says was said: its words, or its characters.
+
+    Attributes:
+        lowercase: in which language, see ``data.text.normalize``.
+        characters: are counted in place of words, in scripts without spaces.
+    """
+
+    lowercase: bool | str = True
+    characters: bool = False
+
+    @classmethod
+    def of(cls, corpus: PreparedCorpus) -> Measure:
+        """That of a corpus, by its parameters and the texts of its dev split."""
+        lowercase = corpus.summary["parameters"]["text"]["lowercase"]
+        texts = (utterance.text or "" for utterance in corpus.split("dev"))
+        # A written text may have capitals where the corpus has its own: without its language they are not compared.
+        return cls(lowercase or True, unit_of("auto", texts) is CHARACTERS)
+
+    def error_rate(self, reference: str, text: str) -> float:
+        """Of the spoken part of a text, in words or in characters."""
+        count = character_error_rate if self.characters else word_error_rate
+        return count([spoken(reference, self.lowercase)], [spoken(text, self.lowercase)])
+
+
+DEFAULT = Measure()
 
 
 @dataclass(frozen=True)
@@ -64,8 +94,9 @@ def label_corpus(
         work: a folder that outlives a kill: what was heard before is taken from there.
     """
     labels: list[Label] = []
+    measure = Measure.of(corpus)
     for split in SPLITS:
-        found = list(_of_split(writer, corpus, split, config, work, say))
+        found = list(_of_split(writer, corpus, split, config, measure, work, say))
         kept = sum(label.rejected is None for label in found)
         if found:
             reasons = "; ".join(f"{why}: {count}" for why, count in _reasons(found).items())
@@ -96,6 +127,7 @@ def _of_split(
     corpus: PreparedCorpus,
     split: str,
     config: LabelConfig,
+    measure: Measure,
     work: Path,
     say: Callable[[str], None],
 ) -> Iterator[Label]:
@@ -113,7 +145,7 @@ def _of_split(
         else:
             heard = json.loads(bytes(stored))
         for utterance, (text, log_prob) in zip(chunk, heard, strict=True):
-            yield Label(split, utterance.id, text, log_prob, rejection(text, log_prob, utterance.text, config))
+            yield Label(split, utterance.id, text, log_prob, rejection(text, log_prob, utterance.text, config, measure))
 
 
 def _chunks(utterances: Sequence[Utterance]) -> Iterable[Sequence[Utterance]]:
@@ -125,7 +157,9 @@ def _heard(writer: Writer, corpus: PreparedCorpus, utterance: Utterance) -> tupl
     return text, round(log_prob, 4)
 
 
-def rejection(text: str, log_prob: float, reference: str | None, config: LabelConfig) -> str | None:
+def rejection(
+    text: str, log_prob: float, reference: str | None, config: LabelConfig, measure: Measure = DEFAULT
+) -> str | None:
     """Why a text is not learned from; None: it is."""
     if not text:
         return "no text"
@@ -136,4 +170,4 @@ def rejection(text: str, log_prob: float, reference: str | None, config: LabelCo
         return "repeats itself"
     if config.max_wer is None or reference is None:
         return None
-    return "not what was said" if word_error_rate([spoken(reference)], [spoken(text)]) > config.max_wer else None
+    return "not what was said" if measure.error_rate(reference, text) > config.max_wer else None

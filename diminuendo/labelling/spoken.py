@@ -6,7 +6,7 @@ import unicodedata
 
 from diminuendo.data.text import normalize
 
-_JOINS = "'’"  # within a word, as in don't
+_JOINS = "'"  # within a word, as in don't
 
 
 def spoken(text: str, lowercase: bool | str = True) -> str:

@@ -35,6 +35,11 @@ class SpeechModel(nn.Module, ABC):
         return None
 
     @property
+    def longest_audio(self) -> int | None:
+        """Samples of the longest audio that it hears to its end; None: any length."""
+        return None
+
+    @property
     @abstractmethod
     def head(self) -> Head:
         """What turns the last states into tokens, and how it learns to."""

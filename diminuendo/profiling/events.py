@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from diminuendo.profiling.modules import place_of_node
+
 _SUFFIX = "_kernel_time"
 _ATTENTION = ("Attention", "MultiHeadAttention")
 _MATRIX = (
@@ -29,10 +31,14 @@ _CONVOLUTION = ("Conv", "FusedConv", "ConvInteger", "QLinearConv")
 
 @dataclass(frozen=True)
 class Node:
-    """An executed operator: ``seconds`` is a typical value over the runs, counts are those of one run."""
+    """An executed operator: ``seconds`` is a typical value over the runs, counts are those of one run.
+
+    In a loop it is called once for each round. ``seconds`` of an operator with a graph are without those of the graph.
+    """
 
     name: str
     operator: str
+    calls: int
     seconds: float
     multiply_accumulates: int
     bytes_moved: int
@@ -71,27 +77,46 @@ def read_events(path: Path) -> dict[str, list[dict]]:
     return calls
 
 
-def nodes(timed: dict[str, list[dict]], shaped: dict[str, list[dict]], skip: int) -> list[Node]:
+def nodes(timed: dict[str, list[dict]], shaped: dict[str, list[dict]], runs: int, skip: int) -> list[Node]:
     """Join the times of one session with the shapes of another.
 
     Args:
-        timed: events of the runs that are measured; the first ``skip`` of each node are left out.
-        shaped: events of a session that does not pack its weights, since packed weights are missing from the shapes.
+        timed: events of ``runs`` runs over the same audio; the first ``skip`` are left out.
+        shaped: events of one run of a session that does not pack its weights, since packed weights are missing from
+            the shapes.
     """
+    seconds = {key: _seconds_of_runs(calls, runs, skip) for key, calls in timed.items()}
+    at = {place: key for key in timed if (place := place_of_node(key))}
+    for place, key in at.items():
+        if (outer := at.get(place.rpartition(".")[0])) is not None:  # the node in whose graph this one is
+            seconds[outer] = seconds[outer] - _seconds_of_runs(timed[key], runs, skip)
     found = []
     for key, calls in timed.items():
-        args = shaped[key][0]["args"]
-        inputs, outputs = (
-            [tuple(shape) for typed in args[kind] for shape in typed.values()]
-            for kind in ("input_type_shape", "output_type_shape")
-        )
+        each = [call["args"] for call in shaped[key]]
         found.append(
             Node(
                 name=key,
-                operator=args["op_name"],
-                seconds=typical([call["dur"] for call in calls[skip:]]) / 1e6,
-                multiply_accumulates=multiply_accumulates(args["op_name"], inputs, outputs[0]) if outputs else 0,
-                bytes_moved=sum(int(args[kind]) for kind in ("parameter_size", "activation_size", "output_size")),
+                operator=each[0]["op_name"],
+                calls=len(calls) // runs,
+                seconds=max(0.0, typical(seconds[key].tolist())),
+                multiply_accumulates=sum(map(_products, each)),
+                bytes_moved=sum(
+                    int(args[kind]) for args in each for kind in ("parameter_size", "activation_size", "output_size")
+                ),
             )
         )
     return found
+
+
+def _seconds_of_runs(calls: list[dict], runs: int, skip: int) -> np.ndarray:
+    """Seconds that all calls of a node took in each run but the first ``skip``."""
+    return np.array([call["dur"] for call in calls]).reshape(runs, -1).sum(axis=1)[skip:] / 1e6
+
+
+def _products(args: dict) -> int:
+    """Multiply-accumulates of one call."""
+    inputs, outputs = (
+        [tuple(shape) for typed in args[kind] for shape in typed.values()]
+        for kind in ("input_type_shape", "output_type_shape")
+    )
+    return multiply_accumulates(args["op_name"], inputs, outputs[0]) if outputs else 0

@@ -26,7 +26,7 @@ from diminuendo.runtime.model import AcousticModel, format_of, session_options
 from diminuendo.runtime.seq2seq.model import TextModel
 
 SHORTEST, LONGEST = 0.01, 600.0  # seconds of audio
-TOKENS = 16  # that a file writes in a run, if it writes any
+TOKENS = 16  # of the text that is scored, by a file that writes one: of noise alone it may write nothing
 WARM = 5  # first runs allocate memory
 LIMITS_EVERY = 20  # runs
 _FOLDER = "session.model_external_initializers_file_folder_path"  # for a model that is given as bytes
@@ -34,7 +34,7 @@ _FOLDER = "session.model_external_initializers_file_folder_path"  # for a model 
 
 @dataclass(frozen=True)
 class Operator:
-    """All calls of one operator, or of one module: seconds of one run, and their share of it."""
+    """All calls of one operator, or of one module, in one run: their seconds, and their share of it."""
 
     name: str
     calls: int
@@ -45,10 +45,11 @@ class Operator:
 
 @dataclass(frozen=True)
 class Profile:
-    """One run of a file over some audio, in seconds, multiply-accumulates and bytes."""
+    """One run of a file over some audio, along some text, in seconds, multiply-accumulates and bytes."""
 
     path: str
     audio_seconds: float
+    tokens: int  # of the text that it goes along; 0 for a file that writes none
     threads: int
     runs: int
     seconds: float
@@ -76,7 +77,7 @@ class Profile:
 
 
 def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int = 200) -> Profile:
-    """Measure ``runs`` runs over ``seconds`` of noise; a file that writes its text itself writes ``TOKENS`` at most.
+    """Measure ``runs`` runs over ``seconds`` of noise; a file that writes its text itself goes along ``TOKENS`` tokens.
 
     Raises:
         UserError: it is not one of our files, or the length of audio makes no sense.
@@ -91,7 +92,7 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     waveform = noise(seconds, sample_rate)
     feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
     if isinstance(opened, TextModel):
-        feeds["max_tokens"] = np.array(TOKENS)
+        feeds |= {"forced": np.arange(TOKENS)[None], "max_tokens": np.array(TOKENS)}
 
     with TemporaryDirectory() as folder:
 
@@ -117,12 +118,14 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
                 for _ in range(LIMITS_EVERY // 4):
                     peak.run()
                     bandwidth.run()
-        executed = nodes(read_events(Path(timed.end_profiling())), read_events(Path(shaped.end_profiling())), WARM)
+        events = [read_events(Path(one.end_profiling())) for one in (timed, shaped)]
+        executed = nodes(*events, runs + WARM, WARM)
 
     total = float(np.median(taken["plain"][WARM:]))
     return Profile(
         path=str(path),
         audio_seconds=seconds,
+        tokens=TOKENS if isinstance(opened, TextModel) else 0,
         threads=threads,
         runs=runs,
         seconds=total,
@@ -158,5 +161,5 @@ def _grouped(executed: list[Node], total: float, key: Callable[[Node], str]) -> 
     for name, members in groups.items():
         share = sum(node.seconds for node in members) / whole
         work = sum(node.multiply_accumulates for node in members)
-        found.append(Operator(name, len(members), share * total, share, work))
+        found.append(Operator(name, sum(node.calls for node in members), share * total, share, work))
     return tuple(sorted(found, key=lambda group: (-group.seconds, group.name)))

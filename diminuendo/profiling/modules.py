@@ -1,8 +1,9 @@
 """Which module of the model every node of a shipped file belongs to.
 
 A node with a weight belongs to the module of that weight, and a node without to the module whose output it reads.
-Everything before the first weight is the frontend. Quantized files hold many weights in one tensor without their names;
-there, all nodes with weights count as the encoder.
+Everything before the first weight is the frontend. What a loop goes through is the decoder, where no weight says more.
+Quantized files hold many weights in one tensor without their names;
+there, all nodes with weights count as the encoder, or as the decoder's loop if they are in it.
 
 The file is read and renamed as bytes (:mod:`~diminuendo.artifact.wire`): ONNX Runtime is all that a profile needs.
 """
@@ -15,13 +16,15 @@ from diminuendo.artifact.stored_names import STORED_NAME
 from diminuendo.artifact.wire import GRAPH, INITIALIZER, Content, Field, fields, header
 
 FRONTEND, ENCODER, FRAMES = "frontend", "encoder", "lengths, masks, positions"
+LOOP = "decoder's loop"  # what within it has no weight of its own
 LAYOUT = "changes of layout"  # nodes that ONNX Runtime added
-_MARK = re.compile("@([^@]*)@")
+_MARK = re.compile(r"@([^@]*)@(\d+(?:\.\d+)*)")  # its module; its place, after that of the node whose graph it is in
 _WEIGHT = re.compile(r"(.*\.\d+\.[^.]+|[a-zA-Z_]\w*)\.")  # up to the module of a numbered layer, or the first name
 
-# Numbers of fields in onnx.proto: of a graph, of a node, of a tensor, of what a graph says of its input.
+# Numbers of fields in onnx.proto: of a graph, a node, an attribute, a tensor, of what a graph says of its input.
 _NODE, _INPUT = 1, 11
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR = 1, 2, 3, 4
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _OPERATOR, _ATTRIBUTE = 1, 2, 3, 4, 5
+_INNER_GRAPH = 6
 _READ = (_NODE_INPUT, _NODE_OUTPUT, _OPERATOR)
 _TENSOR_NAME, _VALUE_NAME = 8, 1
 
@@ -48,7 +51,7 @@ def mark_modules(content: Content) -> bytes:
     pieces = []
     for field in fields(content, 0, len(content)):
         if field.number == GRAPH:
-            graph = _marked_graph(content, field)
+            graph = _marked_graph(content, field, {}, "")
             pieces += [header(GRAPH, sum(map(len, graph))), *graph]
         else:
             pieces.append(content[field.start : field.end])
@@ -61,10 +64,16 @@ def module_of_node(name: str) -> str:
     return found.group(1) if found else LAYOUT
 
 
-def _marked_graph(content: Content, graph: Field) -> list[bytes]:
-    """The fields of a graph, the nodes among them renamed."""
+def place_of_node(name: str) -> str | None:
+    """Where a node stands, such as ``7``, or ``7.3`` for one in the graph of a loop; None: ONNX Runtime added it."""
+    found = _MARK.search(name)
+    return found.group(2) if found else None
+
+
+def _marked_graph(content: Content, graph: Field, outside: _Made, prefix: str) -> list[bytes]:
+    """The fields of a graph, the nodes among them renamed; ``outside`` are the values around the graph of a loop."""
     own = list(fields(content, graph.begin, graph.end))
-    made: _Made = {}
+    made: _Made = dict(outside)
     for field in own:
         if field.number == INITIALIZER:
             name = _text(content, field, _TENSOR_NAME)
@@ -72,19 +81,19 @@ def _marked_graph(content: Content, graph: Field) -> list[bytes]:
     for field in own:
         if field.number == _INPUT:
             name = _text(content, field, _VALUE_NAME)
-            made[name] = None, name == "waveform"
+            made[name] = (LOOP, True) if prefix else (None, name == "waveform")
     pieces, count = [], 0
     for field in own:
         if field.number == _NODE:
-            pieces.append(_marked_node(content, field, made, count))
+            pieces.append(_marked_node(content, field, made, f"{prefix}{count}"))
             count += 1
         else:
             pieces.append(content[field.start : field.end])
     return pieces
 
 
-def _marked_node(content: Content, node: Field, made: _Made, index: int) -> bytes:
-    """One node under its new name; adds what it makes to ``made``."""
+def _marked_node(content: Content, node: Field, made: _Made, place: str) -> bytes:
+    """One node under its new name, and those of its graphs; adds what it makes to ``made``."""
     own = [field for field in fields(content, node.begin, node.end) if field.number != _NODE_NAME]
     texts = {number: [_decoded(content, f) for f in own if f.number == number] for number in _READ}
     given = [made[name] for name in texts[_NODE_INPUT] if name]
@@ -92,11 +101,27 @@ def _marked_node(content: Content, node: Field, made: _Made, index: int) -> byte
     passed = next((module for module, sound in reversed(given) if module and sound), None)
     sound = texts[_OPERATOR] != ["Shape"] and any(sound for _, sound in given)
     module = (stored or passed or FRONTEND) if sound else stored  # the latter decodes a weight, or counts
+    if module == ENCODER and "." in place:
+        module = LOOP
     made |= {name: (module, sound) for name in texts[_NODE_OUTPUT]}
-    name = f"@{module or FRAMES}@{index}".encode()
-    kept = b"".join(content[field.start : field.end] for field in own)
+    name = f"@{module or FRAMES}@{place}".encode()
+    kept = b"".join(_with_marked_graphs(content, field, made, f"{place}.") for field in own)
     renamed = kept + header(_NODE_NAME, len(name)) + name
     return header(_NODE, len(renamed)) + renamed
+
+
+def _with_marked_graphs(content: Content, field: Field, made: _Made, prefix: str) -> bytes:
+    """A field of a node, the graph in it marked if it is an attribute that has one."""
+    if field.number != _ATTRIBUTE:
+        return content[field.start : field.end]
+    pieces = []
+    for part in fields(content, field.begin, field.end):
+        if part.number == _INNER_GRAPH:
+            graph = _marked_graph(content, part, made, prefix)
+            pieces += [header(_INNER_GRAPH, sum(map(len, graph))), *graph]
+        else:
+            pieces.append(content[part.start : part.end])
+    return header(_ATTRIBUTE, sum(map(len, pieces))) + b"".join(pieces)
 
 
 def _text(content: Content, message: Field, number: int) -> str:

@@ -28,10 +28,11 @@ def as_text(profile: Profile) -> str:
     speed, peak = (2e-9 * n for n in (p.multiply_accumulates / p.seconds, p.peak_multiply_accumulates_per_second))
     moved, bandwidth = 1e-9 * p.bytes_moved / p.seconds, 1e-9 * p.peak_bytes_per_second
     threads = "one thread" if p.threads == 1 else f"{p.threads} threads"
+    text = f" and {p.tokens} tokens of text" if p.tokens else ""
     cached = ", so most of them do" if p.memory_share > 1 else ""
     return "\n".join(
         [
-            f"{p.path}: {1e6 * p.seconds:.0f} µs for {p.audio_seconds:g} s of audio on {threads}, "
+            f"{p.path}: {1e6 * p.seconds:.0f} µs for {p.audio_seconds:g} s of audio{text} on {threads}, "
             f"{p.audio_seconds / p.seconds:.0f} times real time (median of {p.runs} runs)",
             "",
             _table("module", p.modules, len(p.modules)),

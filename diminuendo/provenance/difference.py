@@ -14,26 +14,36 @@ from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.evaluation import accuracy
 from diminuendo.evaluation.scoring import Bootstrap, Interval, rate
+from diminuendo.metrics.unit import Unit, unit_of
 
 HEARD = 50  # test utterances whose outputs are compared number by number
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``log_probs``: the largest difference of a log-posterior; ``same_words``: share of equal transcripts."""
+    """How two files differ.
 
-    log_probs: float | None  # None if the outputs differ in shape
+    Attributes:
+        log_probs: the largest difference of a log-probability; None if the outputs differ in shape.
+        same_words: share of equal transcripts.
+        unit: words, or characters in scripts without spaces.
+        error_rates: of the original, of the copy.
+        delta: paired, copy minus original.
+    """
+
+    log_probs: float | None
     same_words: float
     utterances: int
-    wer: tuple[float, float]  # of the original, of the copy
-    delta_wer: Interval  # paired, copy minus original
+    unit: Unit
+    error_rates: tuple[float, float]
+    delta: Interval
 
     def __str__(self) -> str:
         far = "not of one shape" if self.log_probs is None else f"at most {self.log_probs:.2g} apart"
         return (
             f"log-probabilities {far}; {self.same_words:.1%} of {self.utterances} test utterances in the same words; "
-            f"WER {100 * self.wer[0]:.2f} % then, {100 * self.wer[1]:.2f} % now, "
-            f"difference [{100 * self.delta_wer.low:+.2f}, {100 * self.delta_wer.high:+.2f}] points"
+            f"{self.unit.rate.upper()} {100 * self.error_rates[0]:.2f} % then, {100 * self.error_rates[1]:.2f} % now, "
+            f"difference [{100 * self.delta.low:+.2f}, {100 * self.delta.high:+.2f}] points"
         )
 
 
@@ -47,17 +57,23 @@ def measure_difference(original: Path, copy: Path, corpus: PreparedCorpus, seed:
             accuracy.measure_accuracy(path, corpus, out)
             lines = (out / accuracy.HYPOTHESES).read_text(encoding="utf-8").splitlines()
             rows.append([json.loads(line) for line in lines])
-    errors = [np.array([r["substitutions"] + r["deletions"] + r["insertions"] for r in own]) for own in rows]
-    words = np.array([r["words"] for r in rows[0]])
-    bootstrap = Bootstrap(len(words), 1000, 0.95, seed)
-    delta = bootstrap.rates(errors[1], words) - bootstrap.rates(errors[0], words)
+    unit = unit_of("auto", (utterance.text for utterance in corpus.test))
+    counts = [{key: np.array([r[key] for r in own]) for key in own[0] if _is_count(own[0][key])} for own in rows]
+    errors, lengths = [unit.errors(own) for own in counts], unit.lengths(counts[0])
+    bootstrap = Bootstrap(len(lengths), 1000, 0.95, seed)
+    delta = bootstrap.rates(errors[1], lengths) - bootstrap.rates(errors[0], lengths)
     return Difference(
         log_probs=_largest(original, copy, corpus),
         same_words=float(np.mean([a["hypothesis"] == b["hypothesis"] for a, b in zip(*rows, strict=True)])),
-        utterances=len(words),
-        wer=(rate(errors[0], words), rate(errors[1], words)),
-        delta_wer=bootstrap.interval(delta),
+        utterances=len(lengths),
+        unit=unit,
+        error_rates=(rate(errors[0], lengths), rate(errors[1], lengths)),
+        delta=bootstrap.interval(delta),
     )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _largest(original: Path, copy: Path, corpus: PreparedCorpus) -> float | None:

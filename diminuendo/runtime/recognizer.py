@@ -181,7 +181,7 @@ class Recognizer:
         return Hypothesis(decode_text(path, self.model.tokens), len(path), int((path == BLANK).sum()))
 
     def scored_text(self, waveform: np.ndarray) -> tuple[str, float]:
-        """``text_of``, and the mean log-probability of its tokens; 0 where there are none."""
+        """``text_of``, and the mean log-probability of its frames that are not blank; 0 where there are none."""
         path, scores, _ = self._decode([waveform], best_path)
         spoken = scores[path != BLANK]
         return decode_text(path, self.model.tokens), float(spoken.mean()) if len(spoken) else 0.0

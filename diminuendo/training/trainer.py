@@ -21,6 +21,7 @@ from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
 from diminuendo.losses.term import Vocabularies
 from diminuendo.models.model import SpeechModel
+from diminuendo.training.audio_length import check_audio, longest_audio
 from diminuendo.training.checkpoint import load_checkpoint, on_dev, save_checkpoint
 from diminuendo.training.device import choose_device, deterministic
 from diminuendo.training.display import Display
@@ -68,8 +69,8 @@ def train(
         or ``dev_cer`` in scripts without spaces, where it was measured.
     Raises:
         UserError: ``losses`` and the two models do not go together, the device is not there, the corpus has no audio
-            of a kind that ``config`` asks for, a text is too long for a model that reads it, or the loss is not
-            finite.
+            of a kind that ``config`` asks for, an utterance is longer than a model hears, a text is too long for a
+            model that reads it, or the loss is not finite.
     """
     torch.manual_seed(seed)
     device = choose_device(config.device)
@@ -87,14 +88,18 @@ def train(
             vocabularies=vocabularies,
             precision=config.precision,
         ).to(device)
+        learned = _learned_from(corpus, config)
+        longest = longest_audio(model, teacher if losses.needs_teacher else None)
+        check_audio(learned, corpus.sample_rate, longest)
         source = BatchSource(
             corpus,
-            _learned_from(corpus, config),
+            learned,
             config.batch_seconds,
             seed,
             config.augmentation,
             config.joined_from_epoch,
             config.augmentation_copies,
+            longest,
         )
         dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
         check_texts(model, teacher if losses.needs_teacher else None, source, dev, config.epochs)

@@ -106,5 +106,6 @@ def decision_of(plain: dict[str, Any], run: str | None) -> Decision:
         confidence=plain["confidence"],
         speed=plain["speed"],
         notes=tuple(plain["notes"]),
+        normalizer=plain["normalizer"],
         run=run,
     )

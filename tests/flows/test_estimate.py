@@ -143,3 +143,31 @@ def test_a_checkpoint_that_is_not_trained_takes_as_long_as_it_is_written(begun):
     trained = raw | {"teacher": raw["teacher"] | {"fine_tune": True, "training": {"epochs": 50}}}
     once, again = (expected_seconds(parse_params(own), OWN, "train_teacher") for own in (raw, trained))
     assert once < 4.5 < 8.0 < again
+
+
+def test_rounds_of_pruning_are_epochs_of_their_own_beside_those_of_the_member(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def seconds(epochs: int, rounds: int, round_epochs: int) -> float:
+        raw = json.loads(json.dumps(minute_params()))
+        slim = raw["prune"]["student-slim"]
+        slim["structured"] = {"parameters": 0.5, "batches": 1, "rounds": rounds, "round_epochs": round_epochs}
+        slim["training"] = {"epochs": epochs}
+        return expected_seconds(parse_params(raw), OWN, "prune@student-slim") - estimate.START
+
+    one = seconds(1, 1, 1)
+    assert seconds(24, 1, 1) == pytest.approx(24 * one)
+    assert seconds(20, 3, 2) == pytest.approx(24 * one)
+
+
+def test_labels_of_some_utterances_take_their_share_of_train(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def seconds(utterances: int | None) -> float:
+        raw = json.loads(json.dumps(minute_params()))
+        raw["synthesis"] |= {"train_utterances": 4000, "dev_utterances": 1, "unlabelled_utterances": 0}
+        raw["label"]["heard"]["utterances"] = utterances
+        return expected_seconds(parse_params(raw), OWN, "label@heard") - estimate.START
+
+    whole = seconds(None)
+    assert seconds(1000) == pytest.approx(whole / 4, rel=0.01) and seconds(9000) == whole

@@ -3,7 +3,7 @@ import pytest
 from flows import progress as progress_module
 from flows.graph import Graph
 from flows.progress import Progress, in_words
-from flows.stage import MADE, UNCHANGED
+from flows.stage import FROM_CACHE, MADE, UNCHANGED
 
 GRAPH = Graph({"teacher": (), "one": ("teacher",), "two": ("teacher",), "end": ("one", "two")}, frozenset({"teacher"}))
 EXPECTED = {"teacher": 100.0, "one": 40.0, "two": 60.0, "end": 10.0}
@@ -66,4 +66,12 @@ def test_a_stage_that_had_nothing_to_do_teaches_nothing(clock):
     progress = Progress(GRAPH, EXPECTED, 2, lambda _: None)
     progress.begins("teacher")
     progress.ends("teacher", UNCHANGED)
+    assert progress.left() == 70.0
+
+
+def test_a_stage_out_of_dvcs_cache_does_not_make_the_machine_fast(clock):
+    progress = Progress(GRAPH, EXPECTED, 2, lambda _: None)
+    progress.begins("teacher")
+    clock.now = 1.0
+    progress.ends("teacher", FROM_CACHE)
     assert progress.left() == 70.0

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from diminuendo.artifact.onnx_file import MODEL
 from diminuendo.artifact.stored_names import STORED_NAME
-from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.artifact.weight_graph import inner_graphs, shorten_names
 from diminuendo.cli import main
 from diminuendo.compression.quantization.coverage import count_macs
 from diminuendo.compression.quantization.weight_writer import store_uniformly
@@ -16,11 +16,12 @@ from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
 from diminuendo.models.conformer.onnx_writer import build_onnx
 from diminuendo.profiling import limits, profile
-from diminuendo.profiling.events import multiply_accumulates, typical
-from diminuendo.profiling.measure import noise
-from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, mark_modules, module_of_node
+from diminuendo.profiling.events import multiply_accumulates, nodes, typical
+from diminuendo.profiling.measure import TOKENS, noise
+from diminuendo.profiling.modules import ENCODER, FRAMES, FRONTEND, LAYOUT, LOOP, mark_modules, module_of_node
 from diminuendo.profiling.one_operator import one_operator
 from tests.factories.models import SAMPLE_RATE, tiny_layer, tiny_model
+from tests.factories.whisper_text import tiny_text_whisper
 
 SECONDS = 10.0  # as long as what coverage counts
 
@@ -179,3 +180,48 @@ def test_too_many_threads_are_refused(path):
     most = 4 * available_cores()
     result = CliRunner().invoke(main, ["profile", str(path), "--threads", str(most + 1), "--runs", "1"])
     assert result.exit_code == 2 and result.output.startswith(f"error: threads: {most + 1}, expected at most {most}")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The profile of a whole Whisper, whose decoder is in a loop, and its file."""
+    path = tmp_path_factory.mktemp("text") / MODEL
+    model = tiny_text_whisper()
+    tokens = [f"t{number}" for number in range(model.record.vocabulary)]
+    export_model(path, model, name="teacher", tokens=tokens, lineage={})
+    return profile(path, 2.0, threads=1, runs=3), path
+
+
+def test_what_a_loop_calls_again_counts_each_time(written):
+    measured, path = written
+    model = onnx.load(path)
+    (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
+    products = sum(node.op_type in ("MatMul", "Gemm") for node in next(inner_graphs(loop)).node)
+    calls = {group.name: group.calls for group in measured.operators}
+    assert measured.tokens == TOKENS and calls["Loop"] == 1
+    assert calls["Softmax"] == 2 * 2 * TOKENS + 1  # two attentions in each of two layers, and that of the encoder
+    assert products * TOKENS <= sum(calls.get(name, 0) for name in ("MatMul", "Gemm", "FusedMatMul"))
+
+
+def test_what_is_in_a_loop_belongs_to_the_modules_of_the_decoder(written):
+    modules = {group.name: group for group in written[0].modules}
+    assert {"decoder.layers.0.attention", "decoder.layers.1.feed_forward", LOOP} <= set(modules)
+    assert sum(group.share for group in modules.values()) == pytest.approx(1)
+
+
+def test_a_loop_is_not_counted_beside_what_is_in_it():
+    def events(*seconds: int) -> list[dict]:
+        args = {"op_name": "MatMul", "parameter_size": "8", "activation_size": "0", "output_size": "0"}
+        args |= {"input_type_shape": [{"float": [1, 4]}, {"float": [4, 2]}], "output_type_shape": [{"float": [1, 2]}]}
+        return [{"dur": each, "args": args} for each in seconds]
+
+    timed = {
+        "@decoder@7#1": events(900, 100, 100),
+        "@norm@7.2#4": events(90, 90, 30, 30, 20, 40),
+        "x#2": events(9, 5, 5),
+    }
+    shaped = {"@decoder@7#1": events(100), "@norm@7.2#4": events(20, 20), "x#2": events(5)}
+    loop, body, other = nodes(timed, shaped, runs=3, skip=1)
+    assert [round(1e6 * node.seconds) for node in (loop, body, other)] == [40, 60, 5]
+    assert [node.calls for node in (loop, body, other)] == [1, 2, 1]
+    assert (body.multiply_accumulates, body.bytes_moved, other.multiply_accumulates) == (16, 16, 8)

@@ -7,14 +7,14 @@ for every utterance, so that few batches give many samples; the score is the mea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from diminuendo.config.training import TrainingConfig
-from diminuendo.data.batches import BatchSource
+from diminuendo.data.batches import Batch, BatchSource
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.objective import Objective
@@ -54,7 +54,7 @@ def measure_importance(
         scores[key] = torch.zeros(group.count, dtype=torch.float64)
         handles.append(model.get_submodule(group.reader).register_forward_pre_hook(partial(_watch, scores[key])))
     try:
-        for batch in _training_batches(corpus, training, seed, batches):
+        for batch in _training_batches(model, corpus, training, seed, batches):
             features, frames = model.frontend(batch.waveform, batch.lengths)
             loss, _ = objective(model.respond(features, frames, batch), features, frames, batch)
             # The loss is a mean over the batch: its size must not say how much an utterance counts.
@@ -79,8 +79,13 @@ def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         activation.register_hook(add)
 
 
-def _training_batches(corpus: PreparedCorpus, training: TrainingConfig, seed: int, count: int):
-    source = BatchSource(corpus, corpus.train, training.batch_seconds, seed, training.augmentation)
+def _training_batches(
+    model: SpeechModel, corpus: PreparedCorpus, training: TrainingConfig, seed: int, count: int
+) -> Iterator[Batch]:
+    longest = model.longest_audio
+    source = BatchSource(
+        corpus, corpus.train, training.batch_seconds, seed, training.augmentation, longest_audio=longest
+    )
     epoch = given = 0
     while given < count:
         for batch in source.epoch(epoch):

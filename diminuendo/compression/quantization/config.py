@@ -55,7 +55,7 @@ class QuantizeConfig(TrainedMember):
     # stored in the bits of the scheme all the same.
     integer_products: bool = False
     # GPTQ: weights make up for each other's errors of rounding, over what calibration audio gives their products
-    # (*_weight and mixed).
+    # (*_weight and mixed). None: not said, which is false.
     error_feedback: bool | None = None
     # Refused beyond: nats that a log-probability may differ from the parent's in the mean; None: told where it is much.
     log_prob_difference: Positive | None = None

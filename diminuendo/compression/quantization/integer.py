@@ -147,11 +147,14 @@ def _integer_biases(model: onnx.ModelProto) -> onnx.ModelProto:
             bias, *scales = found
             steps = numpy_helper.to_array(stored[scales[0]]) * numpy_helper.to_array(stored[scales[1]])
             if np.abs(numpy_helper.to_array(stored[bias]) / steps).max() < LARGEST_SUM:
-                step, quotient, rounded, decoded = (f"{bias}/{part}" for part in ("step", "steps", "sum", "decoded"))
+                step, quotient, whole, rounded, decoded = (
+                    f"{bias}/{part}" for part in ("step", "steps", "whole", "sum", "decoded")
+                )
                 nodes += [
                     helper.make_node("Mul", scales, [step], name=step),
                     helper.make_node("Div", [bias, step], [quotient], name=quotient),
-                    helper.make_node("Cast", [quotient], [rounded], name=rounded, to=onnx.TensorProto.INT32),
+                    helper.make_node("Round", [quotient], [whole], name=whole),
+                    helper.make_node("Cast", [whole], [rounded], name=rounded, to=onnx.TensorProto.INT32),
                     helper.make_node("DequantizeLinear", [rounded, step], [decoded], name=decoded, axis=0),
                 ]
                 node.input[:] = [decoded if value == bias else value for value in node.input]

@@ -11,8 +11,8 @@ from itertools import pairwise
 import numpy as np
 
 from diminuendo.data.prepared import Utterance
+from diminuendo.evaluation.groups import NOT_STATED
 
-NOT_STATED = "(not stated)"
 LENGTH = "length"
 RANGES = 4
 _NOISE = re.compile(r"(^|[_-])(noise|snr)([_-]|$)", re.IGNORECASE)  # in the name of a key

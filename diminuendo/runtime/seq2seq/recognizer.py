@@ -37,7 +37,7 @@ class _Recording:
 
     @property
     def samples(self) -> int:
-        """That a run with others takes of it; 0 for one of several windows, which is heard alone."""
+        """That a run with others takes of it; 0 for one of several windows, of which nothing is left to be heard."""
         return 0 if self.hearing.whole is None else len(self.hearing.whole)
 
 
@@ -89,14 +89,20 @@ class Seq2SeqRecognizer(Recognizer, format=TEXT_FORMAT):
     ) -> Iterator[Transcript | UserError]:
         """Transcribe many recordings, those of one window several in each run; results come in the order given.
 
-        A run goes on until its longest text is written. Files that hear no more than the utterance hear the length of
-        the longest of the batch, and may write other words than one by one.
+        A run goes on until its longest text is written. A recording of several windows is heard alone. Files that hear
+        no more than the utterance hear the length of the longest of the batch, and may write other words than one by
+        one.
         """
         if not 0 < batch_seconds < math.inf:
             raise UserError(f"batch_seconds: {batch_seconds:g}, expected more than 0 and finite")
         limit, group = batch_seconds * self.model.sample_rate, []
         for audio in recordings:
             recording = self._read(audio)
+            if recording.hearing.whole is None:
+                yield from self._together(group)
+                yield from self._together([recording])
+                group = []
+                continue
             longest = max([recording.samples, *(other.samples for other in group)])
             if group and longest * (len(group) + 1) > limit:
                 yield from self._together(group)

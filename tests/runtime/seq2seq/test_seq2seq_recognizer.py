@@ -147,6 +147,20 @@ def test_several_in_one_run_are_as_one_by_one(recognizer, asked, tmp_path):
             assert one == recognizer.transcribe(recording)
 
 
+def test_what_is_long_is_given_before_the_next_is_read(recognizer):
+    read = []
+
+    def recordings():
+        for index in range(5):
+            read.append(index)
+            yield long_recording() if index else speak(HELLO)
+
+    found = recognizer.transcribe_batch(recordings())
+    assert next(found) == recognizer.transcribe(speak(HELLO)) and read == [0, 1]
+    assert next(found) == recognizer.transcribe(long_recording()) and read == [0, 1]
+    assert len(list(found)) == 3
+
+
 def test_silence_is_no_words_and_costs_no_run(recognizer, asked):
     transcript = recognizer.transcribe(np.zeros(10 * SAMPLE_RATE, np.float32))
     assert transcript.words == () and transcript.seconds == 10.0 and asked == []

@@ -73,6 +73,10 @@ class Whisper(SpeechModel):
         return self.record.positions - len(self.prompt)
 
     @property
+    def longest_audio(self) -> int:
+        return self.record.context.longest * self.record.frontend.hop
+
+    @property
     def head(self) -> AttentionHead:
         return AttentionHead(self.record)
 
