@@ -6,7 +6,7 @@ import pytest
 from diminuendo.artifact.lineage import LABELS
 from diminuendo.labelling import label
 from diminuendo.labelling.config import LabelConfig
-from diminuendo.labelling.label import SUMMARY, label_corpus, read_labels, rejection
+from diminuendo.labelling.label import SUMMARY, Measure, label_corpus, read_labels, rejection
 
 
 class Tones:
@@ -14,6 +14,7 @@ class Tones:
 
     def __init__(self, train=7, unlabelled=2, dev=3):
         self.counts = {"train": train, "unlabelled": unlabelled, "dev": dev}
+        self.summary = {"parameters": {"text": {"lowercase": True}}}
 
     def split(self, name):
         return [
@@ -104,6 +105,29 @@ def test_a_damaged_part_is_heard_again(tmp_path, capsys):
 )
 def test_what_is_not_learned_from(text, log_prob, keys, why):
     assert rejection(text, log_prob, "so it is", config(**keys)) == why
+
+
+def corpus_of(text: str, lowercase: bool | str) -> Tones:
+    corpus = Tones()
+    corpus.summary["parameters"]["text"]["lowercase"] = lowercase
+    corpus.split = lambda name: [Utterance(f"{name}-0", text)]
+    return corpus
+
+
+def test_words_are_compared_in_the_letters_of_the_language():
+    turkish = Measure.of(corpus_of("ısı arttı", "tr"))
+    assert turkish.error_rate("ısı arttı", "Isı arttı.") == 0.0
+    assert Measure.of(corpus_of("ısı arttı", False)).error_rate("so", "So!") == 0.0
+    kept = config(max_wer=0.0)
+    assert rejection("Isı arttı.", -0.1, "ısı arttı", kept, turkish) is None
+    assert rejection("Isı arttı.", -0.1, "ısı arttı", kept) == "not what was said"
+
+
+def test_characters_are_compared_in_scripts_without_spaces():
+    chinese = Measure.of(corpus_of("今天天气很好", True))
+    assert chinese.error_rate("今天天气很好", "今天天气很号。") == pytest.approx(1 / 6)
+    assert rejection("今天天气很号。", -0.1, "今天天气很好", config(max_wer=0.2), chinese) is None
+    assert rejection("今天天气很号。", -0.1, "今天天气很好", config(max_wer=0.1), chinese) == "not what was said"
 
 
 def test_without_a_transcript_the_words_are_not_compared():

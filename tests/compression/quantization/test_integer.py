@@ -128,3 +128,19 @@ def test_a_bias_that_its_sum_cannot_hold_stays_as_it_is(parent, tmp_path):
     expected, frames = onnx_outputs(tmp_path / "model.onnx", waveform, lengths)
     found, _ = onnx_outputs(quantized.SerializeToString(), waveform, lengths)
     assert np.mean([np.abs(a[:n] - b[:n]).mean() for a, b, n in zip(found, expected, frames)]) < 0.05
+
+
+def test_a_bias_is_rounded_to_the_nearest_step(parent):
+    model = quantize_static(parent, audio())
+    biases = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    decoded = {node.output[0] for node in model.graph.node if node.output and node.output[0].endswith("/decoded")}
+    names = sorted(name.removesuffix("/decoded") for name in decoded)
+    wanted = [f"{name}/{part}" for name in names for part in ("decoded", "step")]
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, None) for n in wanted)
+    waveform, lengths = speech_batch(seconds=(1.2, 0.7))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(wanted, {"waveform": waveform.numpy(), "waveform_lengths": lengths.numpy()})
+    assert names
+    for name, values, step in zip(names, found[::2], found[1::2]):
+        assert (np.abs(values - biases[name]) <= 0.501 * step).all()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from diminuendo.artifact.onnx_file import MODEL, read_onnx
 from diminuendo.artifact.outer_products import products_outside
@@ -12,13 +13,13 @@ from diminuendo.artifact.weight_graph import WeightGraph
 from diminuendo.compression.quantization.config import NOMINAL_BITS, BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.mixed import choose
 from diminuendo.compression.quantization.post_training import quantize_post_training
-from diminuendo.compression.quantization.quantized_file import write_quantized
+from diminuendo.compression.quantization.quantized_file import compare, write_quantized
 from diminuendo.compression.quantization.sensitivity import Posteriors
 from diminuendo.core.errors import UserError
 from diminuendo.export.write import export_model
 from tests.factories.models import speech_batch, tiny_model
 from tests.factories.whisper import tiny_whisper
-from tests.factories.whisper_text import VOCABULARY, opened, tiny_text_whisper, written
+from tests.factories.whisper_text import SPECIAL, VOCABULARY, opened, tiny_text_whisper, written
 
 BATCH = speech_batch(16000, (0.5, 0.33))
 TOKENS = [f"t{number}" for number in range(VOCABULARY)]
@@ -181,3 +182,25 @@ def test_packed_keys_are_checked():
         config(scheme="int4_weight", integer_products=True)
     with pytest.raises(ValueError, match=r"error_feedback works with .*without quantization_aware"):
         config(scheme="int4_weight", packed=True, quantization_aware=True, error_feedback=True)
+
+
+def test_a_parent_that_writes_nothing_is_compared_along_any_text(tmp_path):
+    free = SPECIAL.model_copy(update={"suppressed_first": ()})  # the end may come first
+    model = tiny_text_whisper(5, width=32, position_channels=32, special=free)
+    with torch.no_grad():
+        end = model.decoder.embedding.weight[model.record.special.end]
+        model.decoder.norm.weight.zero_()
+        model.decoder.norm.bias.copy_(100 * end / end.norm())
+    parent = tmp_path / "parent" / MODEL
+    export_model(parent, model, name="teacher", tokens=TOKENS, lineage={})
+    found = written(opened(parent.read_bytes()), *BATCH)
+    assert found["lengths"].tolist() == [0, 0], (found["tokens"], found["lengths"])
+    stored = read_onnx(parent)
+    assert compare(parent, stored, 16000) == 0.0
+    with torch.no_grad():
+        for layer in model.decoder.layers:
+            layer.feed_forward.up.weight.mul_(0.5)
+        model.decoder.norm.bias.mul_(0.9)
+    other = tmp_path / "other" / MODEL
+    export_model(other, model, name="teacher", tokens=TOKENS, lineage={})
+    assert compare(other, stored, 16000) > 0.001
