@@ -36,7 +36,8 @@ from diminuendo.models.conformer.record import record_of
 from diminuendo.models.model import parameter_count
 from diminuendo.parameters.load import load_params
 from diminuendo.parameters.schema import Params
-from diminuendo.training.trainer import Hooks, train
+from diminuendo.training.step import Hooks
+from diminuendo.training.trainer import train
 
 SECONDS = (1.2, 3.8)  # of an utterance
 TOKENS = (6, 14)  # of a text

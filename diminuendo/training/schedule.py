@@ -15,8 +15,9 @@ from diminuendo.config.training import TrainingConfig
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.model import SpeechModel
+from diminuendo.training.loop import Tracker
 from diminuendo.training.step import Hooks
-from diminuendo.training.trainer import Tracker, train
+from diminuendo.training.trainer import train
 
 Rows = list[dict[str, Any]]
 

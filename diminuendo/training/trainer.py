@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -22,21 +21,11 @@ from diminuendo.losses.objective import Objective
 from diminuendo.losses.term import Vocabularies
 from diminuendo.models.model import SpeechModel
 from diminuendo.training.audio_length import check_audio, longest_audio
-from diminuendo.training.checkpoint import load_checkpoint, on_dev, save_checkpoint
 from diminuendo.training.device import choose_device, deterministic
-from diminuendo.training.display import Display
 from diminuendo.training.fine_tuning import frozen
-from diminuendo.training.recognise import dev_error_rate
-from diminuendo.training.step import NO_HOOKS, Hooks, Readings, TrainingStep
+from diminuendo.training.loop import Judge, Loop, Tracker
+from diminuendo.training.step import NO_HOOKS, Hooks, TrainingStep
 from diminuendo.training.text_length import check_texts
-
-LOG_EVERY = 10  # steps between points of the curves
-
-
-class Tracker(Protocol):
-    """Where curves go while training runs."""
-
-    def metrics(self, values: dict[str, float], step: int) -> None: ...
 
 
 def train(
@@ -76,78 +65,24 @@ def train(
     device = choose_device(config.device)
     model.to(device).train()
     with deterministic(device), frozen(model, config):
-        kept = work / "teacher_outputs" if config.augmentation_copies else None
         teacher = teacher.to(device) if teacher else None
-        vocabularies = Vocabularies.of(corpus, teacher_tokens)
         objective = Objective(
             losses,
             model,
             teacher,
-            kept=kept,
+            kept=work / "teacher_outputs" if config.augmentation_copies else None,
             layer_map=layer_map,
-            vocabularies=vocabularies,
+            vocabularies=Vocabularies.of(corpus, teacher_tokens),
             precision=config.precision,
         ).to(device)
-        learned = _learned_from(corpus, config)
-        longest = longest_audio(model, teacher if losses.needs_teacher else None)
-        check_audio(learned, corpus.sample_rate, longest)
-        source = BatchSource(
-            corpus,
-            learned,
-            config.batch_seconds,
-            seed,
-            config.augmentation,
-            config.joined_from_epoch,
-            config.augmentation_copies,
-            longest,
-        )
-        dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
-        check_texts(model, teacher if losses.needs_teacher else None, source, dev, config.epochs)
-
+        source, dev = _sources(model, teacher if losses.needs_teacher else None, corpus, config, seed)
         plans = [len(source.plan(epoch)) for epoch in range(config.epochs)]
-        total = sum(plans)
-        step = TrainingStep(model, objective, config, total=total, seed=seed, hooks=hooks, device=device)
-        average = step.average.module
-        progress = load_checkpoint(work, **step.parts)
-        if progress.step and hooks.after_step:
-            hooks.after_step(model, progress.step / total)
-        display, readings = Display(name, total, progress), Readings(config)
-
-        end = 0  # of the epoch, in steps
-        for epoch, steps in enumerate(plans):
-            begin, end = end, end + steps
-            for batch in source.epoch(epoch, max(0, progress.step - begin)) if progress.step < end else ():
-                readings.add(step(batch, progress.step))
-                progress.step += 1
-                logged = progress.step % LOG_EVERY == 0 or progress.step == total
-                stored = progress.step % config.checkpoint_every == 0 and progress.step != end
-                if logged or stored or progress.step == end or device.type == "cpu":  # a CPU has no queue to wait for
-                    values = readings.read()
-                    display.loss = values["loss"]
-                display.advance(batch.seconds)
-                if logged:
-                    at = {"step": progress.step, "epoch": round(epoch + 1 - (end - progress.step) / steps, 3)}
-                    progress.history.append({**at, **values})
-                    if tracker:
-                        tracker.metrics(values, step=progress.step)
-                if stored:
-                    save_checkpoint(work, progress, **step.parts)
-            # The step count alone says whether an epoch's evaluation is still due on a resumed run.
-            evaluated = any(row["step"] == end and on_dev(row) for row in progress.history)
-            due = (epoch + 1) % config.dev_every == 0 or epoch + 1 == config.epochs
-            if due and not evaluated and progress.step == end:
-                error_rate, unit = dev_error_rate(average, dev.epoch(), corpus.tokenizer)
-                measured = {f"dev_{unit.rate}": error_rate}
-                progress.history.append({"step": end, "epoch": float(epoch + 1), **measured})
-                if tracker:
-                    tracker.metrics(measured, step=end)
-                display.on_dev = measured
-                if error_rate <= progress.best_on_dev or progress.best is None or keep == "last":
-                    progress.best_on_dev = error_rate
-                    progress.best = {key: value.detach().cpu().clone() for key, value in average.state_dict().items()}
-            if progress.step == end:
-                save_checkpoint(work, progress, **step.parts)
-        display.close()
+        step = TrainingStep(model, objective, config, total=sum(plans), seed=seed, hooks=hooks, device=device)
+        judge = Judge(dev, corpus.tokenizer, keep)
+        loop = Loop(step, source, judge, config, plans=plans, work=work, name=name, tracker=tracker)
+        if loop.progress.step and hooks.after_step:  # a run that goes on: as the last step left the model
+            hooks.after_step(model, loop.share)
+        progress = loop.run()
         for note in objective.notes:
             print(f"note: {name}: {note}", file=sys.stderr, flush=True)
         model.load_state_dict(progress.best)
@@ -155,6 +90,27 @@ def train(
     if teacher:
         teacher.cpu()
     return progress.history
+
+
+def _sources(
+    model: SpeechModel, teacher: SpeechModel | None, corpus: PreparedCorpus, config: TrainingConfig, seed: int
+) -> tuple[BatchSource, BatchSource]:
+    """What is learned from, and dev; refused where the model or its teacher cannot hear or read it to its end."""
+    learned, longest = _learned_from(corpus, config), longest_audio(model, teacher)
+    check_audio(learned, corpus.sample_rate, longest)
+    source = BatchSource(
+        corpus,
+        learned,
+        config.batch_seconds,
+        seed,
+        config.augmentation,
+        config.joined_from_epoch,
+        config.augmentation_copies,
+        longest,
+    )
+    dev = BatchSource(corpus, corpus.dev, config.batch_seconds, seed)
+    check_texts(model, teacher, source, dev, config.epochs)
+    return source, dev
 
 
 def _learned_from(corpus: PreparedCorpus, config: TrainingConfig) -> list[Utterance]:

@@ -56,7 +56,7 @@ def distil(work, stop_after=None):
     settings = tiny_training(epochs=4, augmentation_copies=2, checkpoint_every=3)
     losses = LossConfig(kl=1.0, hidden=1.0)
     monkey = pytest.MonkeyPatch()
-    monkey.setattr("diminuendo.training.trainer.LOG_EVERY", 1)
+    monkey.setattr("diminuendo.training.loop.LOG_EVERY", 1)
     try:
         train(
             student, ToneCorpus(), settings, losses, seed=7, work=work, teacher=teacher, tracker=Dying(), name="student"

@@ -13,7 +13,8 @@ TRAIN = """
 import os, signal, sys
 from pathlib import Path
 from diminuendo.losses.config import LossConfig
-from diminuendo.training.trainer import Hooks, train
+from diminuendo.training.step import Hooks
+from diminuendo.training.trainer import train
 from tests.factories.models import ToneCorpus, tiny_model, tiny_training
 
 steps = []

@@ -40,7 +40,7 @@ def test_of_many_the_first_are_named_and_all_are_counted():
 
 
 def test_texts_that_fit_are_learned(tmp_path, monkeypatch):
-    monkeypatch.setattr("diminuendo.training.trainer.dev_error_rate", lambda *_: (0.5, WORDS))
+    monkeypatch.setattr("diminuendo.training.loop.dev_error_rate", lambda *_: (0.5, WORDS))
     corpus = ToneCorpus(train=(FITS, "ab"), dev=("ab",))
     checked(tiny_text_whisper(), corpus)
     schedule = Schedule(tiny_text_whisper(), (Phase(tiny_training(epochs=1), 1),), LossConfig(ctc=1.0))

@@ -183,7 +183,7 @@ def scores(*values):
 )
 def test_which_weights_are_kept(tmp_path, monkeypatch, keep, values, kept):
     score, weights = scores(*values)
-    monkeypatch.setattr("diminuendo.training.trainer.dev_error_rate", score)
+    monkeypatch.setattr("diminuendo.training.loop.dev_error_rate", score)
     model = fresh()
     run(model, tmp_path, keep=keep)
     assert digest_of_weights(model) == weights[kept]

@@ -3,7 +3,7 @@ import pytest
 from diminuendo.losses.config import LossConfig
 from diminuendo.training.checkpoint import CHECKPOINT
 from diminuendo.training.schedule import Later, Phase, Schedule, joined, last_of, run
-from diminuendo.training.trainer import Hooks
+from diminuendo.training.step import Hooks
 from tests.factories.models import PointsTracker, ToneCorpus, digest_of_weights, tiny_model, tiny_training
 
 LOSSES = LossConfig(ctc=1.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diminuendo.compression.pruning.config import MagnitudeConfig
-from diminuendo.training.trainer import Hooks
+from diminuendo.training.step import Hooks
 
 PRUNED_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 

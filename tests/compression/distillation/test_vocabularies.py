@@ -156,7 +156,7 @@ def test_what_was_left_out_is_told_once_and_counted_over_a_kill(teacher, tmp_pat
         student = tiny_model(1, vocabulary=5)
         training = tiny_training(epochs=2, unlabelled=True, **QUICK | {"checkpoint_every": 3})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("diminuendo.training.trainer.LOG_EVERY", 1)
+            patch.setattr("diminuendo.training.loop.LOG_EVERY", 1)
             keys = {"seed": 7, "work": work, "teacher": teacher, "name": "student", "tracker": Dying(at)}
             train(student, heard, training, LossConfig(sequence=1.0), teacher_tokens=PIECES.tokens, **keys)
         return digest_of_weights(student), [line for line in capsys.readouterr().err.splitlines() if "note:" in line]

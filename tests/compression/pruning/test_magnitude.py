@@ -9,7 +9,8 @@ from diminuendo.compression.pruning.stored_sparsity import stored_sparsity
 from diminuendo.export.trained import deliver
 from diminuendo.losses.config import LossConfig
 from diminuendo.models.store import load_model
-from diminuendo.training.trainer import Hooks, train
+from diminuendo.training.step import Hooks
+from diminuendo.training.trainer import train
 from tests.factories.models import ToneCorpus, digest_of_weights, tiny_model, tiny_training
 
 HALF = MagnitudeConfig(sparsity=0.5)
