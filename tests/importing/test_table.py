@@ -121,6 +121,34 @@ def test_a_table_that_is_not_utf8_is_named_with_its_line(tmp_path):
     assert f"{tmp_path}: a folder, expected a file; name the file in it" in refused("csv", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({2: '1.wav,"bed,s1'}, "table.csv:3: not a table with the delimiter ',' (unexpected end of data)"),
+        ({2: '1.wav,"bed,s1', 4: '3.wav,bed",s3'}, "table.csv:3: a quote opens here and closes on line 5"),
+        ({2: '1.wav,"bed,s1', 3: '2.wav,bed",s2'}, "table.csv:3: a quote opens here and closes on line 4"),
+        ({2: '1.wav,"bed,s1', 4: '3.wav,"bed",s3'}, "table.csv:3: not a table"),
+        ({2: '1.wav,"bed" ace,s1'}, "table.csv:3: not a table"),
+        ({0: 'path,"text,speaker', 1: '0.wav,bed",s0'}, "table.csv:1: a quote opens here and closes on line 2"),
+        ({0: 'path,"text', 1: 'path,text",speaker'}, "table.csv:1: the name of a column goes over several lines"),
+    ],
+)
+def test_a_stray_quote_swallows_no_rows(tmp_path, change, words):
+    clips(tmp_path)
+    rows = ["path,text,speaker", *(f"{i}.wav,{TEXTS[i]},s{i}" for i in range(6))]
+    table = write_lines(tmp_path / "table.csv", [change.get(i, row) for i, row in enumerate(rows)])
+    message = refused("csv", table, "--out", tmp_path / "out")
+    assert words in message and len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_over_two_lines_is_one_text(tmp_path):
+    clips(tmp_path)
+    rows = [f'{i}.wav,"{TEXTS[i]}\nbed, ""ace""",s{i}' for i in range(6)]
+    lines = every(imported("csv", write_lines(tmp_path / "t.csv", ["path,text,speaker", *rows]), out=tmp_path / "out"))
+    assert sorted(line["text"] for line in lines) == sorted(f'{text} bed, "ace"' for text in TEXTS)
+
+
 def test_tables_without_lines_say_what_is_there_and_why_nothing_is_left(tmp_path):
     """The notes of the reader are the answer where every table was left out."""
     for name in ("table", "more"):
