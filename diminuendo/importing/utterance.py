@@ -22,13 +22,15 @@ class Sound:
         path: a sound file; None: the audio is not in a file of its own, and ``read`` gives it.
         offset: seconds; None: the utterance is the whole file.
         duration: seconds from ``offset``; None: up to the end of the file.
-        channel: the one of several that is meant, from 0; None: all of them together.
+        channel: the one that is meant, from 0; None: all of them together.
+        cut_out: a file of one channel is ``channel`` already, as recipes of Kaldi write each side of a call.
     """
 
     path: Path | None = None
     offset: float | None = None
     duration: float | None = None
     channel: int | None = None
+    cut_out: bool = False
     read: Callable[[], Content] | None = None
 
 
