@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diminuendo.importing.columns import further_keys
+from diminuendo.importing.fields import text_of
 from diminuendo.importing.paths import AUDIO_SUFFIXES, Places
 from diminuendo.importing.split_names import required_split
 from diminuendo.importing.times import piece, seconds
@@ -35,7 +36,7 @@ def utterance_of(
 
     try:
         if split is None and (name := said("split")) is not None:
-            split = required_split(str(name), request.splits)
+            split = required_split(text_of(name, "split") or "", request.splits)
         named = said("audio")
         if sound is None:
             if named is None:
@@ -43,19 +44,18 @@ def utterance_of(
             start, end = seconds(said("start"), "start"), seconds(said("end"), "end")
             offset, duration = piece(start, end, seconds(said("duration"), "duration") if start is not None else None)
             sound = Sound(places.find(str(named), AUDIO_SUFFIXES), offset, duration)
-        speaker = said("speaker")
+        text, name, speaker = (text_of(said(role), role) for role in ("text", "id", "speaker"))
         if speaker is None and request.speaker is not None and isinstance(named, str):
             speaker = speaker_in(named, request)
     except Unusable as error:
         return error.at(place)
-    text, name = said("text"), said("id")
     return Utterance(
         place,
         sound,
-        "" if text is None else str(text),
+        text or "",
         split,
-        None if name is None else str(name),
-        None if speaker is None else str(speaker),
+        name,
+        speaker,
         str(sound.path) if sound.path is not None else None,
         further_keys(row, roles),
     )
