@@ -29,6 +29,7 @@ _READ = "wav, flac, ogg, opus and mp3 can"
 _MORE = "for m4a, webm, aac and others"
 _MOST_LINKS = 250  # recordings that were joined: each takes a decoder, and an open file
 _LARGEST_BLOCK = 1 << 24  # samples of all channels; more are read in several blocks
+_MISLEADING = "File does not exist or is not a regular file"  # libsndfile's words for an mp3 without a frame
 _SLACK_SECONDS = 0.05  # by which decoders differ at the edges
 _ERRORS = (soundfile.SoundFileError, OSError, RuntimeError, ValueError)
 
@@ -244,4 +245,5 @@ def _check(decoders: list[Decoder], name: str, remarks: list[Remark]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+    found = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return "the decoder finds no frame in it" if found.startswith(_MISLEADING) else found

@@ -183,6 +183,68 @@ def test_tags_and_junk_around_the_frames_of_an_mp3():
     assert heard(tag + whole(UNCOUNTED_MP3)) == heard(whole(UNCOUNTED_MP3))
 
 
+def _ape(flags: int) -> bytes:
+    return b"APETAGEX" + struct.pack("<IIII", 2000, 2000, 1, flags) + bytes(8)
+
+
+APE = _ape(0xA0000000) + b"item" * 492 + _ape(0x80000000)  # a header, 1968 bytes, and a footer
+ID3V1, ID3V2 = b"TAG" + bytes(125), b"ID3\x03\0\0\0\0\x02\0" + b"text" * 64
+
+
+@pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "flac of 24 bits", "vorbis", "opus", "mp3", "au", "sphere"])
+@pytest.mark.parametrize(
+    "more",
+    [whole("wav"), whole("mp3"), whole("vorbis"), whole("flac"), b"no audio " * 3, bytes(90_000) + whole("aiff")],
+    ids=["wav", "mp3", "ogg", "flac", "text", "zeros and aiff"],
+)
+def test_bytes_behind_the_end_are_told_and_cost_no_sound(kind, more):
+    if more in (whole("wav"), whole("mp3"), whole("vorbis"), whole("flac")) and more[:4] == whole(kind)[:4]:
+        return  # joined files of one format are heard
+    seconds, kinds = heard(whole(kind) + more)
+    assert seconds == pytest.approx(seconds_of(kind), abs=1e-3)
+    assert kinds in ([UNCOUNTED], [DAMAGED])
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "vorbis", "mp3"])
+def test_tags_and_zeros_behind_the_end_are_nothing(kind):
+    for tail in (
+        ID3V1,
+        ID3V2,
+        APE,
+        b"item" * 492 + _ape(0),
+        APE + ID3V1,
+        bytes(50),
+        ID3V2 + bytes(5000),
+        bytes(5000) + APE,
+    ):
+        assert heard(whole(kind) + tail) == (seconds_of(kind), [])
+
+
+def test_a_tag_between_two_mp3_hides_none_of_them():
+    assert heard(whole("mp3") + APE + whole("mp3")) == (2 * SECONDS, [])
+
+
+def test_a_flac_of_unknown_length_ends_where_its_last_frame_does():
+    assert heard(flac_without_length() + b"junk" * 500) == (SECONDS, [UNCOUNTED])
+    assert heard(flac_without_length() + b"\n") == (SECONDS, [UNCOUNTED])
+    assert heard(whole("flac") + np.random.default_rng(0).bytes(3 << 20)) == (SECONDS, [UNCOUNTED])
+
+
+def test_pages_of_an_ogg_stream_without_its_first_page_are_told():
+    content, other = whole("vorbis", 6.0), written(sound(seed=3), 16000, "OGG", "VORBIS")
+    places = [at for at in range(len(content)) if content.startswith(b"OggS", at)]
+    seconds, kinds = heard(other + content[places[3] :])
+    assert kinds == [DAMAGED] and seconds == pytest.approx(SECONDS, abs=0.06)
+
+
+def test_an_id3_tag_that_says_too_much_hides_no_frame(tmp_path):
+    lying = b"ID3\4\0\0\x7f\x7f\x7f\x7f"
+    assert heard(lying + whole("mp3")) == (SECONDS, [DAMAGED])
+    with pytest.raises(Unreadable, match="cannot be decoded \\(the decoder finds no frame in it\\)"):
+        (tmp_path / "a.mp3").write_bytes(lying + bytes(3000))
+        open_recording(tmp_path / "a.mp3")
+
+
 def test_a_count_of_frames_that_includes_its_own_frame_is_no_fault():
     content = bytearray(whole("mp3"))
     at = content.index(b"Xing") + 8
