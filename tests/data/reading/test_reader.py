@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.audio import read_audio
-from diminuendo.data.reading import ogg, reader
+from diminuendo.data.reading import flac, ogg, reader
 from diminuendo.data.reading.inspect import inspect
 from diminuendo.data.reading.problem import Unreadable
 from diminuendo.data.reading.reader import open_recording
@@ -228,6 +228,50 @@ def test_a_flac_of_unknown_length_ends_where_its_last_frame_does():
     assert heard(flac_without_length() + b"junk" * 500) == (SECONDS, [UNCOUNTED])
     assert heard(flac_without_length() + b"\n") == (SECONDS, [UNCOUNTED])
     assert heard(whole("flac") + np.random.default_rng(0).bytes(3 << 20)) == (SECONDS, [UNCOUNTED])
+
+
+def damaged_flac(at: float, seconds: float = 30.0) -> bytes:
+    """With zeros in the middle, after this share of its bytes."""
+    content = bytearray(written(sound(seconds), 16000, "FLAC"))
+    begin = int(len(content) * at)
+    content[begin : begin + 300] = bytes(300)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_damaged_flac_is_heard_up_to_the_damage(share):
+    with open_recording(io.BytesIO(damaged_flac(share)), "it") as recording:
+        samples = np.concatenate(list(recording.blocks()))
+        (remark,) = recording.remarks
+    intact, _ = soundfile.read(io.BytesIO(written(sound(30.0), 16000, "FLAC")), dtype="float32")
+    np.testing.assert_array_equal(samples, intact[: len(samples)])
+    at = len(samples) / 16000
+    assert 30 * share - 2 < at < 30 * share + 2  # a quiet beginning takes fewer bytes
+    assert remark.kind == TRUNCATED and remark.message.startswith(f"damaged after {at:.2f} s of 30.00 s; ")
+
+
+def test_a_part_before_the_damage_is_whole_and_one_across_it_is_told(tmp_path):
+    (tmp_path / "a.flac").write_bytes(damaged_flac(0.5))
+    assert not read_audio(tmp_path / "a.flac", 2.0, 3.0).remarks
+    across = read_audio(tmp_path / "a.flac", 12.0, 10.0)
+    assert [r.kind for r in across.remarks] == [TRUNCATED] and 0 < len(across.samples) < 6 * 16000
+    second = 12 + len(across.samples) / 16000
+    assert f"damaged after {second:.2f} s of" in across.remarks[0].message
+
+
+def test_a_flac_that_is_damaged_from_its_first_frame_on_is_refused():
+    content = bytearray(whole("flac"))
+    first = content.index(b"\xff\xf8") + 20
+    content[first : first + 300] = bytes(300)
+    with pytest.raises(Unreadable, match=r"damaged after 0\.00 s of audio"):
+        heard(bytes(content))
+
+
+def test_bytes_between_the_frames_of_a_flac_cost_no_sound():
+    content = whole("flac", 6.0)
+    frames = [at for at in range(len(content)) if flac._frame(content[at : at + 16], at, content[8:42])]
+    half = frames[len(frames) // 2]
+    assert heard(content[:half] + b"junk" * 300 + content[half:]) == (6.0, [DAMAGED])
 
 
 def test_pages_of_an_ogg_stream_without_its_first_page_are_told():
