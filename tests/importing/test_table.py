@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -91,6 +92,16 @@ def test_names_that_cannot_stand_in_a_manifest_have_one_reason_each(tmp_path):
         + (tmp_path / "out/dev.jsonl").read_text()
         + (tmp_path / "out/test.jsonl").read_text()
     )
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_with_accents_is_found_whichever_way_they_are_composed(tmp_path, forms):
+    written, there = (unicodedata.normalize(form, "caf\u00e9/\u00e9") for form in forms)
+    for index in range(3):
+        write_sound(tmp_path / f"{there}{index}.wav", index)
+    rows = [f"{written}{i}{'.wav' if i else ''},{TEXTS[i]},s{i}" for i in range(3)]  # one without its suffix
+    table = write_lines(tmp_path / "table.csv", ["path,text,speaker", *rows])
+    assert len(every(imported("csv", table, out=tmp_path / "out"))) == 3
 
 
 def test_pieces_of_a_file(tmp_path):
