@@ -90,6 +90,7 @@ class Request:
         speaker: finds the name of a speaker, its first group, in the path of a recording.
         header: whether the first line of a table names its columns.
         notes: sentences for the user, which the reader adds.
+        counted: what ``count`` has counted: the place of its sentence in ``notes``, how often, and the first time.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -98,7 +99,16 @@ class Request:
     speaker: re.Pattern[str] | None = None
     header: bool = True
     notes: list[str] = field(default_factory=list)
+    counted: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def count(self, what: str, first: str) -> None:
+        """A note on something that occurs in many places: how often, and the first of them."""
+        at, times, first = self.counted.get(what, (len(self.notes), 0, first))
+        if not times:
+            self.notes.append("")
+        self.counted[what] = at, times + 1, first
+        self.notes[at] = f"{times + 1} × {what} (first: {first})"

@@ -104,6 +104,24 @@ def test_a_name_with_accents_is_found_whichever_way_they_are_composed(tmp_path, 
     assert len(every(imported("csv", table, out=tmp_path / "out"))) == 3
 
 
+def test_a_column_or_split_that_is_given_twice_is_refused(tmp_path):
+    table = write_lines(tmp_path / "table.csv", ["path,a,b", "0.wav,bed,ace"])
+    message = refused("csv", table, "--column", "text=a", "--column", "text=b")
+    assert "--column text=b: 'text' was given before, as 'a'; give it once" in message
+    assert "was given before" in refused("csv", table, "--split", "x=train", "--split", "x=dev")
+
+
+def test_durations_that_are_none_are_told(tmp_path):
+    clips(tmp_path)
+    said = ["1.5", "-1", "nan", "3,19", "", "0"]
+    rows = [f'{i}.wav,{TEXTS[i]},s{i},"{said[i]}"' for i in range(6)]
+    table = write_lines(tmp_path / "table.csv", ["path,text,speaker,duration", *rows])
+    status, out, err = run_import("csv", table, "--out", tmp_path / "out")
+    assert status == 0, err
+    told = "3 × a duration that is no number of seconds from 0; the length of the file is taken (first: "
+    assert f"{told}{table}:3: '-1')" in out
+
+
 def test_pieces_of_a_file(tmp_path):
     write_sound(tmp_path / "long.wav", 0, 4.0)
     rows = [f"long.wav,{i},{i + 0.5},bed,s{i}" for i in range(4)]
