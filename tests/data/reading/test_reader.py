@@ -393,6 +393,24 @@ def test_a_file_of_what_looks_like_audio_is_done_with_soon(kind):
     assert time.process_time() - begin < 3
 
 
+@pytest.mark.parametrize("kind", ["flac", "vorbis", "mp3", "wav"])
+def test_a_sparse_file_is_done_with_soon(kind, tmp_path):
+    path = tmp_path / "sparse"
+    path.write_bytes(whole(kind))
+    try:
+        os.truncate(path, 20 << 30)
+        with open(path, "r+b") as file:
+            file.seek(10 << 30)
+            file.write(b"something")
+    except OSError:
+        pytest.skip("the disk has no sparse files of this size")
+    begin = time.process_time()
+    with open(path, "rb") as file:
+        inspection = inspect(file)
+    assert time.process_time() - begin < 3
+    assert [remark.kind for remark in inspection.remarks] in ([UNCOUNTED], [DAMAGED])
+
+
 def test_a_page_of_ogg_that_holds_the_mark_of_a_page_is_known_by_its_checksum():
     content = whole("vorbis")
     last = content.rindex(b"OggS")
