@@ -77,8 +77,8 @@ def _stream(window: Window, begin: int, end: int) -> tuple[Link, list[Remark]]:
     sync = bytes([0xFF, window.at(sound, 2)[1]]) if window.at(sound, 1) == b"\xff" else b"\xff\xf8"
     last, stop = _last_frame(window, begin, sound, end, sync)
     if last is None:
-        far = [Remark(UNCOUNTED, f"no frame of FLAC is in its last {_FARTHEST} bytes")] if stop else []
-        return Link(None), far
+        far = f"no frame of FLAC is in its last {_FARTHEST} bytes, which are not heard"
+        return Link(None), [Remark(UNCOUNTED, far)] if stop else []
     there = last.first + (last.samples if stop else 0)
     following = window.at(stop, min(2, end - stop)) if stop else sync
     partial = bool(following) and sync.startswith(following)  # the beginning of one more frame

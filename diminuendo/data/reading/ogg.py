@@ -47,6 +47,7 @@ class _Chain:
 def inspect_ogg(window: Window) -> Inspection:
     chains: list[_Chain] = []
     cut = junk = lost = after = 0
+    stop = window.size
     at = 0
     while at < window.size:
         page = _page(window, at)
@@ -55,6 +56,7 @@ def inspect_ogg(window: Window) -> Inspection:
             if following < 0:
                 cut = window.size - at if _begins_a_page(window, at) else 0
                 after = 0 if cut else unknown_bytes(window, at, window.size)
+                stop = window.size if cut else at
                 break
             junk += following - at
             at = following
@@ -72,7 +74,8 @@ def inspect_ogg(window: Window) -> Inspection:
         message = f"{after} bytes follow its last page that are no Ogg, and are not heard"
         remarks.append(Remark(UNCOUNTED, message))
     if len(chains) < 2:
-        return Inspection((Link(None, _samples(chains[0]) if chains else None),), tuple(remarks))
+        pieces = ((0, stop),) if stop < window.size else None  # a decoder would look for pages to the end
+        return Inspection((Link(pieces, _samples(chains[0]) if chains else None),), tuple(remarks))
     links = tuple(Link(((chain.begin, chain.end),), _samples(chain)) for chain in chains)
     return Inspection(links, tuple(remarks))
 

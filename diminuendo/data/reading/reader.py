@@ -17,9 +17,10 @@ from diminuendo.core.plain_text import shown
 from diminuendo.data.reading.inspect import inspect, inspect_file
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.levels import Levels
-from diminuendo.data.reading.pieces import Pieces
+from diminuendo.data.reading.pieces import Pieces, Window
 from diminuendo.data.reading.problem import Unreadable
 from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
+from diminuendo.data.reading.tail import is_empty
 
 RATES = range(1000, 768_001)  # Hz, what converters have
 BLOCK_SECONDS = 10.0
@@ -262,6 +263,9 @@ def _foreign(source: Path | BinaryIO, name: str, remarks: list[Remark]) -> Decod
     """A decoder for a format of which libsndfile cannot tell whether it is whole."""
     if not isinstance(source, Path):
         raise Unreadable("not audio", f"{name}: {_NOT_AUDIO}; {_READ}")
+    with open(source, "rb") as file:
+        if is_empty(Window(file)):  # FFmpeg would read all of them
+            raise Unreadable("not audio", f"{name}: holds nothing but zeros, expected audio")
     if is_installed("av"):
         from diminuendo.data.reading.av_decoder import AvDecoder
 

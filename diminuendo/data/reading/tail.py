@@ -52,6 +52,11 @@ def unknown_bytes(window: Window, at: int, end: int) -> int:
     return 0
 
 
+def is_empty(window: Window) -> bool:
+    """Whether a file holds nothing but zeros."""
+    return window.search(_NOT_ZERO, 1, 0) < 0
+
+
 def _before_tags(window: Window, at: int, end: int) -> int:
     """Where the tags at the end begin that say themselves how long they are: ID3's first version, APE."""
     if end - _ID3V1 >= at and window.at(end - _ID3V1, 3) == b"TAG":
