@@ -40,6 +40,7 @@ def read_lhotse(files: Sequence[Path], request: Request) -> Found:
     divided = len(files) > 1 and "train" in splits.values()
     recordings: dict[str, dict[str, Any]] = {}
     supervisions: list[tuple[str, str | None, dict[str, Any]]] = []
+    cuts = False
     for file in files:
         split = splits[file] if divided else None
         if divided and split in (None, NONE):
@@ -50,17 +51,24 @@ def read_lhotse(files: Sequence[Path], request: Request) -> Found:
             if isinstance(line, Unusable):
                 yield line
             elif "sources" in line:
-                recordings[str(line.get("id"))] = line | {"_places": places}
+                if (known := str(line.get("id"))) in recordings:
+                    yield Unusable("a second recording of one id", shown(known), place)
+                else:
+                    recordings[known] = line | {"_places": places, "_place": place}
             elif "recording_id" in line and "type" not in line:
                 supervisions.append((place, split, line))
             elif "supervisions" in line or "tracks" in line:
+                cuts = True
                 yield from _of_cut(line, place, split, places)
             else:
-                keys = ", ".join(map(repr, line)) or "none"
-                raise UserError(f"{place}: neither a cut, a recording nor a supervision of lhotse; its keys: {keys}")
+                keys = ", ".join(map(ascii, line)) or "none"
+                yield Unusable("neither a cut, a recording nor a supervision of lhotse", f"its keys: {keys}", place)
     for place, split, line in supervisions:
         yield _joined(line, recordings.get(str(line["recording_id"])), place, split)
-    if recordings and not supervisions:
+    said = {str(line["recording_id"]) for _, _, line in supervisions}
+    for name in sorted(recordings.keys() - said) if supervisions or cuts else ():
+        yield Unusable("a recording without supervisions", shown(name), recordings[name]["_place"])
+    if recordings and not supervisions and not cuts:
         raise UserError(f"{files[0]}: recordings alone; name the file of their supervisions as well")
 
 
@@ -264,7 +272,7 @@ def _joined(
     try:
         if recording is None:
             raise Unusable("a supervision of a recording that is not there", str(supervision["recording_id"]))
-        own = {key: value for key, value in recording.items() if key != "_places"}
+        own = {key: value for key, value in recording.items() if key not in ("_place", "_places")}
         begin, length = _times(supervision)
         channel = supervision.get("channel", 0)
         cut = {"recording": own, "start": 0.0, "duration": own.get("duration"), "channel": channel}

@@ -184,6 +184,7 @@ _ODD_CUTS = [
     (_GOOD | {"supervisions": [_SAID | {"duration": NAN}]}, "duration of a supervision is not a number", ""),
     (_GOOD | {"supervisions": [_SAID | {"text": ["a"]}]}, "text: expected text, found a list", "['a']"),
     (_GOOD | {"supervisions": [_SAID | {"speaker": {}}]}, "speaker: expected text, found an object", ""),
+    ({"id": "bad", "words": 2}, "neither a cut, a recording nor a supervision of lhotse", "its keys: 'id', 'words'"),
     (_GOOD | {"id": [1]}, "id: expected text, found a list", "[1]"),
 ]
 
@@ -217,6 +218,21 @@ def test_one_bad_supervision_is_left_out_and_the_others_are_imported(tmp_path, c
     assert status == 0 and f"1 × {reason}" in out, (out, err)
 
 
+def test_recordings_that_are_not_used_are_counted(tmp_path):
+    write_sound(tmp_path / "a.wav", 0, 1.0)
+    good = [supervision(f"u{i}", "r", 0.0, 1.0, TEXTS[i], f"s{i}") for i in range(3)]
+    lines = [_OWN, recording("a.wav", "r", 1.0), recording("b.wav", "nobody", 1.0)]
+    file = write_lines(tmp_path / "all.jsonl", [*lines, *good])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0, err
+    assert f"1 × a second recording of one id ({file}:2: 'r')" in out
+    assert f"1 × a recording without supervisions ({file}:3: 'nobody')" in out
+    cuts = [cut(f"c{i}", _OWN, 0.0, 1.0, _SAID | {"speaker": f"s{i}"}) for i in range(3)]
+    file = write_lines(tmp_path / "cuts.jsonl", [*cuts, _OWN])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0 and "1 × a recording without supervisions" in out, err
+
+
 def test_the_supervisions_of_a_cut_after_a_bad_one_are_imported(tmp_path):
     write_sound(tmp_path / "a.wav", 0, 2.0)
     said = [supervision(f"s{i}", "r", i / 2, 0.5, TEXTS[i], f"s{i}") for i in range(4)]
@@ -244,7 +260,7 @@ def test_the_numbers_of_channels_are_those_that_the_source_names(tmp_path):
         (b"not gzip", "cannot be read after line 0"),
         (
             gzip.compress(b'{"id": 1, "words": 2}\n', mtime=0),
-            "neither a cut, a recording nor a supervision of lhotse; its keys: 'id'",
+            "1 × neither a cut, a recording nor a supervision of lhotse",
         ),
         (gzip.compress(b"{}\n" * 3000, mtime=0)[:-9], "cannot be read|neither a cut"),
     ],
