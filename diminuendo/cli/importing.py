@@ -195,6 +195,8 @@ def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = pair.rpartition("=") if option == "--split" else pair.partition("=")
         if not (name and equals and value):
             raise UserError(f"{option} {pair}: expected NAME=VALUE")
+        if name in found:
+            raise UserError(f"{option} {pair}: {name!r} was given before, as {found[name]!r}; give it once")
         found[name] = value
     return found
 

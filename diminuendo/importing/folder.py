@@ -20,7 +20,11 @@ from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utte
 TRANSCRIPTS = ".trans.txt"
 BESIDE = (".normalized.txt", ".txt", ".lab")  # of LibriTTS the second is the text as it was printed
 _LIBRISPEECH = re.compile(r"(?P<speaker>[^-]+)-[^-]+\.trans\.txt")
-_UNREADABLE = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".sph")
+_UNREADABLE = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr", ".mka", ".m4b", ".3gp", ".ape", ".wv", ".tta", ".voc")
+_NO_TRANSCRIPTS = {  # what corpora say of themselves in a .txt
+    "readme", "license", "licence", "copying", "copyright", "speakers", "chapters", "books", "changelog", "changes",
+    "notice", "citation", "about", "info", "requirements",
+}  # fmt: skip
 
 
 def read_folder(folder: Path, request: Request) -> Found:
@@ -35,14 +39,17 @@ def read_folder(folder: Path, request: Request) -> Found:
     inside = [entry.name for entry in sorted(folder.iterdir()) if entry.is_dir()]
     splits = {name: split_named(name, request.splits) for name in inside}
     divided = "train" in splits.values()
-    heard = 0
+    heard = lonely = 0
     for here, names in _walk(folder):
         top = here.relative_to(folder).parts[:1]
         split = splits.get(top[0]) if divided and top else None
         recordings = [name for name in names if name.lower().endswith((*AUDIO_SUFFIXES, *_UNREADABLE))]
-        if divided and split in (None, NONE) and recordings:
+        alone = _without_recording(names, recordings)
+        if divided and split in (None, NONE) and (recordings or alone):
             where = top[0] if top else "the folder itself"
-            request.note(f"{where}: {len(recordings)} recording(s) or more left out, it is none of train, dev and test")
+            counts = {"recording(s)": len(recordings), "transcript(s) without audio": len(alone)}
+            found = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+            request.note(f"{where}: {found} or more left out, it is none of train, dev and test")
             continue
         said = yield from _transcripts(here, names)
         for name in recordings:
@@ -53,12 +60,36 @@ def read_folder(folder: Path, request: Request) -> Found:
             yield found
         for key, (place, _, _) in said.items():
             yield Unusable("a transcript without audio", key, place)
+        lonely += len(alone)
+        for name, others in alone.items():
+            beside = f"beside it: {others[0]!a}" if others else ""
+            yield Unusable("a transcript without audio", beside, ascii(str(here / name)))
     if not heard:
+        there = f"; {lonely} transcript(s) are there, without audio of these formats" if lonely else ""
         hint = "; there are parquet files: diminuendo import huggingface" if any(folder.rglob("*.parquet")) else ""
         raise UserError(
             f"{folder}: no recordings (wav, flac, ogg, opus or mp3) in it or below; expected NAME.wav with NAME.txt "
-            f"beside it, or LibriSpeech's folders; give the folder that holds them{hint}"
+            f"beside it, or LibriSpeech's folders; give the folder that holds them{there}{hint}"
         )
+
+
+def _without_recording(names: list[str], recordings: list[str]) -> dict[str, list[str]]:
+    """Transcripts of one recording that no recording of the folder has, each with other files of its name."""
+    stems = {_stem(name) for name in recordings}
+    found: dict[str, list[str]] = {}
+    for name in names:
+        end = next((end for end in BESIDE if name.lower().endswith(end)), None)
+        if end is None or name.endswith(TRANSCRIPTS) or _stem(name).lower() in _NO_TRANSCRIPTS:
+            continue
+        stem = name[: -len(end)]
+        parts = stem.split(".")  # `1.original.txt` belongs to `1.wav` as well
+        if not any(".".join(parts[:count]) in stems for count in range(1, len(parts) + 1)):
+            found[name] = [other for other in names if other != name and _stem(other) == stem]
+    return found
+
+
+def _stem(name: str) -> str:
+    return name[: name.rfind(".")] if "." in name else name
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -96,7 +127,7 @@ def _transcripts(here: Path, names: list[str]) -> Iterator:
 def _utterance(
     here: Path, name: str, said: dict, split: str | None, request: Request, folder: Path
 ) -> Utterance | Unusable:
-    path, stem = here / name, name[: name.rfind(".")]
+    path, stem = here / name, _stem(name)
     relative = os.path.relpath(path, folder)
     try:
         check_name(relative)
@@ -106,7 +137,7 @@ def _utterance(
         if stem in said:
             place, text, speaker = said.pop(stem)
         else:
-            beside = next((here / (stem + end) for end in BESIDE if (here / (stem + end)).is_file()), None)
+            beside = _beside(here, stem)
             if beside is None:
                 raise Unusable("no transcript beside it (NAME.txt, NAME.lab or a *.trans.txt)", relative)
             try:
@@ -117,6 +148,12 @@ def _utterance(
         return error.at(ascii(str(path)))
     speaker = speaker_in(relative, request) or speaker
     return Utterance(place, Sound(path.absolute()), text, split, None, speaker, str(path))
+
+
+def _beside(here: Path, stem: str) -> Path | None:
+    """The transcript of a recording; its suffix may be in capitals, as the recording's may."""
+    ends = [spelt for end in BESIDE for spelt in (end, end.upper())]
+    return next((here / (stem + end) for end in ends if (here / (stem + end)).is_file()), None)
 
 
 def _genders(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _with_audio(columns: Iterable[str], features: Mapping[str, Any], request: Re
     ]
     if "audio" not in request.columns and len(of_audio) == 1:
         chosen = {**request.columns, "audio": of_audio[0]}
-        return Request(chosen, request.root, request.splits, request.speaker, request.header, request.notes)
+        return replace(request, columns=chosen)  # the notes are the same list
     return request
 
 

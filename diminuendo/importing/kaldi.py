@@ -67,9 +67,15 @@ def _data_directory(folder: Path, split: str | None, request: Request) -> Found:
             yield found
         else:
             texts[found[1]] = (found[0], found[2])
-    speakers = _optional(folder / "utt2spk")
-    facts = {key: _optional(folder / name) for name, key in _OF_SPEAKER.items()}
-    languages, channels = _optional(folder / "utt2lang"), _optional(folder / "reco2file_and_channel")
+    speakers = _optional(folder / "utt2spk", request)
+    facts = {key: _optional(folder / name, request) for name, key in _OF_SPEAKER.items()}
+    languages = _optional(folder / "utt2lang", request)
+    channels = _optional(folder / "reco2file_and_channel", request)
+    if channels and (unsaid := [name for name in recordings if name not in channels]):
+        request.note(
+            f"{folder / 'reco2file_and_channel'}: does not name {len(unsaid)} recording(s), the first {unsaid[0]}; "
+            "where they have several channels, these are averaged"
+        )
     if speakers and all(utterance == speaker for utterance, speaker in speakers.items()):
         request.note(f"{folder / 'utt2spk'}: every utterance is a speaker of its own, so the speakers are unknown")
         speakers = {}
@@ -77,7 +83,7 @@ def _data_directory(folder: Path, split: str | None, request: Request) -> Found:
         if isinstance(cut, Unusable):
             yield cut
             continue
-        place, key, recording, start, end = cut
+        place, key, recording, start, end, own = cut
         said = texts.pop(key, None)
         if said is None:
             yield Unusable("no transcript in text", key, place)
@@ -85,7 +91,7 @@ def _data_directory(folder: Path, split: str | None, request: Request) -> Found:
         try:
             offset, duration = piece(seconds(start, "start"), _end(seconds(end, "end")), None)
             path = places.find(_named_file(recordings[recording][1]))
-            channel = _channel(channels.get(recording))
+            channel = _channel_of_segment(own) if own is not None else _channel(channels.get(recording))
         except Unusable as error:
             yield error.at(place)
             continue
@@ -93,16 +99,16 @@ def _data_directory(folder: Path, split: str | None, request: Request) -> Found:
         keys = {name: table[speaker] for name, table in facts.items() if speaker in table}
         if key in languages:
             keys["language"] = languages[key]
-        sound = Sound(path, offset, duration, channel)
+        sound = Sound(path, offset, duration, channel, cut_out=own is None)
         yield Utterance(place, sound, said[1], split, key, speaker, recording, keys)
     for key, (place, _) in texts.items():
         yield Unusable("a transcript without audio", key, place)
 
 
 def _cuts(folder: Path, recordings: dict[str, tuple[str, str]]) -> Iterator:
-    """(place, utterance, recording, start, end) of each utterance; whole recordings where there are no segments."""
+    """(place, utterance, recording, start, end, channel) of each utterance; whole recordings without segments."""
     if not (folder / "segments").is_file():
-        yield from ((place, key, key, None, None) for key, (place, _) in recordings.items())
+        yield from ((place, key, key, None, None, None) for key, (place, _) in recordings.items())
         return
     for found in _table(folder / "segments"):
         if isinstance(found, Unusable):
@@ -110,12 +116,13 @@ def _cuts(folder: Path, recordings: dict[str, tuple[str, str]]) -> Iterator:
             continue
         place, key, rest = found
         parts = rest.split()
-        if len(parts) not in (3, 4):  # a fourth is the channel, which reco2file_and_channel says
-            yield Unusable("a line of segments is not 'utterance recording start end'", f"{key} {rest}", place)
+        if len(parts) not in (3, 4):
+            reason = "a line of segments is not 'utterance recording start end', with a channel or without"
+            yield Unusable(reason, f"{key} {rest}", place)
         elif parts[0] not in recordings:
             yield Unusable("a segment of a recording that wav.scp does not name", parts[0], place)
         else:
-            yield place, key, *parts[:3]
+            yield place, key, *parts[:3], (parts[3] if len(parts) == 4 else None)
 
 
 def _end(end: float | None) -> float | None:
@@ -123,9 +130,31 @@ def _end(end: float | None) -> float | None:
 
 
 def _channel(said: str | None) -> int | None:
-    """Index of the channel that ``recording file A`` of reco2file_and_channel means."""
-    last = (said or "").split()[-1:]
-    return {"A": 0, "B": 1, "1": 0, "2": 1}.get(last[0]) if last else None
+    """Index of the channel that ``recording file A`` of reco2file_and_channel means; None where it says nothing.
+
+    Raises:
+        Unusable: it is no letter from A and no number from 1.
+    """
+    if said is None:
+        return None
+    _, *words = said.split() or [""]
+    name = words[0] if len(words) == 1 else ""
+    if len(name) == 1 and "A" <= name.upper() <= "Z":
+        return ord(name.upper()) - ord("A")
+    if name.isascii() and name.isdigit() and int(name) > 0:
+        return int(name) - 1
+    raise Unusable("reco2file_and_channel says no channel: expected 'recording file A' (A, B, … or 1, 2, …)", said)
+
+
+def _channel_of_segment(said: str) -> int:
+    """Index of the channel in the fifth column of segments, which Kaldi counts from 0.
+
+    Raises:
+        Unusable: it is no such number.
+    """
+    if said.isascii() and said.isdigit():
+        return int(said)
+    raise Unusable("the channel in the fifth column of segments is not a whole number from 0", said)
 
 
 def _named_file(value: str) -> str:
@@ -179,6 +208,9 @@ def _table(path: Path) -> Iterator[tuple[str, str, str] | Unusable]:
         yield place, key, rest.strip()
 
 
-def _optional(path: Path) -> dict[str, str]:
-    """Key to value of a table that may be missing; lines that cannot be read say nothing."""
-    return {found[1]: found[2] for found in _table(path) if not isinstance(found, Unusable)} if path.is_file() else {}
+def _optional(path: Path, request: Request) -> dict[str, str]:
+    """Key to value of a table that may be missing; lines that cannot be read say nothing, which is told."""
+    found = list(_table(path)) if path.is_file() else []
+    if unread := [line for line in found if isinstance(line, Unusable)]:
+        request.note(f"{path}: {len(unread)} line(s) not used, the first: {unread[0]}")
+    return {line[1]: line[2] for line in found if not isinstance(line, Unusable)}

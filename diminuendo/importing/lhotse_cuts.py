@@ -17,13 +17,17 @@ import numpy as np
 
 from diminuendo.core.errors import UserError
 from diminuendo.importing.columns import OWN_KEYS
+from diminuendo.importing.fields import expect, shown, text_of
 from diminuendo.importing.paths import Places, check_plain
 from diminuendo.importing.split_names import NONE, split_named
+from diminuendo.importing.times import piece, required_seconds, seconds
 from diminuendo.importing.utterance import Found, Request, Sound, Unusable, Utterance
 
 MOST_BYTES = 1 << 24  # of a line: a small .gz may hold a very long one
 _SAME = 1e-3  # s: two lengths that differ by rounding alone
 _CLOSE = 0.1  # s: a supervision that begins and ends as its cut does
+_ODD_CUT, _ODD_SUPERVISION = (f"a {kind} that is not as lhotse writes them" for kind in ("cut", "supervision"))
+_ERRORS = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)  # of what nobody foresaw
 
 
 def read_lhotse(files: Sequence[Path], request: Request) -> Found:
@@ -36,6 +40,7 @@ def read_lhotse(files: Sequence[Path], request: Request) -> Found:
     divided = len(files) > 1 and "train" in splits.values()
     recordings: dict[str, dict[str, Any]] = {}
     supervisions: list[tuple[str, str | None, dict[str, Any]]] = []
+    cuts = False
     for file in files:
         split = splits[file] if divided else None
         if divided and split in (None, NONE):
@@ -46,17 +51,24 @@ def read_lhotse(files: Sequence[Path], request: Request) -> Found:
             if isinstance(line, Unusable):
                 yield line
             elif "sources" in line:
-                recordings[str(line.get("id"))] = line | {"_places": places}
+                if (known := str(line.get("id"))) in recordings:
+                    yield Unusable("a second recording of one id", shown(known), place)
+                else:
+                    recordings[known] = line | {"_places": places, "_place": place}
             elif "recording_id" in line and "type" not in line:
                 supervisions.append((place, split, line))
             elif "supervisions" in line or "tracks" in line:
+                cuts = True
                 yield from _of_cut(line, place, split, places)
             else:
-                keys = ", ".join(map(repr, line)) or "none"
-                raise UserError(f"{place}: neither a cut, a recording nor a supervision of lhotse; its keys: {keys}")
+                keys = ", ".join(map(ascii, line)) or "none"
+                yield Unusable("neither a cut, a recording nor a supervision of lhotse", f"its keys: {keys}", place)
     for place, split, line in supervisions:
         yield _joined(line, recordings.get(str(line["recording_id"])), place, split)
-    if recordings and not supervisions:
+    said = {str(line["recording_id"]) for _, _, line in supervisions}
+    for name in sorted(recordings.keys() - said) if supervisions or cuts else ():
+        yield Unusable("a recording without supervisions", shown(name), recordings[name]["_place"])
+    if recordings and not supervisions and not cuts:
         raise UserError(f"{files[0]}: recordings alone; name the file of their supervisions as well")
 
 
@@ -97,65 +109,123 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any] | Unusable]]:
 def _of_cut(cut: dict[str, Any], place: str, split: str | None, places: Places) -> Found:
     """Every supervision of a cut; one alone has the whole cut, as lhotse's own data sets for recognition have it."""
     try:
-        supervisions = _supervisions(cut)
+        name = text_of(cut.get("id"), "id")
+        supervisions, total = _supervisions(cut), _length(cut)
         if not supervisions:
-            raise Unusable("a cut without supervisions", str(cut.get("id")))
-        alone, total = len(supervisions) == 1, _length(cut)
-        for supervision in supervisions:
-            begin, length = float(supervision["start"]), float(supervision["duration"])
+            raise Unusable("a cut without supervisions", str(name))
+    except Unusable as error:
+        yield error.at(place)
+        return
+    except _ERRORS as error:
+        yield _odd(_ODD_CUT, error, place)
+        return
+    for supervision in supervisions:
+        try:
+            alone, (begin, length) = len(supervisions) == 1, _times(supervision)
+            if begin < -_CLOSE or begin + length > total + _CLOSE:
+                inside = f"from {begin:g} s for {length:g} s in a cut of {total:g} s"
+                raise Unusable("a supervision that reaches beyond its cut", f"{name}: {inside}")
             whole = alone or (abs(begin) <= _CLOSE and abs(begin + length - total) <= _CLOSE)
             first = 0.0 if whole else max(0.0, begin)
             last = total if whole else min(begin + length, total)
             sound = _sound(cut, first, last - first, places)
-            name = cut.get("id") if alone else supervision.get("id")
-            yield _utterance(supervision, sound, place, split, str(name), str(cut.get("id")))
-    except Unusable as error:
-        yield error.at(place)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        yield Unusable("a cut that is not as lhotse writes them", f"{type(error).__name__}: {error}", place)
+            own = name if alone else text_of(supervision.get("id"), "id")
+            yield _utterance(supervision, sound, place, split, own, str(name))
+        except Unusable as error:
+            yield error.at(place)
+        except _ERRORS as error:
+            yield _odd(_ODD_CUT, error, place)
+
+
+def _odd(what: str, error: Exception, place: str) -> Unusable:
+    return Unusable(what, f"{type(error).__name__}: {error}", place)
+
+
+def _times(supervision: dict[str, Any]) -> tuple[float, float]:
+    """Start, which may lie before the cut's, and duration of a supervision.
+
+    Raises:
+        Unusable: they are no numbers, or it ends before it begins.
+    """
+    begin = required_seconds(supervision.get("start"), "start of a supervision")
+    length = required_seconds(supervision.get("duration"), "duration of a supervision")
+    piece(0.0, None, length)
+    return begin, length
 
 
 def _length(cut: dict[str, Any]) -> float:
     """Seconds; a mixed cut lasts until the last of its tracks ends."""
     if "tracks" not in cut:
-        return float(cut["duration"])
-    return max(float(track.get("offset", 0.0)) + float(track["cut"]["duration"]) for track in cut["tracks"])
+        return required_seconds(cut.get("duration"), "duration")
+    return max(_offset(track) + required_seconds(track["cut"].get("duration"), "duration") for track in _tracks(cut))
+
+
+def _tracks(cut: dict[str, Any]) -> list[dict[str, Any]]:
+    tracks = expect(cut["tracks"], list, _ODD_CUT, "tracks")
+    if not tracks:
+        raise Unusable(_ODD_CUT, "tracks: there are none")
+    for track in tracks:
+        expect(expect(track, dict, _ODD_CUT, "a track").get("cut"), dict, _ODD_CUT, "the cut of a track")
+    return tracks
+
+
+def _offset(track: dict[str, Any]) -> float:
+    return seconds(track.get("offset"), "offset of a track") or 0.0
 
 
 def _supervisions(cut: dict[str, Any]) -> list[dict[str, Any]]:
     """Of a mixed cut those of all tracks, their start moved by the track's."""
     if "tracks" not in cut:
-        return list(cut["supervisions"])
+        return _own_supervisions(cut.get("supervisions"))
     return [
-        {**supervision, "start": float(supervision["start"]) + float(track.get("offset", 0.0))}
-        for track in cut["tracks"]
-        for supervision in track["cut"].get("supervisions", ())
+        {**one, "start": _offset(track) + required_seconds(one.get("start"), "start of a supervision")}
+        for track in _tracks(cut)
+        for one in _own_supervisions(track["cut"].get("supervisions", []))
     ]
+
+
+def _own_supervisions(found: Any) -> list[dict[str, Any]]:
+    return [expect(one, dict, _ODD_CUT, "a supervision") for one in expect(found, list, _ODD_CUT, "supervisions")]
 
 
 def _sound(cut: dict[str, Any], first: float, length: float, places: Places) -> Sound:
     """The part of a cut from ``first`` for ``length`` seconds: in its file, or as lhotse loads it."""
-    for one in [track["cut"] for track in cut["tracks"]] if "tracks" in cut else [cut]:
-        if "recording" not in one and one.get("type") != "PaddingCut":
-            raise Unusable("a cut without its recording (features alone)", str(one.get("id")))
+    for one in [track["cut"] for track in _tracks(cut)] if "tracks" in cut else [cut]:
+        if one.get("type") != "PaddingCut":
+            if "recording" not in one:
+                raise Unusable("a cut without its recording (features alone)", str(one.get("id")))
+            expect(one["recording"], dict, _ODD_CUT, "recording")
+            piece(required_seconds(one.get("start"), "start"), None, required_seconds(one.get("duration"), "duration"))
     for source in _sources(cut):
-        if source["type"] != "file":
+        kind = expect(expect(source, dict, _ODD_CUT, "a source").get("type"), str, _ODD_CUT, "type of a source")
+        if kind != "file":
             raise Unusable(
-                f"audio from a {source['type']!r}, which is never run or fetched; save it as files first "
+                f"audio from a {kind!r}, which is never run or fetched; save it as files first "
                 "(lhotse: CutSet.save_audios)",
                 str(source.get("source"))[:200],
             )
-        source["source"] = str(places.find(source["source"]))
+        source["source"] = str(places.find(expect(source.get("source"), str, _ODD_CUT, "source")))
     recording = cut.get("recording", {})
-    alone = len(recording.get("sources", ())) == 1 and not isinstance(cut.get("channel"), list)
-    if not alone or recording.get("transforms"):
+    sources = expect(recording.get("sources", []), list, _ODD_CUT, "sources")
+    if len(sources) != 1 or isinstance(cut.get("channel"), list) or recording.get("transforms"):
         return Sound(read=_loaded_by_lhotse(cut, first, length))
-    start = float(cut["start"]) + first
-    path, total = Path(recording["sources"][0]["source"]), float(recording["duration"])
-    channel = cut.get("channel", 0)
+    start, duration = piece(required_seconds(cut.get("start"), "start") + first, None, length)
+    path, total = Path(sources[0]["source"]), required_seconds(recording.get("duration"), "duration of a recording")
+    channel = _channel(cut, sources[0])
     if start == 0.0 and abs(length - total) < _SAME:
         return Sound(path, channel=channel)
-    return Sound(path, round(start, 6), round(length, 6), channel)
+    return Sound(path, round(start, 6), duration, channel)
+
+
+def _channel(cut: dict[str, Any], source: dict[str, Any]) -> int:
+    """Which channel of its file a cut means: the place of its number among those of the source."""
+    wanted = expect(cut.get("channel", 0), int, _ODD_CUT, "channel")
+    named = source.get("channels")
+    if not isinstance(named, list) or not named:
+        return wanted
+    if wanted not in named:
+        raise Unusable("a channel that the recording does not name", f"channel {wanted} of {shown(named)}")
+    return named.index(wanted)
 
 
 def _sources(value: Any) -> Iterator[dict[str, Any]]:
@@ -202,20 +272,22 @@ def _joined(
     try:
         if recording is None:
             raise Unusable("a supervision of a recording that is not there", str(supervision["recording_id"]))
-        own = {key: value for key, value in recording.items() if key != "_places"}
-        start, length = float(supervision["start"]), float(supervision["duration"])
+        own = {key: value for key, value in recording.items() if key not in ("_place", "_places")}
+        begin, length = _times(supervision)
         channel = supervision.get("channel", 0)
-        cut = {"recording": own, "start": 0.0, "duration": own["duration"], "channel": channel}
-        sound = _sound(cut, start, length, recording["_places"])
-        return _utterance(supervision, sound, place, split, str(supervision["id"]), str(own["id"]))
+        cut = {"recording": own, "start": 0.0, "duration": own.get("duration"), "channel": channel}
+        piece(begin, None, length)
+        sound = _sound(cut, begin, length, recording["_places"])
+        name = text_of(supervision.get("id"), "id")
+        return _utterance(supervision, sound, place, split, name, str(own.get("id")))
     except Unusable as error:
         return error.at(place)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        return Unusable("a supervision that is not as lhotse writes them", f"{type(error).__name__}: {error}", place)
+    except _ERRORS as error:
+        return _odd(_ODD_SUPERVISION, error, place)
 
 
 def _utterance(
-    supervision: dict[str, Any], sound: Sound, place: str, split: str | None, name: str, recording: str
+    supervision: dict[str, Any], sound: Sound, place: str, split: str | None, name: str | None, recording: str
 ) -> Utterance:
     custom = supervision.get("custom")
     keys = {**(custom if isinstance(custom, dict) else {})}
@@ -225,8 +297,6 @@ def _utterance(
         for key, value in keys.items()
         if key not in OWN_KEYS and isinstance(value, (str, int, float)) and value != ""
     }
-    speaker, text = supervision.get("speaker"), supervision.get("text")
+    speaker, text = text_of(supervision.get("speaker"), "speaker"), text_of(supervision.get("text"), "text")
     recording = str(sound.path or supervision.get("recording_id") or recording)
-    return Utterance(
-        place, sound, "" if text is None else str(text), split, name, str(speaker) if speaker else None, recording, keys
-    )
+    return Utterance(place, sound, text or "", split, name, speaker or None, recording, keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from diminuendo.core.plain_text import shown
 from diminuendo.data.text import unprintable
 from diminuendo.importing.utterance import Unusable
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+AUDIO_SUFFIXES = (
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".rf64", ".w64", ".sph",
+    ".wave", ".oga",
+)  # fmt: skip
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -30,6 +34,7 @@ class Places:
     def __init__(self, bases: Sequence[Path], root: Path | None, absolute: bool):
         self.bases = [Path(os.path.abspath(base)) for base in ([root] if root is not None else bases)]
         self.absolute = absolute
+        self._names: dict[Path, dict[str, str]] = {}
 
     def find(self, name: str, suffixes: Sequence[str] = ()) -> Path:
         """The absolute path of a regular file.
@@ -48,13 +53,35 @@ class Places:
             if not Path(path).is_relative_to(base) and not (self.absolute and os.path.isabs(name)):
                 outside = True
                 continue
-            for candidate in (path, *(path + suffix for suffix in suffixes)):
+            candidates = [path, *(path + suffix for suffix in suffixes)]
+            for candidate in candidates:
                 if _is_file(candidate):
                     return Path(candidate)
+            for candidate in () if path.isascii() else candidates:
+                if (found := self._composed_otherwise(candidate)) is not None:
+                    return found
         if outside:
             raise Unusable("a path that leads out of the source's folder; give the folder around both as --root", name)
         told = name if os.path.isabs(name) else f"{name} (seen from {self.bases[0]})"
         raise Unusable("no such file; --root FOLDER says where relative paths begin", told)
+
+    def _composed_otherwise(self, path: str) -> Path | None:
+        """The file whose accents are composed in another way on the disk, as ``data.manifest.find_file`` finds it.
+
+        A folder is listed once: of a corpus every name may be such a one.
+        """
+        at, *parts = Path(path).parts
+        found = Path(at)
+        for part in parts:
+            if not _exists(inner := found / part):
+                if found not in self._names:
+                    self._names[found] = _listed(found)
+                own = self._names[found].get(unicodedata.normalize("NFC", part))
+                if own is None:
+                    return None
+                inner = found / own
+            found = inner
+        return found if _is_file(str(found)) else None
 
 
 def check_name(name: str) -> None:
@@ -92,3 +119,18 @@ def _is_file(path: str) -> bool:
         return os.path.isfile(path)
     except (OSError, ValueError):  # a name that no file can have
         return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """The names in a folder, by their composed form (NFC)."""
+    try:
+        return {unicodedata.normalize("NFC", name): name for name in sorted(os.listdir(folder))}
+    except OSError:
+        return {}

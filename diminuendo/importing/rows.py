@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from diminuendo.importing.columns import further_keys
+from diminuendo.importing.fields import shown, text_of
 from diminuendo.importing.paths import AUDIO_SUFFIXES, Places
 from diminuendo.importing.split_names import required_split
 from diminuendo.importing.times import piece, seconds
@@ -35,30 +36,43 @@ def utterance_of(
 
     try:
         if split is None and (name := said("split")) is not None:
-            split = required_split(str(name), request.splits)
+            split = required_split(text_of(name, "split") or "", request.splits)
         named = said("audio")
         if sound is None:
             if named is None:
                 raise Unusable("no audio is named")
             start, end = seconds(said("start"), "start"), seconds(said("end"), "end")
-            offset, duration = piece(start, end, seconds(said("duration"), "duration") if start is not None else None)
+            length = seconds(said("duration"), "duration") if start is not None else None
+            offset, duration = piece(start, end, length)
             sound = Sound(places.find(str(named), AUDIO_SUFFIXES), offset, duration)
-        speaker = said("speaker")
+        if sound.offset is None:
+            _check_unused(said("duration"), place, request)
+        text, name, speaker = (text_of(said(role), role) for role in ("text", "id", "speaker"))
         if speaker is None and request.speaker is not None and isinstance(named, str):
             speaker = speaker_in(named, request)
     except Unusable as error:
         return error.at(place)
-    text, name = said("text"), said("id")
     return Utterance(
         place,
         sound,
-        "" if text is None else str(text),
+        text or "",
         split,
-        None if name is None else str(name),
-        None if speaker is None else str(speaker),
+        name,
+        speaker,
         str(sound.path) if sound.path is not None else None,
         further_keys(row, roles),
     )
+
+
+def _check_unused(duration: Any, place: str, request: Request) -> None:
+    """Tell of a duration that is none: of a whole file its own length is taken, whatever the row says."""
+    try:
+        found = seconds(duration, "duration")
+    except Unusable:
+        found = -1.0
+    if found is not None and found < 0:
+        what = "a duration that is no number of seconds from 0; the length of the file is taken"
+        request.count(what, f"{place}: {shown(duration)}")
 
 
 def speaker_in(path: str, request: Request) -> str | None:

@@ -55,10 +55,12 @@ def keep(sound: Sound, folder: Path, number: int) -> Kept:
             over = offset + duration - total
             raise Unusable("a piece beyond the end of its file", f"{sound.path}: ends {over:.3f} s after the file")
         duration = min(duration, total - offset)
+    outside = sound.channel is not None and not 0 <= sound.channel < channels
+    if outside and not (channels == 1 and sound.cut_out):
+        said = f"channel {sound.channel} (from 0) of {channels}"
+        raise Unusable("a channel that the file does not have", f"{sound.path}: {said}")
     if sound.channel is None or channels == 1:
         return Kept(sound.path, offset, round(duration, 6), rate)
-    if sound.channel >= channels:
-        raise Unusable("a channel that the file does not have", f"{sound.path}: {channels} channels")
     try:
         with soundfile.SoundFile(sound.path) as file:
             file.seek(round((offset or 0.0) * rate))

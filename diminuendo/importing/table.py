@@ -77,6 +77,11 @@ def _rows(file: Path, header: bool) -> tuple[list[str], Iterator[tuple[int, list
         )
     found = _parsed(file, text, delimiter_of(first))
     start, head = next(found)
+    if header and any(set(name) & set("\r\n") for name in head):
+        raise UserError(
+            f"{file}:{start}: the name of a column goes over several lines, so a quote in it has no end; take the "
+            "quote, or the line break, away"
+        )
     if not header:
         names = [str(number) for number in range(1, len(head) + 1)]
         return names, _with_first((start, head), found)
@@ -95,17 +100,39 @@ def _parsed(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[s
     csv.field_size_limit(_LONGEST_FIELD)
     # With tabs or bars quotes are characters of the text (Common Voice, LJ Speech), unless the header has them.
     quoted = delimiter in ",;" or text.startswith('"')
-    rows = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    )
-    before = 0
+    lines = list(io.StringIO(text, newline=""))
+    rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
+    before = width = 0
     try:
         for cells in rows:
             if any(cell.strip() for cell in cells):
+                own = lines[before : rows.line_num]
+                width = width or (len(cells) if len(own) == 1 else own[0].count(delimiter) + 1)
+                _check_lines(file, before, own, delimiter, width)
                 yield before + 1, cells
             before = rows.line_num
     except csv.Error as error:
-        raise UserError(f"{file}:{before + 1}: not a table with the delimiter {delimiter!r} ({error})") from None
+        fix = "; a quote that opens a cell must close it, and one inside of it is written twice" if quoted else ""
+        raise UserError(f"{file}:{before + 1}: not a table with the delimiter {delimiter!r} ({error}){fix}") from None
+
+
+def _check_lines(file: Path, before: int, lines: list[str], delimiter: str, width: int) -> None:
+    """Refuse a row over several lines of which some look like rows: a stray quote has swallowed them.
+
+    Args:
+        before: lines of the file before these.
+        width: cells of a row.
+    Raises:
+        UserError: a line between the first and the last has as many cells as a row, or both of these have.
+    """
+    whole = [line.count(delimiter) + 1 == width for line in lines]
+    if len(lines) > 1 and (any(whole[1:-1]) or (whole[0] and whole[-1])):
+        row = before + 1 + (whole.index(True, 1))
+        raise UserError(
+            f"{file}:{before + 1}: a quote opens here and closes on line {before + len(lines)}, and line {row} has "
+            f"{width} cells as a row has; close the quote or take it away, or take the line break out of the "
+            "cell if it is meant"
+        )
 
 
 def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

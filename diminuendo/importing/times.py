@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from diminuendo.importing.fields import shown
 from diminuendo.importing.utterance import Unusable
 
 
@@ -17,11 +18,19 @@ def seconds(value: Any, name: str) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
-        found = float(value)
-    except (TypeError, ValueError):
+        found = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise Unusable(f"{name} is not a number of seconds", repr(value))
+        raise Unusable(f"{name} is not a number of seconds", shown(value))
+    return found
+
+
+def required_seconds(value: Any, name: str) -> float:
+    """The same where it must be said."""
+    found = seconds(value, name)
+    if found is None:
+        raise Unusable(f"{name} is not there; expected a number of seconds")
     return found
 
 

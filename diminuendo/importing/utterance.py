@@ -22,13 +22,15 @@ class Sound:
         path: a sound file; None: the audio is not in a file of its own, and ``read`` gives it.
         offset: seconds; None: the utterance is the whole file.
         duration: seconds from ``offset``; None: up to the end of the file.
-        channel: the one of several that is meant, from 0; None: all of them together.
+        channel: the one that is meant, from 0; None: all of them together.
+        cut_out: a file of one channel is ``channel`` already, as recipes of Kaldi write each side of a call.
     """
 
     path: Path | None = None
     offset: float | None = None
     duration: float | None = None
     channel: int | None = None
+    cut_out: bool = False
     read: Callable[[], Content] | None = None
 
 
@@ -88,6 +90,7 @@ class Request:
         speaker: finds the name of a speaker, its first group, in the path of a recording.
         header: whether the first line of a table names its columns.
         notes: sentences for the user, which the reader adds.
+        counted: what ``count`` has counted: the place of its sentence in ``notes``, how often, and the first time.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -96,7 +99,16 @@ class Request:
     speaker: re.Pattern[str] | None = None
     header: bool = True
     notes: list[str] = field(default_factory=list)
+    counted: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 
     def note(self, sentence: str) -> None:
         if sentence not in self.notes:
             self.notes.append(sentence)
+
+    def count(self, what: str, first: str) -> None:
+        """A note on something that occurs in many places: how often, and the first of them."""
+        at, times, first = self.counted.get(what, (len(self.notes), 0, first))
+        if not times:
+            self.notes.append("")
+        self.counted[what] = at, times + 1, first
+        self.notes[at] = f"{times + 1} × {what} (first: {first})"

@@ -110,6 +110,20 @@ def test_an_audiofolder(tmp_path, name):
     assert splits["dev"][0]["audio_filepath"] == "../set/validation/audio/4.wav"
 
 
+@pytest.mark.parametrize("key", ["text", "speaker", "id", "split"])
+@pytest.mark.parametrize(("value", "kind"), [(["a"], "a list"), ({"a": 1}, "an object"), (True, "true or false")])
+def test_what_is_no_text_does_not_become_text(tmp_path, key, value, kind):
+    rows = []
+    for index in range(4):
+        write_sound(tmp_path / f"set/{index}.wav", index)
+        rows.append({"file_name": f"{index}.wav", "text": TEXTS[index], "speaker": index})
+    rows[0][key] = value
+    write_lines(tmp_path / "set/metadata.jsonl", rows)
+    status, out, err = run_import("huggingface", tmp_path / "set", "--out", tmp_path / "out")
+    assert status == 0, err
+    assert f"1 × {key}: expected text, found {kind}" in out
+
+
 def test_a_data_set_cannot_name_files_outside_of_its_folder(tmp_path):
     write_sound(tmp_path / "private.wav", 0)
     names = ["../private.wav", str(tmp_path / "private.wav")]

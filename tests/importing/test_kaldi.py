@@ -160,6 +160,62 @@ def test_the_channel_of_a_telephone_call_is_written_as_a_file(tmp_path):
     np.testing.assert_array_equal(heard(tmp_path / "out", lines["y"]), part)
 
 
+def two_channels(tmp_path, segment="x call 0 1", said=None):
+    """A data directory with one call of two channels."""
+    soundfile.write(tmp_path / "call.wav", np.stack([sound(0, 2.0), sound(1, 2.0)], axis=1), RATE)
+    data = tmp_path / "data"
+    write_lines(data / "wav.scp", ["call call.wav", "other call.wav"])
+    if said is not None:
+        write_lines(data / "reco2file_and_channel", [said])
+    write_lines(data / "segments", [segment, "y other 0 1 0", "z other 1 2 1", "w other 0 2 1"])
+    write_lines(data / "text", ["x bed", "y ace", "z dad", "w cab"])
+    return data
+
+
+def test_the_fifth_column_of_segments_is_the_channel(tmp_path):
+    data = two_channels(tmp_path, "x call 0.5 1 1", "call call A")
+    status, told, err = run_import("kaldi", data, "--out", tmp_path / "out")
+    assert status == 0 and "does not name 1 recording(s), the first other" in told, err
+    lines = {line["id"]: line for line in every(imported("kaldi", data, out=tmp_path / "out"))}
+    stored, _ = soundfile.read(tmp_path / "call.wav", dtype="float32")
+    for name, begin, end, channel in (("x", 0.5, 1, 1), ("y", 0, 1, 0), ("z", 1, 2, 1)):
+        expected = stored[round(begin * RATE) : round(end * RATE), channel]
+        np.testing.assert_array_equal(heard(tmp_path / "out", lines[name]), expected)
+
+
+@pytest.mark.parametrize(
+    ("segment", "said", "reason"),
+    [
+        ("x call 0 1", "call call C", "a channel that the file does not have"),
+        ("x call 0 1", "call call 3", "a channel that the file does not have"),
+        ("x call 0 1", "call call 0", "reco2file_and_channel says no channel"),
+        ("x call 0 1", "call call", "reco2file_and_channel says no channel"),
+        ("x call 0 1", "call", "reco2file_and_channel says no channel"),
+        ("x call 0 1", "call call left", "reco2file_and_channel says no channel"),
+        ("x call 0 1 2", None, "a channel that the file does not have"),
+        ("x call 0 1 -1", None, "the channel in the fifth column of segments is not a whole number from 0"),
+        ("x call 0 1 B", None, "the channel in the fifth column of segments is not a whole number from 0"),
+    ],
+)
+def test_a_channel_that_is_not_understood_is_not_averaged(tmp_path, segment, said, reason):
+    status, out, err = run_import("kaldi", two_channels(tmp_path, segment, said), "--out", tmp_path / "out")
+    assert status == 0 and f"1 × {reason}" in out, (out, err)
+
+
+def test_a_file_of_one_channel_is_the_side_of_a_call_that_was_cut_out_of_it(tmp_path):
+    data = data_directory(tmp_path / "data", ["a", "b", "c"], count=1)
+    write_lines(data / "reco2file_and_channel", [f"{name}-0 call B" for name in "abc"])
+    assert len(every(imported("kaldi", data, out=tmp_path / "out"))) == 3
+
+
+def test_lines_of_other_tables_that_are_not_used_are_told(tmp_path):
+    data = data_directory(tmp_path / "data", ["a", "b", "c"], count=1)
+    with open(data / "utt2spk", "a") as file:
+        file.write("a-0 b\n")
+    _, out, _ = run_import("kaldi", data, "--out", tmp_path / "out")
+    assert "utt2spk: 1 line(s) not used, the first: " in out and "a second line of one key" in out
+
+
 def test_utterances_that_are_speakers_of_their_own_have_no_speaker(tmp_path):
     data = data_directory(tmp_path / "data", ["a", "b", "c"], count=1)
     write_lines(data / "utt2spk", [f"{name}-0 {name}-0" for name in "abc"])

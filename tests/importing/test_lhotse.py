@@ -134,17 +134,123 @@ def test_cuts_that_cannot_be_used_have_one_reason_each(tmp_path):
     said = supervision("s", "r", 0.0, 1.0, "bed")
     features = cut("f", own, 0.0, 1.0, said)
     del features["recording"]
-    cuts = [cut("none", own, 0.0, 1.0), features, {"id": "odd", "supervisions": [{}]}, "{broken", "[]"]
+    cuts = [cut("none", own, 0.0, 1.0), features, {"id": "odd", "duration": 1, "supervisions": [{}]}, "{broken", "[]"]
     cuts.append(cut("gone", recording("gone.wav", "g", 1.0), 0.0, 1.0, said))
     message = refused("lhotse", write_lines(tmp_path / "cuts.jsonl", cuts), "--out", tmp_path / "out")
     for reason in (
         "1 × a cut without supervisions",
         "1 × a cut without its recording (features alone)",
-        "1 × a cut that is not as lhotse writes them",
+        "1 × start of a supervision is not there",
         "2 × a line that is not a JSON object",
         "1 × no such file",
     ):
         assert reason in message, message
+
+
+def without(line, key):
+    return {name: value for name, value in line.items() if name != key}
+
+
+NAN = float("nan")
+_OWN = recording("a.wav", "r", 1.0)
+_SAID = supervision("s", "r", 0.0, 1.0, "bed")
+_GOOD = cut("bad", _OWN, 0.0, 1.0, _SAID)
+_ODD = "a cut that is not as lhotse writes them"
+_ODD_CUTS = [
+    (_GOOD | {"recording": None}, f"{_ODD} (", "recording: expected an object, found nothing"),
+    (_GOOD | {"recording": "x"}, _ODD, "recording: expected an object, found text"),
+    (_GOOD | {"recording": _OWN | {"sources": 5}}, _ODD, "sources: expected a list"),
+    (_GOOD | {"recording": _OWN | {"sources": ["x"]}}, _ODD, "a source: expected an object"),
+    (_GOOD | {"recording": _OWN | {"sources": [{"type": "file", "source": ["a"]}]}}, _ODD, "source: expected text"),
+    (_GOOD | {"tracks": [{"cut": 5}]}, _ODD, "the cut of a track: expected an object, found a number"),
+    (_GOOD | {"tracks": [5]}, _ODD, "a track: expected an object"),
+    (_GOOD | {"tracks": []}, _ODD, "tracks: there are none"),
+    (_GOOD | {"tracks": None}, _ODD, "tracks: expected a list, found nothing"),
+    (_GOOD | {"supervisions": ["x"]}, _ODD, "a supervision: expected an object"),
+    (_GOOD | {"supervisions": None}, _ODD, "supervisions: expected a list"),
+    (_GOOD | {"channel": "x"}, _ODD, "channel: expected a whole number"),
+    (_GOOD | {"channel": 1.0}, _ODD, "channel: expected a whole number"),
+    (_GOOD | {"channel": -1}, "a channel that the recording does not name", "channel -1 of [0]"),
+    (_GOOD | {"channel": 7}, "a channel that the recording does not name", ""),
+    (_GOOD | {"start": NAN}, "start is not a number of seconds", "nan"),
+    (_GOOD | {"duration": NAN}, "duration is not a number of seconds", "nan"),
+    (_GOOD | {"duration": "x"}, "duration is not a number of seconds", "'x'"),
+    (_GOOD | {"start": -5}, "an utterance that begins before its file", "-5 s"),
+    (_GOOD | {"start": 0.5, "duration": -1}, "a supervision that reaches beyond its cut", ""),
+    (without(_GOOD, "start"), "start is not there", ""),
+    (_GOOD | {"supervisions": [_SAID | {"start": -3}]}, "a supervision that reaches beyond its cut", "-3 s for 1 s"),
+    (_GOOD | {"supervisions": [_SAID | {"duration": 9}]}, "a supervision that reaches beyond its cut", ""),
+    (_GOOD | {"supervisions": [_SAID | {"duration": -1}]}, "an utterance that ends before it begins", ""),
+    (_GOOD | {"supervisions": [_SAID | {"duration": NAN}]}, "duration of a supervision is not a number", ""),
+    (_GOOD | {"supervisions": [_SAID | {"text": ["a"]}]}, "text: expected text, found a list", "['a']"),
+    (_GOOD | {"supervisions": [_SAID | {"speaker": {}}]}, "speaker: expected text, found an object", ""),
+    ({"id": "bad", "words": 2}, "neither a cut, a recording nor a supervision of lhotse", "its keys: 'id', 'words'"),
+    (_GOOD | {"id": [1]}, "id: expected text, found a list", "[1]"),
+]
+
+
+@pytest.mark.parametrize(("odd", "reason", "detail"), _ODD_CUTS)
+def test_one_bad_cut_is_left_out_and_the_others_are_imported(tmp_path, odd, reason, detail):
+    write_sound(tmp_path / "a.wav", 0, 1.0)
+    good = [cut(f"c{i}", _OWN, 0.0, 1.0, _SAID | {"text": TEXTS[i], "speaker": f"s{i}"}) for i in range(3)]
+    file = write_lines(tmp_path / "cuts.jsonl", [odd, *good])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0, err
+    assert f"1 × {reason}" in out and detail in out
+    assert len((tmp_path / "out/left_out.txt").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"start": -1}, "an utterance that begins before its file"),
+        ({"start": NAN}, "start of a supervision is not a number of seconds"),
+        ({"duration": 0}, "an utterance that ends before it begins"),
+        ({"channel": "x"}, _ODD),
+        ({"recording_id": [1]}, "a supervision of a recording that is not there"),
+    ],
+)
+def test_one_bad_supervision_is_left_out_and_the_others_are_imported(tmp_path, change, reason):
+    write_sound(tmp_path / "a.wav", 0, 1.0)
+    good = [supervision(f"u{i}", "r", 0.0, 1.0, TEXTS[i], f"s{i}") for i in range(3)]
+    file = write_lines(tmp_path / "all.jsonl", [_OWN, _SAID | change, *good])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0 and f"1 × {reason}" in out, (out, err)
+
+
+def test_recordings_that_are_not_used_are_counted(tmp_path):
+    write_sound(tmp_path / "a.wav", 0, 1.0)
+    good = [supervision(f"u{i}", "r", 0.0, 1.0, TEXTS[i], f"s{i}") for i in range(3)]
+    lines = [_OWN, recording("a.wav", "r", 1.0), recording("b.wav", "nobody", 1.0)]
+    file = write_lines(tmp_path / "all.jsonl", [*lines, *good])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0, err
+    assert f"1 × a second recording of one id ({file}:2: 'r')" in out
+    assert f"1 × a recording without supervisions ({file}:3: 'nobody')" in out
+    cuts = [cut(f"c{i}", _OWN, 0.0, 1.0, _SAID | {"speaker": f"s{i}"}) for i in range(3)]
+    file = write_lines(tmp_path / "cuts.jsonl", [*cuts, _OWN])
+    status, out, err = run_import("lhotse", file, "--root", tmp_path, "--out", tmp_path / "out")
+    assert status == 0 and "1 × a recording without supervisions" in out, err
+
+
+def test_the_supervisions_of_a_cut_after_a_bad_one_are_imported(tmp_path):
+    write_sound(tmp_path / "a.wav", 0, 2.0)
+    said = [supervision(f"s{i}", "r", i / 2, 0.5, TEXTS[i], f"s{i}") for i in range(4)]
+    said[1]["duration"] = -3
+    file = write_lines(tmp_path / "cuts.jsonl", [cut("c", recording("a.wav", "r", 2.0), 0.0, 2.0, *said)])
+    lines = every(imported("lhotse", file, out=tmp_path / "out"))
+    assert sorted(line["id"] for line in lines) == ["s0", "s2", "s3"]
+
+
+def test_the_numbers_of_channels_are_those_that_the_source_names(tmp_path):
+    """A file of one channel may be the second of a recording."""
+    write_sound(tmp_path / "a.wav", 0, 1.0)
+    own = recording("a.wav", "r", 1.0) | {
+        "sources": [{"type": "file", "channels": [1], "source": str(tmp_path / "a.wav")}]
+    }
+    cuts = [cut(f"c{i}", own, 0.0, 1.0, _SAID | {"speaker": f"s{i}"}, channel=1) for i in range(3)]
+    lines = every(imported("lhotse", write_lines(tmp_path / "cuts.jsonl", cuts), out=tmp_path / "out"))
+    assert [line["audio_filepath"] for line in lines] == ["../a.wav"] * 3
 
 
 @pytest.mark.parametrize(
@@ -154,7 +260,7 @@ def test_cuts_that_cannot_be_used_have_one_reason_each(tmp_path):
         (b"not gzip", "cannot be read after line 0"),
         (
             gzip.compress(b'{"id": 1, "words": 2}\n', mtime=0),
-            "neither a cut, a recording nor a supervision of lhotse; its keys: 'id'",
+            "1 × neither a cut, a recording nor a supervision of lhotse",
         ),
         (gzip.compress(b"{}\n" * 3000, mtime=0)[:-9], "cannot be read|neither a cut"),
     ],

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -93,6 +94,34 @@ def test_names_that_cannot_stand_in_a_manifest_have_one_reason_each(tmp_path):
     )
 
 
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_name_with_accents_is_found_whichever_way_they_are_composed(tmp_path, forms):
+    written, there = (unicodedata.normalize(form, "caf\u00e9/\u00e9") for form in forms)
+    for index in range(3):
+        write_sound(tmp_path / f"{there}{index}.wav", index)
+    rows = [f"{written}{i}{'.wav' if i else ''},{TEXTS[i]},s{i}" for i in range(3)]  # one without its suffix
+    table = write_lines(tmp_path / "table.csv", ["path,text,speaker", *rows])
+    assert len(every(imported("csv", table, out=tmp_path / "out"))) == 3
+
+
+def test_a_column_or_split_that_is_given_twice_is_refused(tmp_path):
+    table = write_lines(tmp_path / "table.csv", ["path,a,b", "0.wav,bed,ace"])
+    message = refused("csv", table, "--column", "text=a", "--column", "text=b")
+    assert "--column text=b: 'text' was given before, as 'a'; give it once" in message
+    assert "was given before" in refused("csv", table, "--split", "x=train", "--split", "x=dev")
+
+
+def test_durations_that_are_none_are_told(tmp_path):
+    clips(tmp_path)
+    said = ["1.5", "-1", "nan", "3,19", "", "0"]
+    rows = [f'{i}.wav,{TEXTS[i]},s{i},"{said[i]}"' for i in range(6)]
+    table = write_lines(tmp_path / "table.csv", ["path,text,speaker,duration", *rows])
+    status, out, err = run_import("csv", table, "--out", tmp_path / "out")
+    assert status == 0, err
+    told = "3 × a duration that is no number of seconds from 0; the length of the file is taken (first: "
+    assert f"{told}{table}:3: '-1')" in out
+
+
 def test_pieces_of_a_file(tmp_path):
     write_sound(tmp_path / "long.wav", 0, 4.0)
     rows = [f"long.wav,{i},{i + 0.5},bed,s{i}" for i in range(4)]
@@ -119,6 +148,34 @@ def test_a_table_that_is_not_utf8_is_named_with_its_line(tmp_path):
     (tmp_path / "empty.csv").write_bytes(b"\n")
     assert "empty; expected a line with the names" in refused("csv", tmp_path / "empty.csv")
     assert f"{tmp_path}: a folder, expected a file; name the file in it" in refused("csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({2: '1.wav,"bed,s1'}, "table.csv:3: not a table with the delimiter ',' (unexpected end of data)"),
+        ({2: '1.wav,"bed,s1', 4: '3.wav,bed",s3'}, "table.csv:3: a quote opens here and closes on line 5"),
+        ({2: '1.wav,"bed,s1', 3: '2.wav,bed",s2'}, "table.csv:3: a quote opens here and closes on line 4"),
+        ({2: '1.wav,"bed,s1', 4: '3.wav,"bed",s3'}, "table.csv:3: not a table"),
+        ({2: '1.wav,"bed" ace,s1'}, "table.csv:3: not a table"),
+        ({0: 'path,"text,speaker', 1: '0.wav,bed",s0'}, "table.csv:1: a quote opens here and closes on line 2"),
+        ({0: 'path,"text', 1: 'path,text",speaker'}, "table.csv:1: the name of a column goes over several lines"),
+    ],
+)
+def test_a_stray_quote_swallows_no_rows(tmp_path, change, words):
+    clips(tmp_path)
+    rows = ["path,text,speaker", *(f"{i}.wav,{TEXTS[i]},s{i}" for i in range(6))]
+    table = write_lines(tmp_path / "table.csv", [change.get(i, row) for i, row in enumerate(rows)])
+    message = refused("csv", table, "--out", tmp_path / "out")
+    assert words in message and len(message.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cell_over_two_lines_is_one_text(tmp_path):
+    clips(tmp_path)
+    rows = [f'{i}.wav,"{TEXTS[i]}\nbed, ""ace""",s{i}' for i in range(6)]
+    lines = every(imported("csv", write_lines(tmp_path / "t.csv", ["path,text,speaker", *rows]), out=tmp_path / "out"))
+    assert sorted(line["text"] for line in lines) == sorted(f'{text} bed, "ace"' for text in TEXTS)
 
 
 def test_tables_without_lines_say_what_is_there_and_why_nothing_is_left(tmp_path):

@@ -2,7 +2,10 @@
 
 import os
 
-from tests.factories.layouts import TEXTS, every, imported, refused, run_import, write_lines, write_sound
+import soundfile
+
+from tests.factories.audio import RATE
+from tests.factories.layouts import TEXTS, every, imported, refused, run_import, sound, write_lines, write_sound
 
 
 def librispeech(folder, speakers, suffix="flac"):
@@ -74,6 +77,51 @@ def test_what_cannot_be_used_of_a_folder_is_said(tmp_path):
     ):
         assert f"1 × {reason}" in out, out
     assert len((tmp_path / "out/left_out.txt").read_text().splitlines()) == 8
+
+
+def test_recordings_of_every_format_that_is_read_are_taken(tmp_path):
+    kinds = {"aiff": "AIFF", "aif": "AIFF", "au": "AU", "caf": "CAF", "rf64": "RF64", "w64": "W64", "sph": "NIST"}
+    (tmp_path / "home").mkdir()
+    for index, (suffix, kind) in enumerate(kinds.items()):
+        soundfile.write(tmp_path / f"home/{index}.{suffix}", sound(index), RATE, format=kind, subtype="PCM_16")
+        (tmp_path / f"home/{index}.txt").write_text(TEXTS[index % 6])
+    assert len(every(imported("folder", tmp_path / "home", out=tmp_path / "out"))) == len(kinds)
+
+
+def test_every_transcript_that_is_not_used_is_counted(tmp_path):
+    home = tmp_path / "home"
+    for index in range(3):
+        write_sound(home / f"{index}.wav", index)
+        (home / f"{index}.normalized.txt").write_text(TEXTS[index])
+        (home / f"{index}.original.txt").write_text(TEXTS[index])  # of a recording, as LibriTTS has it
+    write_sound(home / "3.WAV", 3)
+    (home / "3.TXT").write_text("in capitals")
+    (home / "README.txt").write_text("what this is")
+    (home / "gone.txt").write_text("bed")
+    (home / "old.lab").write_text("ace")
+    (home / "old.shn").write_bytes(b"x")
+    (home / "deep").mkdir()
+    (home / "deep/alone.txt").write_text("dad")
+    status, out, err = run_import("folder", home, "--out", tmp_path / "out")
+    assert status == 0 and "3 × a transcript without audio (first: " in out, (out, err)
+    left = (tmp_path / "out/left_out.txt").read_text()
+    assert len(left.splitlines()) == 3 and "old.lab': a transcript without audio: beside it: 'old.shn'" in left
+    texts = [line["text"] for line in every(imported("folder", home, out=tmp_path / "out"))]
+    assert sorted(texts) == sorted([*TEXTS[:3], "in capitals"])
+
+
+def test_transcripts_alone_are_told(tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home/a.txt").write_text("bed")
+    assert "1 transcript(s) are there, without audio of these formats" in refused(
+        "folder", tmp_path / "home", "--out", tmp_path / "out"
+    )
+    for name in ("train/1", "train/2", "train/3", "other/4"):
+        write_sound(tmp_path / f"split/{name}.wav", 0)
+        (tmp_path / f"split/{name}.txt").write_text("bed")
+    (tmp_path / "split/other/gone.txt").write_text("bed")
+    _, out, _ = run_import("folder", tmp_path / "split", "--out", tmp_path / "out")
+    assert "other: 1 recording(s) and 1 transcript(s) without audio or more left out" in out
 
 
 def test_an_empty_folder_and_one_of_parquet(tmp_path):

@@ -53,6 +53,18 @@ def test_a_transcript_says_that_its_recording_was_cut(folder):
     assert told == [[], [TRUNCATED], [], [TRUNCATED], []]
 
 
+def test_the_transcript_of_a_damaged_flac_is_what_could_be_heard(folder, tmp_path):
+    samples = np.concatenate([speak("hello world"), np.zeros(4000, np.float32), speak("hello world")])
+    soundfile.write(tmp_path / "long.flac", samples, SAMPLE_RATE)
+    content = bytearray((tmp_path / "long.flac").read_bytes())
+    begin = len(content) * 9 // 10
+    content[begin : begin + 100] = bytes(100)
+    (tmp_path / "long.flac").write_bytes(content)
+    status, out, err = transcribe(tmp_path, str(folder / "model.onnx"), "long.flac")
+    assert status == 0 and out.decode().startswith("hello world")
+    assert err.decode().startswith("warning: long.flac: damaged after ") and len(err.splitlines()) == 1
+
+
 def test_a_warning_is_one_line_and_names_of_files_are_too(folder):
     names = [b"a\nb.wav", b"c\td.wav", b"e\xff.wav"]
     content = (folder / "one.wav").read_bytes()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Piece, Window
 from diminuendo.data.reading.remark import TRUNCATED, UNCOUNTED, Remark
+from diminuendo.data.reading.tail import unknown_bytes
 
 _NO_CHUNK = 8  # bytes at the end that may be anything: too few to be audio, or a chunk
 
@@ -48,6 +49,7 @@ RIFF = Layout(12, 4, 4, "little", False, 2, b"data")
 AIFF = Layout(12, 4, 4, "big", False, 2, b"SSND")
 W64 = Layout(40, 16, 8, "little", True, 8, b"data" + _GUID)
 _FILES = (b"RIFF", b"RF64")
+_OTHERS = (b"OggS", b"fLaC", b"caff", b".snd")  # files of other formats begin so: they look like chunks
 CAF = Layout(8, 4, 8, "big", False, 1, b"data")
 
 
@@ -95,7 +97,7 @@ def _chunks(window: Window, layout: Layout, begin: int, end: int) -> Iterator[tu
         raw = window.at(at, layout.head)
         name, size = raw[: layout.name], int.from_bytes(raw[layout.name :], layout.order)
         size -= layout.head if layout.inclusive else 0
-        if size < 0 or not all(32 <= byte < 127 for byte in name[:4]):
+        if size < 0 or name[:4] in _OTHERS or not all(32 <= byte < 127 for byte in name[:4]):
             return
         at += layout.head
         yield name, at, size
@@ -129,7 +131,7 @@ def _one(window: Window, layout: Layout, begin: int, end: int) -> tuple[tuple[Pi
     if sound is None:
         return None, []
     left = end - rest
-    if left < _NO_CHUNK or not window.at(rest, min(left, 1 << 20)).strip(b"\0"):
+    if left < _NO_CHUNK or not unknown_bytes(window, rest, end):
         return None, list(_whole(window, layout, begin, end))
     at, size = sound
     if not size and layout is RIFF and long_size is None:

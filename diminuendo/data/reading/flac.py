@@ -6,21 +6,29 @@ one it is, so the last one tells the length, and with it whether the file was cu
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+
+import soundfile
 
 from diminuendo.data.reading.checksum import crc_table
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Window
-from diminuendo.data.reading.remark import TRUNCATED, Remark
+from diminuendo.data.reading.remark import TRUNCATED, UNCOUNTED, Remark
+from diminuendo.data.reading.tail import unknown_bytes
 
 MAGIC = b"fLaC"
 _BEGINNING = MAGIC + b"\x00\x00\x00\x22"  # with STREAMINFO, which comes first and has 34 bytes
 _LAST_BEGINNING = MAGIC + b"\x80\x00\x00\x22"  # with no other metadata after it
 _FACTS = 18  # where rate, channels, bits and the number of samples are, eight bytes
 _SAMPLES_BITS = 36
-_LARGEST = 1 << 20  # bytes of the end in which the last frame is looked for; 65535 samples of 8 channels fit
+_BLOCK = 1 << 20  # bytes in which the last frame is looked for, from the end backwards
+_FARTHEST = 1 << 30  # bytes of the end without a frame, after which the search is given up
 _TRIED = 20  # headers of frames that are none, after which the last one is taken for a frame that is not whole
+_ENDS = 64  # places at which the checksum fits that are tried as the end of a frame
+_LONGER = 1024  # bytes by which a frame may be longer than its samples
 _BLOCKS = 10_000  # of metadata
 _TABLE8, _TABLE16 = crc_table(0x07, 8), crc_table(0x8005, 16)
 _SIZES = {1: 192, 2: 576, 3: 1152, 4: 2304, 5: 4608} | {code: 256 << (code - 8) for code in range(8, 16)}
@@ -38,7 +46,7 @@ def inspect_flac(window: Window) -> Inspection:
     if not begins:
         return Inspection()
     found = [_stream(window, begin, end) for begin, end in zip(begins, [*begins[1:], window.size])]
-    remarks = tuple(remark for _, remark in found if remark is not None)
+    remarks = tuple(remark for _, said in found for remark in said)
     links = tuple(link for link, _ in found)
     if len(links) == 1 or all(link.pieces is not None for link in links):
         return Inspection(links, remarks)
@@ -58,30 +66,38 @@ def _beginnings(window: Window) -> Iterator[int]:
         at = window.find(MAGIC, at + 4)
 
 
-def _stream(window: Window, begin: int, end: int) -> tuple[Link, Remark | None]:
-    """One stream as it is, or with the number of samples corrected and without a frame that is not whole."""
+def _stream(window: Window, begin: int, end: int) -> tuple[Link, list[Remark]]:
+    """One stream as it is, or with the number of samples corrected and without what is no whole frame."""
     facts = int.from_bytes(window.at(begin + _FACTS, 8), "big")
     counted = facts & ((1 << _SAMPLES_BITS) - 1)
     sound = _after_metadata(window, begin)
     if sound is None or sound >= end:
-        cut = Remark(TRUNCATED, "cut short: it ends before its first frame") if counted or sound is None else None
+        cut = [Remark(TRUNCATED, "cut short: it ends before its first frame")] if counted or sound is None else []
         return Link(None), cut
-    last, whole = _last_frame(window, begin, sound, end)
+    sync = bytes([0xFF, window.at(sound, 2)[1]]) if window.at(sound, 1) == b"\xff" else b"\xff\xf8"
+    last, stop = _last_frame(window, begin, sound, end, sync)
     if last is None:
-        return Link(None), None
-    there = last.first + (last.samples if whole else 0)
-    if whole and counted == there:
-        return Link(None, counted), None
+        far = f"no frame of FLAC is in its last {_FARTHEST} bytes, which are not heard"
+        return Link(None), [Remark(UNCOUNTED, far)] if stop else []
+    there = last.first + (last.samples if stop else 0)
+    following = window.at(stop, min(2, end - stop)) if stop else sync
+    partial = bool(following) and sync.startswith(following)  # the beginning of one more frame
+    junk = 0 if partial or not stop else unknown_bytes(window, stop, end)
+    said = (
+        [Remark(UNCOUNTED, f"{junk} bytes follow its last frame that are no FLAC, and are not heard")] if junk else []
+    )
+    if stop and counted == there:
+        return Link(((begin, stop),) if junk else None, counted), said
     fixed = (facts >> _SAMPLES_BITS << _SAMPLES_BITS) | min(there, (1 << _SAMPLES_BITS) - 1)
     head = window.at(begin, _FACTS) + fixed.to_bytes(8, "big")
-    stop = end if whole else last.begin
-    link = Link((head, (begin + len(head), stop)), there)
+    link = Link((head, (begin + len(head), stop or last.begin)), there)
     rate = facts >> 44 or 1
     if counted > there:
-        return link, Remark(TRUNCATED, f"cut short: {there / rate:.2f} s of the {counted / rate:.2f} s it counts")
-    if not whole:
-        return link, Remark(TRUNCATED, f"cut short: its last frame is not whole, after {there / rate:.2f} s")
-    return link, None
+        cut = f"cut short: {there / rate:.2f} s of the {counted / rate:.2f} s it counts"
+        return link, [Remark(TRUNCATED, cut), *said]
+    if partial:
+        return link, [Remark(TRUNCATED, f"cut short: its last frame is not whole, after {there / rate:.2f} s")]
+    return link, said
 
 
 def _after_metadata(window: Window, begin: int) -> int | None:
@@ -96,37 +112,51 @@ def _after_metadata(window: Window, begin: int) -> int | None:
     return None
 
 
-def _last_frame(window: Window, begin: int, sound: int, end: int) -> tuple[_Frame | None, bool]:
-    """The last frame that begins before ``end``, and whether all of it is there; tags after it are not looked at."""
+def _last_frame(window: Window, begin: int, sound: int, end: int, sync: bytes) -> tuple[_Frame | None, int | None]:
+    """The last whole frame before ``end`` and where it ends; without one the last header of a frame, and None.
+
+    What follows the frame may be anything: tags, zeros, another file. (None, ``end``) if the search was given up.
+    """
     info = window.at(begin + 8, 34)
-    low = max(sound, end - _LARGEST)
-    raw = window.at(low, end - low)
-    tail = _without_tag(raw)
-    sync = bytes([0xFF, window.at(sound, 2)[1]]) if window.at(sound, 1) == b"\xff" else b"\xff\xf8"
-    at = len(tail)
-    newest, tried = None, 0
-    while (at := tail.rfind(sync, 0, at + 1)) >= 0:
-        frame = _frame(tail[at : at + 16], low + at, info)
-        if frame is not None:
-            tried += 1
-            if newest is None and _crc16(tail[at:]) == 0:
-                return frame, True
-            if newest is None:
-                newest = frame
-            elif frame.first < newest.first and _crc16(tail[at : newest.begin - low]) == 0:
-                return newest, False  # the one before it is whole, so this one does begin there
-            elif _crc16(tail[at:]) == 0:
-                return frame, True  # what looked like a later frame was inside of this one
-            elif tried > _TRIED:
-                break
-        at -= 1
-    return newest, False
+    newest, tried, high = None, 0, end
+    while high > sound and tried <= _TRIED:
+        if newest is None and end - high >= _FARTHEST:
+            return None, end
+        low = max(sound, high - _BLOCK)
+        raw = window.at(low, min(high + 16, end) - low)
+        at = high - low
+        while tried <= _TRIED and (at := raw.rfind(sync, 0, at + 1)) >= 0:
+            frame = _frame(raw[at : at + 16], low + at, info)
+            if frame is not None:
+                tried += 1
+                newest = newest or frame
+                if (stop := _end_of(window, frame, end, info)) is not None:
+                    return frame, stop
+            at -= 1
+        high = low
+    return newest, None
 
 
-def _without_tag(raw: bytes) -> bytes:
-    raw = raw[:-128] if raw[-128:-125] == b"TAG" else raw
-    at = raw.rfind(b"APETAGEX", 0, -32) if raw[-32:].startswith(b"APETAGEX") else -1
-    return raw[:at] if at >= 0 else raw
+def _end_of(window: Window, frame: _Frame, end: int, info: bytes) -> int | None:
+    """Where a frame ends, which no header says: where its checksum fits and a decoder takes it; None if nowhere."""
+    facts = int.from_bytes(info[10:18], "big")
+    channels, bits = (facts >> 41 & 7) + 1, (facts >> 36 & 31) + 1
+    longest = frame.samples * channels * (bits + 1) // 8 + _LONGER
+    raw = window.at(frame.begin, min(longest, end - frame.begin))
+    alone = (facts >> _SAMPLES_BITS << _SAMPLES_BITS | frame.samples).to_bytes(8, "big")
+    head = _LAST_BEGINNING + info[:10] + alone + bytes(16)
+    for size in islice(_where_it_fits(raw), _ENDS):
+        if _decodes(head + raw[:size], frame.samples):
+            return frame.begin + size
+    return None
+
+
+def _decodes(content: bytes, samples: int) -> bool:
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            return len(file.read(samples)) == samples
+    except (soundfile.SoundFileError, OSError, RuntimeError, ValueError):
+        return False
 
 
 def _frame(raw: bytes, begin: int, info: bytes) -> _Frame | None:
@@ -173,9 +203,10 @@ def _crc8(raw: bytes) -> int:
     return crc
 
 
-def _crc16(raw: bytes) -> int:
-    """Of a whole frame with its checksum at the end: 0."""
+def _where_it_fits(raw: bytes) -> Iterator[int]:
+    """After how many bytes the checksum of all before is 0, as after a whole frame."""
     crc = 0
-    for byte in raw:
+    for size, byte in enumerate(raw, 1):
         crc = (crc << 8 & 0xFFFF) ^ _TABLE16[crc >> 8 ^ byte]
-    return crc
+        if not crc:
+            yield size

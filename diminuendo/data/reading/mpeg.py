@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Piece, Window
 from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
+from diminuendo.data.reading.tail import tag_at, unknown_bytes
 
 _RATES = (44100, 48000, 32000)  # Hz, of MPEG-1; MPEG-2 has half, MPEG-2.5 a quarter
 _KBPS = {
@@ -96,7 +97,7 @@ def inspect_mpeg(window: Window) -> Inspection:
             _take(streams, window, begin, end)
         elif kind == "cut":
             cut = end - window.size
-        elif streams:
+        elif streams or unknown_bytes(window, begin, end):
             junk += end - begin
     if not any(stream.frames for stream in streams):
         return Inspection()
@@ -123,7 +124,9 @@ def _remarks(streams: list[_Stream], junk: int, cut: int) -> Iterator[Remark]:
     if cut and streams[-1].counted is None:
         yield Remark(TRUNCATED, f"cut short: its last MPEG frame ends {cut} bytes after the file does")
     if junk:
-        yield Remark(DAMAGED, f"damaged: {junk} bytes between its frames are no MPEG audio, and are skipped")
+        yield Remark(
+            DAMAGED, f"damaged: {junk} bytes before, between or after its frames are no MPEG audio, and are skipped"
+        )
 
 
 def _walk(window: Window) -> Iterator[tuple[str, int, int]]:
@@ -132,7 +135,7 @@ def _walk(window: Window) -> Iterator[tuple[str, int, int]]:
     tries = iter(range(_TRIED))
     while at < size:
         raw = window.at(at, 10)
-        if tag := _tag(raw, size - at):
+        if tag := tag_at(window, at, size):
             at += tag
             continue
         header = parse(raw)
@@ -148,23 +151,10 @@ def _walk(window: Window) -> Iterator[tuple[str, int, int]]:
             return
         begin, at = at, _next(window, at + 1, tries)
         if at < 0:
-            rest = window.at(begin, min(size - begin, 1 << 16))
-            if rest.strip(b"\0"):
-                yield "junk", begin, size
+            if rest := unknown_bytes(window, begin, size):
+                yield "junk", size - rest, size
             return
         yield "junk", begin, at
-
-
-def _tag(raw: bytes, left: int) -> int:
-    """Bytes of the tag that begins here: ID3, APE, or ID3's first version at the end."""
-    if raw.startswith(b"ID3") and len(raw) == 10 and max(raw[6:10]) < 128:
-        count = raw[6] << 21 | raw[7] << 14 | raw[8] << 7 | raw[9]
-        return count + (20 if raw[5] & 0x10 else 10)
-    if raw.startswith(b"TAG") and left <= 128 + 227:
-        return left
-    if raw.startswith((b"APETAGEX", b"LYRICSBEGI")):  # after the sound
-        return left
-    return 0
 
 
 def _continues(window: Window, at: int, header: Header, first: bool = False) -> bool:
@@ -172,9 +162,8 @@ def _continues(window: Window, at: int, header: Header, first: bool = False) -> 
     after = at + header.size
     if after >= window.size:
         return first or after == window.size
-    raw = window.at(after, 10)
-    following = parse(raw)
-    return bool(_tag(raw, window.size - after)) or (following is not None and following.key == header.key)
+    following = parse(window.at(after, 4))
+    return bool(tag_at(window, after, window.size)) or (following is not None and following.key == header.key)
 
 
 def _next(window: Window, at: int, tries: Iterator[int]) -> int:

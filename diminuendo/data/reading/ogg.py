@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.pieces import Window
-from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
+from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, UNCOUNTED, Remark
+from diminuendo.data.reading.tail import unknown_bytes
 
 MAGIC = b"OggS"
 _HEADER = 27  # bytes, before the lengths of the segments
@@ -45,7 +46,8 @@ class _Chain:
 
 def inspect_ogg(window: Window) -> Inspection:
     chains: list[_Chain] = []
-    cut = junk = 0
+    cut = junk = lost = after = 0
+    stop = window.size
     at = 0
     while at < window.size:
         page = _page(window, at)
@@ -53,19 +55,27 @@ def inspect_ogg(window: Window) -> Inspection:
             following = window.find(MAGIC, at + 1)
             if following < 0:
                 cut = window.size - at if _begins_a_page(window, at) else 0
+                after = 0 if cut else unknown_bytes(window, at, window.size)
+                stop = window.size if cut else at
                 break
             junk += following - at
             at = following
             continue
-        _take(chains, window, at, *page)
+        lost += not _take(chains, window, at, *page)
         at += page[0]
     remarks = [remark for chain in chains for remark in _remarks(chain)]
     if cut and not remarks:
         remarks.append(Remark(TRUNCATED, f"cut short: an Ogg page begins {cut} bytes before the end and is not whole"))
     if junk:
         remarks.append(Remark(DAMAGED, f"damaged: {junk} bytes between its pages are no Ogg, and are skipped"))
+    if lost:
+        remarks.append(Remark(DAMAGED, f"damaged: {lost} of its pages are of a stream whose first page is missing"))
+    if after:
+        message = f"{after} bytes follow its last page that are no Ogg, and are not heard"
+        remarks.append(Remark(UNCOUNTED, message))
     if len(chains) < 2:
-        return Inspection((Link(None, _samples(chains[0]) if chains else None),), tuple(remarks))
+        pieces = ((0, stop),) if stop < window.size else None  # a decoder would look for pages to the end
+        return Inspection((Link(pieces, _samples(chains[0]) if chains else None),), tuple(remarks))
     links = tuple(Link(((chain.begin, chain.end),), _samples(chain)) for chain in chains)
     return Inspection(links, tuple(remarks))
 
@@ -103,7 +113,8 @@ def _begins_a_page(window: Window, at: int) -> bool:
 
 def _take(
     chains: list[_Chain], window: Window, at: int, size: int, flags: int, position: int, serial: int, number: int
-) -> None:
+) -> bool:
+    """Put a page where it belongs; False if its stream has not begun."""
     if flags & _BEGINS:
         beginning = chains and all(stream.pages == 1 for stream in chains[-1].streams.values())
         if not beginning:
@@ -112,10 +123,10 @@ def _take(
         codec = window.at(at + _HEADER + segments, 64)
         chains[-1].streams[serial] = _Logical(codec, next_page=number + 1, ended=bool(flags & _ENDS))
         chains[-1].end = at + size
-        return
+        return True
     stream = chains[-1].streams.get(serial) if chains else None
     if stream is None:
-        return
+        return False
     stream.pages += 1
     stream.gaps += number != stream.next_page
     stream.next_page = number + 1
@@ -124,6 +135,7 @@ def _take(
         stream.last = max(stream.last, position)
     stream.ended |= bool(flags & _ENDS)
     chains[-1].end = at + size
+    return True
 
 
 def _remarks(chain: _Chain) -> Iterator[Remark]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable
@@ -86,7 +88,7 @@ class Window:
         return self._block[begin : begin + count]
 
     def find(self, wanted: bytes, position: int) -> int:
-        """Where ``wanted`` stands first from ``position`` on, or −1."""
+        """Where ``wanted``, which begins with no zero, stands first from ``position`` on, or −1."""
         return self._scan(position, len(wanted), lambda begin: self._block.find(wanted, begin))
 
     def search(self, wanted: re.Pattern[bytes], width: int, position: int) -> int:
@@ -101,9 +103,25 @@ class Window:
     def _scan(self, position: int, width: int, look: Callable[[int], int]) -> int:
         """``look`` finds in the block itself: a copy of it for each find would take ages where there are many."""
         while position + width <= self.size:
+            if not self._start <= position <= self._start + len(self._block) - width:
+                position = self._after_hole(position)
             if not self.at(position, width):
                 break  # the file has become shorter
             if (found := look(position - self._start)) >= 0:
                 return self._start + found
             position = max(position, self._start + len(self._block) - width) + 1
         return -1
+
+    def _after_hole(self, position: int) -> int:
+        """Where the next bytes are that the disk holds: a sparse file may be far larger than it is, and all zeros."""
+        try:
+            descriptor = self._file.fileno()
+            before = os.lseek(descriptor, 0, os.SEEK_CUR)
+        except (OSError, ValueError):  # no file of the system's
+            return position
+        try:
+            return os.lseek(descriptor, position, os.SEEK_DATA)
+        except (AttributeError, OSError) as error:
+            return self.size if getattr(error, "errno", None) == errno.ENXIO else position
+        finally:
+            os.lseek(descriptor, before, os.SEEK_SET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol
@@ -17,9 +17,10 @@ from diminuendo.core.plain_text import shown
 from diminuendo.data.reading.inspect import inspect, inspect_file
 from diminuendo.data.reading.inspection import Inspection, Link
 from diminuendo.data.reading.levels import Levels
-from diminuendo.data.reading.pieces import Pieces
+from diminuendo.data.reading.pieces import Pieces, Window
 from diminuendo.data.reading.problem import Unreadable
-from diminuendo.data.reading.remark import TRUNCATED, Remark
+from diminuendo.data.reading.remark import DAMAGED, TRUNCATED, Remark
+from diminuendo.data.reading.tail import is_empty
 
 RATES = range(1000, 768_001)  # Hz, what converters have
 BLOCK_SECONDS = 10.0
@@ -28,7 +29,9 @@ _NOT_AUDIO = "not audio that can be read, it cannot be decoded"
 _READ = "wav, flac, ogg, opus and mp3 can"
 _MORE = "for m4a, webm, aac and others"
 _MOST_LINKS = 250  # recordings that were joined: each takes a decoder, and an open file
+_SMALL_BLOCK = 256  # samples of each channel, where the place of a damage is looked for
 _LARGEST_BLOCK = 1 << 24  # samples of all channels; more are read in several blocks
+_MISLEADING = "File does not exist or is not a regular file"  # libsndfile's words for an mp3 without a frame
 _SLACK_SECONDS = 0.05  # by which decoders differ at the edges
 _ERRORS = (soundfile.SoundFileError, OSError, RuntimeError, ValueError)
 
@@ -56,8 +59,15 @@ class Recording:
         remarks: what is to say of it; complete after the last sample has been read.
     """
 
-    def __init__(self, name: str, decoders: list[Decoder], links: tuple[Link, ...], remarks: list[Remark]) -> None:
-        self.name, self._decoders, self._links = name, decoders, links
+    def __init__(
+        self,
+        name: str,
+        decoders: list[Decoder],
+        links: tuple[Link, ...],
+        remarks: list[Remark],
+        again: Callable[[Link], Decoder],
+    ) -> None:
+        self.name, self._decoders, self._links, self._again = name, decoders, links, again
         self.rate = int(decoders[0].samplerate)
         self.remarks = remarks
         self._levels = Levels(name, self.rate)
@@ -83,27 +93,29 @@ class Recording:
         return self.frames / self.rate
 
     def blocks(self, seconds: float = BLOCK_SECONDS, start: int = 0, count: int | None = None) -> Iterator[np.ndarray]:
-        """The mean of the channels float32 [n], in blocks of about so many seconds.
+        """The mean of the channels float32 [n], in blocks of about so many seconds; they end where it is damaged.
 
         Args:
             start, count: samples for each channel that come before, and that are read at most.
 
         Raises:
-            Unreadable: it is damaged, or holds samples that are no audio.
+            Unreadable: nothing can be heard before the damage, or it holds samples that are no audio.
         """
-        left = count
+        left, before = count, 0
         for decoder, link in zip(self._decoders, self._links):
             skipped = min(start, decoder.frames)
             start -= skipped
+            before += skipped
             if start and skipped == decoder.frames:
                 continue
             heard = 0
-            for block in self._decoded(decoder, seconds, skipped, left):
+            for block in self._decoded(decoder, link, seconds, skipped, left, before):
                 heard += len(block)
                 with np.errstate(invalid="ignore", over="ignore"):  # values that are no audio are found by the levels
                     mono = block.mean(axis=1)
                 self._levels.look(block, mono)
                 yield mono
+            before += heard
             if left is None:
                 self._hold(skipped + heard, decoder, link)
             else:
@@ -112,7 +124,10 @@ class Recording:
                     break
         self.remarks += self._levels.remarks()
 
-    def _decoded(self, decoder: Decoder, seconds: float, start: int, count: int | None) -> Iterator[np.ndarray]:
+    def _decoded(
+        self, decoder: Decoder, link: Link, seconds: float, start: int, count: int | None, before: int
+    ) -> Iterator[np.ndarray]:
+        """Args: before: samples of the whole recording that come before ``start`` of this stream, with those of it."""
         size = max(1, min(int(seconds * self.rate), _LARGEST_BLOCK // decoder.channels))
         done = 0
         try:
@@ -127,10 +142,36 @@ class Recording:
         except _ERRORS as error:
             if isinstance(error, Unreadable):
                 raise
-            at = self._levels.samples / self.rate
-            raise Unreadable(
-                "not audio", f"{self.name}: damaged after {at:.2f} s of audio ({_reason(error)})"
-            ) from error
+            for block in self._until_damage(link, start + done, None if count is None else count - done):
+                done += len(block)
+                yield block
+            at = f"{(before + done) / self.rate:.2f} s"
+            if not self._levels.samples:
+                raise Unreadable("not audio", f"{self.name}: damaged after {at} of audio ({_reason(error)})") from error
+            if start + done >= decoder.frames or done == count:
+                found = Remark(DAMAGED, f"damaged: bytes in it that are no frame are skipped ({_reason(error)})")
+            else:
+                lost = f"damaged after {at} of {self.seconds:.2f} s; what follows there cannot be decoded"
+                found = Remark(TRUNCATED, f"{lost} ({_reason(error)})")
+            self.remarks.append(found)
+
+    def _until_damage(self, link: Link, start: int, count: int | None) -> Iterator[np.ndarray]:
+        """From ``start`` of a stream on what a new decoder gives in small blocks: an error takes its block with it."""
+        decoder = self._again(link)
+        at, end = 0, np.inf if count is None else start + count
+        try:
+            while at < end:
+                size = _SMALL_BLOCK if at >= start else min(_LARGEST_BLOCK // decoder.channels, start - at)
+                block = decoder.read(int(min(size, end - at)), "float32", always_2d=True)
+                if not len(block):
+                    return
+                if at >= start:
+                    yield block
+                at += len(block)
+        except _ERRORS:
+            return
+        finally:
+            decoder.close()
 
     def _hold(self, heard: int, decoder: Decoder, link: Link) -> None:
         """Hold what was heard against what must be there, if nothing is known to be missing yet."""
@@ -178,7 +219,7 @@ def open_recording(source: str | os.PathLike | BinaryIO, name: str | None = None
         for decoder in decoders:
             decoder.close()
         raise
-    return Recording(name, decoders, inspection.links, remarks)
+    return Recording(name, decoders, inspection.links, remarks, lambda link: _decoder(path or source, link, name))
 
 
 def _plain_file(path: Path, name: str) -> Path:
@@ -222,6 +263,9 @@ def _foreign(source: Path | BinaryIO, name: str, remarks: list[Remark]) -> Decod
     """A decoder for a format of which libsndfile cannot tell whether it is whole."""
     if not isinstance(source, Path):
         raise Unreadable("not audio", f"{name}: {_NOT_AUDIO}; {_READ}")
+    with open(source, "rb") as file:
+        if is_empty(Window(file)):  # FFmpeg would read all of them
+            raise Unreadable("not audio", f"{name}: holds nothing but zeros, expected audio")
     if is_installed("av"):
         from diminuendo.data.reading.av_decoder import AvDecoder
 
@@ -244,4 +288,5 @@ def _check(decoders: list[Decoder], name: str, remarks: list[Remark]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+    found = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return "the decoder finds no frame in it" if found.startswith(_MISLEADING) else found

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.audio import read_audio
-from diminuendo.data.reading import ogg, reader
+from diminuendo.data.reading import flac, ogg, reader
 from diminuendo.data.reading.inspect import inspect
 from diminuendo.data.reading.problem import Unreadable
 from diminuendo.data.reading.reader import open_recording
@@ -183,6 +183,112 @@ def test_tags_and_junk_around_the_frames_of_an_mp3():
     assert heard(tag + whole(UNCOUNTED_MP3)) == heard(whole(UNCOUNTED_MP3))
 
 
+def _ape(flags: int) -> bytes:
+    return b"APETAGEX" + struct.pack("<IIII", 2000, 2000, 1, flags) + bytes(8)
+
+
+APE = _ape(0xA0000000) + b"item" * 492 + _ape(0x80000000)  # a header, 1968 bytes, and a footer
+ID3V1, ID3V2 = b"TAG" + bytes(125), b"ID3\x03\0\0\0\0\x02\0" + b"text" * 64
+
+
+@pytest.mark.parametrize("kind", ["wav", "aiff", "flac", "flac of 24 bits", "vorbis", "opus", "mp3", "au", "sphere"])
+@pytest.mark.parametrize(
+    "more",
+    [whole("wav"), whole("mp3"), whole("vorbis"), whole("flac"), b"no audio " * 3, bytes(90_000) + whole("aiff")],
+    ids=["wav", "mp3", "ogg", "flac", "text", "zeros and aiff"],
+)
+def test_bytes_behind_the_end_are_told_and_cost_no_sound(kind, more):
+    if more in (whole("wav"), whole("mp3"), whole("vorbis"), whole("flac")) and more[:4] == whole(kind)[:4]:
+        return  # joined files of one format are heard
+    seconds, kinds = heard(whole(kind) + more)
+    assert seconds == pytest.approx(seconds_of(kind), abs=1e-3)
+    assert kinds in ([UNCOUNTED], [DAMAGED])
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "vorbis", "mp3"])
+def test_tags_and_zeros_behind_the_end_are_nothing(kind):
+    for tail in (
+        ID3V1,
+        ID3V2,
+        APE,
+        b"item" * 492 + _ape(0),
+        APE + ID3V1,
+        bytes(50),
+        ID3V2 + bytes(5000),
+        bytes(5000) + APE,
+    ):
+        assert heard(whole(kind) + tail) == (seconds_of(kind), [])
+
+
+def test_a_tag_between_two_mp3_hides_none_of_them():
+    assert heard(whole("mp3") + APE + whole("mp3")) == (2 * SECONDS, [])
+
+
+def test_a_flac_of_unknown_length_ends_where_its_last_frame_does():
+    assert heard(flac_without_length() + b"junk" * 500) == (SECONDS, [UNCOUNTED])
+    assert heard(flac_without_length() + b"\n") == (SECONDS, [UNCOUNTED])
+    assert heard(whole("flac") + np.random.default_rng(0).bytes(3 << 20)) == (SECONDS, [UNCOUNTED])
+
+
+def damaged_flac(at: float, seconds: float = 30.0) -> bytes:
+    """With zeros in the middle, after this share of its bytes."""
+    content = bytearray(written(sound(seconds), 16000, "FLAC"))
+    begin = int(len(content) * at)
+    content[begin : begin + 300] = bytes(300)
+    return bytes(content)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_damaged_flac_is_heard_up_to_the_damage(share):
+    with open_recording(io.BytesIO(damaged_flac(share)), "it") as recording:
+        samples = np.concatenate(list(recording.blocks()))
+        (remark,) = recording.remarks
+    intact, _ = soundfile.read(io.BytesIO(written(sound(30.0), 16000, "FLAC")), dtype="float32")
+    np.testing.assert_array_equal(samples, intact[: len(samples)])
+    at = len(samples) / 16000
+    assert 30 * share - 2 < at < 30 * share + 2  # a quiet beginning takes fewer bytes
+    assert remark.kind == TRUNCATED and remark.message.startswith(f"damaged after {at:.2f} s of 30.00 s; ")
+
+
+def test_a_part_before_the_damage_is_whole_and_one_across_it_is_told(tmp_path):
+    (tmp_path / "a.flac").write_bytes(damaged_flac(0.5))
+    assert not read_audio(tmp_path / "a.flac", 2.0, 3.0).remarks
+    across = read_audio(tmp_path / "a.flac", 12.0, 10.0)
+    assert [r.kind for r in across.remarks] == [TRUNCATED] and 0 < len(across.samples) < 6 * 16000
+    second = 12 + len(across.samples) / 16000
+    assert f"damaged after {second:.2f} s of" in across.remarks[0].message
+
+
+def test_a_flac_that_is_damaged_from_its_first_frame_on_is_refused():
+    content = bytearray(whole("flac"))
+    first = content.index(b"\xff\xf8") + 20
+    content[first : first + 300] = bytes(300)
+    with pytest.raises(Unreadable, match=r"damaged after 0\.00 s of audio"):
+        heard(bytes(content))
+
+
+def test_bytes_between_the_frames_of_a_flac_cost_no_sound():
+    content = whole("flac", 6.0)
+    frames = [at for at in range(len(content)) if flac._frame(content[at : at + 16], at, content[8:42])]
+    half = frames[len(frames) // 2]
+    assert heard(content[:half] + b"junk" * 300 + content[half:]) == (6.0, [DAMAGED])
+
+
+def test_pages_of_an_ogg_stream_without_its_first_page_are_told():
+    content, other = whole("vorbis", 6.0), written(sound(seed=3), 16000, "OGG", "VORBIS")
+    places = [at for at in range(len(content)) if content.startswith(b"OggS", at)]
+    seconds, kinds = heard(other + content[places[3] :])
+    assert kinds == [DAMAGED] and seconds == pytest.approx(SECONDS, abs=0.06)
+
+
+def test_an_id3_tag_that_says_too_much_hides_no_frame(tmp_path):
+    lying = b"ID3\4\0\0\x7f\x7f\x7f\x7f"
+    assert heard(lying + whole("mp3")) == (SECONDS, [DAMAGED])
+    with pytest.raises(Unreadable, match="cannot be decoded \\(the decoder finds no frame in it\\)"):
+        (tmp_path / "a.mp3").write_bytes(lying + bytes(3000))
+        open_recording(tmp_path / "a.mp3")
+
+
 def test_a_count_of_frames_that_includes_its_own_frame_is_no_fault():
     content = bytearray(whole("mp3"))
     at = content.index(b"Xing") + 8
@@ -284,6 +390,38 @@ LOOKS_LIKE = {
 def test_a_file_of_what_looks_like_audio_is_done_with_soon(kind):
     begin = time.process_time()
     inspect(io.BytesIO(LOOKS_LIKE[kind]))
+    assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize("kind", ["flac", "vorbis", "mp3", "wav"])
+def test_a_sparse_file_is_done_with_soon(kind, tmp_path):
+    path = tmp_path / "sparse"
+    path.write_bytes(whole(kind))
+    try:
+        os.truncate(path, 20 << 30)
+        if os.stat(path).st_blocks > 10_000:
+            pytest.skip("the disk has no sparse files")
+    except OSError:
+        pytest.skip("the disk has no files of this size")
+    begin = time.process_time()
+    with open_recording(path) as recording:
+        assert sum(map(len, recording.blocks())) / recording.rate == pytest.approx(seconds_of(kind), abs=1e-3)
+        # of FLAC the end is looked for in the last GiB alone
+        assert [remark.kind for remark in recording.remarks] == ([UNCOUNTED] if kind == "flac" else [])
+    with open(path, "r+b") as file:
+        file.seek(10 << 30)
+        file.write(b"something")
+    with open_recording(path) as recording:
+        assert [remark.kind for remark in recording.remarks] in ([UNCOUNTED], [DAMAGED])
+    assert time.process_time() - begin < 6
+
+
+def test_a_file_of_zeros_alone_is_refused_soon(tmp_path):
+    with open(tmp_path / "zeros.mp3", "wb") as file:
+        file.truncate(1 << 30)
+    begin = time.process_time()
+    with pytest.raises(Unreadable, match="holds nothing but zeros, expected audio"):
+        open_recording(tmp_path / "zeros.mp3")
     assert time.process_time() - begin < 3
 
 
