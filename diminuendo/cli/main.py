@@ -16,6 +16,7 @@ from diminuendo.cli import (
     transcribing,
 )
 from diminuendo.cli.errors import plain_errors
+from diminuendo.cli.group import Commands
 from diminuendo.core.plain_text import echo
 
 PARAMS = "params.yaml"
@@ -29,7 +30,7 @@ def _print_version(context: click.Context, option: click.Parameter, asked: bool)
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--params",
     metavar="FILE",

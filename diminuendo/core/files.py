@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.errors import UserError
+
 
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
@@ -60,6 +62,26 @@ def move_in_place(temporary: Path, path: Path) -> None:
     with open(temporary, "rb") as file:  # on the disk before the rename, in case of a power failure
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def keep_inputs(target: str | Path, *inputs: str | Path | None) -> None:
+    """Refuse to write to ``target`` if it is one of the files that were read, under whatever name, or lies in a folder.
+
+    Args:
+        inputs: files, and folders all of whose files are inputs; None is skipped.
+
+    Raises:
+        UserError: ``target`` is an input, which would be lost.
+    """
+    if not os.path.exists(target):
+        return
+    for one in filter(None, inputs):
+        if os.path.isdir(one):
+            is_read = Path(target).resolve().is_relative_to(Path(one).resolve())
+        else:
+            is_read = os.path.exists(one) and os.path.samefile(target, one)
+        if is_read:
+            raise UserError(f"{target}: an input of this command, which would be lost; give another name to write to")
 
 
 def left_over(path: Path) -> Iterator[Path]:
