@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from diminuendo.cli.errors import plain_errors
 from diminuendo.cli.out import OutFile
+from diminuendo.cli.streams import make_ready
 
 
 class Commands(click.Group):
@@ -19,6 +20,10 @@ class Commands(click.Group):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         _guard(self)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        make_ready()
+        return super().__call__(*args, **options)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         super().add_command(cmd, name)

@@ -20,12 +20,13 @@ _JOINERS = "\u200c\u200d"  # which Persian and Indic names need
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 HIDDEN = "…"
 _KEYS = "pass|passwd|password|pwd|token|secret|key|credential|signature|sig|auth"
+_AT = re.compile("[\uff20\ufe6b]")  # other forms of @, which some programs take for it
 # What stands between // and the last @ in front of the host. A password may itself hold @ and, after a colon that no
 # number of a port follows, anything but a space.
 _USER = re.compile(
-    r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=@)(?<!/)", re.IGNORECASE
+    r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=[@\uff20\ufe6b])(?<!/)", re.IGNORECASE
 )
-_ONE_SLASH = re.compile(r"(?<=\w:/)[^\s/@:]+:[^\s/@]+(?=@)")  # of an address that was taken for a path
+_ONE_SLASH = re.compile(r"(?<=\w:/)[^\s/@:]+:[^\s/@]+(?=[@\uff20\ufe6b])")  # of an address that was taken for a path
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NAMED = "password|passwd|pwd|secret|(?:access|account|api|auth)[_-]?(?:key|token)"  # a word that says it by itself
 _QUERY = re.compile(
@@ -110,7 +111,7 @@ def _own_secrets() -> set[str]:
     Whatever it holds: in this one address all that stands before the last @ is who asks, unless a path begins there.
     An @ in the query is none of them, if there is one before it.
     """
-    rest = os.environ.get("MLFLOW_TRACKING_URI", "").partition("//")[2]
+    rest = _AT.sub("@", os.environ.get("MLFLOW_TRACKING_URI", "")).partition("//")[2]
     asked = rest.partition("?")[0]
     who = "" if rest.startswith("/") else (asked if "@" in asked else rest).rpartition("@")[0]
     password = who.partition(":")[2]
