@@ -19,7 +19,7 @@ def make_ready() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # it was closed (`>&-`): print would take standard output in place of standard error
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             # A terminal or pipe that is not UTF-8 gets escapes of what it has no bytes for.
             stream.reconfigure(errors="backslashreplace")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.disk import writing
 from diminuendo.core.errors import UserError
 
 
@@ -52,7 +53,8 @@ def temporary_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
-        yield temporary
+        with writing(temporary, is_file=True):
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -100,12 +102,13 @@ def fresh_folder(path: str | Path) -> Iterator[Path]:
     for stale in left_over(path):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = _beside(path)
-    temporary.mkdir()
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        with writing(temporary, is_file=False):
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

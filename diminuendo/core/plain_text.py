@@ -11,7 +11,11 @@ import os
 import re
 import sys
 import unicodedata
+from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
+
+from diminuendo.core.errors import UserError
 
 _KEPT = "\n\t"
 # Marks that turn the direction of what follows, or end a line: U+061C, U+200E, U+200F are letters' own and stay.
@@ -102,7 +106,24 @@ def without_credentials(address: str) -> str:
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Print to standard output, or standard error, whatever the text holds; what is there appears at once."""
     file = sys.stderr if err else sys.stdout
-    print(visible(str(text)), file=file, end="\n" if nl else "", flush=True)
+    try:
+        print(visible(str(text)), file=file, end="\n" if nl else "", flush=True)
+    except BrokenPipeError:  # the reader has closed it, which is no fault
+        raise
+    except OSError as error:
+        _send_to_nowhere(file)
+        if err:  # there is nobody to tell, and the command can go on
+            return
+        reason = error.strerror or error
+        raise UserError(f"standard output: cannot be written ({reason}); send it where there is room") from error
+
+
+def _send_to_nowhere(file: Any) -> None:
+    """What the stream still holds must not be an error again as Python ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
 
 
 def _own_secrets() -> set[str]:

@@ -36,7 +36,7 @@ def tracking_uri() -> str:
     trouble = trouble_with_address(given) if sqlite_file(given) is None and "://" in given else None
     if trouble is not None:
         raise UserError(
-            f"MLFLOW_TRACKING_URI: expected the address of a tracking store such as https://HOST:PORT, found {trouble}; "
+            f"MLFLOW_TRACKING_URI: expected the address of a store such as https://HOST:PORT, found {trouble}; "
             "write what is special in a name or password as %XX"
         )
     return given

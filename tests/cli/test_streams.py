@@ -84,3 +84,9 @@ def test_use_tells_what_it_wrote_without_passwords(run, tmp_path):
     (tmp_path / "params.yaml").unlink()
     status, out, _ = run("use", "other.yaml", "--set", f"data.path=http://ann:{SECRET}@h/x")
     assert status == 0 and "data.path=http://…@h/x" in out and SECRET not in out
+
+
+def test_standard_output_that_is_full_is_named(here):
+    status, _, err = typed(here, f"{COMMAND} transcribe two.wav two.wav > /dev/full")
+    assert status == 1 and err.count("\n") == 2 and "error: standard output: cannot be written (No space left" in err
+    assert typed(here, f"{COMMAND} transcribe none.wav two.wav 2> /dev/full") == (1, f"two.wav\t{SAID}\n", "")
