@@ -156,10 +156,15 @@ def show_registry(as_json: bool) -> None:
     """List the versions of ship.model: aliases, digests, error rates, dates."""
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
+        from diminuendo.registry.store import existing_store, no_store
         from diminuendo.registry.table import terminal
 
         name = _ship(_params()).model
         found = registry.versions(name)
+        if not found:
+            with existing_store() as store:
+                if store is None:
+                    raise no_store()
         if as_json:
             _print_json([version.as_dict() for version in found])
         else:
