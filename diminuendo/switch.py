@@ -7,12 +7,14 @@ import io
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
 from diminuendo.core.git import run_git, trouble_with
 from diminuendo.family import SOURCES
 from diminuendo.parameters.load import load_params, parse_params
+from diminuendo.parameters.yaml_text import parse_yaml
 
 KEPT = Path(".work/params")  # in the checkout: a copy of every text that was written, by its digest
 
@@ -64,7 +66,9 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    yaml = YAML()  # keeps comments, quotes and flow style
+    yaml = YAML()  # keeps comments and flow style
+    yaml.preserve_quotes = True  # some are needed in YAML 1.1 alone, by which parameters are read
+    emptied = False
     yaml.width = 4096
     tree = yaml.load(text)
     for key in removed:
@@ -75,6 +79,7 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
         if not isinstance(section, dict) or last not in section:
             raise UserError(f"--unset {key}: {source} has no such key")
         del section[last]
+        emptied = emptied or not section
     for change in changes:
         key, equals, value = change.partition("=")
         path = key.strip().split(".")
@@ -86,7 +91,7 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
                 raise UserError(f"--set {change}: {'.'.join(path[: index + 1])} is a value, it has no keys")
             section = section[part]
         try:
-            section[path[-1]] = yaml.load(value) if value.strip() else None
+            section[path[-1]] = _quoted(yaml.load(value)) if value.strip() else None
         except YAMLError as error:
             reason = getattr(error, "problem", None) or error
             raise UserError(f"--set {change}: the value is not YAML: {reason}") from error
@@ -95,14 +100,34 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
     told = [*(f"--unset {key}" for key in removed), *(f"--set {change}" for change in changes)]
     shown = f"{source} with {', '.join(told)}"
     try:
-        content = YAML(typ="safe").load(written.getvalue())
-    except YAMLError as error:  # ruamel writes an empty section behind its comment, which is not YAML
-        raise UserError(
+        content = parse_yaml(written.getvalue(), shown)
+    except UserError as error:
+        if not emptied or error.__cause__ is None:
+            raise
+        raise UserError(  # ruamel writes an empty section behind its comment, which is not YAML
             f"{shown}: a section would be left without keys, but with its comment; take it out as a whole "
             "(--unset SECTION), or keep a key of it"
         ) from error
     parse_params(content, source=shown)
     return written.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """The value with quotes around texts that the reader of parameters would not take for the same without them."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    if isinstance(value, dict):
+        for key, one in value.items():
+            value[key] = _quoted(one)
+    elif isinstance(value, list):
+        value[:] = [_quoted(one) for one in value]
+    elif type(value) is str:
+        try:
+            same = parse_yaml(f"[{value}]", "") == [value]
+        except UserError:
+            same = False
+        return value if same else DoubleQuotedScalarString(value)
+    return value
 
 
 def _committed(path: Path, content: bytes) -> bool:

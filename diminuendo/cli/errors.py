@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,13 @@ def plain_errors(status: int = USER_ERROR, extra: str | None = None) -> Iterator
 
 
 def _of_a_file(error: Exception) -> str | None:
-    """What the system says of a file that it does not open, write or name; None of other errors."""
-    if not isinstance(error, OSError) or error.strerror is None or not isinstance(error.filename, (str, bytes)):
+    """What the system says where it does not open, write or name a file, or answer at all; None of other errors."""
+    if not isinstance(error, OSError) or error.strerror is None:
         return None
-    return f"{shown(error.filename)}: {error.strerror}"
+    if isinstance(error.filename, (str, bytes)):
+        return f"{shown(error.filename)}: {error.strerror}"
+    try:
+        os.getcwd()
+    except OSError:
+        return "the working directory: it was removed or moved; change to a folder that is there (cd) and run it again"
+    return f"the system refused what this command needs ({error.strerror}); put it right and run it again"

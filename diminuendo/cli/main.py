@@ -16,7 +16,8 @@ from diminuendo.cli import (
     transcribing,
 )
 from diminuendo.cli.errors import plain_errors
-from diminuendo.core.plain_text import echo
+from diminuendo.cli.group import Commands
+from diminuendo.core.plain_text import echo, without_secrets
 
 PARAMS = "params.yaml"
 
@@ -29,7 +30,7 @@ def _print_version(context: click.Context, option: click.Parameter, asked: bool)
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--params",
     metavar="FILE",
@@ -131,7 +132,7 @@ def use(params_file: str, changes: tuple[str, ...], removed: tuple[str, ...], na
             changes += (f"ship.model={name}",)  # two families must not share a model in the registry
         put_in_place(Path(params_file), target, changes, force, removed)
         told = [params_file, *(f"without {key}" for key in removed), *changes]
-        echo(f"{target} is written: {', '.join(told)}")
+        echo(without_secrets(f"{target} is written: {', '.join(told)}"))
         echo(f"next: make repro PARAMS={target}" if name else "next: make repro")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from diminuendo.core.files import left_over
+from diminuendo.core.files import keep_inputs, left_over
 from diminuendo.core.plain_text import shown
 
 
@@ -36,6 +36,14 @@ class OutFile(click.Path):
             self.fail(f"{shown(str(value))}: a pipe or a device, expected the name of the file to write", param, ctx)
         _tidy(path)
         return path
+
+
+def keep_model(target: Path, model: Path | None) -> None:
+    """Refuse to write in the place of a model that was named by a digest or a member's name, or of its weights."""
+    if model is not None and model.is_file():
+        from diminuendo.artifact.external_data import files_of
+
+        keep_inputs(target, *files_of(model))
 
 
 def _tidy(path: Path) -> None:

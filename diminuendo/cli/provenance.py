@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from diminuendo.cli.errors import plain_errors
-from diminuendo.cli.out import OUT_FILE
+from diminuendo.cli.out import OUT_FILE, keep_model
 from diminuendo.core.plain_text import echo, one_line
 
 _PROJECT = click.option(
@@ -26,7 +28,7 @@ def add_to(group: click.Group) -> None:
 @click.option("--mermaid", is_flag=True, help="As a Mermaid graph.")
 @click.option("--html", type=OUT_FILE, help="Also write a page to this file.")
 @_PROJECT
-def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: str | None) -> None:
+def trace(model: str, as_json: bool, mermaid: bool, html: Path | None, project: str | None) -> None:
     """Print the whole ancestry of MODEL, down to the raw data.
 
     MODEL is an .onnx file, a digest or its beginning, a member's name, or a name in the registry such as
@@ -34,7 +36,6 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
     """
     with plain_errors():
         import json
-        from pathlib import Path
 
         from diminuendo.core.files import write_text
         from diminuendo.provenance import branches, picture, terminal
@@ -49,8 +50,9 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
             return
         traced = look_up(found, places)
         tree = branches.branches_of(traced)
-        if html:
-            write_text(Path(html), picture.page(tree, traced.notes))
+        if html is not None:
+            keep_model(html, found.path)
+            write_text(html, picture.page(tree, traced.notes))
         if as_json:
             echo(json.dumps(branches.as_dict(traced), indent=1, ensure_ascii=False))
             return
@@ -63,25 +65,25 @@ def trace(model: str, as_json: bool, mermaid: bool, html: str | None, project: s
 @click.argument("model")
 @click.option("--out", type=OUT_FILE, metavar="FILE", help="Write it to this file, and not to the terminal.")
 @_PROJECT
-def bom(model: str, out: str | None, project: str | None) -> None:
+def bom(model: str, out: Path | None, project: str | None) -> None:
     """Print a bill of materials of MODEL: CycloneDX 1.6 in JSON, from the ancestry that the file states.
 
     It names the model and its ancestors with their parameters, the corpora, the pretrained checkpoint with its licence,
     and the version of PyTorch, with digests. It is validated, and the same file gives the same bytes.
     """
     with plain_errors():
-        from pathlib import Path
-
         from diminuendo.core.files import write_text
         from diminuendo.provenance.bom import bill_of_materials
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.target import model_of
 
-        text = bill_of_materials(model_of(model, Places(project_at(project))))
+        found = model_of(model, Places(project_at(project)))
+        text = bill_of_materials(found)
         if out is None:
             echo(text, nl=False)
         else:
-            write_text(Path(out), text)
+            keep_model(out, found.path)
+            write_text(out, text)
 
 
 @click.command()
@@ -102,7 +104,6 @@ def verify(models: tuple[str, ...], key: str | None, as_json: bool, project: str
     with plain_errors():
         import json
         from collections import Counter
-        from pathlib import Path
 
         from diminuendo.core.errors import UserError
         from diminuendo.provenance.authenticity import verify_champions, verify_origin
@@ -175,7 +176,6 @@ def reproduce(
     """
     with plain_errors():
         import json
-        from pathlib import Path
 
         from diminuendo.provenance.places import Places, project_at
         from diminuendo.provenance.reproduce import reproduce as build_again

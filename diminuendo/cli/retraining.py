@@ -69,6 +69,7 @@ def retrain(only_if_new: bool, jobs: int | None) -> None:
     with plain_errors(extra="pipeline"):
         if not is_installed("prefect"):
             raise ModuleNotFoundError(name="prefect")
+        os.getcwd()  # the flow could not say that the folder is gone
     options = ["--only-if-new"] * only_if_new + (["--jobs", str(jobs)] if jobs else [])
     # In place of this process: signals reach the flow, and its exit status is ours.
     os.execv(sys.executable, [sys.executable, "-m", "flows.with_server", "flows.retrain", *options])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from diminuendo.cli.errors import plain_errors
-from diminuendo.cli.out import OUT_FILE
+from diminuendo.cli.out import OUT_FILE, keep_model
 from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import echo
-from diminuendo.family import current
+from diminuendo.family import current as current_family
 
 if TYPE_CHECKING:
     from diminuendo.parameters import Params
@@ -95,6 +95,12 @@ def promote(
         from diminuendo.signing import Untrusted, policy_of
 
         file, current, policy = open_model(path), registry.champion(params.ship.model), policy_of(params.ship)
+        if card is not None:
+            from diminuendo.core.files import keep_inputs
+
+            keep_model(card, path)
+            key = None if params.ship.key is None else Path(params.ship.key)
+            keep_inputs(card, current_family().params, key, *(tests or [current_family().corpus]))
         with _refusals():
             signature = policy.admit_file(file.path, file.digest, file.lineage)
             if current is not None and current.digest == file.digest and card is None and registry.is_whole(current):
@@ -150,10 +156,15 @@ def show_registry(as_json: bool) -> None:
     """List the versions of ship.model: aliases, digests, error rates, dates."""
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
+        from diminuendo.registry.store import existing_store, no_store
         from diminuendo.registry.table import terminal
 
         name = _ship(_params()).model
         found = registry.versions(name)
+        if not found:
+            with existing_store() as store:
+                if store is None:
+                    raise no_store()
         if as_json:
             _print_json([version.as_dict() for version in found])
         else:
@@ -174,12 +185,14 @@ def fetch(address: str, out: Path, key: Path | None) -> None:
     """
     with plain_errors(extra="pipeline"):
         from diminuendo import registry
+        from diminuendo.core.files import keep_inputs
         from diminuendo.provenance.places import Places, find_project
         from diminuendo.provenance.shops import policy_for
         from diminuendo.provenance.vouching import vouching
         from diminuendo.registry.address import parse
         from diminuendo.signing import Policy, read_public, signature_path
 
+        keep_inputs(signature_path(out), key)  # it is written beside the model
         project = find_project()
         policy = Policy(read_public(key), required=True) if key else policy_for(parse(address).name, project)
         with _refusals():
@@ -213,7 +226,7 @@ def add_to(group: click.Group) -> None:
 def _params() -> Params:
     from diminuendo.parameters import load_params
 
-    return load_params(current().params)
+    return load_params(current_family().params)
 
 
 def _ship(params: Params) -> Any:
@@ -249,7 +262,7 @@ def _judge(params: Params, path: Path, tests: tuple[str, ...], teacher: Path | N
     from diminuendo.runtime.trial import try_out
 
     try_out(path)
-    family = current()
+    family = current_family()
     folders = [Path(folder) for folder in dict.fromkeys(tests)] or [family.corpus]
     names = [folder.name for folder in folders]
     labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders)]

@@ -72,7 +72,7 @@ def sign(model: str, key: Path, out: Path | None, project: str | None) -> None:
         if is_address(model) and not Path(model).exists():
             signed = sign_version(find(model), secret, places, out)
         else:
-            signed = sign_file(model_of(model, places), secret, places, out)
+            signed = sign_file(model_of(model, places), secret, places, out, key)
         echo(f"{signed.where}: {signed.name} {signed.digest[:12]} is signed with key {secret.public.id[:12]}")
         if signed.note:
             echo(f"note: {signed.note}", err=True)

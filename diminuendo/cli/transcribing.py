@@ -228,10 +228,12 @@ def _say_nothing_was_heard(place: str, seconds: float) -> None:
 def language_model(out: Path, corpus: Path | None, order: int) -> None:
     """Write a word n-gram language model (ARPA) of the training transcripts to OUT, for transcribe --language-model."""
     with plain_errors(status=1):
+        from diminuendo.core.files import keep_inputs
         from diminuendo.data.prepared import PreparedCorpus
         from diminuendo.decoding import train_language_model
 
         corpus = corpus or corpus_of_family("--corpus")
+        keep_inputs(out, corpus)
         texts = [utterance.text for utterance in PreparedCorpus.open(corpus).train]
         train_language_model(texts, order, out)
         echo(f"{out}: {order}-grams of {len(texts)} transcripts of {corpus}")

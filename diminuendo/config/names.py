@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 TEACHER = "teacher"
+LONGEST_NAME = 100  # characters: names of files and of tables in MLflow are made of a name and more
 MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 FAMILIES = Path("families")  # their homes

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from diminuendo.config.base import Fraction, Positive, PositiveInt, Section
+from diminuendo.config.names import LONGEST_NAME
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 NotNegative = Annotated[float, Field(ge=0)]
@@ -42,6 +43,8 @@ class ShipConfig(Section):
         # It becomes part of addresses such as models:/commands@champion.
         if not _MODEL_NAME.fullmatch(name):
             raise ValueError(f"use letters, digits, '.', '_' and '-', found {name!r}")
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"{len(name)} characters, at most {LONGEST_NAME}; shorten it")
         return name
 
 

@@ -23,6 +23,7 @@ _REASONS = {
 # Below this an error that does not say why is laid to the disk: libsndfile and PyTorch only say that writing failed.
 NEXT_TO_NOTHING = 256 * 1024  # bytes
 ROOM = "make room there and run it again"  # what to do, in every such sentence
+_TOLD = "disk_that_was_full"  # of an error: what was told of it while the disk was full, see ``writing``
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.tmp")  # see ``files.temporary_file``
 
 
@@ -37,9 +38,10 @@ def disk_full(error: BaseException, *places: str | Path) -> DiskFull | None:
         places: where was written, for an error that does not name its file; beside them, the current folder may be
             where, and that of temporary files.
     """
-    if isinstance(error, DiskFull):
-        return error
     causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(found := getattr(cause, _TOLD, cause), DiskFull):
+            return found
     for cause in causes:
         number = _number_of(cause)
         if number is not None:
@@ -62,6 +64,27 @@ def full_disk_told(*places: str | Path) -> Iterator[None]:
         if told is None or told is error:
             raise
         raise told from error
+
+
+@contextmanager
+def writing(temporary: Path, *, is_file: bool) -> Iterator[None]:
+    """Let errors of the block name what ``temporary`` stands for, and say what was full before it is removed.
+
+    The errors stay of their kind, so that whoever expects one gets it.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_file and isinstance(error, OSError) and error.filename is None and error.errno in _REASONS:
+            error.filename = str(temporary)  # of writing to a file that is open, the system does not say its name
+        told = disk_full(error, temporary.parent)
+        if told is not None and told is not error:
+            setattr(error, _TOLD, told)
+        if isinstance(error, OSError) and isinstance(error.filename, str | os.PathLike):
+            named = Path(error.filename)
+            if named.is_relative_to(temporary):
+                error.filename = str(temporary.with_name(_final(temporary).name) / named.relative_to(temporary))
+        raise
 
 
 def mount_of(path: str | Path) -> Path:
@@ -150,9 +173,9 @@ def _has_no_names(path: str | Path) -> bool:
 
 
 def _final(path: Path) -> Path:
-    """The file that a temporary one was to replace; else ``path``."""
-    match = _TEMPORARY.fullmatch(path.name)
-    return path.with_name(match["name"]) if match else path
+    """The file that a temporary one was to replace, or one in a temporary folder; else ``path``."""
+    matches = [(_TEMPORARY.fullmatch(part), part) for part in path.parts]
+    return Path(*(match["name"] if match else part for match, part in matches))
 
 
 def _needed(path: Path) -> int | None:

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from diminuendo.core.disk import writing
+from diminuendo.core.errors import UserError
+
 
 def sha256_of(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
@@ -50,7 +53,8 @@ def temporary_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
-        yield temporary
+        with writing(temporary, is_file=True):
+            yield temporary
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,6 +64,26 @@ def move_in_place(temporary: Path, path: Path) -> None:
     with open(temporary, "rb") as file:  # on the disk before the rename, in case of a power failure
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def keep_inputs(target: str | Path, *inputs: str | Path | None) -> None:
+    """Refuse to write to ``target`` if it is one of the files that were read, under whatever name, or lies in a folder.
+
+    Args:
+        inputs: files, and folders all of whose files are inputs; None is skipped.
+
+    Raises:
+        UserError: ``target`` is an input, which would be lost.
+    """
+    if not os.path.exists(target):
+        return
+    for one in filter(None, inputs):
+        if os.path.isdir(one):
+            is_read = Path(target).resolve().is_relative_to(Path(one).resolve())
+        else:
+            is_read = os.path.exists(one) and os.path.samefile(target, one)
+        if is_read:
+            raise UserError(f"{target}: an input of this command, which would be lost; give another name to write to")
 
 
 def left_over(path: Path) -> Iterator[Path]:
@@ -78,12 +102,13 @@ def fresh_folder(path: str | Path) -> Iterator[Path]:
     for stale in left_over(path):
         shutil.rmtree(stale, ignore_errors=True)
     temporary = _beside(path)
-    temporary.mkdir()
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        with writing(temporary, is_file=False):
+            temporary.mkdir()
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

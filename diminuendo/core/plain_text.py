@@ -11,7 +11,11 @@ import os
 import re
 import sys
 import unicodedata
+from contextlib import suppress
+from typing import Any
 from urllib.parse import unquote
+
+from diminuendo.core.errors import UserError
 
 _KEPT = "\n\t"
 # Marks that turn the direction of what follows, or end a line: U+061C, U+200E, U+200F are letters' own and stay.
@@ -20,12 +24,13 @@ _JOINERS = "\u200c\u200d"  # which Persian and Indic names need
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 HIDDEN = "…"
 _KEYS = "pass|passwd|password|pwd|token|secret|key|credential|signature|sig|auth"
+_AT = re.compile("[\uff20\ufe6b]")  # other forms of @, which some programs take for it
 # What stands between // and the last @ in front of the host. A password may itself hold @ and, after a colon that no
 # number of a port follows, anything but a space.
 _USER = re.compile(
-    r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=@)(?<!/)", re.IGNORECASE
+    r"(?<=//)(?:[^\s/?#'\"<>]*|[^\s/:@'\"<>]+:(?!\d+(?:[/?#\s]|$))[^\s'\"<>]*)(?=[@\uff20\ufe6b])(?<!/)", re.IGNORECASE
 )
-_ONE_SLASH = re.compile(r"(?<=\w:/)[^\s/@:]+:[^\s/@]+(?=@)")  # of an address that was taken for a path
+_ONE_SLASH = re.compile(r"(?<=\w:/)[^\s/@:]+:[^\s/@]+(?=[@\uff20\ufe6b])")  # of an address that was taken for a path
 _QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
 _NAMED = "password|passwd|pwd|secret|(?:access|account|api|auth)[_-]?(?:key|token)"  # a word that says it by itself
 _QUERY = re.compile(
@@ -101,7 +106,24 @@ def without_credentials(address: str) -> str:
 def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     """Print to standard output, or standard error, whatever the text holds; what is there appears at once."""
     file = sys.stderr if err else sys.stdout
-    print(visible(str(text)), file=file, end="\n" if nl else "", flush=True)
+    try:
+        print(visible(str(text)), file=file, end="\n" if nl else "", flush=True)
+    except BrokenPipeError:  # the reader has closed it, which is no fault
+        raise
+    except OSError as error:
+        _send_to_nowhere(file)
+        if err:  # there is nobody to tell, and the command can go on
+            return
+        reason = error.strerror or error
+        raise UserError(f"standard output: cannot be written ({reason}); send it where there is room") from error
+
+
+def _send_to_nowhere(file: Any) -> None:
+    """What the stream still holds must not be an error again as Python ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
 
 
 def _own_secrets() -> set[str]:
@@ -110,7 +132,7 @@ def _own_secrets() -> set[str]:
     Whatever it holds: in this one address all that stands before the last @ is who asks, unless a path begins there.
     An @ in the query is none of them, if there is one before it.
     """
-    rest = os.environ.get("MLFLOW_TRACKING_URI", "").partition("//")[2]
+    rest = _AT.sub("@", os.environ.get("MLFLOW_TRACKING_URI", "")).partition("//")[2]
     asked = rest.partition("?")[0]
     who = "" if rest.startswith("/") else (asked if "@" in asked else rest).rpartition("@")[0]
     password = who.partition(":")[2]

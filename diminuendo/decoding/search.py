@@ -6,7 +6,6 @@ read from it in the same way.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from diminuendo.decoding.graph import decoding_graph
 from diminuendo.runtime.windows import Decode, Heard
 
 LOWEST = -1000.0  # log-posterior: if all tokens that the graph allows had −inf, no path would be left
+MOST = 100.0  # of a weight, by which nothing but the language model or the number of words would count
+WIDEST = 10_000.0  # of a beam: no path of a recording is worse than the best by more, so all are kept
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class BeamSearch:
     max_active: int = 3000
 
     def __post_init__(self) -> None:
-        if not 0 <= self.lm_weight < math.inf:
-            raise UserError(f"lm_weight: {self.lm_weight:g}, expected a finite number, 0 or more")
-        if not math.isfinite(self.word_score):
-            raise UserError(f"word_score: {self.word_score:g}, expected a finite number")
-        if not self.beam > 0:
-            raise UserError(f"beam: {self.beam:g}, expected more than 0")
+        if not 0 <= self.lm_weight <= MOST:
+            raise UserError(f"lm_weight: {self.lm_weight:g}, expected a number from 0 to {MOST:g}, such as 0.5")
+        if not abs(self.word_score) <= MOST:
+            raise UserError(f"word_score: {self.word_score:g}, expected a number from {-MOST:g} to {MOST:g}")
+        if not 0 < self.beam <= WIDEST:
+            raise UserError(f"beam: {self.beam:g}, expected a number above 0, at most {WIDEST:g}, such as 16")
         if self.max_active < 1:
             raise UserError(f"max_active: {self.max_active}, expected 1 or more")
 

@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 
 from diminuendo.artifact.conversion import convert
+from diminuendo.artifact.external_data import files_of
 from diminuendo.artifact.onnx_file import read_metadata, read_onnx, write_onnx
 from diminuendo.artifact.session import open_session
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import sha256_of
+from diminuendo.core.files import keep_inputs, sha256_of
 from diminuendo.export.check import options_for_one_run, probe
 
 SAME = 1e-3  # nats between log-probabilities: sums in another order
@@ -40,8 +41,7 @@ def convert_file(source: Path, opset: int, target: Path) -> Converted:
     Raises:
         UserError: it cannot be said in them, says another thing then, or ``target`` is ``source``.
     """
-    if target.exists() and target.samefile(source):
-        raise UserError(f"{target}: the file to convert; give --out another name, its digest is in lineages")
+    keep_inputs(target, *files_of(source))
     original = read_onnx(source)
     try:
         found = convert(original, opset, sha256_of(source))

@@ -11,7 +11,7 @@ from diminuendo.config.base import Section
 from diminuendo.config.corpus import DataConfig, SynthesisConfig, TextConfig
 from diminuendo.config.evaluation import EvaluateConfig
 from diminuendo.config.frontend import FrontendConfig
-from diminuendo.config.names import MEMBER_NAME, TEACHER
+from diminuendo.config.names import LONGEST_NAME, MEMBER_NAME, TEACHER
 from diminuendo.config.shipping import DriftConfig, GateConfig, RetrainConfig, ShipConfig
 from diminuendo.config.training import TrainingConfig
 from diminuendo.labelling.config import LabelConfig
@@ -95,6 +95,10 @@ class Params(_Family):
         for name in (*names, *self.label):
             if not MEMBER_NAME.fullmatch(name):
                 raise ValueError(f"member name {name!r}: use lower-case letters, digits, '-' and '_'")
+            if len(name) > LONGEST_NAME:
+                raise ValueError(
+                    f"member name {name[:30]!r}…: {len(name)} characters, at most {LONGEST_NAME}; shorten it"
+                )
             if [*names, *self.label].count(name) > 1:
                 raise ValueError(f"member name {name!r} is used twice; every member needs a name of its own")
         for name, (stage, settings) in self.members.items():

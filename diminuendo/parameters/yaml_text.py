@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ MOST_CHARACTERS = 10_000  # of one text
 MOST_DIGITS = 400
 
 _LOADER = yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader
+# Octal, binary and sexagesimal numbers, and truths of YAML 1.1: in 1.2 they are decimal numbers or text, or vice versa.
+_TWO_WAYS = re.compile(
+    r"[-+]?0[0-9_]+|[-+]?0o[0-7]+|[-+]?0b[01_]+|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"
+    r"|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF"
+)
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -68,8 +74,13 @@ def read_yaml(path: Path) -> Any:
         raise UserError(
             f"{path}: line {line}: the byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
         ) from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: str | Path) -> Any:
+    """The same of a text; ``path`` names it in errors."""
     try:
-        _check_depth(text, path)
+        _check_events(text, path)
         found = yaml.load(_named(text, path), Loader=_UniqueKeyLoader)  # a subclass of the safe loader
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {_in_a_line(error)}") from error
@@ -103,14 +114,14 @@ def _bytes_of(path: Path) -> bytes:
     return content
 
 
-def _named(text: str, path: Path) -> io.StringIO:
+def _named(text: str, path: str | Path) -> io.StringIO:
     stream = io.StringIO(text)
     stream.name = visible(str(path))  # YAML's errors say it
     return stream
 
 
-def _check_depth(text: str, path: Path) -> None:
-    """From the events, which are read one by one: building nested values takes the stack of the machine."""
+def _check_events(text: str, path: str | Path) -> None:
+    """Depth and plain values, which are read one by one: building nested values takes the stack of the machine."""
     depth = 0
     for event in yaml.parse(_named(text, path), Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -120,23 +131,38 @@ def _check_depth(text: str, path: Path) -> None:
                 raise UserError(f"{path}: line {line}: more than {MOST_DEPTH} lists and sections in each other")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        elif isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _TWO_WAYS.fullmatch(event.value):
+            raise UserError(
+                f"{path}: line {event.start_mark.line + 1}: {event.value[:60]} means one thing in YAML 1.1 and another "
+                "in 1.2; put text in quotes, write a number in decimal digits without 0 in front, and true or false"
+            )
 
 
 def _not_plain(found: Any) -> str | None:
     """What is in it that no parameter can be; it is walked without recursion, aliases as often as they are used."""
-    waiting, count = [(found, 0)], 0
+    waiting: list[tuple[Any, int, Any]] = [(found, 0, None)]  # a value, its depth, and (place above, key)
+    count = 0
     while waiting:
-        value, depth = waiting.pop()
+        value, depth, place = waiting.pop()
         count += 1
         if count > MOST_VALUES or depth > MOST_DEPTH:
             return f"more than {MOST_VALUES:,} values, or aliases (*) that hold themselves"
         if isinstance(value, dict):
-            waiting += [(one, depth + 1) for pair in value.items() for one in pair]
+            waiting += [(key, depth + 1, place) for key in value]
+            waiting += [(one, depth + 1, (place, key)) for key, one in value.items()]
         elif isinstance(value, list):
-            waiting += [(one, depth + 1) for one in value]
+            waiting += [(one, depth + 1, place) for one in value]
         elif (reason := _no_value(value)) is not None:
-            return reason
+            return f"{_in_words(place)}{reason}"
     return None
+
+
+def _in_words(place: Any) -> str:
+    keys: list[str] = []
+    while place is not None:
+        place, key = place
+        keys.insert(0, one_line(key)[:60])
+    return f"{'.'.join(keys)}: " if keys else ""
 
 
 def _no_value(value: Any) -> str | None:

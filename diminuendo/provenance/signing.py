@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diminuendo.artifact.external_data import check_data
+from diminuendo.artifact.external_data import check_data, files_of
 from diminuendo.core.errors import UserError
+from diminuendo.core.files import keep_inputs
 from diminuendo.provenance.descent import Model, read_model, read_record
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.vouching import vouching
@@ -28,11 +29,17 @@ class Done:
     note: str
 
 
-def sign_file(model: Model, key: PrivateKey, places: Places, out: Path | None = None) -> Done:
+def sign_file(
+    model: Model, key: PrivateKey, places: Places, out: Path | None = None, key_file: Path | None = None
+) -> Done:
     """Write the signature of a model file to ``out``, by default beside it.
 
+    Args:
+        key_file: where the key was read, which must not be replaced.
+
     Raises:
-        UserError: no copy of the file is at hand, or it lies where no signature can stand beside it.
+        UserError: no copy of the file is at hand, it lies where no signature can stand beside it, or the signature
+            would replace what was read.
     """
     path = model.path if model.path and model.path.is_file() else places.file_of(model)
     if path is None:
@@ -40,7 +47,9 @@ def sign_file(model: Model, key: PrivateKey, places: Places, out: Path | None = 
     check_data(path)
     if out is None and model.path is None:
         raise UserError(f"{path}: not a folder of yours; say where the signature goes: --out FILE")
-    text, where = sign(path, read_record(path), key), out or signature_path(path)
+    where = out or signature_path(path)
+    keep_inputs(where, *files_of(path), key_file)
+    text = sign(path, read_record(path), key)
     write_signature(where, text)
     return Done(
         model.name,

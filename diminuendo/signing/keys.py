@@ -124,7 +124,7 @@ def make_pair(private: Path, public: Path, passphrase: str | None) -> PublicKey:
             alone = path == private and not os.path.lexists(public)  # as after a kill between the two
             half = f"; `openssl pkey -in {private} -pubout -out {public}` makes its public key" if alone else ""
             raise UserError(f"{path}: is there already; a key is never overwritten, give another name{half}")
-    if private.absolute() == public.absolute():
+    if os.path.realpath(private) == os.path.realpath(public):
         raise UserError(f"{private}: given for both keys; give two names")
     for stale in (*left_over(private), *left_over(public)):  # of a run that was killed: half a secret is one, too
         stale.unlink(missing_ok=True)
@@ -135,6 +135,7 @@ def make_pair(private: Path, public: Path, passphrase: str | None) -> PublicKey:
     lock = pem.BestAvailableEncryption(phrase) if passphrase else pem.NoEncryption()
     secret = made.key.private_bytes(pem.Encoding.PEM, pem.PrivateFormat.PKCS8, lock)
     shown = made.public.key.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo)
+    written: list[Path] = []
     try:
         for path, content, mode in ((private, secret, 0o600), (public, shown, 0o644)):
             with temporary_file(path) as temporary:
@@ -144,7 +145,10 @@ def make_pair(private: Path, public: Path, passphrase: str | None) -> PublicKey:
                     file.flush()
                     os.fsync(file.fileno())
                 os.link(temporary, path)  # unlike a rename it replaces nothing
+                written.append(path)
     except OSError as error:
+        for path in written:  # half a pair is of no use
+            path.unlink(missing_ok=True)
         raise UserError(f"{error.filename2 or error.filename}: cannot be written ({error.strerror})") from None
     return made.public
 

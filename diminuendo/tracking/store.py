@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diminuendo.core import locks
+from diminuendo.core.addresses import trouble_with_address
+from diminuendo.core.errors import UserError
 from diminuendo.core.plain_text import without_secrets
 from diminuendo.tracking.address import ARTIFACTS, sqlite_file, sqlite_uri
 from diminuendo.tracking.notes import say
@@ -22,8 +24,22 @@ EXPERIMENT = "diminuendo"
 
 
 def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, or SQLite in the repository's root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
+    """``MLFLOW_TRACKING_URI``, or SQLite in the repository's root.
+
+    Raises:
+        UserError: what the variable holds is no address; it is not quoted, as it may hold a password.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if not given:
+        return sqlite_uri(Path("mlflow.db").resolve())
+    # The name of a file may hold what an address may not.
+    trouble = trouble_with_address(given) if sqlite_file(given) is None and "://" in given else None
+    if trouble is not None:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: expected the address of a store such as https://HOST:PORT, found {trouble}; "
+            "write what is special in a name or password as %XX"
+        )
+    return given
 
 
 def store_trouble(error: Exception) -> str:
@@ -33,7 +49,10 @@ def store_trouble(error: Exception) -> str:
 
 def shown_uri() -> str:
     """The address of the store for messages and files, without users, passwords and tokens."""
-    return without_secrets(tracking_uri())
+    try:
+        return without_secrets(tracking_uri())
+    except UserError:  # which whoever opens the store is told
+        return "MLFLOW_TRACKING_URI"
 
 
 def reason_of(error: Exception) -> str:

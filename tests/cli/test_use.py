@@ -9,6 +9,8 @@ from unittest.mock import ANY
 import pytest
 import yaml
 
+from diminuendo.parameters import load_params
+
 
 def git(*arguments: str) -> None:
     identity = ["-c", "user.name=A", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
@@ -128,3 +130,24 @@ def test_use_without_git_does_not_overwrite(run, tmp_path):
     (tmp_path / "other.yaml").write_text((tmp_path / "params.yaml").read_text() + "# more\n")
     assert run("use", "other.yaml")[0] == 1
     assert run("use", "missing.yaml")[0] == 1
+
+
+@pytest.mark.parametrize(
+    "change, written",
+    [
+        ('retrain.notify=["http://x"]', ["http://x"]),
+        ("retrain.notify=[http://x, a:b]", ["http://x", "a:b"]),
+        ('retrain.notify=["yes", \'010\', 12:30, "a: b", "x #y"]', ["yes", "010", "12:30", "a: b", "x #y"]),
+    ],
+)
+def test_use_writes_texts_so_that_they_are_read_as_they_were_given(run, tmp_path, change, written):
+    (tmp_path / "params.yaml").rename(tmp_path / "other.yaml")
+    assert run("use", "other.yaml", "--set", change)[::2] == (0, "")
+    assert list(load_params(tmp_path / "params.yaml").retrain.notify) == written
+
+
+def test_use_validates_what_is_read_later(run, tmp_path):
+    (tmp_path / "params.yaml").rename(tmp_path / "other.yaml")
+    status, out, err = run("use", "other.yaml", "--set", "seed=010")
+    assert (status, out) == (1, "") and "010 means one thing in YAML 1.1 and another in 1.2" in err
+    assert not (tmp_path / "params.yaml").exists()

@@ -14,6 +14,7 @@ import pytest
 from diminuendo.core import disk
 from diminuendo.core.disk import DiskFull, disk_full, full_disk_told
 from diminuendo.core.errors import UserError
+from diminuendo.core.files import atomic_file, fresh_folder
 from tests.factories.project import ROOT
 
 Usage = namedtuple("Usage", "total used free")
@@ -120,3 +121,38 @@ def test_without_a_place_the_folder_at_hand_may_be_the_full_one(monkeypatch, sma
         Path("large").write_bytes(bytes(200_000))
     told = disk_full(OSError(errno.ENOSPC, "No space left on device"))
     assert f"the disk at {small_disk} is full, 0 B of" in str(told)
+
+
+def test_a_file_is_named_by_the_name_that_it_was_to_have(tmp_path, monkeypatch):
+    def fails(number, **named):
+        raise OSError(number, os.strerror(number), *named.values())
+
+    for fill in (atomic_file, fresh_folder):
+        with pytest.raises(PermissionError) as caught, fill(tmp_path / "x") as temporary:
+            fails(errno.EACCES, name=str(temporary))
+        assert caught.value.filename == str(tmp_path / "x")
+    with pytest.raises(PermissionError) as caught, fresh_folder(tmp_path / "x") as temporary:
+        fails(errno.EACCES, name=str(temporary / "y"))
+    assert caught.value.filename == str(tmp_path / "x" / "y")
+    with pytest.raises(PermissionError) as caught, atomic_file(tmp_path / "x"):
+        fails(errno.EACCES, name="other")
+    assert caught.value.filename == "other"
+
+
+def test_what_was_full_is_told_though_there_is_room_once_the_half_of_a_file_is_gone(tmp_path, monkeypatch):
+    small = tmp_path / "small"
+
+    def usage(place):
+        is_full = any(small.glob(".*.tmp")) if Path(place).is_relative_to(small) else False
+        return Usage(10_000_000, 0, 0 if is_full else 9_000_000)
+
+    monkeypatch.setattr(disk.shutil, "disk_usage", usage)
+    monkeypatch.setattr(disk, "mount_of", lambda place: small if Path(place).is_relative_to(small) else Path("/"))
+    with pytest.raises(OSError) as caught, atomic_file(small / "x.onnx") as temporary:
+        temporary.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    told = str(disk_full(caught.value))
+    assert f"the disk at {small} is full, 0 B" in told and f"{small / 'x.onnx'} could not be written" in told
+    with pytest.raises(Foreign) as other, fresh_folder(small / "out") as temporary:
+        raise Foreign("No space left on device (os error 28)")
+    assert f"the disk at {small} is full, 0 B" in str(disk_full(other.value))

@@ -189,9 +189,9 @@ def test_what_is_no_language_model(tmp_path, arpa):
 
 
 WRONG = [
-    *({"lm_weight": weight} for weight in (-1.0, math.nan, math.inf)),
-    *({"word_score": score} for score in (math.nan, math.inf, -math.inf)),
-    {"beam": 0.0},
+    *({"lm_weight": weight} for weight in (-1.0, math.nan, math.inf, 1e308, 101.0)),
+    *({"word_score": score} for score in (math.nan, math.inf, -math.inf, 1e308, -101.0)),
+    *({"beam": beam} for beam in (0.0, math.nan, math.inf, 1e308)),
     {"max_active": 0},
 ]
 

@@ -105,7 +105,7 @@ def test_the_command_and_what_trace_says_of_its_file(small, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["{model}", "--opset", "18", "--out", "{model}"], "give --out another name"),
+        (["{model}", "--opset", "18", "--out", "{model}"], "give another name to write to"),
         (["{folder}/none.onnx", "--opset", "18", "--out", "{folder}/b.onnx"], "none.onnx"),
         (["{folder}/text.onnx", "--opset", "18", "--out", "{folder}/b.onnx"], "text.onnx"),
         (["{model}", "--opset", "17", "--out", "{folder}/b.onnx"], "'17' is not one of '18'"),

@@ -5,6 +5,7 @@ import yaml
 
 from diminuendo.core.errors import UserError
 from diminuendo.parameters import load_params, parse_params
+from diminuendo.parameters.yaml_text import read_yaml
 from tests.factories.minute import minute_params
 from tests.factories.project import ROOT
 
@@ -77,4 +78,41 @@ def test_a_wrong_value_is_told_in_the_words_of_the_file(key, value, expected):
         "compress_architecture": {"small": {"from": "teacher", "vocabulary": {"characters": "latin", key: value}}}
     }
     with pytest.raises(UserError, match=rf"\n  compress_architecture\.small\.vocabulary\.{expected}$"):
+        parse_params(raw)
+
+
+@pytest.mark.parametrize(
+    "value", ["010", "-07", "0_1", "0o17", "0b11", "12:30", "1:00:00.5", "yes", "No", "ON", "off"], ids=str
+)
+def test_what_two_versions_of_yaml_read_differently_is_refused_and_taken_in_quotes(tmp_path, value):
+    path = tmp_path / "params.yaml"
+    for text in (f"a: 1\nb: {value}\n", f"a: 1\nb: [x, {value}]\n", f"a: 1\n{value}: 2\n"):
+        path.write_text(text)
+        with pytest.raises(UserError, match=f"params.yaml: line 2: {value} means one thing in YAML 1.1 and another"):
+            read_yaml(path)
+    path.write_text(f'a: \'{value}\'\nb: {{"c": "{value}"}}\n')
+    assert read_yaml(path) == {"a": value, "b": {"c": value}}
+
+
+def test_what_both_read_alike_is_taken(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("[0, -0, 0.5, 007.5, 10, 0x1f, 12:99, true, None, http://host:80, 'x', nobody, 1e-3, null]\n")
+    read_yaml(path)
+
+
+@pytest.mark.parametrize("value", [".nan", "-.inf", "2001-01-01"])
+def test_a_value_that_no_parameter_can_be_is_told_with_its_key(tmp_path, value):
+    (tmp_path / "params.yaml").write_text(f"data:\n  deep: {{list: [1, {value}]}}\n")
+    with pytest.raises(UserError, match=r"params.yaml: data.deep.list: .*expected"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_names_from_which_no_file_can_be_called_are_refused():
+    raw = minute_params()
+    raw["distill"]["x" * 101] = next(iter(raw["distill"].values()))
+    with pytest.raises(UserError, match=r"member name 'x{30}'…: 101 characters, at most 100"):
+        parse_params(raw)
+    raw = minute_params()
+    raw["ship"]["model"] = "x" * 101
+    with pytest.raises(UserError, match=r"ship.model: 101 characters, at most 100"):
         parse_params(raw)

@@ -398,6 +398,12 @@ def test_the_commands_as_a_user_types_them(shop):
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result.exit_code, result.stdout, result.stderr
 
+    Path("mlflow.db").rename("away.db")
+    for more in ((), ("--json",)):
+        status, out, err = run("registry", *more)
+        assert (status, out) == (2, "") and "there is no tracking store, and so no registry" in err
+    assert not Path("mlflow.db").exists()
+    Path("away.db").rename("mlflow.db")
     assert "nothing is registered yet" in run("registry")[1]
     assert run("promote", "--challenger")[1].endswith("models:/commands/1 (student) is now challenger\n")
     status, out, _ = run("promote", "--card", "card.md")

@@ -131,6 +131,20 @@ def test_keygen_overwrites_nothing_and_writes_no_private_key_into_a_repository(t
     assert keygen(tmp_path / "second.pem", tmp_path / "second.pub", "--no-passphrase")[0] == 0
 
 
+@pytest.mark.parametrize("name", ["c.pem", "x/../c.pem", "link/c.pem"])
+def test_two_names_of_one_file_make_no_half_of_a_pair(tmp_path, name):
+    (tmp_path / "link").symlink_to(".")
+    with pytest.raises(UserError, match="given for both keys; give two names"):
+        make_pair(tmp_path / "c.pem", tmp_path / name, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_a_private_key_whose_public_one_cannot_be_written_is_not_left_behind(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        make_pair(tmp_path / "private.pem", tmp_path / ("x" * 250), None)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the keys")
 def test_openssl_makes_keys_and_checks_what_they_sign(tmp_path):
     def openssl(*arguments: str) -> None:
