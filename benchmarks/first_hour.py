@@ -87,6 +87,7 @@ def serve(command: str, clone: Path, log: Path) -> int:
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
         )
     answered, end = False, time.monotonic() + LONGEST_WAIT
     while not answered and process.poll() is None and time.monotonic() < end:

@@ -15,7 +15,7 @@ from diminuendo.data.batches import BatchSource
 from diminuendo.losses.ctc import AgainstText, IntermediateText
 from diminuendo.models.conformer.module import Attention, ConformerCTC
 from diminuendo.models.conformer_layers import Convolution, FeedForward
-from diminuendo.training import step, trainer
+from diminuendo.training import loop, step
 from diminuendo.training.average import MovingAverage
 from diminuendo.training.step import TrainingStep
 
@@ -30,7 +30,7 @@ CALLS = {
     "optimiser": (torch.optim.AdamW, "step"),
     "moving average": (MovingAverage, "update_parameters"),
     "losses to the host": (step.Readings, "read"),
-    "checkpoint": (trainer, "save_checkpoint"),
+    "checkpoint": (loop, "save_checkpoint"),
 }
 
 

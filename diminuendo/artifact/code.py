@@ -40,6 +40,7 @@ LEFT_OUT = {
     "diminuendo.compression.registry": "names of packages; the package of a stage's own technique is in its digest",
     "diminuendo.models.families": "names of packages; those of a member's own kind and its teacher's are in its digest",
     "diminuendo.compression.quantization.figure": "draws what was measured for MLflow; no output holds the picture",
+    "diminuendo.core.addresses": "words of the message about MLflow's address, or a webhook's",
     "diminuendo.core.errors": "the exception that ends a stage",
     "diminuendo.core.disk": "words of the message that ends a stage on a full disk",
     "diminuendo.config.remedy": "words of the messages that end a stage",

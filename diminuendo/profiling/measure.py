@@ -92,7 +92,7 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
     waveform = noise(seconds, sample_rate)
     feeds = {"waveform": waveform[None], "waveform_lengths": np.array([len(waveform)])}
     if isinstance(opened, TextModel):
-        feeds |= {"forced": np.arange(TOKENS)[None], "max_tokens": np.array(TOKENS)}
+        feeds["max_tokens"] = np.array(TOKENS)
 
     with TemporaryDirectory() as folder:
 
@@ -107,6 +107,8 @@ def profile(path: str | Path, seconds: float = 2.5, threads: int = 1, runs: int 
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
         shaped = session("shaped", disable_prepacking="1")
+        if "forced" in {value.name for value in shaped.get_inputs()}:  # an optional input of the format
+            feeds["forced"] = np.arange(TOKENS)[None]
         shaped.run(None, feeds)
         plain, timed = session(), session("timed")
         peak, bandwidth = limits.arithmetic(threads), limits.memory(threads)
