@@ -31,6 +31,7 @@ IN_SENTENCES = {
     "Trace, verify, reproduce": ("diminuendo gate", "make serve"),
 }
 COMMIT = "git add params.yaml dvc.lock && git commit --allow-empty -qm kept"
+SAMPLE = "pi.flac"  # of the demo, in which a three is said
 LONGEST_WAIT = 120.0  # seconds until a server answers
 
 
@@ -111,7 +112,7 @@ def ask(command: str, address: str) -> bool:
     if command != "diminuendo demo":
         with urllib.request.urlopen(address, timeout=10) as answer:
             return answer.status == 200
-    request = urllib.request.Request(f"{address}/api/sample/pi", data=b"", method="POST")
+    request = urllib.request.Request(f"{address}/api/sample/{SAMPLE}", data=b"", method="POST")
     with urllib.request.urlopen(request, timeout=30) as answer:
         return b"three" in answer.read()
 

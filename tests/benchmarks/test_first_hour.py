@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
-from benchmarks.first_hour import IN_SENTENCES, finish, serve, steps
+from benchmarks.first_hour import IN_SENTENCES, ask, finish, serve, steps
+from diminuendo.bundled import MODEL
+from diminuendo.demo.requests import Requests
+from diminuendo.demo.server import Server
 from tests.factories.project import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,3 +45,15 @@ def test_a_command_that_fails_is_told(tmp_path):
     assert finish("exit 3", tmp_path, tmp_path / "log") == 3
     assert finish("echo done", tmp_path, tmp_path / "log") == 0
     assert (tmp_path / "log").read_text() == "done\n"
+
+
+def test_the_demo_is_asked_for_a_transcript():
+    server = Server(Requests([MODEL]), 0)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        assert ask("diminuendo demo", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
