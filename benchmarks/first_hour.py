@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.first_hour --csv FILE [--without 'make test' ...] [--into FOLDER]`` clones the checkout it is
 started in, as committed. FILE is a table of recordings for the part on own data. MODEL is the member ``--model``.
+``sign``, which asks for a key of one's own, and ``make demo`` are left out.
 A command that serves (the demo, MLflow's page, the schedules) is given up as soon as it answers; the demo is asked for
 the transcript of a sample first.
 """
