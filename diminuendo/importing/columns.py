@@ -81,14 +81,9 @@ def told_columns(found: Sequence[str], roles: Mapping[str, str]) -> str:
 
 
 def further_keys(row: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
-    """Gender, accent and age group under our names, and every other plain value under the source's."""
+    """Gender, accent and age group under our names, and every other value under the source's, as they are."""
     own = {role: row.get(roles[role]) for role in ("gender", "accent", "age_group") if role in roles}
-    others = {name: row[name] for name in row if name not in roles.values() and name not in OWN_KEYS}
-    return {key: value for key, value in (own | others).items() if _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, str) and bool(value.strip()))
+    return own | {name: row[name] for name in row if name not in roles.values() and name not in OWN_KEYS}
 
 
 def _plain(name: str) -> str:

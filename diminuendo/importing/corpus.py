@@ -15,6 +15,7 @@ from diminuendo.core.files import fresh_folder, write_json, write_text
 from diminuendo.data.prepared import SPLITS
 from diminuendo.data.recordings import in_order
 from diminuendo.data.text import describe_characters, normalize, unprintable
+from diminuendo.importing.fields import called, shown
 from diminuendo.importing.sound import FOLDER, keep
 from diminuendo.importing.splits import Owned, divide
 from diminuendo.importing.utterance import Found, Unusable, Utterance
@@ -45,6 +46,7 @@ class _Line:
     owned: Owned
     path: Path
     rate: int
+    unkept: dict[str, str]  # keys whose values a manifest cannot have, and how these begin
 
 
 def import_corpus(
@@ -66,12 +68,15 @@ def import_corpus(
         kept: list[_Line] = []
         left_out: list[Unusable] = []
         seen: dict[str, str] = {}
+        unkept: dict[str, list[str]] = {}
         for item in in_order(lambda pair: _looked_at(*pair, folder), enumerate(found), available_cores()):
             item = item if isinstance(item, Unusable) else _unless_seen(item, seen, folder)
             if isinstance(item, Unusable):
                 left_out.append(item)
             else:
                 kept.append(item)
+                for key, value in item.unkept.items():
+                    unkept.setdefault(key, []).append(value)
         if not kept:
             told = "\n".join(f"  {line}" for line in (*told_reasons(left_out), *notes))
             reason = "nothing can be used of it" if left_out else _EMPTY
@@ -80,7 +85,7 @@ def import_corpus(
             if line.path.is_absolute() and line.path.is_relative_to(os.path.abspath(out)):
                 raise UserError(f"{line.path}: is in {out}, which would be replaced; give another --out")
         division = divide([line.owned for line in kept], dev, test, again)
-        told = list(division.told)
+        told = list(division.told) + [_told_unkept(key, values) for key, values in unkept.items()]
         lines: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
         for line, split in zip(kept, division.splits):
             lines[split].append(_finished(line, out))
@@ -118,14 +123,14 @@ def _looked_at(number: int, item: Utterance | Unusable, folder: Path) -> _Line |
     if isinstance(item, Unusable):
         return item
     try:
-        text, keys = _checked_text(item.text), _checked_keys(item)
+        text, (keys, unkept) = _checked_text(item.text), _checked_keys(item)
         sound = keep(item.sound, folder, number)
     except Unusable as error:
         return error.at(item.place)
     said = {"audio_filepath": "", **({} if sound.offset is None else {"offset": sound.offset})}
     said |= {"duration": sound.duration, "text": text, **keys}
     recording = item.recording or str(sound.path)
-    return _Line(said, Owned(item.split, keys.get("speaker"), recording), sound.path, sound.rate)
+    return _Line(said, Owned(item.split, keys.get("speaker"), recording), sound.path, sound.rate, unkept)
 
 
 def _checked_text(text: str) -> str:
@@ -137,13 +142,17 @@ def _checked_text(text: str) -> str:
     return normal
 
 
-def _checked_keys(item: Utterance) -> dict[str, Any]:
-    """Id, speaker and what else is known, as a manifest may have it."""
+def _checked_keys(item: Utterance) -> tuple[dict[str, Any], dict[str, str]]:
+    """Id, speaker and what else is known, as a manifest may have it; and the keys whose values are no such thing."""
     keys = {"id": item.id, "speaker": item.speaker, **item.keys}
     kept: dict[str, Any] = {}
+    unkept: dict[str, str] = {}
     for key, value in keys.items():
         value = normalize(value, lowercase=False) if isinstance(value, str) else value
         if value is None or value == "" or (isinstance(value, float) and value != value):
+            continue
+        if not isinstance(value, (str, int, float)):
+            unkept[key] = f"{called(value)}, {shown(value)}"
             continue
         try:
             json.dumps({key: value}, allow_nan=False, ensure_ascii=False).encode()
@@ -152,7 +161,11 @@ def _checked_keys(item: Utterance) -> dict[str, Any]:
         if isinstance(value, str) and unprintable(value):
             raise Unusable(f"{key}: control characters", ascii(value)[:60])
         kept[key] = str(value) if key in _NAMES else value
-    return kept
+    return kept, unkept
+
+
+def _told_unkept(key: str, values: list[str]) -> str:
+    return f"{key!a}: {len(values)} × neither text nor a number, and not kept (first: {values[0]})"
 
 
 def _unless_seen(line: _Line, seen: dict[str, str], folder: Path) -> _Line | Unusable:

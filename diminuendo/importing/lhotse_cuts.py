@@ -292,11 +292,7 @@ def _utterance(
     custom = supervision.get("custom")
     keys = {**(custom if isinstance(custom, dict) else {})}
     keys |= {key: supervision.get(key) for key in ("gender", "language")}
-    keys = {
-        key: value
-        for key, value in keys.items()
-        if key not in OWN_KEYS and isinstance(value, (str, int, float)) and value != ""
-    }
+    keys = {key: value for key, value in keys.items() if key not in OWN_KEYS}
     speaker, text = text_of(supervision.get("speaker"), "speaker"), text_of(supervision.get("text"), "text")
     recording = str(sound.path or supervision.get("recording_id") or recording)
     return Utterance(place, sound, text or "", split, name, speaker or None, recording, keys)

@@ -42,7 +42,7 @@ class Utterance:
         place: file and line, or whatever tells a reader where it stands.
         split: train, dev or test, where the source says so.
         recording: what it was cut from, where several were cut from one; speakers unknown, they stay together.
-        keys: what else the source says, such as gender or accent.
+        keys: what else the source says, such as gender or accent, as it says it.
     """
 
     place: str

@@ -81,6 +81,20 @@ def test_cuts_are_pieces_of_their_recordings(tmp_path):
     np.testing.assert_allclose(heard(tmp_path / "out", lines["1a"]), expected, atol=1e-3)
 
 
+def test_what_no_manifest_can_have_is_counted(tmp_path):
+    cuts = []
+    for index in range(3):
+        write_sound(tmp_path / f"{index}.wav", index, 1.0)
+        said = supervision("s", f"r{index}", 0.0, 1.0, TEXTS[index], f"s{index}", gender=["f"])
+        own = recording(f"{index}.wav", f"r{index}", 1.0)
+        cuts.append(cut(f"c{index}", own, 0.0, 1.0, said | {"custom": {"deep": {"a": index}, "shallow": 1.5}}))
+    status, out, err = run_import("lhotse", write_gz(tmp_path / "cuts.jsonl.gz", cuts), "--out", tmp_path / "out")
+    assert status == 0, err
+    assert "'gender': 3 × neither text nor a number, and not kept (first: a list, ['f'])" in out
+    assert "'deep': 3 × neither text nor a number, and not kept (first: an object, {'a': 0})" in out
+    assert "shallow" not in out
+
+
 def test_the_names_of_several_files_are_the_splits(tmp_path):
     files = []
     for number, split in enumerate(("train-clean-5", "dev-clean-2", "test")):
