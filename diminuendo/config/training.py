@@ -22,6 +22,7 @@ class AugmentationConfig(Section):
     mel_mask_bands: int
     joined: Fraction = 0.0  # share of an epoch's utterances that are heard in pairs, of one speaker where one is named
     silence_seconds: Weight = 0.0  # the longest near-silence before, between and after them, uniform from 0
+    without_speech: Fraction = 0.0  # share of them in whose place nobody speaks: noise or near-silence, and no text
 
 
 class TrainingConfig(Section):
@@ -48,7 +49,8 @@ class TrainingConfig(Section):
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     # bfloat16: products and convolutions of model and teacher in mixed precision, faster where the processor has it.
     precision: Literal["float32", "bfloat16"] = "float32"
-    # First epoch (from 0) with joined and silence_seconds: earlier than a model aligns, they keep it from doing so.
+    # First epoch (from 0) with joined, silence_seconds and without_speech: earlier than a model aligns, they keep it
+    # from doing so.
     joined_from_epoch: Annotated[int, Field(ge=0)] = 0
     # Augmented copies of an epoch. Later epochs hear them again, and what the teacher said of them is kept on disk.
     augmentation_copies: PositiveInt | None = None

@@ -15,6 +15,7 @@ from diminuendo.config.training import AugmentationConfig
 COLOURS = (0.0, 0.5, 1.0)
 SILENCE_DB = (-90.0, -45.0)  # of full scale: from digital silence to a quiet room
 SILENCE_POWER = 1e-10
+NOISE_BELOW_SPEECH_DB = (0.0, 40.0)  # noise alone, below the level of the speech in whose place it is heard
 
 
 @lru_cache(maxsize=16)
@@ -62,6 +63,15 @@ def near_silence(samples: int, rng: np.random.Generator) -> np.ndarray:
     """What a microphone hears when nobody speaks: faint white noise, ``[samples]``."""
     level = np.float32(10 ** (rng.uniform(*SILENCE_DB) / 20))
     return level * rng.standard_normal(samples, dtype=np.float32)
+
+
+def without_speech(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What is heard where nobody speaks, as long as a waveform ``[N]``: near-silence, or noise not louder than that."""
+    kind = int(rng.integers(2 * len(COLOURS)))
+    if kind >= len(COLOURS):
+        return near_silence(waveform.size, rng)
+    level = np.sqrt(np.mean(waveform**2)) * 10 ** (-rng.uniform(*NOISE_BELOW_SPEECH_DB) / 20)
+    return np.float32(level) * coloured_noise(waveform.size, COLOURS[kind], rng)
 
 
 def between_silences(waveforms: Sequence[np.ndarray], longest: int, rng: np.random.Generator) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diminuendo.config.training import AugmentationConfig
-from diminuendo.data.augmentation import augment_waveform, between_silences
+from diminuendo.data.augmentation import augment_waveform, between_silences, without_speech
 from diminuendo.data.padding import pad
 from diminuendo.data.prepared import PreparedCorpus, Utterance
 
@@ -122,6 +122,7 @@ class BatchSource:
         self.seed, self.augmentation = seed, augmentation
         self.joined = augmentation.joined if augmentation else 0.0
         self.silence = round((augmentation.silence_seconds if augmentation else 0.0) * corpus.sample_rate)  # samples
+        self.without_speech = augmentation.without_speech if augmentation else 0.0
         self.joined_from_epoch, self.augmentation_copies = joined_from_epoch, augmentation_copies
 
     def draw(self, epoch: int) -> int:
@@ -172,13 +173,20 @@ class BatchSource:
     def _batch(self, plan: list[list[tuple[int, ...]]], place: int, draw: int) -> Batch:
         heard = plan[place]
         waveforms = [self._waveform(indices, draw) for indices in heard]
-        batch = collate(waveforms, [self.target(indices) for indices in heard], self.corpus.sample_rate)
+        targets = [[] if self._is_without_speech(indices, draw) else self.target(indices) for indices in heard]
+        batch = collate(waveforms, targets, self.corpus.sample_rate)
         return batch if self.augmentation_copies is None else replace(batch, key=f"{draw}-{place}")
 
     def target(self, indices: tuple[int, ...]) -> list[int] | None:
         """The tokens of what is said, if all of it is known."""
         texts = [self.split[index].text for index in indices]
         return None if None in texts else self.corpus.tokenizer.encode(" ".join(texts))
+
+    def _is_without_speech(self, indices: tuple[int, ...], epoch: int) -> bool:
+        """Whether nobody speaks in this draw. With a generator of its own: the other draws are as they are without."""
+        if not self.without_speech or epoch < self.joined_from_epoch:
+            return False
+        return np.random.default_rng([self.seed, epoch, indices[0], 1]).random() < self.without_speech
 
     def _waveform(self, indices: tuple[int, ...], epoch: int) -> np.ndarray:
         waveforms = [self.corpus.audio(self.split[index]) for index in indices]
@@ -187,6 +195,9 @@ class BatchSource:
         rng = np.random.default_rng([self.seed, epoch, indices[0]])
         silent = self.silence and epoch >= self.joined_from_epoch
         waveform = between_silences(waveforms, self.silence, rng) if silent else np.concatenate(waveforms)
+        if self._is_without_speech(indices, epoch):
+            gain = np.float32(10 ** (rng.uniform(*self.augmentation.gain_db) / 20))
+            return np.clip(without_speech(waveform, rng) * gain, -1, 1)[: self.longest_audio]
 
         def babble(length: int) -> np.ndarray:
             other = self.corpus.audio(self.split[int(rng.integers(len(self.split)))])

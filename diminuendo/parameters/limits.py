@@ -65,6 +65,7 @@ LIMITS: dict[str, Limits] = {
     "AugmentationConfig.mel_mask_bands": (0, 512),
     "AugmentationConfig.joined": (0, 1),
     "AugmentationConfig.silence_seconds": (0, 3600),
+    "AugmentationConfig.without_speech": (0, 1),
     "ArchitectureConfig.layers": (1, 200),
     "ArchitectureConfig.width": (1, 16_384),
     "ArchitectureConfig.heads": (0, 1024),

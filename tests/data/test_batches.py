@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diminuendo.data.augmentation import without_speech
 from diminuendo.data.batches import BatchSource, batch_plan, collate, in_pairs, spread
 from tests.factories.models import AUGMENTATION, NO_AUGMENTATION, ToneCorpus
 
@@ -139,6 +140,36 @@ def test_joining_begins_at_its_epoch():
     plain = BatchSource(corpus, corpus.train, 1.5, 3, NO_AUGMENTATION)
     assert later.plan(1) == plain.plan(1) and all(same(*pair) for pair in zip(later.epoch(1), plain.epoch(1)))
     assert all(len(heard) == 2 for batch in later.plan(2) for heard in batch)
+
+
+def test_in_place_of_a_share_nobody_speaks():
+    corpus = ToneCorpus()
+    config = AUGMENTATION.model_copy(update={"without_speech": 0.3})
+    part = BatchSource(corpus, corpus.train, 1.5, 3, config, joined_from_epoch=1)
+    all_speak = source(AUGMENTATION, corpus=corpus)
+    assert all(same(*pair) for pair in zip(part.epoch(0), all_speak.epoch(0)))
+    silent = 0
+    for epoch in range(1, 21):
+        for batch, spoken in zip(part.epoch(epoch), all_speak.epoch(epoch), strict=True):
+            texts = batch.targets.split(batch.target_lengths.tolist())
+            said = spoken.targets.split(spoken.target_lengths.tolist())
+            assert batch.labelled.all()
+            for row, length, other, text, original in zip(
+                batch.waveform, batch.lengths, spoken.waveform, texts, said, strict=True
+            ):
+                if len(text):
+                    assert torch.equal(text, original) and torch.equal(row[:length], other[:length])
+                else:
+                    silent += 1
+                    assert not torch.equal(row[:length], other[:length]) and row.abs().max() <= 1
+    assert silent / (20 * len(corpus.train)) == pytest.approx(0.3, abs=0.1)
+
+
+def test_what_is_heard_without_speech_is_not_louder_than_speech_would_be():
+    speech = np.sin(np.arange(8000, dtype=np.float32) / 5) / 2
+    levels = [np.sqrt(np.mean(without_speech(speech, np.random.default_rng(n)) ** 2)) for n in range(60)]
+    assert max(levels) <= np.sqrt(np.mean(speech**2)) * 1.01 and min(levels) < 1e-3
+    assert sum(level > 0.005 for level in levels) > 10
 
 
 def texts_and_seconds(corpus, batch):

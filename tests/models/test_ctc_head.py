@@ -25,6 +25,14 @@ def test_ctc_is_per_token_and_blind_to_padding():
     assert both == pytest.approx((3 * alone[0] + alone[1]) / 4, rel=1e-5)
 
 
+def test_ctc_where_nobody_speaks_asks_for_blanks_alone():
+    x = log_probs(2, 9, 4)
+    assert ctc(x, [9, 5], [], [0, 0]).item() == pytest.approx(-(x[0, :, 0].sum() + x[1, :5, 0].sum()).item(), rel=1e-5)
+    beside = ctc(x, [9, 5], [1, 2], [2, 0]).item()
+    alone = ctc(x[:1], [9], [1, 2], [2]).item()
+    assert beside == pytest.approx(alone - x[1, :5, 0].sum().item() / 2, rel=1e-5)
+
+
 def test_ctc_of_a_target_that_does_not_fit_is_left_out_and_stays_finite():
     """Fast speech at a coarse frame rate: two frames cannot hold three tokens, nor one repeated token."""
     logits = torch.randn(3, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
