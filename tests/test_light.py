@@ -82,7 +82,7 @@ def test_in_a_project_trace_looks_at_all_but_what_needs_dvc_and_mlflow(folder, t
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         database.execute("CREATE TABLE runs (name TEXT)")
     done = run_light(tmp_path, "-m", "diminuendo.cli", "trace", str(folder / "model.onnx"))
-    assert done.returncode == 0 and "in no dvc.lock at hand" in done.stdout
+    assert done.returncode == 0 and "no dvc.lock at hand is known to name it" in done.stdout
     assert "DVC: not installed" in done.stderr and "MLflow: not installed" in done.stderr
     assert done.stderr.count("run: pip install '.[pipeline]' in the project's folder") == 2
 

@@ -13,6 +13,8 @@ from diminuendo.cli.errors import plain_errors
 from diminuendo.cli.out import OutFile
 from diminuendo.cli.streams import make_ready
 
+WHOLE = 1000  # characters, longer than any sentence
+
 
 class Commands(click.Group):
     """A group whose commands, and those of groups in it, are all guarded as they are added."""
@@ -28,6 +30,14 @@ class Commands(click.Group):
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         super().add_command(cmd, name)
         _guard(cmd)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The first sentence of each command, whole: click's own list cuts it at the edge of the terminal."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(WHOLE)) for name, one in commands if one is not None and not one.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
 
 def _guard(command: click.Command) -> None:

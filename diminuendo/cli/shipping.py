@@ -48,7 +48,11 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 )
 @_json
 def gate(model: str | None, tests: tuple[str, ...], teacher: Path | None, champion: str | None, as_json: bool) -> None:
-    """Judge a member of the family, or any model file, by the limits in params.yaml (by default ship.member).
+    """Judge whether a model may be shipped.
+
+    A member of the family, or any model file, is held against the limits in params.yaml; by default ship.member. Its
+    time is measured by turns with that of the teacher, so leave the machine alone meanwhile. The decision is logged to
+    MLflow as a run of its own.
 
     Exit status: 0 it may be shipped, 1 it may not, 2 bad input.
     """

@@ -63,11 +63,12 @@ def transcribe(
     language_model: str | None,
     **weights: float | None,
 ) -> None:
-    """Transcribe audio FILES of any length with MODEL (a models/<name>/model.onnx).
+    """Transcribe audio FILES of any length with MODEL.
 
-    The first argument is MODEL if its name ends in .onnx or if it is a folder. Without one, the model that comes with
-    diminuendo is taken, which knows the ten English digits. A whole Whisper also takes --language, --task, --prompt and
-    --timestamps.
+    MODEL is an .onnx file or the folder of one, a member's name, a digest, or a name in the registry such as
+    home@champion; the first argument is a model if it can be no recording: no file is there, and it has no suffix.
+    Without a model, the one that comes with diminuendo is taken, which knows the ten English digits. A whole Whisper
+    also takes --language, --task, --prompt and --timestamps.
 
     A file that cannot be read is reported on standard error; the others are transcribed and the exit status is 1. One
     in which no words are heard gets an empty line, and a note on standard error.
@@ -78,10 +79,14 @@ def transcribe(
     failed = False
     with plain_errors(status=1):
         from diminuendo.bundled import KNOWS, MODEL, split_model
+        from diminuendo.cli.named_model import is_model_name, model_file
         from diminuendo.runtime import Recognizer
         from diminuendo.runtime.recognizer import shape_of
 
         model, files = split_model(arguments)
+        if model is None and is_model_name(files[0]):
+            model, files = files[0], files[1:]
+        model = None if model is None else model_file(model)
         if not files:
             raise UserError(f"{model}: a model, and no recording to transcribe with it; add FILES, or - for a pipe")
         streamed = STDIN in files

@@ -162,7 +162,7 @@ def _whereabouts(trace: Trace, digest: str) -> Iterator[tuple[str, str]]:
         lock = posixpath.join(found.entry.home, "dvc.lock")
         yield "DVC", f"{found.entry.stage} in {lock}{place}, {found.entry.md5}, {cached}"
     elif "dvc" in trace.looked_at:
-        yield "DVC", "in no dvc.lock at hand"
+        yield "DVC", "no dvc.lock at hand is known to name it"
     if found.folder:
         yield "folder", found.folder
 

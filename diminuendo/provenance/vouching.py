@@ -1,4 +1,4 @@
-"""What git says of a model's bytes, where no key does: is it the output of a ``dvc.lock`` that was committed?
+"""What git says of a model's bytes, where no key does: are they committed, or the output of a committed ``dvc.lock``?
 
 A commit names an output by an MD5 over the list of its files; the list, in DVC's cache, is held against that, and the
 file against the list. Whoever can write to MLflow alone cannot make this agree.
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diminuendo.artifact.lineage import MODEL
+from diminuendo.core.files import sha256_of
 from diminuendo.provenance.dvc_cache import Entry
+from diminuendo.provenance.git import digest_at, git
 from diminuendo.provenance.places import MODELS, Places
 
 
@@ -32,6 +34,8 @@ def vouching(path: Path, name: str, places: Places) -> Vouching:
     Args:
         path: a whole copy of the model file, wherever it is.
     """
+    if places.project is not None and (commit := _commit_of_file(path, places.project)):
+        return Vouching(commit, f"commit {commit[:12]} has these bytes as this file")
     if places.cache is None:
         return Vouching(None, "there is no project here whose git could vouch for it")
     md5, unknown, uncommitted = _md5(path), 0, False
@@ -46,8 +50,19 @@ def vouching(path: Path, name: str, places: Places) -> Vouching:
             uncommitted = True
     if uncommitted:
         return Vouching(None, "the dvc.lock that names it is not committed")
-    lost = f"; {unknown} of its lists of files are not in DVC's cache" if unknown else ""
+    lost = f"; {unknown} outputs of that name have their lists of files not in DVC's cache" if unknown else ""
     return Vouching(None, f"no commit at hand has a dvc.lock that names these bytes as {MODELS}/{name}{lost}")
+
+
+def _commit_of_file(path: Path, project: Path) -> str | None:
+    """The last commit of a file that git itself keeps, if it is as it was committed."""
+    path = path.resolve()
+    if not path.is_relative_to(project.resolve()):
+        return None
+    name = path.relative_to(project.resolve()).as_posix()
+    if (committed := digest_at(project, "HEAD", name)) is None or committed != sha256_of(path):
+        return None
+    return git(project, "log", "-1", "--format=%H", "--", name).strip() or None
 
 
 def _commit(entry: Entry, places: Places) -> str | None:

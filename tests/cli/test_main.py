@@ -43,6 +43,7 @@ def test_help_loads_nothing_heavy():
     assert status.exit_code == 0
     for command in ("transcribe", "check", "leaderboard", "use"):
         assert command in status.stdout
+    assert not any(line.endswith("...") for line in status.stdout.splitlines()[1:])  # sentences are whole
     heavy = ("torch", "numpy", "yaml", "pydantic", "onnxruntime")
     code = f"import sys, diminuendo.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

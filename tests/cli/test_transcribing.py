@@ -166,5 +166,5 @@ def test_the_first_argument_is_a_model_by_its_name_or_if_it_is_a_folder(run, aud
     assert (status, out) == (1, "") and err.startswith("error: model.onnx: a model, and no recording")
     status, out, err = run("transcribe", "missing.onnx", "one.wav")
     assert (status, out) == (1, "") and "missing.onnx: there is no such model file" in err
-    status, out, err = run("transcribe", str(tmp_path), "one.wav")
-    assert (status, out) == (1, "") and "a folder, expected an ONNX file" in err
+    status, out, err = run("transcribe", str(tmp_path / "corpora"), "one.wav")
+    assert (status, out) == (1, "") and "a folder without model.onnx; expected a model" in err

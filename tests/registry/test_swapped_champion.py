@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,15 @@ def test_a_broken_signature_is_refused_even_where_none_is_asked_for(repository, 
     assert status == 1 and "the signature of another file" in said
     status, said = command("verify", "student")
     assert status == 1 and "the signature of another file" in said
+
+
+def test_git_vouches_for_a_file_that_it_keeps_itself(command, champion, repository, forged):
+    shutil.copy(forged, "own.onnx")
+    assert lines(command("verify", "own.onnx")[1], "origin of file")[0].startswith("unvouched")
+    git(repository, "add", "-f", "own.onnx")
+    git(repository, "commit", "-qm", "a model in git")
+    (line,) = lines(command("verify", "own.onnx")[1], "origin of file")
+    assert line.startswith("whole") and "has these bytes as this file" in line
+    seal(write_member(repository / "changed", "student", sha256_of("models/teacher/model.onnx"), confuse=("e", "u")))
+    shutil.copy("changed/student/model.onnx", "own.onnx")
+    assert lines(command("verify", "own.onnx")[1], "origin of file")[0].startswith("unvouched")
