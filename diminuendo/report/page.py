@@ -25,13 +25,13 @@ FILTERS = {
 
 
 def html_page(
-    report: Report, figures: dict[str, Drawing], shipped: str | None = None, commit: str | None = None
+    report: Report, figures: dict[str, Drawing], to_ship: str | None = None, commit: str | None = None
 ) -> str:
     """The page, the same bytes for the same figures and commit. Every text from a manifest or a file name is escaped.
 
     Args:
         figures: by title.
-        shipped: the member that is marked as shipped.
+        to_ship: the member that ``ship.member`` names; whether it may be shipped is for the gate to say.
         commit: of the code, with its date.
     """
     environment = Environment(
@@ -47,6 +47,6 @@ def html_page(
         coverage_titles=COVERAGE,
         front={report.rows[index].member for index in front},
         figures={title: (Markup(drawing.wide), Markup(drawing.narrow)) for title, drawing in figures.items()},
-        shipped=shipped,
+        to_ship=to_ship,
         commit=commit,
     )

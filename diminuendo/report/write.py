@@ -36,7 +36,7 @@ def write_report(
     write_text(out / "leaderboard.md", tables.markdown(report))
     write_text(
         out / "leaderboard.html",
-        html_page(report, figures, shipped=params.ship.member if params.ship else None, commit=commit),
+        html_page(report, figures, to_ship=params.ship.member if params.ship else None, commit=commit),
     )
     write_text(out / "leaderboard.csv", tables.leaderboard_csv(report))
     write_text(out / "groups.csv", tables.groups_csv(report))

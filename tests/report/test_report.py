@@ -288,14 +288,17 @@ def test_html_is_whole_and_self_contained(written):
     ]
 
 
-def test_the_page_names_commit_corpus_and_the_shipped_member(params, written):
+def test_the_page_names_commit_corpus_and_the_member_to_be_shipped(params, written):
     text = (written / "reports" / "leaderboard.html").read_text()
     assert f"<title>Leaderboard of commit {COMMIT} · diminuendo</title>" in text
     assert f"<code>{'c' * 12}</code>" in text
     assert "shipped</span>" not in text  # the family ships none of these
     page = html_page(build_report(params, written / "evaluation"), {}, "student-slim")
-    assert page.count("shipped</span>") == 1
+    # The gate may refuse it still: the page does not say that it was shipped.
+    assert page.count("shipped</span>") == page.count(">to be shipped</span>") == 1
     assert page.index("student-slim") < page.index("shipped</span>") < page.index(">student-int8")
+    badge = re.search(r'<span class="to-ship" title="([^"]*)">', page)
+    assert "ship.member" in badge[1] and "gate" in badge[1]
 
 
 def test_figures_of_the_page_follow_its_colours_and_fit_a_phone(written):
