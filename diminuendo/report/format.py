@@ -26,13 +26,22 @@ def percent_interval(limits: tuple[float, float]) -> str:
     return f"[{100 * limits[0]:.2f}, {100 * limits[1]:.2f}]"
 
 
-def points(fraction: float) -> str:
+def signed(difference: float, digits: int) -> str:
+    """A difference with its sign. One that rounds to zero is ``+0.0``: ``-0.0`` would read as a gain."""
+    return f"{difference:+z.{digits}f}"
+
+
+def signed_interval(limits: tuple[float, float], digits: int) -> str:
+    return f"[{signed(limits[0], digits)}, {signed(limits[1], digits)}]"
+
+
+def points(fraction: float, digits: int = 2) -> str:
     """A difference of two rates, in percentage points, with its sign."""
-    return f"{100 * fraction:+.2f}"
+    return signed(100 * fraction, digits)
 
 
-def points_interval(limits: tuple[float, float]) -> str:
-    return f"[{100 * limits[0]:+.2f}, {100 * limits[1]:+.2f}]"
+def points_interval(limits: tuple[float, float], digits: int = 2) -> str:
+    return signed_interval((100 * limits[0], 100 * limits[1]), digits)
 
 
 def round_size(count: float) -> str:

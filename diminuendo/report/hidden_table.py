@@ -43,7 +43,7 @@ def _a_minute(row: Row, one: Figure, delta: Figure | None) -> Cell:
     lines = (f"{one.figure:.1f}", f"[{one.interval[0]:.1f}, {one.interval[1]:.1f}]")
     if row.is_teacher or delta is None:
         return lines
-    return (*lines, f"Δ {delta.figure:+.1f} [{delta.interval[0]:+.1f}, {delta.interval[1]:+.1f}]")
+    return (*lines, f"Δ {as_text.signed(delta.figure, 1)} {as_text.signed_interval(delta.interval, 1)}")
 
 
 def _loops(row: Row) -> Cell:

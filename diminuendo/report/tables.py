@@ -244,7 +244,7 @@ def summary_json(row: Row) -> dict[str, float]:
     """
     return {
         f"{row.measure.upper()}_%": round(100 * row.errors.figure, 2),
-        "delta_%": round(100 * row.errors.delta, 2),
+        "delta_%": round(100 * row.errors.delta, 2) + 0.0,  # of -0.0, 0.0
         "kB": round(row.bytes / 1000, 1),
         "smaller": round(row.times_smaller, 2),
         "ms_per_s": float(f"{1000 * row.real_time_factor:.3g}"),

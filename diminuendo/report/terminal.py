@@ -49,12 +49,12 @@ def _cells(row: dict[str, str]) -> tuple[str, ...]:
         return number[f"{key}_low"], number[f"{key}_high"]
 
     teacher, rate = row["member"] == "teacher", measure_of(row)
-    delta, (delta_low, delta_high) = 100 * number[f"delta_{rate}"], limits(f"delta_{rate}")
     errors, (low, high) = 100 * number[rate], limits(rate)
+    against = f"{as_text.points(number[f'delta_{rate}'], 1)} {as_text.points_interval(limits(f'delta_{rate}'), 1)}"
     return (
         row["member"],
         f"{errors:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
-        as_text.NONE if teacher else f"{delta:+.1f} [{100 * delta_low:+.1f}, {100 * delta_high:+.1f}]",
+        as_text.NONE if teacher else against,
         as_text.size(number["bytes"]),
         as_text.times(number["times_smaller"]),
         as_text.real_time(number["real_time_factor"]),

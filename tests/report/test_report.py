@@ -432,6 +432,26 @@ def test_terminal_fits_and_reads(written):
         read_leaderboard(written / "nowhere")
 
 
+def test_a_difference_that_rounds_to_zero_has_no_minus(params, tmp_path):
+    made_up(tmp_path / "evaluation")
+    path = tmp_path / "evaluation" / "metrics.json"
+    path.write_text(re.sub(r'("delta_[^"]*": )(?:-?[\d.e-]+|{[^}]*})', _hardly_below_zero, path.read_text()))
+    report = write_report(
+        params, tmp_path / "evaluation", {name: tmp_path / name for name in WER}, tmp_path / "reports"
+    )
+    page = html.unescape(html_page(report, {}))
+    texts = [page, markdown(report), read_leaderboard(tmp_path / "reports")]
+    for text in texts:
+        assert re.search(r"\+0\.00? +\[\+0\.00?, \+0\.00?\]", re.sub(r"<[^>]*>|\n", " ", text))
+        assert not re.search(r"-0\.0+\b", text)
+    summary = (tmp_path / "reports" / "summary" / "student.json").read_text()
+    assert '"delta_%": 0.0' in summary
+
+
+def _hardly_below_zero(found: re.Match[str]) -> str:
+    return found[1] + ('{"low": -1e-6, "high": -1e-7}' if found[0].endswith("}") else "-5e-7")
+
+
 def test_an_evaluation_of_another_family_is_refused(params, written, tmp_path):
     other = parse_params(params.model_dump(mode="json", by_alias=True, exclude_none=True) | {"prune": {}})
     with pytest.raises(UserError, match=r"student-slim.*run `dvc repro`"):

@@ -9,8 +9,11 @@ function element(tag, attributes = {}, ...children) {
 }
 
 const percent = (errors, length) => `${(length ? (100 * errors) / length : 0).toFixed(2)} %`;
-const signed = (number, digits = 0) =>
-  (number > 0 ? "+" : number < 0 ? "−" : "±") + Math.abs(number).toFixed(digits);
+// The sign is that of the figure as it is shown: what rounds to zero is neither a gain nor a loss.
+const signed = (number, digits = 0) => {
+  const shown = Number(number.toFixed(digits));
+  return (shown > 0 ? "+" : shown < 0 ? "−" : "±") + Math.abs(number).toFixed(digits);
+};
 const many = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const toneOf = (difference) => (difference > 0 ? "bad" : difference < 0 ? "good" : "soft");
 const NAMES = {

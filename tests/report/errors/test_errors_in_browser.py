@@ -155,6 +155,13 @@ def test_keys_and_sound(family, tmp_path):
         assert page.problems == []
 
 
+def test_a_difference_that_rounds_to_zero_has_no_sign(family, tmp_path):
+    with browser(tmp_path / "profile") as page:
+        opened(page, family.write(tmp_path))
+        shown = page.evaluate("[-0.004, 0.004, 0, -0.006, 0.006].map(number => signed(number, 2))")
+    assert shown == ["±0.00", "±0.00", "±0.00", "−0.01", "+0.01"]
+
+
 def test_on_a_phone_nothing_is_cut(family, tmp_path):
     with browser(tmp_path / "profile") as page:
         page.resize(360, 740, phone=True)
