@@ -178,15 +178,17 @@ def group_figure(key: str) -> str:
 
 
 def _group_table(report: Report, key: str) -> list[str]:
-    members, rate = [row.member for row in report.rows], report.unit.rate
+    """A line for each member, as there are more members than groups."""
+    groups, rate = report.groups[key], report.unit.rate
 
     def cell(found: dict[str, Any]) -> str:
         return f"{as_text.percent(found[rate])} {as_text.percent_interval(pair(found[f'{rate}_interval']))}"
 
-    lines = [f"| {in_markdown(key)} | utterances | {' | '.join(members)} |", f"|:---|---:|{'---:|' * len(members)}"]
-    for value, found in report.groups[key].items():
-        shown, utterances = in_markdown(value), found[members[0]]["utterances"]
-        lines.append(f"| {shown} | {utterances} | {' | '.join(cell(found[member]) for member in members)} |")
+    lines = [f"| member | {' | '.join(map(in_markdown, groups))} |", f"|:---|{'---:|' * len(groups)}"]
+    counts = (str(found[report.rows[0].member]["utterances"]) for found in groups.values())
+    lines.append(f"| utterances | {' | '.join(counts)} |")
+    for member in (row.member for row in report.rows):
+        lines.append(f"| {member} | {' | '.join(cell(found[member]) for found in groups.values())} |")
     return lines
 
 
