@@ -5,11 +5,12 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from diminuendo.report import coverage as coverage_table
 from diminuendo.report import format as as_text
 from diminuendo.report import hidden_table
 from diminuendo.report.drawing import Drawing
 from diminuendo.report.rows import Report, pareto_front
-from diminuendo.report.tables import COVERAGE, legend, other_rates
+from diminuendo.report.tables import legend, other_rates
 
 FILTERS = {
     "percent": as_text.percent,
@@ -44,7 +45,7 @@ def html_page(
         legend=legend(report),
         others=other_rates(report),
         hidden=hidden_table,
-        coverage_titles=COVERAGE,
+        covered=coverage_table,
         front={report.rows[index].member for index in front},
         figures={title: (Markup(drawing.wide), Markup(drawing.narrow)) for title, drawing in figures.items()},
         to_ship=to_ship,

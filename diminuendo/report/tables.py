@@ -14,6 +14,7 @@ from diminuendo.core.plain_text import in_markdown
 from diminuendo.data.text import describe_characters
 from diminuendo.metrics import normalizers
 from diminuendo.metrics.unit import CHARACTERS, Unit
+from diminuendo.report import coverage as coverage_table
 from diminuendo.report import format as as_text
 from diminuendo.report import hidden_table
 from diminuendo.report.rates import limits_apart, pair
@@ -146,20 +147,8 @@ def markdown(report: Report) -> str:
         title = f"{report.unit.rate.upper()} by {in_markdown(key)}"
         lines += ["", f"## {title}", "", f"![{title}](plots/{group_figure(key)}.png)", ""]
         lines += _group_table(report, key)
-    if report.coverage:
-        lines += ["", "## What is quantized", "", f"| {' | '.join(COVERAGE.values())} |", f"|{':---|' * len(COVERAGE)}"]
-        lines += [f"| {' | '.join(getattr(found, key) for key in COVERAGE)} |" for found in report.coverage]
+    lines += coverage_table.markdown(report.coverage) if report.coverage else []
     return "\n".join(lines) + "\n"
-
-
-COVERAGE = {
-    "member": "member",
-    "parameters": "parameters",
-    "arithmetic": "multiply-accumulates by bits of their weight",
-    "integers": "done in integers",
-    "moved": "log-probabilities moved by",
-    "left_out": "in more bits than the rest, and why",
-}
 
 
 def figures_of(unit: Unit) -> dict[str, str]:

@@ -69,6 +69,17 @@ def test_tables_fit_a_window_or_are_marked_where_they_are_cut(page_of_many_group
         assert page.problems == []
 
 
+def test_what_is_quantized_is_read_on_a_phone(page_of_many_groups, tmp_path):
+    with browser(tmp_path / "profile") as page:
+        tables(page, page_of_many_groups, 390, phone=True)
+        assert page.evaluate("document.querySelector('.covered tbody tr').offsetHeight") < 70
+        share = "document.querySelector('.covered td:nth-child(2) span')"
+        page.evaluate(f"{share}.textContent = '16 bit 100.0 % and more'")
+        assert page.evaluate(f"{share}.getClientRects().length") == 1, "a share is broken in two"
+        page.evaluate(f"{share}.textContent = '16 bit 100.0 %,'")
+        assert page.evaluate("document.querySelector('.covered').offsetWidth") < 600
+
+
 def test_a_long_chain_takes_lines_and_not_the_window(page_of_many_groups, tmp_path):
     long = tmp_path / "leaderboard.html"
     chain = "teacher → distil → prune structure"

@@ -142,7 +142,8 @@ def test_members_that_were_timed_apart_are_told(written, params, tmp_path):
 
 def test_markdown_has_groups_coverage_and_only_figures_that_exist(written):
     text = (written / "reports" / "leaderboard.md").read_text()
-    assert "8 bit 95.0 %, 16 bit 5.0 %" in text and "norms (vectors)" in text and "| 0.012 |" in text
+    assert "| 8 bit 95.0 %, 16 bit 5.0 % | 8 bit 70.0 %, 32 bit 30.0 % | 0.0 % | 0.012 | a |" in text
+    assert "\n- **a** norms: vectors\n" in text
     groups = text[text.index("## WER by accent") :]
     assert "| member | &lt;b&gt;&#124;hills&lt;/b&gt; | coast |\n|:---|---:|---:|\n| utterances | 20 | 20 |\n" in groups
     assert "| student-slim | 12.00 [11.00, 13.00] | 12.00 [11.00, 13.00] |" in groups
@@ -175,7 +176,7 @@ def test_html_is_whole_and_self_contained(written):
     page.feed((written / "reports" / "leaderboard.html").read_text())
     assert page.open == []
     assert VALUE in page.text  # shown as text, not as markup
-    for figure in ("12.00", "[+3.50, +4.50]", "1.20 MB", "teacher → distil → int8 weights", "norms (vectors)"):
+    for figure in ("12.00", "[+3.50, +4.50]", "1.20 MB", "teacher → distil → int8 weights", "a norms: vectors"):
         assert figure in page.text
     members = ("student-slim", "student", "student-int8")
     assert page.links == [
