@@ -94,8 +94,15 @@ def test_files_samples_keys_and_a_phone(serve, profile, tmp_path):
         for scheme, paper in {"light": "rgb(245, 244, 240)", "dark": "rgb(18, 19, 25)"}.items():
             page.prefer(scheme)
             assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
-        page.resize(360, 740, phone=True)
-        assert page.evaluate("document.documentElement.scrollWidth <= 360"), "it must be scrolled sideways"
+        page.evaluate(
+            "document.querySelectorAll('.words .when :last-child').forEach(sure => sure.textContent = '100 %')"
+        )
+        heights = "[...new Set([...document.querySelectorAll('.words .when')].map(when => when.offsetHeight))]"
+        one_line = page.evaluate(heights)[0]
+        for width in (360, 390):
+            page.resize(width, 740, phone=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, "it must be scrolled sideways"
+            assert page.evaluate(heights)[0] <= one_line and len(page.evaluate(heights)) == 1, "a time is broken in two"
     assert not [problem for problem in page.problems if "400" not in problem]  # of letter.wav
 
 
