@@ -112,6 +112,13 @@ function drawKinds(sums) {
   }));
 }
 
+// Which of the values of a key are listed, where not all are.
+function toldOf(losers, all) {
+  const which = losers === LINES ? `the ${LINES} of ${all} with most ${data.unit} lost`
+    : losers ? `the ${losers} of ${all} with ${data.unit} lost` : `none of ${all} lost ${data.unit}`;
+  return element("small", { class: "soft" }, `, ${which}`);
+}
+
 function drawGroups() {
   const found = data.filters.map(({ values }, index) => {
     const inside = values.map(() => []);
@@ -120,12 +127,17 @@ function drawGroups() {
   });
   const lost = ({ sums }) => sums.b - sums.a;
   const points = ({ sums }) => (sums.length ? (100 * (sums.b - sums.a)) / sums.length : 0);
-  const shown = found.map((lines) => (lines.length <= LINES ? lines
-    : [...lines].sort((one, other) => lost(other) - lost(one)).slice(0, LINES).sort((one, other) => points(other) - points(one))));
+  // Of many values those that lost; the one that is chosen stays, as it is pressed again to let it go.
+  const losers = (lines, index) => {
+    const worst = lines.filter((line) => lost(line) > 0).sort((one, other) => lost(other) - lost(one)).slice(0, LINES);
+    return lines.filter((line) => worst.includes(line) || line.place === state.groups[index])
+      .sort((one, other) => points(other) - points(one));
+  };
+  const shown = found.map((lines, index) => (lines.length <= LINES ? lines : losers(lines, index)));
   const widest = Math.max(0, ...shown.flat().map((line) => Math.abs(points(line))));
   at("groups").replaceChildren(...data.filters.flatMap(({ key, values }, index) => {
-    const left = found[index].length - shown[index].length;
-    const title = element("h3", {}, key, left ? element("small", { class: "soft" }, `, the ${LINES} of ${found[index].length} with most ${data.unit} lost`) : null);
+    const told = shown[index].length < found[index].length ? toldOf(shown[index].filter((line) => lost(line) > 0).length, found[index].length) : null;
+    const title = element("h3", {}, key, told);
     return [title, ...shown[index].map(({ place, sums }) => {
       const pressed = state.groups[index] === place;
       const line = groupLine(values[place], sums, widest, pressed);

@@ -23,6 +23,15 @@ HEARD = {
 }
 NAMES_OF_CONTROLS = """[...document.querySelectorAll('button, input, select')].filter(c => c.checkVisibility()).map(
     c => (c.getAttribute('aria-label') || [...c.labels].map(l => l.textContent).join(' ') || c.textContent).trim())"""
+LINES_OF_ACCENTS = """(() => { const lines = [...document.querySelectorAll('#groups > *')];
+    const end = lines.findIndex((line, index) => index > 0 && line.matches('h3'));
+    const texts = lines.slice(0, end < 0 ? lines.length : end).map(line => line.querySelector('.value') ?? line);
+    return texts.map(text => text.textContent.replace(/ \\d+$/, '')); })()"""  # without the count
+ROOM_IN_SELECTS = """[at('a'), at('b')].map(select => { const style = getComputedStyle(select);
+    const pen = document.createElement('canvas').getContext('2d'); pen.font = style.font;
+    const arrow = 20, around = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+    const inside = select.clientWidth - around - arrow;
+    return pen.measureText(select.selectedOptions[0].text).width <= inside; })"""
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -169,6 +178,36 @@ def test_on_a_phone_nothing_is_cut(family, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.evaluate("for (const id of ['a', 'b']) at(id).selectedOptions[0].text = 'student-long-int8 · 755.6 kB'")
+        assert page.evaluate(ROOM_IN_SELECTS) == [True, True]
+        x, y = page.evaluate(
+            "(({ x, y, width, height }) => [x + width / 2, y + height / 2])(swap.getBoundingClientRect())"
+        )
+        page.click(x, y)  # nothing lies over it
+        assert page.evaluate("[state.a, state.b]") == [2, 0]
+
+
+def test_of_many_groups_those_that_lost_are_listed(tmp_path):
+    accents = [f"accent-{number}" for number in range(8)]
+    said = [{"text": "turn on the light", "accent": accent} for accent in accents]
+    right = [one["text"] for one in said]
+    heard = {
+        "teacher": right,
+        "some": ["turn on", "turn on the", *right[2:]],
+        "all": ["turn on"] + ["turn on the"] * 7,
+        "same": right,
+    }
+    with browser(tmp_path / "profile") as page:
+        opened(page, evaluated(tmp_path / "family", said, heard, seconds=0.5).write(tmp_path))
+        shown = {}
+        for member in ("some", "all", "same"):
+            choose(page, "b", member)
+            shown[member] = page.evaluate(LINES_OF_ACCENTS)
+        assert shown["some"] == ["accent, the 2 of 8 with words lost", "accent-0", "accent-1"]
+        assert shown["all"][0] == "accent, the 6 of 8 with most words lost" and len(shown["all"]) == 7
+        assert shown["same"] == ["accent, none of 8 lost words"]
+        choose(page, "by-0", "accent-3")  # what is chosen is there to be let go
+        assert page.evaluate(LINES_OF_ACCENTS) == ["accent, none of 8 lost words", "accent-3"]
 
 
 def test_characters_and_texts_before_the_normaliser(tmp_path):
