@@ -36,18 +36,31 @@ def put_in_place(
     if changes or removed:
         text = _changed(text, source, changes, removed)
     content = text.encode()
-    if not force and target.exists() and not _is_safe(target, target.read_bytes(), content):
-        trouble = trouble_with(target.resolve().parent)
-        raise UserError(
-            f"{target}: holds changes of your own that are not committed and would be lost; "
-            "commit it, copy it away, or give --force" + (f" ({trouble})" if trouble else "")
-        )
+    if not force:
+        check_replaceable(target, "give --force", content)
     if not _is_kept(target, content):  # first: after a kill nothing may look like the user's own
         write_text(_kept(target, content), text)
     write_text(target, text)
 
 
-def _is_safe(target: Path, found: bytes, content: bytes) -> bool:
+def check_replaceable(target: Path, otherwise: str, content: bytes | None = None) -> None:
+    """Refuse to replace what is nowhere else.
+
+    Args:
+        otherwise: what else to do, in the error.
+        content: the new one; None: not known yet.
+    Raises:
+        UserError: ``target`` has content that is in no commit and was not written here.
+    """
+    if target.exists() and not _is_safe(target, target.read_bytes(), content):
+        trouble = trouble_with(target.resolve().parent)
+        raise UserError(
+            f"{target}: holds changes of your own that are not committed and would be lost; "
+            f"commit it, copy it away, or {otherwise}" + (f" ({trouble})" if trouble else "")
+        )
+
+
+def _is_safe(target: Path, found: bytes, content: bytes | None) -> bool:
     """Whether nothing is lost if ``content`` replaces what was ``found``."""
     return found == content or _is_kept(target, found) or _committed(target, found)
 

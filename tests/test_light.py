@@ -107,11 +107,32 @@ def test_a_family_that_begins_with_a_checkpoint_of_a_hub_needs_the_extra(run, fo
     assert "needs huggingface_hub, which is not installed; run: pip install '.[train]'" in err
 
 
+def test_a_corpus_is_imported_and_a_family_made_of_it(run, folder):
+    for index in range(6):
+        soundfile.write(folder / f"{index}.wav", speak("hello world"), SAMPLE_RATE)
+    rows = ["path,text,speaker", *(f"{index}.wav,hello world,s{index}" for index in range(6))]
+    (folder / "mine.csv").write_text("\n".join(rows))
+    status, out, err = run("import", "csv", "mine.csv", "--params", "params/mine.yaml")
+    assert (status, err) == (0, "") and out.endswith("next: make repro PARAMS=params/mine.yaml\n")
+    assert yaml.safe_load((folder / "params/mine.yaml").read_text())["data"]["path"] == "corpora/mine"
+    status, _, err = run("use", "params.yaml", "--as", "other", "--set", "training.epochs=3")
+    assert (status, err) == (0, "")
+    assert yaml.safe_load((folder / "params/other.yaml").read_text())["training"]["epochs"] == 3
+
+
+def test_parquet_needs_the_extra(run, folder):
+    (folder / "set").mkdir()
+    (folder / "set/train.parquet").touch()
+    status, out, err = run("import", "huggingface", "set")
+    assert status != 0 and out == "" and err.count("\n") == 1
+    assert "pyarrow, which reads it, is not installed; run: pip install '.[import]'" in err
+    assert not (folder / "corpora/set").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [
         (["gate", "model.onnx"], "pipeline"),
-        (["use", "params.yaml", "--as", "other"], "pipeline"),
         (["retrain"], "pipeline"),
         (["transcribe", "model.onnx", "one.wav", "--language-model", "words.arpa"], "decoding"),
     ],

@@ -209,10 +209,17 @@ def _name_of(path: Path) -> str:
 
 
 def _check_target(target: Path, template: Path) -> None:
+    """Before anything is written: what --params needs at the end of an import."""
+    from diminuendo.core.errors import UserError
+    from diminuendo.core.extras import is_installed
     from diminuendo.family import family_of
     from diminuendo.parameters import load_params
+    from diminuendo.switch import check_replaceable
 
-    family_of(target)
+    if not is_installed("ruamel.yaml"):  # an environment from before it was a dependency
+        how = "run: pip install . in the project's folder"
+        raise UserError(f"--params needs ruamel.yaml, which is not installed; {how}")
+    check_replaceable(family_of(target).params, "give another --params")
     load_params(template)
 
 

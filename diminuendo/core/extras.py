@@ -26,7 +26,7 @@ EXTRAS = {
         "threadpoolctl",
         "whisper_normalizer",
     ),
-    "pipeline": ("mlflow", "prefect", "fastapi", "sqlalchemy", "dvc", "ruamel"),
+    "pipeline": ("mlflow", "prefect", "fastapi", "sqlalchemy", "dvc"),
     "decoding": ("kaldi_decoder", "kaldifst", "kaldilm", "kaldingram"),
     "bom": ("cyclonedx",),
     "audio": ("av",),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from diminuendo.core.errors import UserError
+from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.importing.columns import columns_of, told_columns
 from diminuendo.importing.hf_files import METADATA, files_of
 from diminuendo.importing.paths import Places
@@ -123,6 +124,7 @@ def _features(schema: Any) -> dict[str, Any]:
 
 
 def _parquet(path: Path) -> tuple[list[str], dict[str, Any], Iterator]:
+    _check_pyarrow(path)
     from pyarrow import ArrowException, parquet
 
     try:
@@ -133,6 +135,7 @@ def _parquet(path: Path) -> tuple[list[str], dict[str, Any], Iterator]:
 
 
 def _arrow(path: Path) -> tuple[list[str], dict[str, Any], Iterator]:
+    _check_pyarrow(path)
     from pyarrow import ArrowException, ipc, memory_map
 
     try:
@@ -141,6 +144,11 @@ def _arrow(path: Path) -> tuple[list[str], dict[str, Any], Iterator]:
         raise UserError(f"{path}: not an arrow file as `datasets` writes them ({_first_line(error)})") from None
     pieces = (batch.slice(at, _ROWS) for batch in stream for at in range(0, batch.num_rows, _ROWS))
     return stream.schema.names, _features(stream.schema), _batched(path, pieces)
+
+
+def _check_pyarrow(path: Path) -> None:
+    if not is_installed("pyarrow"):
+        raise UserError(f"{path}: pyarrow, which reads it, is not installed; {how_to_install('import')}")
 
 
 def _batched(path: Path, batches: Iterable[Any]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,18 @@ def test_a_place_for_parameters_that_is_no_familys_is_known_before_anything_is_w
     shutil.copy(ROOT / "params.yaml", ".")
     assert "a family's parameters are" in refused("csv", table, "--params", "mine.yaml", "--out", "out")
     assert "nothing.yaml" in refused("csv", table, "--params", "params/x.yaml", "--template", "nothing.yaml")
+    write_lines(Path("params/own.yaml"), ["# mine"])
+    message = refused("csv", table, "--params", "params/own.yaml", "--out", "out")
+    assert "not committed and would be lost; commit it, copy it away, or give another --params" in message
+    assert not Path("out").exists()
+
+
+def test_a_library_that_the_parameter_file_needs_is_known_before_anything_is_written(table, monkeypatch):
+    """An environment that was made before it became a dependency."""
+    shutil.copy(ROOT / "params.yaml", ".")
+    monkeypatch.setitem(sys.modules, "ruamel.yaml", None)
+    assert "needs ruamel.yaml, which is not installed" in refused("csv", table, "--params", "params/mine.yaml")
+    assert not Path("corpora/mine").exists()
 
 
 def test_characters_that_train_lacks_are_said_and_settled_in_the_parameters(tmp_path):
