@@ -23,7 +23,10 @@ _OPTIONS = (
         "--split", "splits", multiple=True, metavar="NAME=SPLIT",
         help="The source's split NAME is train, dev, test or none; may be repeated.",
     ),
-    click.option("--root", type=click.Path(path_type=Path), help="Folder that relative paths are seen from."),
+    click.option(
+        "--root", type=click.Path(path_type=Path),
+        help="Folder that relative paths are seen from before the source's own, and may not leave.",
+    ),
     click.option(
         "--params", "params_file", type=click.Path(path_type=Path),
         help="Also write this parameter file, params/NAME.yaml, from --template.",

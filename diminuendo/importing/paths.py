@@ -26,13 +26,15 @@ class Places:
 
     Args:
         bases: folders that relative paths may be seen from; the first with such a file counts.
-        root: --root: the only one of them, where it is given.
+        root: --root: looked in before ``bases``, and no relative path may leave it, whatever it is seen from. None:
+            none may leave the folder that it is seen from.
         absolute: whether the source may name files anywhere. The lists of a user may; a data set that was downloaded
             may not name files outside of its folder.
     """
 
     def __init__(self, bases: Sequence[Path], root: Path | None, absolute: bool):
-        self.bases = [Path(os.path.abspath(base)) for base in ([root] if root is not None else bases)]
+        self.root = None if root is None else Path(os.path.abspath(root))
+        self.bases = [*filter(None, [self.root]), *(Path(os.path.abspath(base)) for base in bases)]
         self.absolute = absolute
         self._names: dict[Path, dict[str, str]] = {}
 
@@ -47,12 +49,12 @@ class Places:
         check_name(name)
         if _ADDRESS.match(name):
             raise Unusable("an address in place of a file; nothing is fetched, so download the audio first", name)
-        outside = False
+        seen_from = None
         for base in self.bases:
             path = os.path.normpath(base / name)
-            if not Path(path).is_relative_to(base) and not (self.absolute and os.path.isabs(name)):
-                outside = True
+            if not Path(path).is_relative_to(self.root or base) and not (self.absolute and os.path.isabs(name)):
                 continue
+            seen_from = seen_from or base
             candidates = [path, *(path + suffix for suffix in suffixes)]
             for candidate in candidates:
                 if _is_file(candidate):
@@ -60,9 +62,10 @@ class Places:
             for candidate in () if path.isascii() else candidates:
                 if (found := self._composed_otherwise(candidate)) is not None:
                     return found
-        if outside:
-            raise Unusable("a path that leads out of the source's folder; give the folder around both as --root", name)
-        told = name if os.path.isabs(name) else f"{name} (seen from {self.bases[0]})"
+        if seen_from is None:
+            which = "the source's folder" if self.root is None else "--root"
+            raise Unusable(f"a path that leads out of {which}; give the folder around both as --root", name)
+        told = name if os.path.isabs(name) else f"{name} (seen from {seen_from})"
         raise Unusable("no such file; --root FOLDER says where relative paths begin", told)
 
     def _composed_otherwise(self, path: str) -> Path | None:

@@ -85,7 +85,7 @@ class Request:
 
     Attributes:
         columns: role (``audio``, ``text``, …) to the name of a column or key of the source.
-        root: folder that relative paths are seen from and may not leave.
+        root: folder that relative paths are seen from first, and may not leave.
         splits: name of a split in the source to train, dev, test or none.
         speaker: finds the name of a speaker, its first group, in the path of a recording.
         header: whether the first line of a table names its columns.

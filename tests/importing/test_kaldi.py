@@ -60,6 +60,27 @@ def test_the_folders_of_a_recipe_are_the_splits_and_its_copies_are_left_out(tmp_
     assert splits["train"][0]["audio_filepath"] == "../data/train/wav/a-0.wav"  # beside the manifests: relative
 
 
+def test_a_path_out_of_the_folder_is_found_under_a_root_around_both(tmp_path, monkeypatch):
+    """With the root that the error asks for, and with no other."""
+    data, elsewhere = tmp_path / "corpus/kaldi", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    for index in range(4):
+        write_sound(tmp_path / f"corpus/clips/{index}.wav", index)
+    write_lines(data / "wav.scp", [f"{i} ../clips/{i}.wav" for i in range(4)])
+    write_lines(data / "text", [f"{i} {TEXTS[i]}" for i in range(4)])
+    message = refused("kaldi", data, "--out", tmp_path / "out")
+    assert "4 × a path that leads out of the source's folder; give the folder around both as --root" in message
+    message = refused("kaldi", data, "--root", data, "--out", tmp_path / "out")
+    assert "4 × a path that leads out of --root; give the folder around both as --root" in message
+    found = imported("kaldi", data, "--root", tmp_path / "corpus", out=tmp_path / "corpus/out")
+    assert sorted(line["audio_filepath"] for line in every(found)) == [f"../clips/{i}.wav" for i in range(4)]
+    write_lines(data / "wav.scp", ["0 ../clips/gone.wav"])
+    message = refused("kaldi", data, "--root", tmp_path / "corpus", "--out", tmp_path / "out")
+    assert f"no such file; --root FOLDER says where relative paths begin ({data}/wav.scp:1: " in message
+    assert f"../clips/gone.wav (seen from {data})" in message
+
+
 def test_a_command_in_wav_scp_is_never_run(tmp_path):
     data = data_directory(tmp_path / "data", ["a", "b", "c", "d"], count=1)
     harmless = data / "wav/b-0.wav"

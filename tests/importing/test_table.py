@@ -68,6 +68,19 @@ def test_wrong_keys_are_answered_with_those_that_were_found(tmp_path):
     assert "two columns are called 'a'" in refused("csv", write_lines(tmp_path / "t.csv", ["a,a", "b,c"]))
 
 
+def test_a_root_is_looked_in_first_and_then_the_folder_of_the_table_if_it_is_in_the_root(tmp_path):
+    clips(tmp_path / "clips")
+    for name in ("0.wav", "tables/0.wav", "tables/1.wav"):
+        write_sound(tmp_path / name, 5)
+    rows = ["0.wav", "1.wav", "../clips/2.wav", "../../out.wav"]
+    write_sound(tmp_path.parent / "out.wav", 5)
+    lines = ["path,text,speaker", *(f"{name},{TEXTS[i]},s{i}" for i, name in enumerate(rows))]
+    table = write_lines(tmp_path / "tables/t.csv", lines)
+    found = every(imported("csv", table, "--root", tmp_path, out=tmp_path / "out"))
+    assert sorted(line["audio_filepath"] for line in found) == ["../0.wav", "../clips/2.wav", "../tables/1.wav"]
+    assert "../../out.wav" in (tmp_path / "out/left_out.txt").read_text()
+
+
 def test_names_that_cannot_stand_in_a_manifest_have_one_reason_each(tmp_path):
     clips(tmp_path / "in side")
     write_sound(tmp_path / "secret.wav", 9)
