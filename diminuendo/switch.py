@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ def put_in_place(
 ) -> None:
     """Check ``source`` without the keys ``removed`` and with ``changes`` (``key.path=value``), then write ``target``.
 
-    Comments and order stay as they are in ``source``. A copy is kept in ``.work/params``, so that it is recognised, and
-    not lost, when it is replaced.
+    Order stays as it is in ``source``, and so do comments, save those of ``_drop_stale_comment``. A copy is kept in
+    ``.work/params``, so that it is recognised, and not lost, when it is replaced.
 
     Raises:
         UserError: the parameters are not valid, or ``target`` has content that is in no commit and was not written
@@ -78,8 +79,14 @@ def _is_kept(target: Path, content: bytes) -> bool:
 def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[str]) -> str:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.representer import RoundTripRepresenter
 
+    class Representer(RoundTripRepresenter):
+        """Writes null where ruamel writes nothing, which reads as if a value were missing."""
+
+    Representer.add_representer(type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null"))
     yaml = YAML()  # keeps comments and flow style
+    yaml.Representer = Representer
     yaml.preserve_quotes = True  # some are needed in YAML 1.1 alone, by which parameters are read
     emptied = False
     yaml.width = 4096
@@ -104,10 +111,12 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
                 raise UserError(f"--set {change}: {'.'.join(path[: index + 1])} is a value, it has no keys")
             section = section[part]
         try:
-            section[path[-1]] = _quoted(yaml.load(value)) if value.strip() else None
+            new = _quoted(yaml.load(value)) if value.strip() else None
         except YAMLError as error:
             reason = getattr(error, "problem", None) or error
             raise UserError(f"--set {change}: the value is not YAML: {reason}") from error
+        _drop_stale_comment(section, path[-1], new)
+        section[path[-1]] = new
     written = io.StringIO()
     yaml.dump(tree, written)
     told = [*(f"--unset {key}" for key in removed), *(f"--set {change}" for change in changes)]
@@ -123,6 +132,28 @@ def _changed(text: str, source: Path, changes: Sequence[str], removed: Sequence[
         ) from error
     parse_params(content, source=shown)
     return written.getvalue()
+
+
+def _drop_stale_comment(section: Any, key: str, new: Any) -> None:
+    """Take the comment behind a value away that is about to change, as it may say why the old one was chosen.
+
+    It stays where it explains the key: it says what may stand there (it names the new value, or begins as
+    ``# manifest: …`` does), or the old value was null, for which nobody need give a reason.
+    """
+    marks = getattr(section, "ca", None) and section.ca.items.get(key)
+    token = marks[2] if marks else None  # the comment on the key's line, and what follows up to the next key
+    old = section.get(key)
+    if token is None or old is None or (old == new and isinstance(old, bool) == isinstance(new, bool)):
+        return
+    comment, _, following = token.value.partition("\n")
+    name = "null" if new is None else str(new).lower() if isinstance(new, bool) else new
+    named = isinstance(name, str) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", comment)
+    if named or re.match(r"#\s*[\w-]+: ", comment):
+        return
+    if following:
+        token.value = f"\n{following}"
+    else:
+        marks[2] = None
 
 
 def _quoted(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from unittest.mock import ANY
@@ -30,6 +31,53 @@ def test_use_puts_a_file_in_place_with_changes_and_keeps_comments(run, tmp_path)
     assert raw == expected
     assert written.count("#") == source.count("#")
     assert (tmp_path / "other.yaml").read_text() == source
+
+
+def test_null_is_written_as_null(run, tmp_path):
+    source = (tmp_path / "params.yaml").read_text()
+    assert run("use", "params.yaml", "--as", "mine", "--set", "data.source=manifest", "--set", "synthesis=")[0] == 0
+    written = (tmp_path / "params/mine.yaml").read_text().splitlines()
+    untouched = [line for line in source.splitlines() if ": null" in line]
+    assert untouched and set(untouched) <= set(written)
+    assert "synthesis: null" in written
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "written"),
+    [
+        ("units: sentencepiece         # of 96 units", "text.units=characters", "units: characters"),
+        (
+            "units: sentencepiece         # of 96 units",
+            "text.units=sentencepiece",
+            "units: sentencepiece  # of 96 units",
+        ),
+        ("seed: 1  # one of a kind", "seed=2", "seed: 2"),
+        ("lowercase: true  # false: as they are", "text.lowercase=false", "lowercase: false # false: as they are"),
+        (
+            "normalizer: none  # none, basic or english",
+            "evaluate.normalizer=basic",
+            "normalizer: basic # none, basic or english",
+        ),
+        (
+            "path: corpora/home  # manifest: a folder",
+            "data.path=corpora/mine",
+            "path: corpora/mine # manifest: a folder",
+        ),
+        ("recordings: null  # of noise", "evaluate.noise.recordings=corpora", "recordings: corpora # of noise"),
+        ("mels: 64  # seen in 64 tests", "frontend.mels=80", "mels: 80"),
+    ],
+)
+def test_a_comment_behind_a_changed_value_stays_only_where_it_explains_the_key(run, tmp_path, line, change, written):
+    """What follows it, up to the next key, always stays."""
+    key = line.partition(":")[0]
+    source = re.sub(
+        rf"(?m)^( *){key}: .*$", rf"\1{line}\n\1# the next key", (tmp_path / "params.yaml").read_text(), count=1
+    )
+    (tmp_path / "other.yaml").write_text(source)
+    assert run("use", "other.yaml", "--as", "mine", "--set", change)[::2] == (0, "")
+    lines = [" ".join(one.split()) for one in (tmp_path / "params/mine.yaml").read_text().splitlines()]
+    at = lines.index("# the next key")
+    assert lines[at - 1] == " ".join(written.split())
 
 
 def test_use_makes_a_family_of_its_own(run, tmp_path):
