@@ -8,6 +8,7 @@ from typing import Any
 from diminuendo.data.prepared import SPLITS
 from diminuendo.data.text import describe_characters
 from diminuendo.importing.corpus import LEFT_OUT, Imported, told_reasons
+from diminuendo.importing.punctuation import told_punctuation
 
 _SHOWN = 120  # characters of an alphabet
 
@@ -27,6 +28,9 @@ def summary(found: Imported, notes: list[str]) -> Iterator[str]:
     known = characters(found.lines["train"])
     shown = "".join(sorted(known)[:_SHOWN])
     yield f"characters of train: {shown}{' …' if len(known) > _SHOWN else ''}"
+    unknown = any(characters(found.lines[split]) - known for split in ("dev", "test"))
+    if (told := told_punctuation((line["text"] for line in found.lines["train"]), unknown)) is not None:
+        yield told
     for split in ("dev", "test"):
         if strange := sorted(characters(found.lines[split]) - known):
             yield (
