@@ -11,6 +11,10 @@ from diminuendo.importing.corpus import LEFT_OUT, Imported, told_reasons
 from diminuendo.importing.punctuation import told_punctuation
 
 _SHOWN = 120  # characters of an alphabet
+_REPLACED = {
+    "dev": "leaves these utterances of dev out",
+    "test": "puts � in their place, an error that no model can avoid",
+}
 
 
 def summary(found: Imported, notes: list[str]) -> Iterator[str]:
@@ -35,7 +39,8 @@ def summary(found: Imported, notes: list[str]) -> Iterator[str]:
         if strange := sorted(characters(found.lines[split]) - known):
             yield (
                 f"{split} has {len(strange)} character(s) that train has not: {describe_characters(strange[:8])}"
-                f"{' …' if len(strange) > 8 else ''}; `prepare` refuses them, unless text.unknown says what to do"
+                f"{' …' if len(strange) > 8 else ''}; the parameters below have text.unknown: replace, which "
+                f"{_REPLACED[split]}"
             )
     texts = {line["text"] for line in found.lines["train"]}
     again = sum(line["text"] in texts for line in found.lines["test"])
