@@ -14,23 +14,30 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "audio": (
         "audio_filepath", "audio", "audio_path", "audio_file", "path", "file_name", "filename", "file", "filepath",
         "file_path", "wav_filename", "wav_filepath", "wav_path", "wav", "clip", "recording", "speech", "sound",
+        "音频", "音频路径", "音频文件", "音频文件名", "音訊", "录音", "录音文件", "語音", "语音", "语音文件",
+        "文件路径", "文件名", "路径", "路徑", "文件", "檔案",
     ),
     "text": (
         "text", "sentence", "transcript", "transcription", "transcripts", "normalized_text", "normalised_text",
         "raw_transcription", "raw_text", "orthographic", "words", "utterance", "label", "target",
+        "文本", "文本内容", "转写", "转写文本", "轉寫", "转录", "转录文本", "句子", "文字", "内容", "標註", "标注",
     ),
-    "speaker": ("speaker", "speaker_id", "speakerid", "client_id", "spk", "spk_id", "reader", "reader_id", "user_id"),
-    "gender": ("gender", "sex"),
-    "accent": ("accent", "accents", "dialect"),
-    "age_group": ("age_group",),
-    "split": ("split", "subset", "set", "partition"),
-    "id": ("id", "utt_id", "utterance_id", "uttid", "utt", "segment_id"),
-    "start": ("start", "offset", "begin", "start_time", "begin_time"),
-    "end": ("end", "end_time"),
-    "duration": ("duration", "duration_seconds", "seconds", "length_seconds"),
+    "speaker": (
+        "speaker", "speaker_id", "speakerid", "client_id", "spk", "spk_id", "reader", "reader_id", "user_id",
+        "说话人", "说话人id", "说话人编号", "說話人", "说话者", "发音人", "录音人", "朗读者",
+    ),
+    "gender": ("gender", "sex", "性别", "性別"),
+    "accent": ("accent", "accents", "dialect", "口音", "方言"),
+    "age_group": ("age_group", "年龄段", "年齡段"),
+    "split": ("split", "subset", "set", "partition", "划分", "劃分", "数据集划分"),
+    "id": ("id", "utt_id", "utterance_id", "uttid", "utt", "segment_id", "编号", "編號"),
+    "start": ("start", "offset", "begin", "start_time", "begin_time", "开始", "开始时间", "起始时间", "開始時間"),
+    "end": ("end", "end_time", "结束", "结束时间", "結束時間"),
+    "duration": ("duration", "duration_seconds", "seconds", "length_seconds", "时长", "時長"),
 }  # fmt: skip
 ROLES = tuple(KNOWN)
 NEEDED = ("audio", "text")
+_OF_SPEAKERS = " (and, if one names the speakers, --column speaker=NAME)"
 OWN_KEYS = ("audio_filepath", "offset", "duration", "text", "id")  # of a manifest; another column cannot have them
 
 
@@ -65,7 +72,7 @@ def columns_of(found: Sequence[str], request: Request, where: str, needed: Itera
         options = " ".join(f"--column {role}=NAME" for role in missing)
         raise UserError(
             f"{where}: none of its columns is known to hold the {' or the '.join(missing)}; there are: "
-            f"{_listed(found)}. Say which it is: {options}"
+            f"{_listed(found)}. Say which it is: {options}" + ("" if "speaker" in roles else _OF_SPEAKERS)
         )
     return roles
 

@@ -31,6 +31,20 @@ def test_odd_headers_and_any_delimiter(tmp_path, delimiter):
     assert (line["gender"], line["up votes"], line["audio_filepath"]) == ("female", "3", "../clips/3.wav")
 
 
+@pytest.mark.parametrize(
+    "head",
+    ["音频,文本,说话人,性别", "路径,句子,发音人,性别", "文件,转写,说话人ID,性别", "檔案,文字,說話人,性別"],
+)
+def test_chinese_headers(tmp_path, head):
+    clips(tmp_path)
+    rows = [f"{i}.wav,{TEXTS[i]},s{i},女" for i in range(6)]
+    lines = every(imported("csv", write_lines(tmp_path / "t.csv", [head, *rows]), out=tmp_path / "out"))
+    assert sorted((line["text"], line["speaker"], line["gender"]) for line in lines) == sorted(
+        (TEXTS[i], f"s{i}", "女") for i in range(6)
+    )
+    assert {*lines[0]} == {"audio_filepath", "duration", "text", "speaker", "gender"}
+
+
 def test_the_tables_of_common_voice_are_its_splits(tmp_path):
     clips(tmp_path / "cv/clips")
     head = "client_id\tpath\tsentence\tgender"
@@ -61,7 +75,9 @@ def test_wrong_keys_are_answered_with_those_that_were_found(tmp_path):
     table = write_lines(tmp_path / "table.csv", ["soundtrack,phrase", "a.wav,bed"])
     message = refused("csv", table)
     assert "none of its columns is known to hold the audio or the text; there are: 'soundtrack', 'phrase'" in message
-    assert "--column audio=NAME --column text=NAME" in message
+    assert "--column audio=NAME --column text=NAME (and, if one names the speakers, --column speaker=NAME)" in message
+    named = refused("csv", write_lines(tmp_path / "named.csv", ["soundtrack,phrase,speaker", "a.wav,bed,s"]))
+    assert "--column text=NAME" in named and "--column speaker" not in named
     message = refused("csv", table, "--column", "audio=soundtrak", "--column", "text=phrase")
     assert "has no such column; there are: 'soundtrack', 'phrase'. Did you mean 'soundtrack'?" in message
     assert "expected one of audio, text, speaker" in refused("csv", table, "--column", "sound=soundtrack")
