@@ -108,6 +108,7 @@ def lhotse(cuts: tuple[Path, ...], **options) -> None:
 @_COLUMN
 @_PATTERN
 @click.option("--no-header", is_flag=True, help="The first line is an utterance; columns are called 1, 2, 3, …")
+@click.option("--encoding", metavar="NAME", help="Of the text, such as gb18030, big5 or cp1252; UTF-8 by default.")
 def csv(files: tuple[Path, ...], no_header: bool, **options) -> None:
     """Tables with a line for each utterance: csv, tsv, or with any other delimiter."""
     from diminuendo.importing.table import read_tables
@@ -187,7 +188,24 @@ def _request(options: dict, header: bool) -> Request:
     if pattern is not None and not pattern.groups:
         raise UserError("--speaker-pattern: has no group; put the speaker in brackets, as in '([^/]+)/[^/]+$'")
     columns = _pairs("--column", options.get("columns", ()))
-    return Request(columns, options["root"], Chosen(splits), pattern, header)
+    encoding = options.get("encoding")
+    if encoding is not None:
+        _check_encoding(encoding)
+    return Request(columns, options["root"], Chosen(splits), pattern, header, encoding)
+
+
+def _check_encoding(name: str) -> None:
+    from diminuendo.core.errors import UserError
+
+    try:
+        b"a".decode(name)  # refuses, other than codecs.lookup, what makes no text, such as base64
+    except UnicodeDecodeError:
+        pass  # a letter alone is none in it, as in UTF-16
+    except (LookupError, ValueError):
+        raise UserError(
+            f"--encoding {name}: no encoding of text that Python knows; expected a name such as gb18030 (which reads "
+            "GBK), big5, shift_jis, cp1252 or utf-16"
+        ) from None
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from diminuendo.importing.utterance import Found, Request, Unusable
 DELIMITERS = "\t;,|"
 BESIDE = ("clips", "wavs", "wav", "audio")  # folders beside a table in which data sets keep what it names
 _LONGEST_FIELD = 1 << 24
+_HOW = ", or name its encoding: --encoding gb18030 (which reads GBK), big5, cp1252, shift_jis, …"
 
 
 def read_tables(files: Sequence[Path], request: Request) -> Found:
@@ -43,7 +44,7 @@ def read_table(file: Path, request: Request, split: str | None = None, inside: b
         split: of all of them.
         inside: whether the table may only name files in its own folder.
     """
-    head, rows = _rows(file, request.header)
+    head, rows = _rows(file, _text(file, request.encoding, "" if inside else _HOW), request.header)
     roles = columns_of(head, request, str(file))
     request.note(f"{file.name}: {told_columns(head, roles)}")
     places = Places([file.parent, *(file.parent / name for name in BESIDE)], request.root, absolute=not inside)
@@ -55,19 +56,28 @@ def read_table(file: Path, request: Request, split: str | None = None, inside: b
         yield utterance_of(dict(zip(head, cells)), roles, places, place, split, request)
 
 
-def _rows(file: Path, header: bool) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The names of the columns (their numbers from 1 where there is no header), and line and cells of each row."""
+def _text(file: Path, encoding: str | None, how: str) -> str:
+    """The content of a table.
+
+    Args:
+        encoding: a name of Python's; None: UTF-8.
+        how: what else can be done about another encoding, for the error.
+    """
     check_plain(file)
     try:
         content = file.read_bytes()
-        text = content.decode("utf-8-sig")
+        return content.decode(encoding or "utf-8").removeprefix("\ufeff")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{file}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8 text; save the file as UTF-8"
-        ) from None
+        what = f"{file}:{line}: the byte 0x{content[error.start]:02x} is not {encoding or 'UTF-8'} text"
+        also = how if encoding is None else ", or give another --encoding"
+        raise UserError(f"{what}; save the file as UTF-8{also}") from None
+
+
+def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The names of the columns (their numbers from 1 where there is no header), and line and cells of each row."""
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), None)
     if first is None:

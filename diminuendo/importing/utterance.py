@@ -88,6 +88,7 @@ class Request:
         root: folder that relative paths are seen from first, and may not leave.
         splits: name of a split in the source to train, dev, test or none.
         speaker: finds the name of a speaker, its first group, in the path of a recording.
+        encoding: of a table, by a name that Python knows; None: UTF-8.
         header: whether the first line of a table names its columns.
         notes: sentences for the user, which the reader adds.
         counted: what ``count`` has counted: the place of its sentence in ``notes``, how often, and the first time.
@@ -98,6 +99,7 @@ class Request:
     splits: dict[str, str] = field(default_factory=dict)
     speaker: re.Pattern[str] | None = None
     header: bool = True
+    encoding: str | None = None
     notes: list[str] = field(default_factory=list)
     counted: dict[str, tuple[int, int, str]] = field(default_factory=dict)
 

@@ -124,6 +124,13 @@ def test_what_is_no_text_does_not_become_text(tmp_path, key, value, kind):
     assert f"1 × {key}: expected text, found {kind}" in out
 
 
+def test_the_metadata_of_a_data_set_are_utf8(tmp_path):
+    """`import huggingface` has no --encoding, so its error names none."""
+    (tmp_path / "metadata.csv").write_bytes(b"file_name,text\n0.wav,caf\xe9\n")
+    message = refused("huggingface", tmp_path)
+    assert "is not UTF-8 text; save the file as UTF-8\n" in message
+
+
 def test_a_data_set_cannot_name_files_outside_of_its_folder(tmp_path):
     write_sound(tmp_path / "private.wav", 0)
     names = ["../private.wav", str(tmp_path / "private.wav")]

@@ -173,10 +173,33 @@ def test_a_split_column(tmp_path):
 
 def test_a_table_that_is_not_utf8_is_named_with_its_line(tmp_path):
     (tmp_path / "table.csv").write_bytes(b"path,text\na.wav,caf\xe9\n")
-    assert "table.csv:2: the byte 0xe9 is not UTF-8 text" in refused("csv", tmp_path / "table.csv")
+    message = refused("csv", tmp_path / "table.csv")
+    assert "table.csv:2: the byte 0xe9 is not UTF-8 text; save the file as UTF-8, or name its encoding: " in message
+    assert "--encoding gb18030" in message
+    message = refused("csv", tmp_path / "table.csv", "--encoding", "ascii")
+    assert "the byte 0xe9 is not ascii text; save the file as UTF-8, or give another --encoding" in message
     (tmp_path / "empty.csv").write_bytes(b"\n")
     assert "empty; expected a line with the names" in refused("csv", tmp_path / "empty.csv")
     assert f"{tmp_path}: a folder, expected a file; name the file in it" in refused("csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "named"),
+    [("gbk", "gb18030"), ("gbk", "GBK"), ("utf-16", "utf-16"), ("utf-16-be", "utf-16-be"), ("utf-8-sig", "utf8")],
+)
+def test_a_table_of_another_encoding(tmp_path, encoding, named):
+    clips(tmp_path)
+    rows = ["音频,文本,说话人", *(f"{i}.wav,{'今天天气很好'[i]},s{i}" for i in range(6))]
+    (tmp_path / "t.csv").write_bytes("\r\n".join(rows).encode(encoding))
+    lines = every(imported("csv", tmp_path / "t.csv", "--encoding", named, out=tmp_path / "out"))
+    assert sorted(line["text"] for line in lines) == sorted("今天天气很好")
+
+
+@pytest.mark.parametrize("name", ["gbx", "base64", "rot13", "undefined", "é", "utf 99"])
+def test_an_encoding_that_is_none_of_text_is_refused(tmp_path, name):
+    table = write_lines(tmp_path / "t.csv", ["path,text", "0.wav,bed"])
+    message = refused("csv", table, "--encoding", name, "--out", tmp_path / "out")
+    assert f"--encoding {name}: no encoding of text that Python knows; expected a name such as gb18030" in message
 
 
 @pytest.mark.parametrize(
