@@ -133,7 +133,7 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         from diminuendo.core.errors import UserError
         from diminuendo.importing.corpus import import_corpus
         from diminuendo.importing.next_params import params_for
-        from diminuendo.importing.summary import summary
+        from diminuendo.importing.summary import summary, warning
 
         for path in paths:
             _check_source(path, files)
@@ -152,6 +152,8 @@ def _run(read: Callable[..., Found], source, paths, options: dict, files: bool =
         for line in summary(found, request.notes):
             echo(line)
         _say_next(params_for(found), out, options["params_file"], options["template"])
+        if (told := warning(found)) is not None:
+            echo(told)
 
 
 def _check_source(path: Path, is_file: bool) -> None:

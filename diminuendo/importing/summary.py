@@ -11,6 +11,7 @@ from diminuendo.importing.corpus import LEFT_OUT, Imported, told_reasons
 from diminuendo.importing.punctuation import told_punctuation
 
 _SHOWN = 120  # characters of an alphabet
+_MUCH = 0.1  # share of what was found
 _REPLACED = {
     "dev": "leaves these utterances of dev out",
     "test": "puts � in their place, an error that no model can avoid",
@@ -49,6 +50,17 @@ def summary(found: Imported, notes: list[str]) -> Iterator[str]:
     if found.left_out:
         yield f"left out, all of them in {found.folder / LEFT_OUT}:"
         yield from (f"  {line}" for line in told_reasons(found.left_out))
+
+
+def warning(found: Imported) -> str | None:
+    """A sentence where so much was left out that the rest is hardly what was meant; None where it was not."""
+    used, lost = sum(map(len, found.lines.values())), len(found.left_out)
+    if lost <= _MUCH * (used + lost):
+        return None
+    return (
+        f"warning: {lost} of {used + lost} were left out, more than a tenth; the reasons stand above, and every case "
+        f"in {found.folder / LEFT_OUT}. If you did not mean that, mend the source and import again"
+    )
 
 
 def characters(lines: list[dict[str, Any]]) -> set[str]:

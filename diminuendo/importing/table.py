@@ -44,14 +44,20 @@ def read_table(file: Path, request: Request, split: str | None = None, inside: b
         split: of all of them.
         inside: whether the table may only name files in its own folder.
     """
-    head, rows = _rows(file, _text(file, request.encoding, "" if inside else _HOW), request.header)
+    head, rows, cause = _rows(file, _text(file, request.encoding, "" if inside else _HOW), request.header)
     roles = columns_of(head, request, str(file))
     request.note(f"{file.name}: {told_columns(head, roles)}")
     places = Places([file.parent, *(file.parent / name for name in BESIDE)], request.root, absolute=not inside)
     for line, cells in rows:
         place = f"{file}:{line}"
         if len(cells) not in (len(head), len(head) - 1):  # an empty last cell may be left away
-            yield Unusable(f"a line of other than {len(head)} columns", f"{len(cells)} columns", place)
+            many = len(cells) > len(head)
+            reason = (
+                f"a line of more than {len(head)} columns{cause}"
+                if many
+                else f"a line of fewer than {len(head)} columns"
+            )
+            yield Unusable(reason, f"{len(cells)} columns", place)
             continue
         yield utterance_of(dict(zip(head, cells)), roles, places, place, split, request)
 
@@ -76,8 +82,11 @@ def _text(file: Path, encoding: str | None, how: str) -> str:
         raise UserError(f"{what}; save the file as UTF-8{also}") from None
 
 
-def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    """The names of the columns (their numbers from 1 where there is no header), and line and cells of each row."""
+def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tuple[int, list[str]]], str]:
+    """The names of the columns (their numbers from 1 where there is no header), and line and cells of each row.
+
+    The third: why a row may have too many cells, as the end of a reason.
+    """
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), None)
     if first is None:
@@ -85,7 +94,9 @@ def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tupl
             f"{file}: empty; expected a line with the names of the columns, and one for each utterance; write it "
             "anew, or give another file"
         )
-    found = _parsed(file, text, delimiter_of(first))
+    delimiter = delimiter_of(first)
+    found = _parsed(file, text, delimiter)
+    cause = _cause(delimiter, _has_quotes(text, delimiter))
     start, head = next(found)
     if header and any(set(name) & set("\r\n") for name in head):
         raise UserError(
@@ -94,11 +105,24 @@ def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tupl
         )
     if not header:
         names = [str(number) for number in range(1, len(head) + 1)]
-        return names, _with_first((start, head), found)
+        return names, _with_first((start, head), found), cause
     names = [name.strip() for name in head]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"{file}: two columns are called {twice[0]!r}; rename one")
-    return names, found
+    return names, found, cause
+
+
+def _has_quotes(text: str, delimiter: str) -> bool:
+    """With tabs or bars quotes are characters of the text (Common Voice, LJ Speech), unless the header has them."""
+    return delimiter in ",;" or text.startswith('"')
+
+
+def _cause(delimiter: str, quoted: bool) -> str:
+    name = "a tab" if delimiter == "\t" else repr(delimiter)
+    if quoted:
+        other = "" if delimiter == "\t" else ", or divide the columns by tabs"
+        return f": a text with {name} in it needs double quotes around it{other}"
+    return f": a text cannot have {name} in it, which divides the columns"
 
 
 def delimiter_of(line: str) -> str:
@@ -108,8 +132,7 @@ def delimiter_of(line: str) -> str:
 
 def _parsed(file: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    # With tabs or bars quotes are characters of the text (Common Voice, LJ Speech), unless the header has them.
-    quoted = delimiter in ",;" or text.startswith('"')
+    quoted = _has_quotes(text, delimiter)
     lines = list(io.StringIO(text, newline=""))
     rows = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
     before = width = 0

@@ -223,6 +223,27 @@ def test_a_stray_quote_swallows_no_rows(tmp_path, change, words):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "cause"),
+    [
+        (",", ": a text with ',' in it needs double quotes around it, or divide the columns by tabs"),
+        (";", ": a text with ';' in it needs double quotes around it, or divide the columns by tabs"),
+        ("\t", ": a text cannot have a tab in it, which divides the columns"),
+        ("|", ": a text cannot have '|' in it, which divides the columns"),
+    ],
+)
+def test_the_cause_of_rows_with_too_many_cells_is_named(tmp_path, delimiter, cause):
+    clips(tmp_path)
+    rows = [["path", "text", "speaker"], *([f"{i}.wav", TEXTS[i], f"s{i}"] for i in range(6))]
+    rows[2].insert(1, "well")
+    del rows[4][1:]
+    table = write_lines(tmp_path / "t.csv", [delimiter.join(cells) for cells in rows])
+    status, out, err = run_import("csv", table, "--out", tmp_path / "out")
+    assert status == 0, err
+    assert f"1 × a line of more than 3 columns{cause} ({table}:3: 4 columns)" in out
+    assert f"1 × a line of fewer than 3 columns ({table}:5: 1 columns)" in out
+
+
 def test_a_cell_over_two_lines_is_one_text(tmp_path):
     clips(tmp_path)
     rows = [f'{i}.wav,"{TEXTS[i]}\nbed, ""ace""",s{i}' for i in range(6)]

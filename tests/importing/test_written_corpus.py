@@ -58,6 +58,17 @@ def test_what_was_found_is_said(table):
     assert "corpora/mine is written. Its parameters:" in lines
 
 
+@pytest.mark.parametrize(("gone", "warned"), [(4, False), (5, True)])
+def test_more_than_a_tenth_that_was_left_out_is_a_warning_in_the_last_line(table, tmp_path, gone, warned):
+    rows = table.read_text().splitlines()
+    write_lines(table, [*rows, *(f"gone{index}.wav,bed,s0,f" for index in range(gone))])
+    status, out, err = run_import("csv", table, "--out", "out")
+    assert status == 0, err
+    *_, last = out.splitlines()
+    assert last.startswith("warning: 5 of 45 were left out, more than a tenth; ") is warned
+    assert ("out/left_out.txt" in last) is warned
+
+
 def test_an_import_gives_the_same_bytes_again(table, tmp_path):
     imported("csv", table, out=tmp_path / "out")
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
