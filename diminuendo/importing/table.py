@@ -51,13 +51,8 @@ def read_table(file: Path, request: Request, split: str | None = None, inside: b
     for line, cells in rows:
         place = f"{file}:{line}"
         if len(cells) not in (len(head), len(head) - 1):  # an empty last cell may be left away
-            many = len(cells) > len(head)
-            reason = (
-                f"a line of more than {len(head)} columns{cause}"
-                if many
-                else f"a line of fewer than {len(head)} columns"
-            )
-            yield Unusable(reason, f"{len(cells)} columns", place)
+            which, why = ("more", cause) if len(cells) > len(head) else ("fewer", "")
+            yield Unusable(f"a line of {which} than {len(head)} columns{why}", f"{len(cells)} columns", place)
             continue
         yield utterance_of(dict(zip(head, cells)), roles, places, place, split, request)
 
@@ -113,7 +108,10 @@ def _rows(file: Path, text: str, header: bool) -> tuple[list[str], Iterator[tupl
 
 
 def _has_quotes(text: str, delimiter: str) -> bool:
-    """With tabs or bars quotes are characters of the text (Common Voice, LJ Speech), unless the header has them."""
+    """Whether quotes enclose cells.
+
+    With tabs or bars they are characters of the text (Common Voice, LJ Speech), unless the header has them.
+    """
     return delimiter in ",;" or text.startswith('"')
 
 
