@@ -23,7 +23,7 @@ def told_punctuation(texts: Iterable[str], unknown: bool) -> str | None:
     shown = "".join(found[:_SHOWN]) + (" …" if len(found) > _SHOWN else "")
     # `basic` takes marks away as well, and with them vowels of Devanagari, Thai and other scripts.
     marks = any(unicodedata.category(character)[0] == "M" for character in set().union(*texts))
-    choice = "" if marks or unknown else "set evaluate.normalizer: basic, by which it does not count, or "
+    choice = "" if marks or unknown else "set evaluate.normalizer: basic, by which they do not count, or "
     return (
         f"punctuation of train: {shown}; these become tokens and count in the error rates: {choice}take them out of "
         "the texts and import again, unless they shall be recognised"
