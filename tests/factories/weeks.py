@@ -21,6 +21,7 @@ AUGMENTATION = {
     "mel_masks": 0,
     "joined": 0.0,
     "silence_seconds": 0.0,
+    "without_speech": 0.0,
 }
 ACCENTS = {"hills": 0, "coast": 7}  # how much higher their voices are: a model hears which it is
 SPEAKERS = {"train": 4, "dev": 2, "test": 4}
