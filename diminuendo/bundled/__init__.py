@@ -23,8 +23,13 @@ def is_bundled(path: str | Path) -> bool:
 def split_model(arguments: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """The model among the arguments of a command, or None for the bundled one, and the recordings.
 
-    The first argument is a model if its name ends in ``.onnx`` or if it is a folder: neither is ever a recording.
+    The first argument is a model if it can be no recording: its name ends in ``.onnx``, it is a folder, or it has no
+    suffix and no file of this name is there, as the names of members and digests have none.
     """
-    if arguments and (arguments[0].lower().endswith(SUFFIX) or os.path.isdir(arguments[0])):
-        return arguments[0], arguments[1:]
-    return None, arguments
+    return (arguments[0], arguments[1:]) if arguments and _is_model(arguments[0]) else (None, arguments)
+
+
+def _is_model(argument: str) -> bool:
+    if argument.lower().endswith(SUFFIX) or os.path.isdir(argument):
+        return True
+    return argument != "-" and not os.path.lexists(argument) and not Path(argument).suffix

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from diminuendo.artifact.lineage import MODEL
 from diminuendo.core.errors import UserError
-
-MODEL_FILE = "model.onnx"  # of a member's folder
 
 
 def model_file(name: str) -> str:
@@ -17,10 +15,10 @@ def model_file(name: str) -> str:
         UserError: nothing is known by this name, its file is not at hand, or it is a folder without a model.
     """
     if os.path.isdir(name):
-        inside = os.path.join(name, MODEL_FILE)
+        inside = os.path.join(name, MODEL)
         if os.path.isfile(inside):
             return inside
-        raise UserError(f"{name}: a folder without {MODEL_FILE}; expected a model{_recordings_in(name)}")
+        raise UserError(f"{name}: a folder without {MODEL}; expected a model{_recordings_in(name)}")
     if name.lower().endswith(".onnx") or os.path.lexists(name):
         return name
     from diminuendo.provenance.places import Places, project_at
@@ -33,11 +31,6 @@ def model_file(name: str) -> str:
     if found.path is None:
         raise UserError(f"{name}: is known ({found.digest[:12]}), but its file is not at hand; `diminuendo trace` it")
     return str(found.path)
-
-
-def is_model_name(argument: str) -> bool:
-    """Whether the first argument before recordings can only be a model: a recording has a suffix, or is there."""
-    return argument != "-" and not os.path.lexists(argument) and not Path(argument).suffix
 
 
 def _recordings_in(folder: str) -> str:

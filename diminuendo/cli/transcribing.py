@@ -79,13 +79,11 @@ def transcribe(
     failed = False
     with plain_errors(status=1):
         from diminuendo.bundled import KNOWS, MODEL, split_model
-        from diminuendo.cli.named_model import is_model_name, model_file
+        from diminuendo.cli.named_model import model_file
         from diminuendo.runtime import Recognizer
         from diminuendo.runtime.recognizer import shape_of
 
         model, files = split_model(arguments)
-        if model is None and is_model_name(files[0]):
-            model, files = files[0], files[1:]
         model = None if model is None else model_file(model)
         if not files:
             raise UserError(f"{model}: a model, and no recording to transcribe with it; add FILES, or - for a pipe")

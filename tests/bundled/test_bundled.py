@@ -80,5 +80,6 @@ def test_a_model_is_told_from_recordings_by_its_name(tmp_path):
     assert split_model(("a.wav", "b.onnx")) == (None, ("a.wav", "b.onnx"))
     assert split_model((str(tmp_path), "b.wav")) == (str(tmp_path), ("b.wav",))
     assert split_model(("-",)) == (None, ("-",))
+    assert split_model(("no-such-member", "b.wav")) == ("no-such-member", ("b.wav",))
     assert is_bundled(MODEL) and is_bundled(Path(MODEL.parent, "..", "bundled", MODEL.name))
     assert not is_bundled(tmp_path / MODEL.name)

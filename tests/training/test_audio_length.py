@@ -49,6 +49,14 @@ def test_augmentation_makes_nothing_that_is_longer(change):
     assert sum(batch.target_lengths.sum() for batch in held.epoch()) >= sum(len(u.text) for u in CORPUS.train)
 
 
+def test_what_is_heard_in_place_of_speech_is_not_longer_either():
+    augmentation = AUGMENTATION.model_copy(update={"joined": 0.0, "silence_seconds": 9.0, "without_speech": 1.0})
+    longest = round(LONG * 1.01 * CORPUS.sample_rate)
+    held = list(BatchSource(CORPUS, CORPUS.train, 4.0, 0, augmentation, longest_audio=longest).epoch())
+    assert max(int(batch.lengths.max()) for batch in held) == longest
+    assert not sum(int(batch.target_lengths.sum()) for batch in held)
+
+
 def test_pairs_that_are_short_enough_stay_pairs():
     augmentation = AUGMENTATION.model_copy(update={"joined": 1.0, "silence_seconds": 0.0, "speed": (1.0,)})
     source = BatchSource(
