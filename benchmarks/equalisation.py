@@ -35,7 +35,7 @@ def rescaled(model: onnx.ModelProto) -> onnx.ModelProto:
     model, rng = copy_of(model), np.random.default_rng(SEED)
     graph = WeightGraph(model)
     values = {name: graph.array(name).copy() for name in graph.parameters()}
-    for writers, readers in equalisation.seams(graph):
+    for writers, readers, _ in equalisation.seams(graph):
         channel = rng.integers(len(values[readers[0]]))
         for name in writers:
             values[name][..., channel] /= FACTOR

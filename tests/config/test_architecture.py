@@ -54,6 +54,10 @@ def test_chosen_layers_must_fit_the_student(change):
             {"scheme": "int8_weight", "training": {"epochs": 2}},
             "training and losses belong to quantization_aware: true",
         ),
+        (
+            {"scheme": "int8_static", "integer_convolutions": True},
+            "integer_convolutions works with int8_dynamic, found int8_static",
+        ),
         ({"scheme": "fp16", "group_size": 64}, "group_size works with int4_weight and mixed, found fp16"),
         (
             {"scheme": "int4_weight", "calibration_utterances": 8},

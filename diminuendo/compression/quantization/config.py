@@ -54,6 +54,8 @@ class QuantizeConfig(TrainedMember):
     # Of packed members: products outside of a decoder's loop, with many rows, in 8-bit integers; their weights are
     # stored in the bits of the scheme all the same.
     integer_products: bool = False
+    # Convolutions over time in 8-bit integers as well (int8_dynamic). None: not said, which is false.
+    integer_convolutions: bool | None = None
     # GPTQ: weights make up for each other's errors of rounding, over what calibration audio gives their products
     # (*_weight and mixed). None: not said, which is false.
     error_feedback: bool | None = None
@@ -103,6 +105,8 @@ class QuantizeConfig(TrainedMember):
                 "integer_products works with packed: true; set it, or take scheme int8_dynamic for a model without a "
                 "decoder"
             )
+        if self.integer_convolutions and self.scheme != "int8_dynamic":
+            raise ValueError(f"integer_convolutions works with int8_dynamic, found {self.scheme}")
         if self.error_feedback and (self.scheme not in QUANTIZATION_AWARE_SCHEMES or self.quantization_aware):
             raise ValueError(
                 f"error_feedback works with {', '.join(QUANTIZATION_AWARE_SCHEMES)} without quantization_aware, found "

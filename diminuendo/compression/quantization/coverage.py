@@ -141,7 +141,9 @@ def multiplied_as_stored(
         if node.op_type not in PRODUCTS:
             continue
         product = made_by.get(names.get(node.output[0], node.output[0]))
-        while product is not None and product.op_type in ("Mul", "Cast"):  # the scales of a sum of integers
+        # The scales of a sum of integers; of a convolution's the bias and the order of its axes besides.
+        around = ("Mul", "Cast", "Add", "Transpose") if node.op_type == "Conv" else ("Mul", "Cast")
+        while product is not None and product.op_type in around:
             product = made_by.get(product.input[0])
         if product is None or product.op_type not in ("MatMulInteger", "MatMulNBits"):
             continue

@@ -28,12 +28,15 @@ def in_words(settings: QuantizeConfig) -> str:
     else:
         text = f"mixed bits, {settings.budget.kl:g} nats"
     text += ", products in integers" if settings.integer_products else ""
+    text += ", convolutions in integers" if settings.integer_convolutions else ""
     text += ", error feedback" if settings.error_feedback else ""
     return text + (" (quantization-aware)" if settings.quantization_aware else "")
 
 
 def in_record(parameters: Mapping[str, Any]) -> str:
     scheme = parameters.get("scheme", "")
+    if parameters.get("integer_convolutions"):
+        scheme += ", convolutions in integers"
     if parameters.get("error_feedback"):
         scheme += ", error feedback"
     return f"{scheme}, quantization-aware" if _trains(parameters) else scheme

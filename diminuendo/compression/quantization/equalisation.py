@@ -6,6 +6,11 @@ training leaves to chance how the scale of a channel is shared between the two. 
 step with one that is 64 times as large have hardly a level left. Here the rows of such a weight are brought to one
 magnitude, and what comes before it takes the rest.
 
+Between the two halves of a factorised product it is the columns of the first half that are brought to one magnitude.
+Each has steps of its own, so this costs it nothing, and what comes out of it is on one scale as well. With the rows of
+the second half on one scale in its place, the values between them would be as different as the singular values are:
+rounded to 8 bits together, most of them would be nothing.
+
 Factors are powers of two: every product and sum of the float32 model stays what it was, bit for bit.
 """
 
@@ -13,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -39,13 +45,23 @@ class Scaling:
 Scalings = dict[str, tuple[Scaling, ...]]
 
 
+class Seam(NamedTuple):
+    """Parameters that write channels, and the weights that alone read them."""
+
+    writers: list[str]
+    readers: list[str]
+    is_factorised: bool = False  # two halves of one product
+
+
 def scalings_of(graph: WeightGraph) -> Scalings:
     """What every parameter of a float32 graph is to be multiplied by; those that stay as they are have no entry."""
     found: Scalings = {}
     # The last first: what the values' weight takes over from the product after it changes the rows of that weight.
-    for writers, readers in reversed(list(seams(graph))):
-        rows = [np.abs(scaled(graph.array(name), found.get(name, ()))).max(axis=OUTPUTS) for name in readers]
-        factors = _factors(np.max(rows, axis=0))
+    for writers, readers, is_factorised in reversed(list(seams(graph))):
+        judged, axis = (writers[:1], INPUTS) if is_factorised else (readers, OUTPUTS)
+        largest = [np.abs(scaled(graph.array(name), found.get(name, ()))).max(axis=axis) for name in judged]
+        factors = _factors(np.max(largest, axis=0))
+        factors = 1 / factors if is_factorised else factors
         if (factors == 1).all():
             continue
         for name in writers:
@@ -97,8 +113,8 @@ def _factors(magnitudes: np.ndarray) -> np.ndarray:
     return np.ldexp(np.float32(1), shifts).astype(np.float32)
 
 
-def seams(graph: WeightGraph) -> Iterator[tuple[list[str], list[str]]]:
-    """In the order of the graph: parameters that write channels, and the weights that alone read them."""
+def seams(graph: WeightGraph) -> Iterator[Seam]:
+    """In the order of the graph."""
     uses = _Uses(graph)
     for node in all_nodes(graph.model.graph):
         match node.op_type:
@@ -106,17 +122,17 @@ def seams(graph: WeightGraph) -> Iterator[tuple[list[str], list[str]]]:
                 writers = [uses.own(name) for name in node.input[1:]]
                 readers = [uses.weight(reader) for reader in uses.readers(node.output[0])]
                 if len(writers) == 2 and readers and all(writers) and all(readers):
-                    yield writers, readers
+                    yield Seam(writers, readers)
             case "Attention":
                 writers = uses.product_before(node.input[2], node)
                 reader = uses.weight(uses.after_shapes(node))
                 # Heads that share their values write fewer channels than are read.
                 if writers and reader and graph.initializers[writers[0]].dims[1] == graph.initializers[reader].dims[0]:
-                    yield writers, [reader]
-            case "MatMul" if reader := uses.weight(node):  # the second half of a factorised product
+                    yield Seam(writers, [reader])
+            case "MatMul" if reader := uses.weight(node):
                 writers = uses.product_before(node.input[0], node)
                 if writers:
-                    yield writers, [reader]
+                    yield Seam(writers, [reader], is_factorised=True)
 
 
 class _Uses:

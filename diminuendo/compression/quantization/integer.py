@@ -24,7 +24,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from diminuendo.artifact.banks import CODES, SCALES
-from diminuendo.artifact.integers import integer_product
+from diminuendo.artifact.integers import integer_convolution, integer_product, is_over_time
 from diminuendo.artifact.onnx_file import read_onnx, write_onnx
 from diminuendo.artifact.seven_bits import integers_of
 from diminuendo.artifact.tensors import is_too_large
@@ -37,19 +37,22 @@ LARGEST_SUM = 2.0**30  # of a bias in steps: half of what 32 bits hold, and a ch
 
 
 def nodes_for_integers(model: onnx.ModelProto) -> dict[str, str]:
-    """Name and operator of the nodes whose product is done in integers: ``MatMul`` with a stored weight.
+    """Name and operator of the nodes whose product is done in integers with fixed scales: ``MatMul`` with a stored
+    weight.
 
-    Convolutions are left in float32: ONNX Runtime's integer ones are slower, and they are few.
+    Convolutions are left in float32: ONNX Runtime's integer ones are slower.
     """
     return {product.node: "MatMul" for product in WeightGraph(model).products() if product.operator == "MatMul"}
 
 
-def quantize_dynamic(source: Path) -> onnx.ModelProto:
+def quantize_dynamic(source: Path, convolutions: bool = False) -> onnx.ModelProto:
     """Scales of activations are taken from each input as it comes.
 
     The same nodes as ``quantize_dynamic`` of ONNX Runtime's tools gives, which holds the weights three times and takes
     minutes for a gigabyte of them. Here one weight is in memory at a time, and its channels are on one scale.
 
+    Args:
+        convolutions: those over time are done in integers as well, which the tools cannot do in less time.
     Raises:
         UserError: a weight is not finite, or the graph has a loop.
     """
@@ -59,21 +62,34 @@ def quantize_dynamic(source: Path) -> onnx.ModelProto:
     _refuse_loops(model, source)
     graph = EqualisedGraph(model)
     weights = {product.node: product.weight for product in graph.products() if product.operator == "MatMul"}
+    convolved = _convolved_over_time(graph) if convolutions else []
     nodes: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
+        stored = [node.input[1] + part for part in (CODES, SCALES, ZERO_POINT)] if len(node.input) > 1 else []
         if node.name in weights:
-            name = weights[node.name]
-            own = integer_product(node, name + CODES, name + SCALES, name + ZERO_POINT)
-            nodes.update((one.name, one) for one in own if one.name not in nodes)
+            own = integer_product(node, *stored)
+        elif node.op_type == "Conv" and node.input[1] in convolved:
+            own = integer_convolution(graph, node, *stored)
         else:
-            nodes[node.name] = node
-    for weight in dict.fromkeys(weights.values()):
+            own = [node]
+        nodes.update((one.name, one) for one in own if one.name not in nodes)
+    for weight in dict.fromkeys((*weights.values(), *convolved)):
         _store_seven_bits(graph, weight)
     graph.settle()
     del model.graph.node[:]
     model.graph.node.extend(nodes.values())
     ONNXModel(graph.finish()).topological_sort()
     return _cleaned(_shared_zeros(model))
+
+
+def _convolved_over_time(graph: WeightGraph) -> list[str]:
+    """Weights that only convolutions over time read, in the order of the graph."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.model.graph.node:
+        for value in node.input:
+            readers.setdefault(value, []).append(node)
+    kernels = [product for product in graph.products() if product.operator == "Conv"]
+    return [own.weight for own in kernels if all(is_over_time(node, own.shape) for node in readers[own.weight])]
 
 
 def _refuse_loops(model: onnx.ModelProto, source: Path) -> None:
@@ -85,9 +101,11 @@ def _refuse_loops(model: onnx.ModelProto, source: Path) -> None:
 
 
 def _store_seven_bits(graph: WeightGraph, name: str) -> None:
-    """Put int8 codes of 7 bits and a scale for each output in the place of a weight ``[I, O]``."""
+    """Put int8 codes of 7 bits and a scale for each output in the place of a weight ``[I, O]`` or ``[O, C, 1, K]``."""
     weight = graph.array(name)
     graph.remove(name)
+    if weight.ndim == 4:  # a kernel [O, C, 1, K], as the product of what it covers
+        weight = np.ascontiguousarray(weight.transpose(3, 2, 1, 0).reshape(-1, len(weight)))
     if not np.isfinite(weight).all():
         raise UserError(f"{name}: holds values that are not finite; train the model that it is from again")
     found = integers_of(weight)

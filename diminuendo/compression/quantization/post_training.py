@@ -5,7 +5,8 @@ The schemes, all from the parent's ``model.onnx`` and measured in ``docs/quantiz
 - ``fp16``: half the bytes, the same words and the speed of float32. Weights are stored in half precision and widened
   when the session opens. Half-precision arithmetic is not used: on a processor ONNX Runtime has none for most
   operators, and surrounds each with conversions.
-- ``int8_dynamic``, ``int8_static``: products of linear layers in 8-bit integers.
+- ``int8_dynamic``, ``int8_static``: products of linear layers in 8-bit integers; of the former convolutions over time
+  as well, if they are asked for.
 - ``int8_weight``, ``int4_weight``: weights stored in 8 or 4 bits, arithmetic and speed of float32.
 
 ``mixed``, bits of their own for every weight, is in :mod:`~diminuendo.compression.quantization.mixed`.
@@ -52,7 +53,7 @@ def quantize_post_training(
         case "int8_dynamic":
             from diminuendo.compression.quantization.integer import quantize_dynamic
 
-            return store_uniformly(quantize_dynamic(source), 8)
+            return store_uniformly(quantize_dynamic(source, bool(config.integer_convolutions)), 8)
         case "int8_static":
             from diminuendo.compression.quantization.integer import quantize_static
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
 from diminuendo.artifact.banks import STORED_NAME
-from diminuendo.artifact.weight_graph import shorten_names
+from diminuendo.artifact.onnx_file import read_onnx, write_onnx
+from diminuendo.artifact.session import open_session
+from diminuendo.artifact.weight_graph import FLOAT, shorten_names
 from diminuendo.compression.quantization.integer import (
     LARGEST_SUM,
     _cleaned,
@@ -22,7 +28,9 @@ from diminuendo.compression.quantization.integer import (
 )
 from diminuendo.compression.quantization.weight_writer import store_uniformly
 from diminuendo.core.errors import UserError
+from diminuendo.export.check import options_for_one_run
 from diminuendo.export.write import export_model
+from tests.compression.test_every_family import MODELS, TOKENS
 from tests.factories.models import ToneCorpus, onnx_outputs, speech_batch, tiny_layer, tiny_model
 
 # The second is of a low-rank layer's first half, which has no bias and whose sums are rounded for its second half.
@@ -36,6 +44,21 @@ def parent(tmp_path_factory):
     model = tiny_model((layer,), width=32, subsampling_channels=8)
     export_model(path, model, name="teacher", tokens=ToneCorpus().tokens, lineage={})
     return path
+
+
+def convolution(rng, kernel: tuple[int, ...], bias: bool = True, **attributes) -> onnx.ModelProto:
+    """One convolution of ``x`` ``[B, C, 1, T]`` with random weights ``[O, C, 1, K]``."""
+    values = {"weight": rng.normal(size=kernel).astype(np.float32)}
+    values |= {"bias": rng.normal(size=kernel[0]).astype(np.float32)} if bias else {}
+    node = helper.make_node("Conv", ["x", *values], ["y"], name="conv", kernel_shape=list(kernel[2:]), **attributes)
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", FLOAT, ["B", kernel[1] * attributes.get("group", 1), "H", "T"])],
+        [helper.make_tensor_value_info("y", FLOAT, ["B", kernel[0], "H'", "T'"])],
+        [numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
 def audio() -> list[np.ndarray]:
@@ -79,6 +102,73 @@ def test_the_tool_of_onnx_runtime_gives_the_same_dynamic_file(parent, tmp_path):
         shorten_names(model, STORED_NAME)
         files.append(model.SerializeToString(deterministic=True))
     assert files[0] == files[1]
+
+
+@given(
+    st.integers(1, 3),
+    st.integers(2, 5),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    st.booleans(),
+    st.integers(0, 6),
+)
+@settings(max_examples=60)
+def test_a_convolution_over_time_is_the_product_of_what_its_kernel_covers(
+    B, inputs, outputs, K, stride, pads, bias, longer
+):
+    rng = np.random.default_rng([B, inputs, outputs, K, stride, *pads, bias, longer])
+    before, after = pads
+    given_attributes = {"strides": [1, stride]} if stride > 1 else {}
+    given_attributes |= {"pads": [0, before, 0, after]} if before or after else {}
+    model = convolution(rng, (outputs, inputs, 1, K), bias, **given_attributes)
+    x = rng.normal(size=(B, inputs, 1, K + longer)).astype(np.float32)
+    with TemporaryDirectory() as folder:
+        write_onnx(Path(folder) / "model.onnx", model)
+        quantized = quantize_dynamic(Path(folder) / "model.onnx", convolutions=True)
+    assert not any(node.op_type == "Conv" for node in quantized.graph.node)
+    expected, found = (open_session(m, options_for_one_run(1)).run(None, {"x": x})[0] for m in (model, quantized))
+    assert found.shape == expected.shape
+    # Half a step of the activations and half of the weights' for each of the products of a sum.
+    weight = np.abs(numpy_helper.to_array(model.graph.initializer[0]))
+    spread = max(x.max(), 0) - min(x.min(), 0)
+    limit = K * inputs * (spread / 255 * weight.max() + np.abs(x).max() * weight.max() / 64) / 2
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1.1 * limit + 1e-5)
+    assert np.abs(found - expected).mean() < 0.3 * limit + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        pytest.param((6, 1, 1, 5), {"group": 3}, id="groups"),
+        pytest.param((6, 1, 1, 10), {"strides": [1, 5]}, id="one channel"),
+        pytest.param((6, 3, 3, 3), {}, id="over bands too"),
+        pytest.param((6, 3, 1, 3), {"dilations": [1, 2]}, id="spaced"),
+        pytest.param((6, 3, 1, 3), {"strides": [2, 1]}, id="every second row"),
+        pytest.param((6, 3, 1, 3), {"pads": [1, 0, 1, 0]}, id="more rows"),
+    ],
+)
+def test_other_convolutions_stay_as_they_are(kernel, attributes, tmp_path):
+    write_onnx(tmp_path / "model.onnx", convolution(np.random.default_rng(1), kernel, **attributes))
+    quantized = quantize_dynamic(tmp_path / "model.onnx", convolutions=True)
+    assert [node.op_type for node in quantized.graph.node] == ["Conv"]
+
+
+@pytest.mark.parametrize("family", ["whisper-encoder", "wav2vec2", "wav2vec2-large", "conformer"])
+def test_the_convolutions_of_families_are_run_in_integers(family, tmp_path):
+    keys = {"subsampling_channels": 0} if family == "conformer" else {}
+    path = tmp_path / "model.onnx"
+    export_model(path, MODELS[family](**keys), name="teacher", tokens=list(TOKENS), lineage={})
+    models = [store_uniformly(quantize_dynamic(path, convolutions=told), 8) for told in (False, True)]
+    before, after = (executed(model, tmp_path) for model in models)
+    fewer = sum(before[name] - after[name] for name in ("Conv", "FusedConv"))
+    assert fewer >= 1 and sum(after[name] - before[name] for name in IN_INTEGERS) == fewer
+    waveform, lengths = speech_batch(seconds=(1.2, 0.7))
+    outputs = [onnx_outputs(m.SerializeToString(), waveform, lengths) for m in (read_onnx(path), *models)]
+    (expected, frames), *found = outputs
+    harm = [np.mean([np.abs(a[:n] - b[:n]).mean() for a, b, n in zip(own, expected, frames)]) for own, _ in found]
+    assert harm[1] < 0.1
 
 
 @pytest.mark.parametrize("scheme", ["dynamic", "weights"])
