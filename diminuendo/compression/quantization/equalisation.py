@@ -3,8 +3,9 @@
 The inputs of a product come out of a layer normalisation, with a gain for each channel, or out of attention, with a
 column of the values' weight for each. What is multiplied there can be divided out here, and the outputs are the same:
 training leaves to chance how the scale of a channel is shared between the two. Rounding does not. Rows that share a
-step with one that is 64 times as large have hardly a level left. Here the rows of such a weight are brought to one
-magnitude, and what comes before it takes the rest.
+step with one that is 64 times as large have hardly a level left, and neither have activations. So what writes a channel
+and what reads it are brought to one magnitude, however the scale was shared. All of it on one side would be worse: the
+channels of a pretrained stream differ for a reason.
 
 Between the two halves of a factorised product it is the columns of the first half that are brought to one magnitude.
 Each has steps of its own, so this costs it nothing, and what comes out of it is on one scale as well. With the rows of
@@ -16,7 +17,7 @@ Factors are powers of two: every product and sum of the float32 model stays what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,20 +57,37 @@ class Seam(NamedTuple):
 def scalings_of(graph: WeightGraph) -> Scalings:
     """What every parameter of a float32 graph is to be multiplied by; those that stay as they are have no entry."""
     found: Scalings = {}
-    # The last first: what the values' weight takes over from the product after it changes the rows of that weight.
-    for writers, readers, is_factorised in reversed(list(seams(graph))):
-        judged, axis = (writers[:1], INPUTS) if is_factorised else (readers, OUTPUTS)
-        largest = [np.abs(scaled(graph.array(name), found.get(name, ()))).max(axis=axis) for name in judged]
-        factors = _factors(np.max(largest, axis=0))
-        factors = 1 / factors if is_factorised else factors
-        if (factors == 1).all():
-            continue
-        for name in writers:
-            last = len(graph.initializers[name].dims) - 1
-            found[name] = (*found.get(name, ()), Scaling(last, factors))
-        for name in readers:
-            found[name] = (*found.get(name, ()), Scaling(INPUTS, 1 / factors))
+    # First all of a seam's scale goes to its writer, the last seam first: what the values' weight takes over from the
+    # product after it changes the rows of that weight. So every sharing comes to one, and what follows starts from it.
+    for rule in (_of_readers, _between):
+        for seam in reversed(list(seams(graph))):
+            factors = _factors(rule(seam, lambda name: scaled(graph.array(name), found.get(name, ()))))
+            if (factors == 1).all():
+                continue
+            for name in seam.writers:
+                last = len(graph.initializers[name].dims) - 1
+                found[name] = (*found.get(name, ()), Scaling(last, factors))
+            for name in seam.readers:
+                found[name] = (*found.get(name, ()), Scaling(INPUTS, 1 / factors))
     return found
+
+
+def _of_readers(seam: Seam, value_of: Callable[[str], np.ndarray]) -> np.ndarray:
+    """How large the rows of a seam's readers are, ``[C]``."""
+    return np.max([np.abs(value_of(name)).max(axis=OUTPUTS) for name in seam.readers], axis=0)
+
+
+def _between(seam: Seam, value_of: Callable[[str], np.ndarray]) -> np.ndarray:
+    """What brings a seam's writers and readers to one magnitude, or those of a factorised product's first half."""
+    columns = _of_writers([value_of(name) for name in seam.writers])
+    known = columns > 0
+    shares = np.divide(1, columns, where=known, out=np.zeros_like(columns))
+    return shares if seam.is_factorised else np.sqrt(_of_readers(seam, value_of)) * np.sqrt(shares)
+
+
+def _of_writers(writers: list[np.ndarray]) -> np.ndarray:
+    """How large the channels are: what a matrix gives them at most, or a normalisation's gain and bias in the mean."""
+    return np.hypot(*writers) if writers[0].ndim == 1 else np.abs(writers[0]).max(axis=INPUTS)
 
 
 def scaled(value: np.ndarray, scalings: tuple[Scaling, ...]) -> np.ndarray:

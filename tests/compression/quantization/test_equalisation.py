@@ -160,6 +160,33 @@ def test_values_of_every_family_are_on_one_scale(family):
         np.testing.assert_array_equal(weights[1][name], value)
 
 
+LOW = {name: 4 for name in ("attention.query", "attention.value", "attention.out", "feed_forward_1.up")}
+
+
+@pytest.mark.parametrize("family", [*MODELS, "low rank"])
+def test_however_scale_is_shared_the_same_is_rounded(family):
+    """Moved from one side to the other of every seam at once, they come to the same weights in every bit."""
+    model = tiny_model((tiny_layer(ranks=LOW), tiny_layer(ranks=LOW)), seed=3) if family == "low rank" else None
+    own = build_onnx(model or MODELS[family](), METADATA)
+    graph, rng = WeightGraph(own), np.random.default_rng(3)
+    every = list(equalisation.seams(graph))
+    assert len(every) > 3
+    values = {name: graph.array(name).copy() for name in graph.parameters()}
+    for writers, readers, _ in every:
+        channel, factor = rng.integers(len(values[readers[0]])), 2.0 ** rng.integers(-5, 6)
+        for name in writers:
+            values[name][..., channel] /= factor
+        for name in readers:
+            values[name][channel] *= factor
+    other = copy(own)
+    for tensor in other.graph.initializer:
+        if tensor.name in values:
+            tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
+    found = [EqualisedGraph(model) for model in (own, other)]
+    for name in values:
+        np.testing.assert_array_equal(found[1].array(name), found[0].array(name))
+
+
 def test_factorised_products_have_a_seam_of_their_own():
     layers = (tiny_layer(ranks={"feed_forward_1.up": 4, "attention.value": 3, "attention.out": 4}),)
     model = build_onnx(tiny_model(layers, seed=3), METADATA)
@@ -222,7 +249,7 @@ def test_what_is_between_the_halves_of_a_product_is_on_one_scale(tmp_path, monke
     found, every = noise(), equalisation.seams
     assert found < 0.1
     monkeypatch.setattr(equalisation, "seams", lambda graph: (Seam(*seam[:2]) for seam in every(graph)))
-    assert noise() > 2 * found  # with the rows of the second half on one scale in its place
+    assert noise() > 1.5 * found  # half-way, as other channels are
 
 
 @given(st.lists(st.integers(-(2**24), 2**24), min_size=4, max_size=12), st.integers(0, 1))
