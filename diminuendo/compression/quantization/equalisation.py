@@ -59,9 +59,9 @@ def scalings_of(graph: WeightGraph) -> Scalings:
     found: Scalings = {}
     # First all of a seam's scale goes to its writer, the last seam first: what the values' weight takes over from the
     # product after it changes the rows of that weight. So every sharing comes to one, and what follows starts from it.
-    for rule in (_of_readers, _between):
+    for rule, aim in ((_of_readers, 0), (_between, None)):
         for seam in reversed(list(seams(graph))):
-            factors = _factors(rule(seam, lambda name: scaled(graph.array(name), found.get(name, ()))))
+            factors = _factors(rule(seam, lambda name: scaled(graph.array(name), found.get(name, ()))), aim)
             if (factors == 1).all():
                 continue
             for name in seam.writers:
@@ -119,15 +119,17 @@ class EqualisedGraph(WeightGraph):
             del self.scalings[name]
 
 
-def _factors(magnitudes: np.ndarray) -> np.ndarray:
-    """Powers of two that divide each channel's magnitude to that of the middle one; 1 for channels of zeros."""
+def _factors(magnitudes: np.ndarray, aim: int | None) -> np.ndarray:
+    """Powers of two that divide each channel's magnitude to ``2 ** aim``, or to that of the middle one; 1 for channels
+    of zeros.
+    """
     fractions, exponents = np.frexp(magnitudes)
     exponents = exponents - (fractions < HALF_OCTAVE)  # of the nearest power of two
     present = (magnitudes > 0) & np.isfinite(magnitudes)
     if not present.any():
         return np.ones_like(magnitudes)
-    middle = np.sort(exponents[present])[present.sum() // 2]
-    shifts = np.where(present, exponents - middle, 0).clip(-LARGEST, LARGEST)
+    aim = np.sort(exponents[present])[present.sum() // 2] if aim is None else aim
+    shifts = np.where(present, exponents - aim, 0).clip(-LARGEST, LARGEST)
     return np.ldexp(np.float32(1), shifts).astype(np.float32)
 
 
