@@ -25,6 +25,7 @@ from diminuendo.compression.quantization.quantized_file import compare
 from diminuendo.compression.quantization.weight_writer import store_uniformly
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.metrics.error_rates import word_error_rate
+from diminuendo.runtime.model import AcousticModel
 from diminuendo.runtime.recognizer import Recognizer
 
 FACTOR, SEED = 64.0, 0
@@ -54,11 +55,19 @@ def quantized(model: onnx.ModelProto, scheme: str, folder: Path, group_size: int
     return store_uniformly(quantize_dynamic(folder / "given.onnx"), 8)
 
 
-def row(title: str, path: Path, parent: onnx.ModelProto, corpus: PreparedCorpus, said: list) -> str:
+def posteriors(path: Path, corpus: PreparedCorpus, said: list) -> list[np.ndarray]:
+    """Log-probabilities ``[T, V]`` of every utterance."""
+    model = AcousticModel(path, threads=1)
+    return [model.log_probs_of(corpus.audio(utterance)) for utterance in said]
+
+
+def row(title: str, path: Path, parent: Path, expected: list[np.ndarray], corpus: PreparedCorpus, said: list) -> str:
     recognizer = Recognizer(path, threads=1)
     heard = [recognizer.transcribe(corpus.audio(utterance), corpus.sample_rate).text for utterance in said]
-    moved = compare(path, parent, corpus.sample_rate)
-    return f"| {title} | {moved:.3f} | {word_error_rate([u.text for u in said], heard):.1%} |"
+    moved = compare(path, read_onnx(parent), corpus.sample_rate)
+    pairs = zip(expected, posteriors(path, corpus, said))
+    kl = sum((np.exp(a) * (a - b)).sum() for a, b in pairs) / sum(map(len, expected))
+    return f"| {title} | {kl:.4f} | {moved:.3f} | {word_error_rate([u.text for u in said], heard):.1%} |"
 
 
 def main() -> None:
@@ -70,7 +79,9 @@ def main() -> None:
     args = parser.parse_args()
     corpus, parent = PreparedCorpus.open(args.corpus), read_onnx(args.model)
     said, find = corpus.dev[: args.utterances], equalisation.scalings_of
-    print("| scheme | channels | equalised | log-probabilities moved by | WER, dev |\n|---|---|---|---:|---:|")
+    expected = posteriors(args.model, corpus, said)
+    print("| scheme | channels | equalised | KL, nats a frame | log-probabilities moved by | WER, dev |")
+    print("|---|---|---|---:|---:|---:|")
     with TemporaryDirectory() as folder:
         path = Path(folder) / MODEL
         for channels, model in (("as trained", parent), (f"one × {FACTOR:g}", rescaled(parent))):
@@ -78,7 +89,7 @@ def main() -> None:
                 for told in ("no", "yes"):
                     equalisation.scalings_of = find if told == "yes" else lambda graph: {}
                     write_onnx(path, quantized(model, scheme, Path(folder), args.group_size))
-                    print(row(f"{scheme} | {channels} | {told}", path, parent, corpus, said), flush=True)
+                    print(row(f"{scheme} | {channels} | {told}", path, args.model, expected, corpus, said), flush=True)
 
 
 if __name__ == "__main__":

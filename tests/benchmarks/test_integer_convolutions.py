@@ -16,4 +16,4 @@ def test_three_files_are_compared(tmp_path, monkeypatch, capsys):
     assert [row[:2] for row in rows] == [["float32", "float32"], ["integers", "float32"], ["integers", "integers"]]
     assert int(rows[0][2].replace(",", "")) == path.stat().st_size
     assert (rows[0][3], rows[0][5]) == ("1.00", "—")
-    assert rows[1][5] != rows[2][5]  # so the two are not one file
+    assert rows[1][2] != rows[2][2]  # so the two are not one file

@@ -72,6 +72,15 @@ def test_every_scheme_says_the_same(small, tmp_path, scheme, opset):
         np.testing.assert_array_equal(before[name].astype(np.float32), after[name].astype(np.float32))
 
 
+@pytest.mark.parametrize("opset", [22, 18])
+@pytest.mark.parametrize("family", ["wav2vec2", "whisper-encoder"])
+def test_convolutions_in_integers_say_the_same(family, opset, tmp_path):
+    source, target = export(tmp_path / "float.onnx", MODELS[family]()), tmp_path / "b.onnx"
+    write_onnx(tmp_path / "a.onnx", store_uniformly(quantize_dynamic(source, convolutions=True), 8))
+    assert convert_file(tmp_path / "a.onnx", opset, target).difference <= 1e-5
+    onnx.checker.check_model(onnx.load(target), full_check=True)
+
+
 @pytest.mark.parametrize("family", MODELS)
 def test_every_family_says_the_same(tmp_path, family):
     source = export(tmp_path / "a.onnx", MODELS[family]())

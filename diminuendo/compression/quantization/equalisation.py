@@ -59,9 +59,9 @@ def scalings_of(graph: WeightGraph) -> Scalings:
     found: Scalings = {}
     # First all of a seam's scale goes to its writer, the last seam first: what the values' weight takes over from the
     # product after it changes the rows of that weight. So every sharing comes to one, and what follows starts from it.
-    for rule, aim in ((_of_readers, 0), (_between, None)):
+    for rule in (_of_readers, _between):
         for seam in reversed(list(seams(graph))):
-            factors = _factors(rule(seam, lambda name: scaled(graph.array(name), found.get(name, ()))), aim)
+            factors = _powers(rule(seam, lambda name: scaled(graph.array(name), found.get(name, ()))))
             if (factors == 1).all():
                 continue
             for name in seam.writers:
@@ -78,11 +78,14 @@ def _of_readers(seam: Seam, value_of: Callable[[str], np.ndarray]) -> np.ndarray
 
 
 def _between(seam: Seam, value_of: Callable[[str], np.ndarray]) -> np.ndarray:
-    """What brings a seam's writers and readers to one magnitude, or those of a factorised product's first half."""
-    columns = _of_writers([value_of(name) for name in seam.writers])
-    known = columns > 0
-    shares = np.divide(1, columns, where=known, out=np.zeros_like(columns))
-    return shares if seam.is_factorised else np.sqrt(_of_readers(seam, value_of)) * np.sqrt(shares)
+    """What brings a seam's writers and readers to one magnitude, or all columns of half a factorised product."""
+    rows, columns = _of_readers(seam, value_of), _of_writers([value_of(name) for name in seam.writers])
+    # Roots first: a product or quotient may be beyond what float32 holds.
+    rows, shares = np.sqrt(rows), np.divide(1, np.sqrt(columns), where=columns > 0, out=np.zeros_like(columns))
+    if not seam.is_factorised:
+        return rows * shares
+    known = (rows > 0) & (shares > 0)
+    return np.median(rows[known] / shares[known]) * shares**2 if known.any() else np.zeros_like(rows)
 
 
 def _of_writers(writers: list[np.ndarray]) -> np.ndarray:
@@ -119,18 +122,12 @@ class EqualisedGraph(WeightGraph):
             del self.scalings[name]
 
 
-def _factors(magnitudes: np.ndarray, aim: int | None) -> np.ndarray:
-    """Powers of two that divide each channel's magnitude to ``2 ** aim``, or to that of the middle one; 1 for channels
-    of zeros.
-    """
+def _powers(magnitudes: np.ndarray) -> np.ndarray:
+    """The nearest powers of two; 1 for zero and for what is not finite."""
     fractions, exponents = np.frexp(magnitudes)
-    exponents = exponents - (fractions < HALF_OCTAVE)  # of the nearest power of two
+    exponents = exponents - (fractions < HALF_OCTAVE)
     present = (magnitudes > 0) & np.isfinite(magnitudes)
-    if not present.any():
-        return np.ones_like(magnitudes)
-    aim = np.sort(exponents[present])[present.sum() // 2] if aim is None else aim
-    shifts = np.where(present, exponents - aim, 0).clip(-LARGEST, LARGEST)
-    return np.ldexp(np.float32(1), shifts).astype(np.float32)
+    return np.ldexp(np.float32(1), np.where(present, exponents, 0).clip(-LARGEST, LARGEST)).astype(np.float32)
 
 
 def seams(graph: WeightGraph) -> Iterator[Seam]:

@@ -18,7 +18,7 @@ from diminuendo.compression.quantization import error_feedback, input_grams
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
 from diminuendo.compression.quantization.description import DESCRIPTION
-from diminuendo.compression.quantization.equalisation import EqualisedGraph
+from diminuendo.compression.quantization.equalisation import INPUTS, EqualisedGraph
 from diminuendo.compression.quantization.error_feedback import Problem, quantize_with_feedback, with_feedback
 from diminuendo.compression.quantization.input_grams import Gram, InputGrams, measure, taps_of
 from diminuendo.compression.quantization.mixed import choose
@@ -136,11 +136,14 @@ def test_matrices_are_those_of_the_rows_that_products_read(name, parents, tmp_pa
             rows = rows.reshape(-1, rows.shape[-1]).astype(np.float64)
             total[value] = total[value] + rows.T @ rows
     for weight, tap in outer.items():
-        # What is multiplied into the weight is divided out of its inputs: outputs keep their size.
+        # What is multiplied into the weight is divided out of its inputs: outputs keep their size, but for the factors
+        # that what reads them takes back.
         before, after = graph.initializers[weight], graph.array(weight).astype(np.float64)
         raw = onnx.numpy_helper.to_array(before).astype(np.float64)
         if WeightGraph(model).initializers[weight].dims[0] != tap.inputs:
             raw, after = raw.T, after.T
+        columns = [own.factors for own in graph.scalings.get(weight, ()) if own.axis != INPUTS]
+        raw = raw * np.prod(columns, axis=0) if columns else raw
         outputs = raw.T @ total[tap.value] @ raw
         np.testing.assert_allclose(
             after.T @ grams.of(weight).matrix @ after, outputs, rtol=1e-3, atol=1e-4 * outputs.max()

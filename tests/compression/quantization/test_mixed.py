@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from diminuendo.compression.quantization import figure, mixed
 from diminuendo.compression.quantization.calibration import calibration_audio
 from diminuendo.compression.quantization.config import BudgetConfig, QuantizeConfig
+from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.compression.quantization.figure import by_module, draw_sensitivity
 from diminuendo.compression.quantization.mixed import Allocation, bits_of, choose, choose_bits, file_size, mean_bits
 from diminuendo.compression.quantization.quantized_file import write_quantized
@@ -75,8 +76,9 @@ def test_divergence_is_that_of_two_files(parent, audio, posteriors):
     import onnxruntime
 
     choice = by_name(dict.fromkeys(posteriors.weights, 3), GROUP)
-    other = onnx.ModelProto()
-    other.CopyFrom(parent)
+    graph = EqualisedGraph(onnx.load_from_string(parent.SerializeToString()))
+    graph.settle()
+    other = graph.finish()
     for tensor in other.graph.initializer:
         if tensor.name in posteriors.weights:
             operator, value = posteriors.weights[tensor.name]
