@@ -54,7 +54,7 @@ def quantize_dynamic(source: Path, convolutions: bool = False) -> onnx.ModelProt
     Args:
         convolutions: those over time are done in integers as well, which the tools cannot do in less time.
     Raises:
-        UserError: a weight is not finite, or the graph has a loop.
+        UserError: a weight is not finite, the graph has a loop, or it has no such convolution.
     """
     from onnxruntime.quantization.onnx_model import ONNXModel
 
@@ -63,6 +63,11 @@ def quantize_dynamic(source: Path, convolutions: bool = False) -> onnx.ModelProt
     graph = EqualisedGraph(model)
     weights = {product.node: product.weight for product in graph.products() if product.operator == "MatMul"}
     convolved = _convolved_over_time(graph) if convolutions else []
+    if convolutions and not convolved:
+        raise UserError(
+            f"{source}: integer_convolutions: found no convolution over time alone and over all channels, which is "
+            "what can be done in integers; leave it out"
+        )
     nodes: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         stored = [node.input[1] + part for part in (CODES, SCALES, ZERO_POINT)] if len(node.input) > 1 else []
