@@ -3,8 +3,8 @@
     python -m benchmarks.integer_convolutions models/teacher/model.onnx
 
 The float32 file and its two files of ``int8_dynamic`` take turns on one thread, over the same noise, and the median of
-the ratios within a turn is printed, as in :mod:`benchmarks.two_files`; and by how much log-probabilities of a minute of
-audio are moved in the mean. Of random weights only the times mean something.
+the ratios within a turn is printed, as in :mod:`benchmarks.two_files`; and by how much log-probabilities of a second of
+sound are moved in the mean. Of random weights only the times mean something.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from diminuendo.artifact.banks import STORED_NAME
 from diminuendo.artifact.onnx_file import read_onnx, write_onnx
 from diminuendo.artifact.session import open_session
 from diminuendo.artifact.weight_graph import FLOAT, shorten_names
+from diminuendo.compression.quantization.config import QuantizeConfig
+from diminuendo.compression.quantization.description import DESCRIPTION
 from diminuendo.compression.quantization.equalisation import EqualisedGraph
 from diminuendo.compression.quantization.integer import (
     LARGEST_SUM,
@@ -27,6 +29,8 @@ from diminuendo.compression.quantization.integer import (
     quantize_dynamic,
     quantize_static,
 )
+from diminuendo.compression.quantization.post_training import quantize_post_training
+from diminuendo.compression.quantization.quantized_file import write_quantized
 from diminuendo.compression.quantization.weight_writer import store_uniformly
 from diminuendo.core.errors import UserError
 from diminuendo.export.check import options_for_one_run
@@ -239,3 +243,18 @@ def test_a_bias_is_rounded_to_the_nearest_step(parent):
     assert names
     for name, values, step in zip(names, found[::2], found[1::2]):
         assert (np.abs(values - biases[name]) <= 0.501 * step).all()
+
+
+def test_a_member_that_asks_for_it_has_its_convolutions_in_integers(tmp_path):
+    source = tmp_path / "model.onnx"
+    export_model(source, MODELS["whisper-encoder"](), name="teacher", tokens=list(TOKENS), lineage={})
+    shares, told = {}, {}
+    for asked in (None, True):
+        settings = QuantizeConfig(**{"from": "teacher"}, scheme="int8_dynamic", integer_convolutions=asked)
+        model, path = quantize_post_training(source, settings, []), tmp_path / f"{asked}.onnx"
+        summary = write_quantized(path, model, read_onnx(source), name="fast", lineage={}, nominal=8, usual=False)
+        shares[asked] = summary["multiply_accumulates_share_integer"]
+        told[asked] = DESCRIPTION.in_words(settings), DESCRIPTION.in_record(settings.model_dump())
+    assert shares[True] > shares[None] > 0
+    assert told[None] == ("int8 dynamic", "int8_dynamic")
+    assert all(words.endswith(", convolutions in integers") for words in told[True])
