@@ -18,6 +18,7 @@ from diminuendo.core.errors import UserError
 
 VARIABLE = "DIMINUENDO_PARAMS"  # names the parameter file of the family that a process works on
 OWN = Path("params.yaml")
+STUDENTS = "students"  # folder of what each student begins with
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
@@ -54,6 +55,11 @@ class Family:
     def beginning(self) -> Path:
         """What of its teacher the corpus depends on; see ``stages.index``."""
         return self.home / "data" / "teacher.json"
+
+    @property
+    def students(self) -> Path:
+        """What each student begins with; see ``stages.index``."""
+        return self.home / "data" / STUDENTS
 
     @property
     def models(self) -> Path:

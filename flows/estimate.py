@@ -137,8 +137,8 @@ def parameters_of(params: Params, name: str) -> float:
     architecture = getattr(settings, "architecture", None)
     if architecture is not None and architecture.kind != "parent":
         return architecture.about_parameters(params.frontend, params.text.about_tokens)
-    if name == TEACHER:
-        begun = _begun(params)
+    if _begins_with_checkpoint(params, name):
+        begun = _begun(params, name)
         return begun.about_parameters if begun is not None else PARAMETERS
     parent = parameters_of(params, params.parent_of(name))
     if architecture is not None:
@@ -175,24 +175,29 @@ def _sizes_of(params: Params, name: str) -> dict[str, int | None]:
         own = {key: getattr(architecture, key, None) for key in ("layers", "width", "heads", "feed_forward")}
         above = _sizes_of(params, settings.parent) if architecture.kind == "parent" else {}
         return above | {key: value for key, value in own.items() if value is not None}
-    if name != TEACHER:
+    if not _begins_with_checkpoint(params, name):
         return _sizes_of(params, settings.parent)
-    begun = _begun(params)
+    begun = _begun(params, name)
     return {} if begun is None else {"layers": begun.layers, "width": getattr(begun.record(1), "width", None)}
 
 
-def _begun(params: Params) -> Checkpoint | None:
-    """The teacher's checkpoint, if it is on this machine and can be used."""
-    return at_hand(params.teacher.pretrained, params.teacher.has_own_tokens)
+def _begins_with_checkpoint(params: Params, name: str) -> bool:
+    return getattr(params.members[name][1], "pretrained", None) is not None
+
+
+def _begun(params: Params, name: str) -> Checkpoint | None:
+    """The checkpoint that a member begins with, if it is on this machine and can be used."""
+    settings = params.members[name][1]
+    return at_hand(settings.pretrained, settings.has_own_tokens)
 
 
 def _frame_seconds(params: Params, name: str) -> float:
     architecture = getattr(params.members[name][1], "architecture", None)
     if architecture is not None and architecture.kind != "parent":
         return architecture.frame_seconds(params.frontend)
-    if name != TEACHER:
+    if not _begins_with_checkpoint(params, name):
         return _frame_seconds(params, params.parent_of(name))
-    begun = _begun(params)
+    begun = _begun(params, name)
     return begun.frame_seconds if begun is not None else FRAME_SECONDS
 
 

@@ -1,7 +1,7 @@
-"""Stage index: which files prepare reads, what is in them, what the teacher begins with, and which members there are.
+"""Stage index: which files prepare reads, what is in them, what the teacher and students begin with, and who there is.
 
 A pretrained checkpoint is fetched here, and its files are hashed as those of the corpus are: DVC depends on them by way
-of ``data/teacher.json``, wherever they lie.
+of ``data/teacher.json`` and ``data/students/NAME.json``, wherever they lie.
 
 ``evaluate`` and ``report`` depend on the members that are written here, and not on sections of the parameter file by
 name: DVC refuses a section that is not in the file. DVC runs this stage at each repro, so it imports little.
@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import techniques_of
+from diminuendo.config.names import LONGEST_NAME, MEMBER_NAME, TEACHER
 from diminuendo.core.errors import USER_ERROR, UserError
 from diminuendo.core.files import write_text
 from diminuendo.core.plain_text import echo
@@ -23,6 +25,7 @@ from diminuendo.family import current
 from diminuendo.raw.index import build_index
 from stages.interruption import end_with_ancestor, exit_on_signal
 
+STUDENTS = ("distill", "distill_on_labels")  # sections whose members may begin with a checkpoint
 KEPT = Path(".work/index")  # what each source's digests were the last time
 
 
@@ -35,6 +38,10 @@ def main() -> None:
         index = build_index(parameters["data"], KEPT)
         outputs = {family.index: index.text(), family.members: members_of(parameters)}
         outputs[family.beginning] = beginning_of(parameters)
+        outputs |= {family.students / f"{name}.json": text for name, text in students_of(parameters)}
+        family.students.mkdir(parents=True, exist_ok=True)
+        for path in set(family.students.glob("*.json")) - set(outputs):
+            path.unlink()
         for path, text in outputs.items():
             if not path.is_file() or path.read_bytes() != text.encode():
                 write_text(path, text)
@@ -58,12 +65,27 @@ def beginning_of(parameters: dict[str, Any]) -> str:
     if "pretrained" in teacher:
         from diminuendo.pretrained.index import files_of
 
-        found = files_of(teacher, KEPT)
+        found = files_of(teacher["pretrained"], f"{TEACHER}.pretrained", KEPT)
         if teacher.get("head", "own") == "own":
             found["head"] = "own"  # whose tokens are in the corpus
     else:
         found = {"architecture": teacher.get("architecture"), "frontend": parameters.get("frontend")}
     return json.dumps(found, indent=1, sort_keys=True, default=str) + "\n"
+
+
+def students_of(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The name of each student, and as JSON what it begins with beside its architecture: a checkpoint, or nothing."""
+    for section in STUDENTS:
+        members = parameters.get(section)
+        for name, settings in members.items() if isinstance(members, dict) else ():
+            if not isinstance(name, str) or not MEMBER_NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+                continue  # no name of a file
+            given, found = settings.get("pretrained") if isinstance(settings, dict) else None, {}
+            if given is not None:
+                from diminuendo.pretrained.index import files_of
+
+                found = files_of(given, f"{section}.{name}.pretrained", KEPT)
+            yield name, json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -29,11 +29,12 @@ def used_settings(params: Params, stage: str, name: str, member: str | None) -> 
         for part in key.split("."):
             value = value.get(part)  # a section that is null was left out of the dump
         found |= value if key == own else {key: value}
-    if name == TEACHER and params.teacher.pretrained is not None:  # whose frontend is the checkpoint's own
-        found = {key: value for key, value in found.items() if key != "frontend"}
-        found["pretrained"] = params.teacher.pretrained.stated
     if name not in params.members:
         return found
+    pretrained = getattr(params.members[name][1], "pretrained", None)
+    if pretrained is not None:  # whose frontend is the checkpoint's own
+        found = {key: value for key, value in found.items() if key != "frontend"}
+        found["pretrained"] = pretrained.stated
     if not params.members[name][1].trains:
         found = {key: value for key, value in found.items() if key not in ("training", "losses")}
     if "training" in found:

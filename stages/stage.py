@@ -213,8 +213,8 @@ class StageContext:
     @cached_property
     def checkpoint(self) -> dict[str, Any] | None:
         """Source, revision, licence and digests of the checkpoint that the stage reads; None if it reads none."""
-        reads = self.stage in ("prepare", "train_teacher") and self.params.teacher.pretrained is not None
-        return self.params.teacher.checkpoint.facts() if reads else None
+        settings = self.params.teacher if self.stage == "prepare" else self.settings if self.makes_model else None
+        return settings.checkpoint.facts() if getattr(settings, "pretrained", None) is not None else None
 
     @cached_property
     def training(self) -> str | None:

@@ -25,6 +25,7 @@ MEMBER_STAGE = "member"  # runs the stage of a technique that has no module of i
 TECHNIQUES = "TECHNIQUES"  # in the registry: section of the parameters to package
 FAMILY_TABLE = "diminuendo/models/families.py"
 FAMILIES = "FAMILIES"  # in the table: kind of a model's record to package
+OPENS_CHECKPOINTS = "diminuendo.pretrained.checkpoint"
 
 # Modules, with all below them, that are in no digest and are not followed, and why they cannot change a number.
 LEFT_OUT = {
@@ -68,8 +69,10 @@ LOADED_ALONG = {
     "diminuendo.*.config": "the same, for losses, models and techniques: a stage uses its own technique's alone",
     "diminuendo.compression.member": "what the sections of all techniques share",
     "diminuendo.compression.teacher": "the teacher's section, in the digest of its own stage",
+    "diminuendo.compression.labels": "what members that learn from written texts ask of params.yaml",
+    "diminuendo.compression.starting_point": "what that has in common with a student's, in the digest of both",
     "diminuendo.pretrained.*": "tells of which kind a checkpoint is, and is in the digest of prepare and of the "
-    "teacher's own stage where one is used",
+    "stages of a teacher or a student that begins with one",
     "diminuendo.raw.*": "tells whether the raw files are those of an interrupted run; only index writes its answer",
     "diminuendo.artifact.checksum": "tells for the pictures of a descent whether a finished file is whole",
     "diminuendo.artifact.external_data": "tells for MLflow which file has the weights of a finished one",
@@ -95,10 +98,14 @@ _FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)+")
 _PREPARED_BY = ("diminuendo.config.corpus", "diminuendo.config.frontend", "diminuendo.models.architecture")
 
 
-# What no run of a stage loads, though its imports lead there: the family's teacher learns from text alone, which the
-# parameters are checked for, and the terms of a loss are imported when they are asked for.
-_NEVER_LOADED = {
-    "train_teacher": tuple(f"diminuendo.losses.{name}" for name in ("alignment", "hidden", "kl", "sequence", "teacher"))
+# What no run of a stage uses, though its imports lead there: the family's teacher learns from text alone, which the
+# parameters are checked for, and the terms of a loss are imported when they are asked for; a report tells of a
+# checkpoint what the parameters say.
+_NEVER_USED = {
+    "train_teacher": tuple(
+        f"diminuendo.losses.{name}" for name in ("alignment", "hidden", "kl", "sequence", "teacher")
+    ),
+    "report": ("diminuendo.pretrained",),
 }
 
 
@@ -119,32 +126,43 @@ class Scope:
 def roots_of(stage: str, root: Path = SOURCE_ROOT, kinds: Iterable[str] | None = None) -> tuple[str, ...]:
     """Where ``modules_of`` begins: the stage's own module, its technique's, its models', and the classes of sections.
 
+    The modules that read checkpoints of those kinds of models come with the one that opens checkpoints.
+
     Args:
         kinds: of the models that the stage builds; None: all that there are. One that the tree at ``root`` does not
             have, as that of an earlier commit, is passed over.
     """
-    packages, families = techniques_of(root), _literal(root, FAMILY_TABLE, FAMILIES)
-    built = [families[kind] for kind in (families if kinds is None else kinds) if kind in families]
-    models = [f"{package}.{module}" for package in built for module in ("family", "onnx_writer")]
-    loaders = ["diminuendo.pretrained.checkpoint", *(f"{package}.pretrained" for package in built)]
+    packages = techniques_of(root)
+    models = [f"{package}.{module}" for package in _families(root, kinds) for module in ("family", "onnx_writer")]
     if stage == "train_teacher":
-        return (f"stages.{stage}", "diminuendo.compression.teacher", *models, *loaders)
+        return (f"stages.{stage}", "diminuendo.compression.teacher", *models, OPENS_CHECKPOINTS)
     if stage in packages:
         own = stage if (root / "stages" / f"{stage}.py").is_file() else MEMBER_STAGE
         return (f"stages.{own}", *(f"{packages[stage]}.{door}" for door in ("config", "technique", "writing")), *models)
     if stage == "prepare":  # asks a checkpoint how long its frames are, and takes its tokenizer
-        return (f"stages.{stage}", *_PREPARED_BY, *loaders)
+        return (f"stages.{stage}", *_PREPARED_BY, OPENS_CHECKPOINTS)
     if stage == "report":  # describes every technique from its settings
         told = [f"{package}.{door}" for package in packages.values() for door in ("config", "description")]
         return (f"stages.{stage}", *told)
     return (f"stages.{stage}",)
 
 
+def _families(root: Path, kinds: Iterable[str] | None) -> list[str]:
+    """The packages of these kinds of models; None: of all."""
+    families = _literal(root, FAMILY_TABLE, FAMILIES)
+    return [families[kind] for kind in (families if kinds is None else kinds) if kind in families]
+
+
 def modules_of(
     stage: str, root: Path = SOURCE_ROOT, without: Iterable[str] = (), kinds: Iterable[str] | None = None
 ) -> dict[str, Path]:
     """The modules that can change the stage's result: of any member, or of those of a ``Scope``."""
-    return modules_reachable(roots_of(stage, root, kinds), root, (*_NEVER_LOADED.get(stage, ()), *without))
+    roots, without = roots_of(stage, root, kinds), (*_NEVER_USED.get(stage, ()), *without)
+    found = modules_reachable(roots, root, without)
+    if OPENS_CHECKPOINTS not in found:
+        return found
+    readers = (f"{package}.pretrained" for package in _families(root, kinds))
+    return modules_reachable((*roots, *readers), root, without)
 
 
 def training_modules_of(

@@ -72,9 +72,10 @@ def check(params_file: str | None) -> None:
     with plain_errors(status=1):
         from diminuendo.family import current
         from diminuendo.parameters import load_params
+        from diminuendo.parameters.checkpoints import checkpoint_problems
         from diminuendo.parameters.data import check_data
         from diminuendo.parameters.remarks import unread_texts
-        from diminuendo.parameters.surroundings import check_surroundings, checkpoint_problems
+        from diminuendo.parameters.surroundings import check_surroundings
         from diminuendo.parameters.webhook import webhook_problem
         from diminuendo.report.family import draw_family
         from diminuendo.signing.policy import key_problems

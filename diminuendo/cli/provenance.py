@@ -147,7 +147,11 @@ def verify(models: tuple[str, ...], key: str | None, as_json: bool, project: str
 @click.option("--data", type=click.Path(), help="Folder of the raw data (data.path), if it is not found by itself.")
 @click.option("--collected", type=click.Path(), help="The same for data.collected.")
 @click.option(
-    "--checkpoint", type=click.Path(), help="Folder of the pretrained checkpoint that the teacher began with."
+    "--checkpoint",
+    "checkpoints",
+    type=click.Path(),
+    multiple=True,
+    help="Folder of a pretrained checkpoint that the teacher, or a student, began with; once for each.",
 )
 @click.option("--folder", type=click.Path(), help="Where to build; .work/reproduce by default.")
 @click.option("--keep", is_flag=True, help="Leave the clone there.")
@@ -158,7 +162,7 @@ def reproduce(
     environment: str,
     data: str | None,
     collected: str | None,
-    checkpoint: str | None,
+    checkpoints: tuple[str, ...],
     folder: str | None,
     keep: bool,
     as_json: bool,
@@ -167,7 +171,7 @@ def reproduce(
     """Build MODELS again in a clean clone at their commit, and compare the bytes.
 
     The raw data are searched in the places named by dvc.lock, MLflow's run of the corpus and the parameter files, and
-    checked against the digests that the corpus keeps of them. A pretrained checkpoint is searched where dvc.lock and
+    checked against the digests that the corpus keeps of them. Pretrained checkpoints are searched where dvc.lock and
     the parameter files say, or in the hub's cache, and checked against the digests in MODEL. If any cannot be found,
     nothing is built.
 
@@ -189,9 +193,10 @@ def reproduce(
 
         for note in places.notes:
             say(f"note: {note}")
-        given = {"data.path": data, "data.collected": collected, "teacher.pretrained": checkpoint}
+        given = {"data.path": data, "data.collected": collected}
         folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
-        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders)
+        begun = [Path(own) for own in checkpoints]
+        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders, begun)
         if as_json:
             echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
         for outcome in outcomes if not as_json else []:

@@ -60,6 +60,16 @@ class Member(Section):
         return None
 
     @property
+    def own_kind(self) -> str | None:
+        """Of the model that it is; None: that of its parent."""
+        return None
+
+    @property
+    def side(self) -> Side | None:
+        """What its own settings tell of it as a student or a teacher; None: it is its parent, changed."""
+        return None
+
+    @property
     def writes_as_parent(self) -> bool:
         """Whether its tokens are those of its parent, and not the corpus' own."""
         return True
@@ -104,8 +114,9 @@ def _side_of(family: Family, name: str) -> Side:
         return replace(settings.side, units=CHECKPOINTS if settings.has_own_tokens else own)
     parent = _side_of(family, settings.parent)
     units = parent.units if settings.writes_as_parent else own
-    if (architecture := getattr(settings, "architecture", None)) is not None:
-        return Side(gives=architecture.gives or parent.gives, layers=architecture.layers or parent.layers, units=units)
+    if (own := settings.side) is not None:
+        inherited = parent if settings.is_copy else Side()
+        return Side(gives=own.gives or inherited.gives, layers=own.layers or inherited.layers, units=units)
     layers = None if parent.layers is None else settings.layers_left(parent.layers)
     return Side(gives=parent.gives, layers=layers, units=units)
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from diminuendo.config.base import Section
-from diminuendo.config.frontend import FrontendConfig
-from diminuendo.config.pretrained import PretrainedConfig
+from diminuendo.compression.starting_point import StartingPoint
 from diminuendo.config.training import TrainingOverrides
 from diminuendo.losses.config import LossConfig
 from diminuendo.losses.needs import Side, impossible
-from diminuendo.models.architecture import ArchitectureConfig
-from diminuendo.models.knowledge import CTC_GIVES, TEXT_GIVES
-
-if TYPE_CHECKING:
-    from diminuendo.pretrained.checkpoint import Checkpoint
 
 
-class TeacherConfig(Section):
+class TeacherConfig(StartingPoint):
     """Trained from scratch, or a pretrained checkpoint: give one of ``architecture`` and ``pretrained``."""
 
-    architecture: ArchitectureConfig | None = None
-    pretrained: PretrainedConfig | None = None
     head: Literal["own", "ctc"] = "own"  # of a checkpoint: that which it has, or a new one for the corpus' tokens
     fine_tune: bool = False  # train a checkpoint with its own head further; one with a new head always is
     training: TrainingOverrides = TrainingOverrides()
@@ -36,43 +27,14 @@ class TeacherConfig(Section):
         return self.pretrained is None or self.head == "ctc" or self.fine_tune
 
     @property
-    def unused_code(self) -> tuple[str, ...]:
-        """Modules, with all below them, that these settings do not use: an edit there does not concern the member."""
-        return ("diminuendo.pretrained",) if self.pretrained is None else ()
-
-    @property
     def has_own_tokens(self) -> bool:
         """Whether it writes the tokens of its checkpoint, by the head that came with it."""
         return self.pretrained is not None and self.head == "own"
 
     @property
-    def checkpoint(self) -> Checkpoint:
-        """The opened checkpoint; raises ``UserError`` if it is not at hand, or cannot be used."""
-        from diminuendo.pretrained.checkpoint import opened
-
-        return opened(self.pretrained, own_head=self.has_own_tokens)
-
-    @property
     def kind(self) -> str:
         """Of the model; of a checkpoint it is read there."""
-        return self.architecture.kind if self.architecture is not None else self.checkpoint.kind
-
-    def frame_seconds(self, frontend: FrontendConfig) -> float:
-        """Seconds of audio from one output frame to the next, under the family's frontend."""
-        if self.architecture is not None:
-            return self.architecture.frame_seconds(frontend)
-        return self.checkpoint.frame_seconds
-
-    @property
-    def side(self) -> Side:
-        """What the parameters tell of it as a teacher; its layers if it is trained from scratch, or at hand."""
-        if self.architecture is not None:
-            return Side(gives=self.architecture.gives, layers=self.architecture.layers)
-        from diminuendo.pretrained.checkpoint import at_hand
-
-        found = at_hand(self.pretrained, self.has_own_tokens)
-        gives = TEXT_GIVES if found is not None and found.is_whole else CTC_GIVES
-        return Side(gives=gives, layers=None if found is None else found.layers)
+        return self.own_kind
 
     @model_validator(mode="after")
     def _one_beginning(self):

@@ -84,7 +84,8 @@ def _made(record: Mapping[str, Any]) -> str:
     parameters = record.get("parameters", {})
     made = MADE.get(record.get("stage", ""), str(record.get("stage", "")).replace("_", " "))
     if record.get("pretrained"):
-        made = "trained by others" if not parameters.get("training") else "trained by others, then here"
+        then = "here" if record.get("stage") == "train_teacher" else made
+        made = f"trained by others, then {then}" if parameters.get("training") else "trained by others"
     if record.get("stage") == "quantize":
         bits = (parameters.get("budget") or {}).get("bits")
         scheme = parameters.get("scheme", "")

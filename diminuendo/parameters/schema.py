@@ -76,12 +76,9 @@ class Params(_Family):
         return tuple(sorted({self.kind_of(other) for other in (name, settings.parent, settings.taught_by) if other}))
 
     def kind_of(self, name: str) -> str:
-        """That of its own architecture, or of the nearest ancestor that has one."""
-        if name == TEACHER:
-            return self.teacher.kind
-        architecture = getattr(self.members[name][1], "architecture", None)
-        named = architecture is not None and architecture.kind != "parent"
-        return architecture.kind if named else self.kind_of(self.members[name][1].parent)
+        """That of its own architecture or checkpoint, or of the nearest ancestor that has one."""
+        settings = self.members[name][1]
+        return settings.own_kind or self.kind_of(settings.parent)
 
     def training_of(self, name: str) -> TrainingConfig:
         """The shared training settings with this member's own keys over them."""

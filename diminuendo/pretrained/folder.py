@@ -71,7 +71,7 @@ class CheckpointFolder:
                 raise UserError(f"{self.path}: {self._refusal(self.path)}")
             found = "a file" if os.path.exists(self.path) else "nothing there"
             raise UserError(
-                f"{self.path}: {found}; teacher.pretrained.path names a folder with {CONFIG} and {WEIGHTS}, as "
+                f"{self.path}: {found}; pretrained.path names a folder with {CONFIG} and {WEIGHTS}, as "
                 "save_pretrained writes it"
             )
         if not (self.path / CONFIG).is_file():

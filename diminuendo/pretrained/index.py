@@ -15,20 +15,21 @@ from diminuendo.pretrained.source import locate
 from diminuendo.raw.digests import Digests
 
 
-def files_of(teacher: dict[str, Any], kept: Path) -> dict[str, Any]:
-    """The source of a teacher's checkpoint, and the SHA-256 of each of its files.
+def files_of(given: Any, path: str, kept: Path) -> dict[str, Any]:
+    """The source of a checkpoint, and the SHA-256 of each of its files.
 
     Args:
-        teacher: the section, unchecked.
+        given: the section ``pretrained``, unchecked.
+        path: its dotted key.
         kept: folder of the digests from the last time.
     Raises:
         UserError: it is not at hand and cannot be fetched, or is no checkpoint.
     """
     try:
-        config = PretrainedConfig.model_validate(teacher["pretrained"])
+        config = PretrainedConfig.model_validate(given)
     except ValidationError as error:
         said = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
-        raise UserError(f"teacher.pretrained: {said}") from None
+        raise UserError(f"{path}: {said}") from None
     folder = CheckpointFolder(locate(config))
     with Digests(kept / f"checkpoint-{digest_of_json(ascii(str(folder.path)))[:16]}.json") as digests:
         files = {name: digests.of(folder.path / name) for name in folder.files}

@@ -1,4 +1,4 @@
-"""From what ``teacher.pretrained`` says to a folder on this machine."""
+"""From what ``pretrained`` says to a folder on this machine."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
             return found
     remedy = (
         f"where there is a network run `hf download {repository} --revision {revision} --local-dir FOLDER`, bring the "
-        "folder here, and name it as teacher.pretrained.path"
+        "folder here, and name it as pretrained.path"
     )
     if not fetch:
         there = "not on this machine" if found is None else "fetched in part"

@@ -8,13 +8,14 @@ the repository. Each of them is only a claim, and is checked against the digests
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from diminuendo.config.names import TEACHER
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.extras import how_to_install, is_installed
@@ -22,16 +23,21 @@ from diminuendo.pretrained import source
 from diminuendo.provenance import raw_data
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Entry
-from diminuendo.provenance.history import checkpoint_folder, parameters_at
+from diminuendo.provenance.history import checkpoint_folders, parameters_at
 from diminuendo.provenance.homes import homes_at
 from diminuendo.provenance.places import Places
 from diminuendo.provenance.raw_data import FOLDER, RawData, at_hand, compared, digest_in, lock_of, told
 
-PARAMETER, OPTION = "teacher.pretrained", "--checkpoint"
+OPTION = "--checkpoint"
+
+
+def parameter_of(model: Model) -> str:
+    """The dotted key that names the checkpoint of a model that began with one."""
+    return f"{TEACHER if model.stage == 'train_teacher' else f'{model.stage}.{model.name}'}.pretrained"
 
 
 def config_of(model: Model) -> PretrainedConfig:
-    """What ``teacher.pretrained`` said, with the last part of a folder's path alone.
+    """What its ``pretrained`` said, with the last part of a folder's path alone.
 
     Raises:
         UserError: the record does not say it.
@@ -53,7 +59,7 @@ def folder_at_hand(places: Places, model: Model) -> Path | None:
 
 @dataclass(frozen=True)
 class Claim:
-    """A value of ``teacher.pretrained.path`` that may name the checkpoint, seen from the project.
+    """A value of ``pretrained.path`` that may name the checkpoint, seen from the project.
 
     Attributes:
         by: who says so.
@@ -99,8 +105,9 @@ def claims(places: Places, model: Model, commit: str | None = None) -> Iterator[
 def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[Claim]:
     if places.project is None:
         return
+    parameter = parameter_of(model)
     for entry in _entries(places, model):
-        if value := checkpoint_folder(entry.parameters):
+        if value := checkpoint_folders(entry.parameters).get(parameter):
             yield Claim(value, lock_of(entry), entry.commit, True)
     made = places.model_folder(model.digest)  # models/NAME of the family that has it
     own = {home.parameters for home in places.homes if made and made.parents[1] == places.folder_of(home)}
@@ -108,10 +115,10 @@ def _all_claims(places: Places, model: Model, commit: str | None) -> Iterator[Cl
     files += [(None, home.parameters) for home in places.homes]
     files += [(None, f"params/{path.name}") for path in sorted(places.project.glob("params/*.yaml"))]
     for at, file in files:
-        value = checkpoint_folder(parameters_at(places.project, at, file))
-        if value and posixpath.basename(posixpath.normpath(value)) == model.checkpoint.facts["source"]:
-            by = file + (f" of commit {at[:12]}" if at else "")
-            yield Claim(value, by, at, at is None and file in own)
+        by = file + (f" of commit {at[:12]}" if at else "")
+        for key, value in checkpoint_folders(parameters_at(places.project, at, file)).items():
+            if posixpath.basename(posixpath.normpath(value)) == model.checkpoint.facts["source"]:
+                yield Claim(value, by, at, at is None and file in own and key == parameter)
 
 
 def _entries(places: Places, model: Model) -> Iterator[Entry]:
@@ -146,8 +153,35 @@ def remedy(model: Model) -> str:
         return f"not in {source.BUNDLES}; `make repro` fetches it, as does a stage that reads it"
     return (
         f"no folder {config.source} with its files where dvc.lock and the parameters say, nor in DVC's cache; bring it "
-        "there, or name its place as teacher.pretrained.path"
+        f"there, or name its place as {parameter_of(model)}.path"
     )
+
+
+def beginnings(
+    places: Places, models: list[Model], given: Sequence[Path], say: Callable[[str], None]
+) -> dict[str, Beginning]:
+    """Parameter to where its checkpoint is found, for every model of these ancestries that began with one.
+
+    Args:
+        given: folders that the user names, in any order; what they do not have is searched.
+    Raises:
+        UserError: see :class:`Beginning`; or none of them began with a folder that the user names.
+    """
+    begun = {parameter_of(m): m for model in models for m in model.chain() if m.checkpoint is not None}
+    chosen: dict[str, Path] = {}
+    for folder in given:
+        fitting = [parameter for parameter, m in begun.items() if is_folder_of(places, m, folder)]
+        if not fitting and len(begun) > 1:
+            names = " or ".join(m.name for m in begun.values())
+            raise UserError(f"{OPTION} {folder}: not what {names} began with; give the folders that are")
+        chosen |= dict.fromkeys(fitting or begun, folder)
+    return {parameter: Beginning(places, m, chosen.get(parameter), say) for parameter, m in begun.items()}
+
+
+def is_folder_of(places: Places, model: Model, folder: Path) -> bool:
+    """Whether a folder has the very files that a model began with."""
+    wanted = model.checkpoint.facts["files"]
+    return folder.is_dir() and not any(compared(wanted, lambda name: digest_in(places, folder, name)))
 
 
 class Beginning:
@@ -197,7 +231,7 @@ class Beginning:
         root = self.places.project
         if (folder := source.at_hand(self.config, root)) is not None:
             return folder
-        say(f"{PARAMETER}: {self.config.source} is not on this machine; fetching it")
+        say(f"{parameter_of(self.model)}: {self.config.source} is not on this machine; fetching it")
         try:
             return source.locate(self.config, root=root)
         except UserError as error:
@@ -216,6 +250,6 @@ class Beginning:
 
     def _not_at_hand(self, reason: str) -> UserError:
         return UserError(
-            f"{PARAMETER}: the checkpoint {self.model.checkpoint.source} is not at hand: {reason}. "
+            f"{parameter_of(self.model)}: the checkpoint {self.model.checkpoint.source} is not at hand: {reason}. "
             f"Name the folder that has it: {OPTION} FOLDER"
         )

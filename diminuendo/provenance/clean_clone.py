@@ -15,9 +15,10 @@ from diminuendo.artifact import lineage
 from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
-from diminuendo.provenance.checkpoint import PARAMETER
+from diminuendo.provenance.checkpoint import parameter_of
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_output import concerns_our_user
+from diminuendo.provenance.history import checkpoint_folders
 from diminuendo.provenance.homes import PARAMS, homes_at
 from diminuendo.provenance.linked_checkpoint import LinkedCheckpoint
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
@@ -26,7 +27,7 @@ from diminuendo.provenance.raw_data import DVC, NOTHING, OPTIONS, RawData
 LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
-READ_FROM = Path(".work/parameters")  # parameter files that read the checkpoint from where the clone has it
+READ_FROM = Path(".work/parameters")  # parameter files that read the checkpoints from where the clone has them
 _FOLDERS = ("path", "collected")  # keys of ``data``: locations, which no record holds
 _OF_THE_MACHINE = ("threads", "device")  # that trained it; no parameter file says them
 _REPEATED = ("seed", "frontend", "training", *_OF_THE_MACHINE)  # what is outside a member's own section
@@ -62,8 +63,8 @@ class CleanClone:
     """A clone below ``folder``. If a killed run left a part of it, that is continued.
 
     Args:
-        raw: parameter name to the raw data that it reads, see ``raw_data.locate``, and ``teacher.pretrained`` to the
-            checkpoint, see ``checkpoint.Beginning``.
+        raw: parameter name to the raw data that it reads, see ``raw_data.locate``, and to each checkpoint, see
+            ``checkpoint.beginnings``.
         folder: used by this clone only.
         environment: ``locked`` installs the commit's lock file; ``this`` uses the present environment.
     """
@@ -71,7 +72,7 @@ class CleanClone:
     def __init__(self, places: Places, commit: str, raw: Mapping[str, RawData], folder: Path, environment: str) -> None:
         self.places, self.commit, self.raw, self.environment = places, commit, raw, environment
         self.root = folder / "clone"
-        self.checkpoint: LinkedCheckpoint | None = None
+        self.checkpoints: list[LinkedCheckpoint] = []
 
     @property
     def python(self) -> str:
@@ -123,12 +124,12 @@ class CleanClone:
         They come from the family of the commit that has them, else from the file's lineage.
 
         Raises:
-            UserError: the code of that commit does not take the parameters, or the checkpoint is another one.
+            UserError: the code of that commit does not take the parameters, or a checkpoint is another one.
         """
-        if PARAMETER in self.raw:
-            begun = next(model for model in models if model.checkpoint is not None)
-            self.checkpoint = LinkedCheckpoint(begun, self.raw[PARAMETER], self.root)
-            self.checkpoint.make()
+        begun = [model for model in models if model.checkpoint is not None]
+        self.checkpoints = [LinkedCheckpoint(model, self.raw[parameter_of(model)], self.root) for model in begun]
+        for checkpoint in self.checkpoints:
+            checkpoint.make()
         names = [home.parameters for home in homes_at(self.places.project, self.commit)]
         names = [name for name in names if (self.root / name).is_file()]
         differing = self._differing(names, models, corpora)
@@ -137,6 +138,8 @@ class CleanClone:
         if fitting is None:
             say("no parameter file of that commit has them; the parameters are taken from the file's lineage")
             raw = with_parameters(raw, models, corpora)
+        elif checkpoint_folders(raw).keys() - {checkpoint.parameter for checkpoint in self.checkpoints}:
+            raw = with_members(raw, models)  # what others begin with may not be at hand
         folders = {parameter: self._folder(own) for parameter, own in self.raw.items() if parameter in OPTIONS}
         self._write(self._with_checkpoint(with_folders(raw, folders)))
         if fitting is None and (differing := self._differing([PARAMS], models, corpora)[PARAMS]):
@@ -146,11 +149,13 @@ class CleanClone:
             )
 
     def _with_checkpoint(self, raw: dict[str, Any]) -> dict[str, Any]:
-        return raw if self.checkpoint is None else self.checkpoint.named_in(raw)
+        for checkpoint in self.checkpoints:
+            raw = checkpoint.named_in(raw)
+        return raw
 
     def _readable(self, name: str) -> str:
-        """A parameter file with the same content that reads the checkpoint from where the clone has it."""
-        if self.checkpoint is None:
+        """A parameter file with the same content that reads the checkpoints from where the clone has them."""
+        if not self.checkpoints:
             return name
         path = READ_FROM / name
         self._write(self._with_checkpoint(self._read(name)), path)
@@ -232,7 +237,9 @@ class CleanClone:
         inherited = {k: v for k, v in os.environ.items() if k not in _OF_THIS_PROCESS}
         # A proof by weights that an earlier run trained would be none.
         own = {"DIMINUENDO_TRACKING": "off", "DIMINUENDO_TRAIN_ANEW": "1", "PYTHONSAFEPATH": ""}
-        return {**inherited, "PATH": path, **own, **(self.checkpoint.surroundings if self.checkpoint else {})}
+        for checkpoint in self.checkpoints:
+            own |= checkpoint.surroundings
+        return {**inherited, "PATH": path, **own}
 
     def _dvc(self, *arguments: str) -> None:
         self._run(self.python, "-m", "dvc", *arguments, cwd=self.root)
@@ -269,6 +276,15 @@ def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corp
         else:
             raw[model.stage][model.name] = member
     return raw
+
+
+def with_members(raw: dict[str, Any], models: list[Model]) -> dict[str, Any]:
+    """Parameters of these models, and of no other members."""
+    kept = {(model.stage, model.name) for model in models}
+    sections = {key: raw[key] for key in (lineage.LABEL, *FAMILY_SECTIONS) if raw.get(key)}
+    return raw | {
+        key: {name: own for name, own in members.items() if (key, name) in kept} for key, members in sections.items()
+    }
 
 
 def with_folders(raw: dict[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:

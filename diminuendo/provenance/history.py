@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diminuendo.artifact.code import PACKAGES, Scope, code_digest
+from diminuendo.config.names import TEACHER
 from diminuendo.core.plain_text import echo
 from diminuendo.provenance.checkout import Checkout
 from diminuendo.provenance.git import git
@@ -50,7 +51,7 @@ def _inputs(root: Path, commit: str) -> tuple[str, ...]:
     for home in homes_at(root, commit):
         names.append(home.parameters)
         said = parameters_at(root, commit, home.parameters)
-        folders = [*data_folders(said).values(), *([checkpoint] if (checkpoint := checkpoint_folder(said)) else [])]
+        folders = [*data_folders(said).values(), *checkpoint_folders(said).values()]
         names += [name for folder in folders for name in (folder, f"{folder}.dvc")]
     return tuple(git(root, "rev-parse", "--verify", "--quiet", f"{commit}:{name}").strip() for name in names)
 
@@ -75,12 +76,25 @@ def data_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
     return {f"data.{key}": str(data[key]) for key in ("path", "collected") if data.get(key)}
 
 
-def checkpoint_folder(parameters: Mapping[str, Any]) -> str | None:
-    """``teacher.pretrained.path``, from the content of a parameter file."""
-    section: Any = parameters
-    for key in ("teacher", "pretrained", "path"):
-        section = section.get(key) if isinstance(section, Mapping) else None
-    return section if isinstance(section, str) and section else None
+def checkpoint_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key, such as ``teacher.pretrained``, to the folder of the checkpoint that it names.
+
+    Args:
+        parameters: content of a parameter file, or what ``dvc.lock`` says of one, where a member's key is dotted.
+    """
+    members: dict[str, Any] = {}
+    for key, section in parameters.items():
+        if key == TEACHER or "." in key:
+            members[key] = section
+        elif isinstance(section, Mapping):
+            members |= {f"{key}.{name}": settings for name, settings in section.items()}
+    found = {}
+    for key, settings in members.items():
+        pretrained = settings.get("pretrained") if isinstance(settings, Mapping) else None
+        path = pretrained.get("path") if isinstance(pretrained, Mapping) else None
+        if isinstance(path, str) and path:
+            found[f"{key}.pretrained"] = path
+    return found
 
 
 def differing_stages(root: Path, commit: str, code: dict[Scope, str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
-from diminuendo.provenance.checkpoint import OPTION, PARAMETER, Beginning
+from diminuendo.provenance.checkpoint import OPTION, beginnings
 from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.git import troubles
@@ -90,13 +90,15 @@ def reproduce(
     keep: bool = False,
     say: Callable[[str], None] = print,
     given: Mapping[str, Path] | None = None,
+    checkpoints: Sequence[Path] = (),
 ) -> list[Outcome]:
     """Build models again; those of one commit share a clone.
 
     Args:
         folder: where clones are made, and interrupted runs continue; ``.work/reproduce`` by default.
         keep: leave the clones where they are.
-        given: parameter (``data.path``, ``data.collected``, ``teacher.pretrained``) to the folder that has these files.
+        given: parameter (``data.path``, ``data.collected``) to the folder that has these files.
+        checkpoints: folders of pretrained checkpoints; what they do not have is searched.
 
     Raises:
         UserError: no commit has the code, the raw data or the checkpoint cannot be found, or the build failed.
@@ -105,7 +107,7 @@ def reproduce(
         raise UserError("no project here or above; give a clone of the repository with --project")
     if unknown := [m.name for model in models for m in model.chain() if m.record is None]:
         raise UserError(f"no file at hand says how {', '.join(unknown)} was made")
-    if PARAMETER in (given or {}) and not any(m.checkpoint for model in models for m in model.chain()):
+    if checkpoints and not any(m.checkpoint for model in models for m in model.chain()):
         raise UserError(f"{OPTION}: {', '.join(model.name for model in models)}: made without a pretrained checkpoint")
     runs = places.store.runs([digest for m in models for digest in (m.digest, *(c.digest for c in m.corpora()))])
     outcomes = []
@@ -113,7 +115,7 @@ def reproduce(
     for reason in dict.fromkeys(reason for reasons in promised.values() for reason in reasons):
         say(f"note: the same bytes are not promised: {reason}")
     for own in together(models):
-        commits = with_inputs(commits_of(own, places, runs, say), own, places, runs, given, say)
+        commits = with_inputs(commits_of(own, places, runs, say), own, places, runs, given, checkpoints, say)
         clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
         chain = {m.digest: m for model in own for m in model.chain()}
         for made in chain.values():
@@ -186,9 +188,10 @@ def with_inputs(
     places: Places,
     runs: dict[str, Run],
     given: Mapping[str, Path] | None,
+    checkpoints: Sequence[Path],
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, dict[str, RawData]]]:
-    """The commits whose raw data, and checkpoint if the models began with one, can be found.
+    """The commits whose raw data, and the checkpoints that the models began with, can be found.
 
     Those with unchanged data come first. A checkpoint that has changed is as good as none.
 
@@ -197,13 +200,11 @@ def with_inputs(
     """
     changed, trouble = [], None
     any_whole = False
-    corpus, begun = models[0].corpus, next((m for m in models[0].chain() if m.checkpoint is not None), None)
-    beginning = Beginning(places, begun, (given or {}).get(PARAMETER), say) if begun else None
+    corpus, begun = models[0].corpus, beginnings(places, models, checkpoints, say)
     for commit in islice(commits, MOST_COMMITS):
         try:
             found = locate(places, corpus, commit, runs.get(corpus.digest), given)
-            if beginning is not None:
-                found[PARAMETER] = beginning.at(commit)
+            found |= {parameter: beginning.at(commit) for parameter, beginning in begun.items()}
         except UserError as error:
             trouble = trouble or error
             continue

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from diminuendo.artifact import lineage
 from diminuendo.core.files import digest_of_json, sha256_of
-from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
+from diminuendo.family import STUDENTS
+from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Entry
 from diminuendo.provenance.finding import UNSEEN, Finding
 from diminuendo.provenance.lock_copies import doubts, vouched_by
 from diminuendo.provenance.places import Places
@@ -45,17 +46,38 @@ def verify_locks(places: Places) -> Iterator[Finding]:
 
 
 def verify_single_files(places: Places) -> Iterator[Finding]:
-    """Outputs that are one file, such as the index of the raw data."""
+    """Outputs that are one file, such as the index of the raw data, and those of what each student begins with."""
     for entry in places.locked_now():
         path = places.place_of(entry)
-        if entry.md5.endswith(".dir") or not path.is_file():
-            continue
-        found = places.md5_of(path)
-        if found == entry.md5:
-            yield Finding(WHOLE, places.shown(path), str(path))
+        if entry.md5.endswith(".dir"):
+            if path.name == STUDENTS and path.exists():
+                yield from _folder_of_lists(places, entry, path)
+        elif path.is_file():
+            yield _single_file(places, entry, path, entry.md5)
+
+
+def _folder_of_lists(places: Places, entry: Entry, folder: Path) -> Iterator[Finding]:
+    files = places.cache.listing(entry.md5)
+    if files is None:
+        where = str(places.cache.object(entry.md5))
+        yield Finding(places.cache.state(entry.md5), places.shown(folder), where, "the list of files in DVC's cache")
+        return
+    for name, md5 in sorted(files.items()):
+        if (state := places.cache.state(md5)) != WHOLE:
+            yield Finding(state, places.shown(folder / name), str(places.cache.object(md5)), "its copy in DVC's cache")
+        if (folder / name).is_file():
+            yield _single_file(places, entry, folder / name, md5)
         else:
-            detail = f"its md5 is {found[:12]}, dvc.lock says {entry.md5[:12]}; `dvc repro {entry.stage}`"
-            yield Finding(DAMAGED, places.shown(path), str(path), detail)
+            detail = f"dvc.lock names it; `dvc repro {entry.stage}`"
+            yield Finding(MISSING, places.shown(folder / name), str(folder / name), detail)
+
+
+def _single_file(places: Places, entry: Entry, path: Path, md5: str) -> Finding:
+    found = places.md5_of(path)
+    if found == md5:
+        return Finding(WHOLE, places.shown(path), str(path))
+    detail = f"its md5 is {found[:12]}, dvc.lock says {md5[:12]}; `dvc repro {entry.stage}`"
+    return Finding(DAMAGED, places.shown(path), str(path), detail)
 
 
 def verify_database() -> Iterator[Finding]:

@@ -38,7 +38,7 @@ class Run:
         return f"retraining/{self.memory['run']}"
 
     def reload(self) -> None:
-        self.workspace.link_checkpoint()
+        self.workspace.link_checkpoints()
         self.params = checked_params()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import write_text
-from diminuendo.provenance.history import checkpoint_folder, parameters_at
+from diminuendo.provenance.history import checkpoint_folders, parameters_at
 from diminuendo.tracking.address import sqlite_file, sqlite_uri
 from diminuendo.tracking.store import tracking_uri
 from flows import dvc_command
@@ -204,16 +204,16 @@ class Workspace:
         self.dvc("add", "--quiet", str(COLLECTED))
         self._name_collection()
 
-    def link_checkpoint(self) -> None:
-        """Link the folder of the teacher's checkpoint, where the checkout has it and the worktree, being git's, not."""
-        value = checkpoint_folder(parameters_at(self.folder, None))
-        if value is None or Path(value).is_absolute() or ".." in Path(value).parts:
-            return  # seen from the worktree, as folders of data are
-        there, here = self.root / value, self.folder / value
-        if there.is_dir() and not here.exists():
-            here.unlink(missing_ok=True)  # a link whose end has moved
-            here.parent.mkdir(parents=True, exist_ok=True)
-            here.symlink_to(there.resolve())
+    def link_checkpoints(self) -> None:
+        """Link the folders of checkpoints, where the checkout has them and the worktree, being git's, not."""
+        for value in checkpoint_folders(parameters_at(self.folder, None)).values():
+            if Path(value).is_absolute() or ".." in Path(value).parts:
+                continue  # seen from the worktree, as folders of data are
+            there, here = self.root / value, self.folder / value
+            if there.is_dir() and not here.exists():
+                here.unlink(missing_ok=True)  # a link whose end has moved
+                here.parent.mkdir(parents=True, exist_ok=True)
+                here.symlink_to(there.resolve())
 
     def _name_collection(self) -> None:
         path = self.folder / PARAMS

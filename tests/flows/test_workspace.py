@@ -211,22 +211,25 @@ def test_records_go_to_the_store_of_the_checkout(workspace, monkeypatch):
 
 def test_a_checkpoint_that_git_does_not_have_is_linked_into_the_worktree(workspace):
     root, folder = workspace.root, workspace.folder
-    workspace.link_checkpoint()  # the teacher is trained from scratch
+    workspace.link_checkpoints()  # the teacher is trained from scratch
     assert not (folder / "checkpoints").exists()
-    (folder / "params.yaml").write_text("teacher: {pretrained: {path: checkpoints/tiny}}\n")
-    workspace.link_checkpoint()  # the checkout has none either: what reads it says so
+    students = "distill: {small: {pretrained: {path: checkpoints/small}}, own: {from: teacher}}\n"
+    (folder / "params.yaml").write_text("teacher: {pretrained: {path: checkpoints/tiny}}\n" + students)
+    workspace.link_checkpoints()  # the checkout has none either: what reads it says so
     assert not (folder / "checkpoints").exists()
     (root / "checkpoints/tiny").mkdir(parents=True)
     (root / "checkpoints/tiny/config.json").write_text("{}")
+    (root / "checkpoints/small").mkdir()
     for _ in range(2):
-        workspace.link_checkpoint()
+        workspace.link_checkpoints()
         assert (folder / "checkpoints/tiny/config.json").read_text() == "{}"
+        assert (folder / "checkpoints/small").is_dir()
     assert git(folder, "status", "--porcelain", "checkpoints") == ""
     (root / "checkpoints/tiny").rename(root.parent / "tiny")
     (root / "checkpoints").rmdir()
     (root / "checkpoints").symlink_to(root.parent)
-    workspace.link_checkpoint()
+    workspace.link_checkpoints()
     assert (folder / "checkpoints/tiny").resolve() == root.parent / "tiny"
     for elsewhere in ("../tiny", str(root.parent / "tiny")):
         (folder / "params.yaml").write_text(f"teacher: {{pretrained: {{path: {elsewhere}}}}}\n")
-        workspace.link_checkpoint()
+        workspace.link_checkpoints()

@@ -159,6 +159,37 @@ def test_a_bundle_that_does_not_exist_is_not_waited_for(folder):
     assert found.startswith("teacher.pretrained.bundle: torchaudio.pipelines has no 'WAV2VEC3'; there are: ")
 
 
+def test_a_students_checkpoint_is_looked_at_as_the_teachers_is(folder, tmp_path):
+    small = write_checkpoint(tmp_path / "checkpoints/small", num_hidden_layers=1)
+    student = {"from": "teacher", "pretrained": {"path": "checkpoints/small"}, "losses": {"ctc": 0.5, "kl": 1.0}}
+    status, out, _ = check(distill={"small": student})
+    assert status == 0 and "└─ small  distil into small" in out
+    layers = student | {"training": {"frozen_layers": 2}}
+    assert problems(distill={"small": layers}) == [
+        "distill.small.training.frozen_layers: 2, and small has 1 layers; give fewer"
+    ]
+    below = LEARNING | {"from": "small", "remove_layers": {"count": 1}}
+    (found,) = problems(distill={"small": student}, compress_architecture={"less": below})
+    assert "compress_architecture.less.remove_layers.count: 1 of the 1 layers of small" in found
+    mapped = student | {"teacher_layers": [0, 1]}
+    (found,) = problems(distill={"small": mapped})
+    assert "teacher_layers: [0, 1]; give one for each of the 1 layers" in found
+    change(small / "preprocessor_config.json", sampling_rate=16000)
+    (found,) = problems(distill={"small": student})
+    assert found == "data.sample_rate: 8000 Hz, and small hears 16000 Hz; set it to 16000, and audio is resampled"
+    (small / "config.json").unlink()
+    found = problems(distill={"small": student}, data={"sample_rate": "much"})  # nor does that hide it
+    assert any(line.startswith("distill.small.pretrained: checkpoints/small") for line in found)
+
+
+def test_a_students_checkpoint_that_can_be_fetched_is_a_note(folder):
+    student = {"from": "teacher", "pretrained": {"bundle": "WAV2VEC2_BASE"}, "losses": {"ctc": 0.5, "kl": 1.0}}
+    status, _, err = check(distill={"small": student})
+    assert (
+        status == 0 and "note: distill.small.pretrained: torchaudio.pipelines.WAV2VEC2_BASE has not been fetched" in err
+    )
+
+
 def test_layers_that_stay_as_they_are_are_counted(folder):
     teacher = {"pretrained": {"path": "checkpoints/tiny"}, "fine_tune": True}
     assert check(teacher=teacher | {"training": {"frozen_layers": 2}})[0] == 0

@@ -195,7 +195,7 @@ def test_a_model_without_a_checkpoint_has_no_use_for_the_option(tmp_path, monkey
 
     model = Model("d" * 64, "teacher", {"stage": "train_teacher", "parameters": {}})
     with pytest.raises(UserError, match="--checkpoint: teacher: made without a pretrained checkpoint"):
-        reproduce([model], Places(tmp_path), "this", given={"teacher.pretrained": tmp_path})
+        reproduce([model], Places(tmp_path), "this", checkpoints=[tmp_path])
 
 
 def test_a_new_head_is_trained_and_not_again_for_the_same_checkpoint_elsewhere(place, project):

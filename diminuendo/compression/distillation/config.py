@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from diminuendo.compression.member import Family, TrainedMember, layers_of
-from diminuendo.models.architecture import ArchitectureConfig
+from diminuendo.compression.starting_point import StartingPoint
 
 
-class DistillConfig(TrainedMember):
-    """A student of its own architecture; ``from`` is its teacher."""
+class DistillConfig(StartingPoint, TrainedMember):
+    """A student of its own architecture, or one that begins with a smaller checkpoint; ``from`` is its teacher.
 
-    architecture: ArchitectureConfig
-    initialise: Literal["teacher", "random"] = "teacher"  # teacher: slices of its layers where shapes allow
+    A checkpoint gets a new CTC head for the corpus' tokens, whatever head it has.
+    """
+
+    # teacher: slices of its layers where shapes allow; checkpoint: what is given as `pretrained`
+    initialise: Literal["teacher", "random", "checkpoint"] = "teacher"
     teacher_layers: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # which, from 0; null: evenly spread
 
     @property
@@ -23,7 +27,7 @@ class DistillConfig(TrainedMember):
 
     @property
     def writes_as_parent(self) -> bool:
-        return self.architecture.kind == "parent"
+        return self.is_copy
 
     def check_in(self, family: Family, path: str) -> None:
         layers = layers_of(family, self.parent)
@@ -33,14 +37,33 @@ class DistillConfig(TrainedMember):
                 f"layers, so give indices from 0 to {layers - 1}"
             )
         super().check_in(family, path)
-        if self.architecture.kind == "parent":
+        if self.architecture is None or self.is_copy:
             return
         own = family.frontend.with_overrides(self.architecture.frontend)
         own.check_band(family.data.sample_rate, f"{path}.architecture.frontend")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_checkpoint(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("pretrained") is not None:
+            return {"initialise": "checkpoint", **given}
+        return given
+
+    @model_validator(mode="after")
+    def _one_beginning(self):
+        if (self.architecture is None) == (self.pretrained is None):
+            found = "neither" if self.architecture is None else "both"
+            raise ValueError(
+                f"give one of architecture and pretrained (a smaller checkpoint to begin with), found {found}"
+            )
+        if (self.initialise == "checkpoint") != (self.pretrained is not None):
+            wanted = "teacher or random, or pretrained" if self.pretrained is None else "checkpoint, or leave it out"
+            raise ValueError(f"initialise: {self.initialise}; give {wanted}")
+        return self
+
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
-        given, layers = self.teacher_layers, self.architecture.layers
+        given, layers = self.teacher_layers, self.side.layers
         if given is not None and (len(given) != (layers or len(given)) or self.initialise == "random"):
             raise ValueError(
                 f"teacher_layers: {list(given)}; give one for each of the {layers} layers, and initialise: teacher"

@@ -7,6 +7,9 @@ from diminuendo.compression.distillation.config import DistillConfig
 
 
 def in_words(settings: DistillConfig) -> str:
+    if settings.pretrained is not None:
+        verb = "distil into" if settings.losses.needs_teacher else "train"
+        return f"{verb} {settings.pretrained.source}"
     return "distil" if settings.losses.needs_teacher or settings.initialise == "teacher" else "train alone"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diminuendo.compression.label_distillation.config import LabellingFamily, check_labels
+from diminuendo.compression.labels import LabellingFamily, check_labels
 from diminuendo.compression.pruning.config import PruneConfig
 
 
