@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import model_validator
 
@@ -22,6 +24,15 @@ class PretrainedConfig(Section):
     revision: str | None = None  # the commit, 40 digits: a branch may hold other weights tomorrow
     bundle: str | None = None  # of torchaudio.pipelines, such as WAV2VEC2_ASR_BASE_960H
     licence: str | None = None  # of the weights, where neither the folder nor the bundle says it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_section(cls, given: Any) -> Any:
+        if isinstance(given, (Mapping, cls)):
+            return given
+        raise ValueError(
+            f"expected {{path: FOLDER}}, {{hub: owner/name, revision: COMMIT}} or {{bundle: NAME}}, found {given!r}"
+        )
 
     @model_validator(mode="after")
     def _one_source(self):

@@ -35,7 +35,9 @@ def open_checkpoints(params: Params) -> tuple[Begun, list[str], list[str]]:
         found, wrong, told = _opened(config, settings.has_own_tokens, _path(stage, name))
         if found is not None:
             begun[name] = found
-            wrong += _misfits(found, settings.has_own_tokens, params.data.sample_rate, params.text.lowercase)
+            wrong += _misfits(
+                found, settings.has_own_tokens, params.data.sample_rate, params.text.lowercase, _path(stage, name)
+            )
         problems += wrong
         notes += told
     return begun, problems, notes
@@ -60,7 +62,7 @@ def checkpoint_problems(raw: dict[str, Any]) -> list[str]:
         begun, wrong, _ = _opened(config, own_head, path)
         problems += wrong
         if begun is not None:
-            problems += _misfits(begun, own_head, data.get("sample_rate"), text.get("lowercase", True))
+            problems += _misfits(begun, own_head, data.get("sample_rate"), text.get("lowercase", True), path)
     return problems
 
 
@@ -113,10 +115,16 @@ def _looked_at(config: PretrainedConfig, own_head: bool, path: str) -> tuple[Che
     return found, [], [f"{path}: {config.source} {note}"]
 
 
-def _misfits(begun: Checkpoint, own_head: bool, sample_rate: Any, lowercase: Any) -> list[str]:
-    """What of the parameters does not go with the checkpoint."""
+def _misfits(begun: Checkpoint, own_head: bool, sample_rate: Any, lowercase: Any, path: str) -> list[str]:
+    """What of the parameters does not go with the checkpoint that is named at this dotted key."""
     problems = []
-    if type(sample_rate) is int:
+    own = begun.record(1).sample_rate
+    if type(sample_rate) is int and not path.startswith(f"{TEACHER}.") and sample_rate != own:
+        problems.append(
+            f"{path}: {begun.source.source} hears {own} Hz, and data.sample_rate is {sample_rate} Hz, which holds for "
+            f"all members; take a checkpoint that hears that, or set it to {own} if the teacher can"
+        )
+    elif type(sample_rate) is int:
         try:
             begun.check_sample_rate(sample_rate)
         except UserError as error:

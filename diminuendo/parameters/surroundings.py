@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def check_surroundings(
     }
     if named == set(begun):
         try:
-            problems += _copy_problems(params, begun) + _whole_problems(params, begun)
+            problems += _copy_problems(params, begun) + _whole_problems(params, begun) + [*_strangers(params, begun)]
             problems += _language_problems(params, begun)
             wrong, told = _built(params, begun)
             problems += wrong
@@ -90,7 +90,8 @@ def _whole_problems(params: Params, begun: Begun) -> list[str]:
             elif settings.losses.needs_teacher or settings.initialise == "teacher":
                 problems.append(
                     f"{path}: of {kind} with its decoder a student of another kind learns texts alone; give "
-                    "distill_on_labels with losses: {ctc: 1.0, kl: 0.0}, and initialise: random or pretrained"
+                    "distill_on_labels with losses: {ctc: 1.0, kl: 0.0}, and initialise: random, or a checkpoint as "
+                    "pretrained"
                 )
         elif getattr(settings, "structured", None) is not None:
             problems += _pruning_problems(path, settings, kind)
@@ -109,6 +110,21 @@ def _whole_problems(params: Params, begun: Begun) -> list[str]:
                 "int8_weight with packed: true and integer_products: true"
             )
     return problems
+
+
+def _strangers(params: Params, begun: Begun) -> Iterator[str]:
+    """Students that shall start from the layers of a model of another kind."""
+    if TEACHER in begun and begun[TEACHER].is_whole:
+        return  # whose students are looked at by themselves
+    for name, (stage, settings) in params.members.items():
+        if getattr(settings, "initialise", None) != "teacher":
+            continue
+        own, theirs = params.kind_of(name), params.kind_of(settings.parent)
+        if own != theirs:
+            yield (
+                f"{stage}.{name}.initialise: teacher; {settings.parent} is of kind {theirs} and {name} of kind {own}, "
+                "which share no layers; give initialise: random"
+            )
 
 
 def _pruning_problems(path: str, settings: Any, kind: str) -> list[str]:

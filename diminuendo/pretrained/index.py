@@ -30,7 +30,10 @@ def files_of(given: Any, path: str, kept: Path) -> dict[str, Any]:
     except ValidationError as error:
         said = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
         raise UserError(f"{path}: {said}") from None
-    folder = CheckpointFolder(locate(config))
+    try:
+        folder = CheckpointFolder(locate(config))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     with Digests(kept / f"checkpoint-{digest_of_json(ascii(str(folder.path)))[:16]}.json") as digests:
         files = {name: digests.of(folder.path / name) for name in folder.files}
     return {"source": config.source, "files": files}

@@ -20,6 +20,7 @@ from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
 from diminuendo.core.extras import how_to_install, is_installed
 from diminuendo.pretrained import source
+from diminuendo.pretrained.folder import CONFIG
 from diminuendo.provenance import raw_data
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.dvc_cache import Entry
@@ -51,9 +52,10 @@ def config_of(model: Model) -> PretrainedConfig:
 
 
 def folder_at_hand(places: Places, model: Model) -> Path | None:
-    """The first folder of the name that is there; nothing of it is hashed."""
+    """The first folder of the name whose description is the checkpoint's; its weights are not hashed."""
+    described = model.checkpoint.facts["files"].get(CONFIG)
     with suppress(UserError):  # a record that does not say what it is still tells its descent
-        return next((folder for folder, _ in folders(places, model)), None)
+        return next((own for own, _ in folders(places, model) if digest_in(places, own, CONFIG) == described), None)
     return None
 
 
@@ -170,18 +172,22 @@ def beginnings(
     begun = {parameter_of(m): m for model in models for m in model.chain() if m.checkpoint is not None}
     chosen: dict[str, Path] = {}
     for folder in given:
-        fitting = [parameter for parameter, m in begun.items() if is_folder_of(places, m, folder)]
+        wrong = {parameter: _wrong_with(places, m, folder) for parameter, m in begun.items()}
+        fitting = [parameter for parameter, reason in wrong.items() if reason is None]
         if not fitting and len(begun) > 1:
-            names = " or ".join(m.name for m in begun.values())
-            raise UserError(f"{OPTION} {folder}: not what {names} began with; give the folders that are")
+            if not folder.is_dir():
+                raise UserError(f"{OPTION} {folder}: no such folder")
+            reasons = ", nor what ".join(f"{begun[key].name} began with ({reason})" for key, reason in wrong.items())
+            raise UserError(f"{OPTION} {folder}: not what {reasons}; give the folders that are")
         chosen |= dict.fromkeys(fitting or begun, folder)
     return {parameter: Beginning(places, m, chosen.get(parameter), say) for parameter, m in begun.items()}
 
 
-def is_folder_of(places: Places, model: Model, folder: Path) -> bool:
-    """Whether a folder has the very files that a model began with."""
+def _wrong_with(places: Places, model: Model, folder: Path) -> str | None:
+    """Why a folder is not what a model began with; None: it has the very files."""
     wanted = model.checkpoint.facts["files"]
-    return folder.is_dir() and not any(compared(wanted, lambda name: digest_in(places, folder, name)))
+    missing, changed = compared(wanted, lambda name: digest_in(places, folder, name))
+    return told(missing, changed, wanted) if missing or changed else None
 
 
 class Beginning:

@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from diminuendo.artifact import lineage
+from diminuendo.config.remedy import repro
 from diminuendo.core.files import digest_of_json, sha256_of
 from diminuendo.family import STUDENTS
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Entry
@@ -68,7 +69,7 @@ def _folder_of_lists(places: Places, entry: Entry, folder: Path) -> Iterator[Fin
         if (folder / name).is_file():
             yield _single_file(places, entry, folder / name, md5)
         else:
-            detail = f"dvc.lock names it; `dvc repro {entry.stage}`"
+            detail = f"dvc.lock names it; {_again(entry)}"
             yield Finding(MISSING, places.shown(folder / name), str(folder / name), detail)
 
 
@@ -76,8 +77,13 @@ def _single_file(places: Places, entry: Entry, path: Path, md5: str) -> Finding:
     found = places.md5_of(path)
     if found == md5:
         return Finding(WHOLE, places.shown(path), str(path))
-    detail = f"its md5 is {found[:12]}, dvc.lock says {md5[:12]}; `dvc repro {entry.stage}`"
+    detail = f"its md5 is {found[:12]}, dvc.lock says {md5[:12]}; {_again(entry)}"
     return Finding(DAMAGED, places.shown(path), str(path), detail)
+
+
+def _again(entry: Entry) -> str:
+    """The command that makes an output anew, at the project's root."""
+    return repro(Path(entry.home) / entry.path, entry.stage)
 
 
 def verify_database() -> Iterator[Finding]:

@@ -171,15 +171,25 @@ def test_a_students_checkpoint_is_looked_at_as_the_teachers_is(folder, tmp_path)
     below = LEARNING | {"from": "small", "remove_layers": {"count": 1}}
     (found,) = problems(distill={"small": student}, compress_architecture={"less": below})
     assert "compress_architecture.less.remove_layers.count: 1 of the 1 layers of small" in found
-    mapped = student | {"teacher_layers": [0, 1]}
+    mapped = student | {"teacher_layers": [0, 1], "losses": {"ctc": 0.5, "hidden": 1.0}}
     (found,) = problems(distill={"small": mapped})
-    assert "teacher_layers: [0, 1]; give one for each of the 1 layers" in found
+    assert found.endswith("teacher_layers: [0, 1]; give one for each of the 1 layers")
     change(small / "preprocessor_config.json", sampling_rate=16000)
     (found,) = problems(distill={"small": student})
-    assert found == "data.sample_rate: 8000 Hz, and small hears 16000 Hz; set it to 16000, and audio is resampled"
+    assert found.startswith("distill.small.pretrained: small hears 16000 Hz, and data.sample_rate is 8000 Hz, which")
     (small / "config.json").unlink()
     found = problems(distill={"small": student}, data={"sample_rate": "much"})  # nor does that hide it
     assert any(line.startswith("distill.small.pretrained: checkpoints/small") for line in found)
+
+
+def test_a_student_of_another_kind_cannot_start_from_its_parents_layers(folder):
+    own = {"layers": 1, "width": 8, "heads": 2, "feed_forward": 8, "conv_kernel": 5, "subsampling": 2}
+    own |= {"subsampling_channels": 0, "dropout": 0.0}
+    student = {"from": "teacher", "architecture": own, "losses": {"ctc": 1.0, "sequence": 0.5}}
+    (found,) = problems(distill={"small": student})
+    assert found.startswith("distill.small.initialise: teacher; teacher is of kind ")
+    assert found.endswith("small of kind conformer, which share no layers; give initialise: random")
+    assert check(distill={"small": student | {"initialise": "random"}})[0] == 0
 
 
 def test_a_students_checkpoint_that_can_be_fetched_is_a_note(folder):

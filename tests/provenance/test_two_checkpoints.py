@@ -105,6 +105,10 @@ def test_trace_and_verify_tell_of_both(place, project):
     assert status == 1 and said.count("damaged     checkpoint tiny") == 1
     status, said = command("verify", "teacher-int8")  # which has nothing to do with it
     assert status == 0 and "damaged" not in said
+    shutil.rmtree(place / "smaller/tiny")  # the teacher's folder of the same name is not taken for it
+    status, said = command("trace", "small-int8", "--json")
+    folders = {own: facts["folder"] for own, facts in json.loads(said.partition("\nnote:")[0])["checkpoints"].items()}
+    assert folders == {digests[0]: str(place / "checkpoints/tiny"), digests[1]: None}
 
 
 def test_what_a_student_begins_with_is_verified_as_the_index_is(place, project):
@@ -136,10 +140,14 @@ def test_another_checkpoint_makes_another_student_and_the_same_one_elsewhere_doe
 
 def test_reproduce_finds_both_and_needs_no_more_than_a_model_began_with(place, project):
     (place / "smaller/tiny").rename(place / "renamed")
+    refused = run(project, sys.executable, "-m", "stages.index", check=False, **OFF)
+    assert "index: distill.small.pretrained: ../../smaller/tiny: nothing there" in refused.stderr
     status, said = command("reproduce", "small-int8", "--environment", "this")
     assert status == 2 and "distill.small.pretrained: the checkpoint tiny is not at hand" in said
     status, said = command("reproduce", "small-int8", "--environment", "this", "--checkpoint", str(project))
-    assert status == 2 and "not what teacher or small began with; give the folders that are" in said
+    assert status == 2 and "not what teacher began with (6 of 6 files missing" in said and "nor what small" in said
+    status, said = command("reproduce", "small-int8", "--environment", "this", "--checkpoint", "nowhere")
+    assert status == 2 and "--checkpoint nowhere: no such folder" in said
     assert not (project / ".work/reproduce").exists()
     arguments = ("--environment", "this", "--keep", "--checkpoint", str(place / "renamed"))
     status, said = command("reproduce", "small-int8", *arguments)

@@ -57,17 +57,22 @@ class DistillConfig(StartingPoint, TrainedMember):
                 f"give one of architecture and pretrained (a smaller checkpoint to begin with), found {found}"
             )
         if (self.initialise == "checkpoint") != (self.pretrained is not None):
-            wanted = "teacher or random, or pretrained" if self.pretrained is None else "checkpoint, or leave it out"
-            raise ValueError(f"initialise: {self.initialise}; give {wanted}")
+            if self.pretrained is None:
+                raise ValueError("initialise: checkpoint; that goes with pretrained, so give teacher or random")
+            raise ValueError(f"initialise: {self.initialise}, and pretrained is what it begins with; leave one out")
         return self
 
     @model_validator(mode="after")
     def _a_layer_for_every_layer(self):
         given, layers = self.teacher_layers, self.side.layers
-        if given is not None and (len(given) != (layers or len(given)) or self.initialise == "random"):
+        if given is not None and self.pretrained is not None and "hidden" not in self.losses.terms:
             raise ValueError(
-                f"teacher_layers: {list(given)}; give one for each of the {layers} layers, and initialise: teacher"
+                f"teacher_layers: {list(given)}; a student that begins with a checkpoint follows layers by "
+                "losses.hidden alone; set that above 0, or leave teacher_layers out"
             )
+        if given is not None and (len(given) != (layers or len(given)) or self.initialise == "random"):
+            also = "" if self.pretrained is not None else ", and initialise: teacher"
+            raise ValueError(f"teacher_layers: {list(given)}; give one for each of the {layers} layers{also}")
         return self
 
 

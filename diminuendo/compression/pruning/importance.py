@@ -70,9 +70,10 @@ def measure_importance(
 
 def _watch(score: Tensor, _module: nn.Module, inputs: tuple[Tensor]) -> None:
     (activation,) = inputs  # [B, T, units × width of a unit]
+    values = activation.detach()  # a hook that held what it hooks would keep both, and their graph, until a collection
 
     def add(gradient: Tensor) -> None:
-        change = (activation.detach() * gradient).sum(dim=1)  # [B, units × width]
+        change = (values * gradient).sum(dim=1)  # [B, units × width]
         score.add_(change.view(len(change), score.numel(), -1).sum(dim=2).double().abs().sum(dim=0))
 
     if activation.requires_grad:  # not where the model is run as its own teacher

@@ -79,11 +79,10 @@ def test_audio_of_another_rate_is_refused(models, tmp_path):
     [
         ({}, "give one of architecture and pretrained .*, found neither"),
         ({"architecture": ARCHITECTURE, "pretrained": {"path": "x"}}, "architecture and pretrained .*, found both"),
-        ({"pretrained": {"path": "x"}, "initialise": "random"}, "initialise: random; give checkpoint, or leave it out"),
-        (
-            {"architecture": ARCHITECTURE, "initialise": "checkpoint"},
-            "initialise: checkpoint; give teacher or random, or pretrained",
-        ),
+        ({"pretrained": {"path": "x"}, "initialise": "random"}, "initialise: random, and pretrained is what it begins"),
+        ({"architecture": ARCHITECTURE, "initialise": "checkpoint"}, "checkpoint; that goes with pretrained, so give"),
+        ({"pretrained": {"path": "x"}, "teacher_layers": [1, 0]}, "follows layers by losses.hidden alone"),
+        ({"pretrained": "checkpoints/small"}, "expected {path: FOLDER}, .*, found 'checkpoints/small'"),
         ({"pretrained": {"hub": "a/b"}}, "expected the commit of a/b"),
     ],
 )

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -158,6 +161,19 @@ def test_importance_leaves_the_model_as_it_was_and_repeats():
     assert digest_of_weights(model) == before and model.training
     assert all(p.grad is None for p in model.parameters())
     assert not any(m._forward_pre_hooks for m in model.modules())
+
+
+def test_importance_of_many_batches_takes_no_more_memory_than_of_one():
+    model, seen = tiny_model(), []
+    for group in model.structure().groups.values():
+        reader = model.get_submodule(group.reader)
+        reader.register_forward_pre_hook(lambda _module, inputs: seen.append(weakref.ref(inputs[0])))
+    gc.disable()
+    try:
+        importance(model, batches=2)
+        assert seen and not [one for one in seen if one() is not None]
+    finally:
+        gc.enable()
 
 
 def test_importance_goes_on_into_the_next_epoch():
