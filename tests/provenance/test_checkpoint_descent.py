@@ -8,15 +8,14 @@ import shutil
 import sys
 
 import pytest
-from click.testing import CliRunner
 
 from diminuendo.artifact.lineage import digest_of_checkpoint, verified_record
-from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
 from diminuendo.provenance.descent import read_record
 from stages.making import SAME
 from tests.factories.begun import NEW_HEAD, OWN_HEAD, edit_path, make_begun_project, set_params
 from tests.factories.checkpoint import change, write_checkpoint
+from tests.factories.commands import command
 from tests.factories.project import run
 
 pytestmark = pytest.mark.timeout(300)
@@ -49,13 +48,6 @@ def project(place, monkeypatch):
     monkeypatch.chdir(place / "home/project")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return place / "home/project"
-
-
-def command(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    return result.exit_code, result.stdout + result.stderr
 
 
 def facts_of(folder) -> dict:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import unicodedata
 
 import pytest
-from click.testing import CliRunner
 
 from diminuendo.artifact.code import Scope, code_digest
-from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
 from diminuendo.parameters import load_params
 from diminuendo.provenance import reproduce as building
@@ -24,6 +21,7 @@ from diminuendo.provenance.store import Run, _scope, scope_tags
 from diminuendo.provenance.target import model_of
 from diminuendo.provenance.trace import trace
 from diminuendo.training.device import device_record
+from tests.factories.commands import command
 from tests.factories.project import run
 from tests.factories.switched import PARAMS, commit_results, make_switched_project
 
@@ -50,13 +48,6 @@ def project(place, monkeypatch):
     monkeypatch.chdir(place / "home/project")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return place / "home/project"
-
-
-def command(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    return result.exit_code, result.stdout + result.stderr
 
 
 def switch_back(project):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 
 import pytest
 import yaml
-from click.testing import CliRunner
 
 from diminuendo.artifact.lineage import digest_of_checkpoint, verified_record
-from diminuendo.cli import main
 from diminuendo.core.files import sha256_of
 from tests.factories.begun import begun_params, make_begun_project
 from tests.factories.checkpoint import change, write_checkpoint
+from tests.factories.commands import command
 from tests.factories.minute import write_minute_params
 from tests.factories.project import run
 
@@ -64,13 +62,6 @@ def project(place, monkeypatch):
     monkeypatch.chdir(place / "home/project")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return place / "home/project"
-
-
-def command(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(main, arguments)
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    return result.exit_code, result.stdout + result.stderr
 
 
 def facts_of(folder, licence) -> dict:
