@@ -15,6 +15,7 @@ from typing import Any
 from diminuendo.artifact import lineage
 from diminuendo.artifact.checksum import actual_checksum, stated_checksum
 from diminuendo.artifact.external_data import check_data, files_of, mapped
+from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import digest_of_json, json_text, sha256_of
 from diminuendo.provenance import checkpoint, raw_data
@@ -97,9 +98,15 @@ def verify_project(places: Places) -> Iterator[Finding]:
     for folder in folders:
         path = folder / lineage.MODEL
         yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
-    for entry in places.locked_now():
+    locked, elsewhere = places.locked_now(), families_made_elsewhere(places)
+    for home in elsewhere:
+        detail = f"nothing that its dvc.lock names is here, nor in DVC's cache; {repro(Path(home) / MODELS)} makes it"
+        yield Finding(UNSEEN, f"family {Path(home).name or 'of params.yaml'}", str(places.project / home), detail)
+    for entry in locked:
         folder = places.place_of(entry)
         path = places.shown(folder)
+        if entry.home in elsewhere:
+            continue
         if not folder.exists():
             yield Finding(MISSING, path, str(folder), "dvc.lock names it; `dvc checkout` brings it back")
         elif entry.path in ("evaluation", "reports"):
@@ -113,6 +120,13 @@ def verify_project(places: Places) -> Iterator[Finding]:
     yield from verify_locks(places)
     yield from verify_single_files(places)
     yield from verify_mlflow_files(places)
+
+
+def families_made_elsewhere(places: Places) -> list[str]:
+    """Homes of families of which nothing is here, no output and no object, as in a fresh clone."""
+    locked = places.locked_now()
+    here = {e.home for e in locked if places.place_of(e).exists() or places.cache.object(e.md5).exists()}
+    return sorted({entry.home for entry in locked} - here)
 
 
 def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:

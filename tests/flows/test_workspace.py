@@ -226,6 +226,7 @@ def test_a_checkpoint_that_git_does_not_have_is_linked_into_the_worktree(workspa
         assert (folder / "checkpoints/small").is_dir()
     assert git(folder, "status", "--porcelain", "checkpoints") == ""
     (root / "checkpoints/tiny").rename(root.parent / "tiny")
+    (root / "checkpoints/small").rmdir()
     (root / "checkpoints").rmdir()
     (root / "checkpoints").symlink_to(root.parent)
     workspace.link_checkpoints()

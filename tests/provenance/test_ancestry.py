@@ -209,6 +209,27 @@ def test_a_folder_that_is_gone_is_missing_and_no_models_are_an_error(project, co
                 shutil.move(tmp_path / name, project)
 
 
+def test_a_family_that_was_made_on_another_machine_alone_is_no_loss(project, command):
+    home, outs = project / "families/far", ("data/index.json", "models/teacher")
+    home.mkdir(parents=True)
+    try:
+        (home / "dvc.yaml").write_text("vars:\n  - ../../params/far.yaml\nstages: {}\n")
+        entries = [{"path": name, "md5": f"{index}" * 32} for index, name in enumerate(outs)]
+        (home / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"index": {"outs": entries}}}))
+        run(project, "git", "add", "-A", "families")
+        run(project, "git", "commit", "-qm", "made elsewhere")
+        status, said = command("verify")
+        assert status == 0 and f"not at hand family far  {home}: nothing that its dvc.lock names is here" in said
+        assert "`make repro PARAMS=params/far.yaml` makes it" in said and "missing" not in said
+        (home / "data").mkdir()
+        (home / "data/index.json").write_text("{}")  # something was made here: the rest of it is lost
+        status, said = command("verify")
+        assert status == 1 and f"missing     families/far/models/teacher  {home / 'models/teacher'}" in said
+    finally:
+        shutil.rmtree(project / "families")
+        run(project, "git", "reset", "-q", "HEAD~1")
+
+
 def test_a_flipped_bit_of_any_kind_of_file_is_found_or_harmless(project):
     """The sweep of ``benchmarks/flips.py``, one bit of every kind and more of those that this test alone looks at."""
     flips.add_sealed(project)
