@@ -43,13 +43,6 @@ def place(built, tmp_path):
     return tmp_path / "place"
 
 
-@pytest.fixture
-def project(place, monkeypatch):
-    monkeypatch.chdir(place / "home/project")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return place / "home/project"
-
-
 def switch_back(project):
     """The family of the commands again, of which nothing was run; the cache and the commits know the voices."""
     for name in ("models", "data/prepared", "dvc.lock"):

@@ -51,19 +51,6 @@ def built(tmp_path_factory):
     return place
 
 
-@pytest.fixture
-def place(built, tmp_path):
-    shutil.copytree(built, tmp_path / "place", symlinks=True)
-    return tmp_path / "place"
-
-
-@pytest.fixture
-def project(place, monkeypatch):
-    monkeypatch.chdir(place / "home/project")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return place / "home/project"
-
-
 def facts_of(folder, licence) -> dict:
     return {"source": "tiny", "licence": licence, "files": {path.name: sha256_of(path) for path in folder.iterdir()}}
 
