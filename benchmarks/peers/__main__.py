@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.peers import __doc__ as about
 from benchmarks.peers import onnx_tools, torch_tools, whisper_tools
 from benchmarks.peers.measure import measure
+from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import markdown
 from diminuendo.artifact.formats import TEXT_FORMAT
 from diminuendo.artifact.onnx_file import MODEL
@@ -47,6 +48,12 @@ def chosen(members: dict[str, Path], named: str) -> dict[str, Path]:
     return {name: path for name, path in members.items() if not names or name in (TEACHER, *names)}
 
 
+def of_frames(teacher: Path) -> tuple[Peer, ...]:
+    """Tools for a model that gives tokens frame by frame, with groups as large as the widths of this one allow."""
+    group = onnx_tools.group_size(teacher / MODEL)
+    return onnx_tools.peers(group) + torch_tools.peers(group)
+
+
 def _checkpoint(params: Params) -> Path | None:
     """The folder of the teacher's checkpoint, if it is one."""
     return None if params.teacher.pretrained is None else params.teacher.checkpoint.folder.path
@@ -76,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
             chosen(members_in(given.models), given.members),
         )
         is_text = format_of(members[TEACHER] / MODEL) == TEXT_FORMAT
-        known = whisper_tools.PEERS if is_text else onnx_tools.PEERS + torch_tools.PEERS
+        known = whisper_tools.PEERS if is_text else of_frames(members[TEACHER])
         peers = tuple(peer for peer in known if given.only in peer.name)
         key, said, value = (given.where or "").partition("=")
         if given.where is not None and not (key and said):

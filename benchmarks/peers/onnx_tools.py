@@ -6,6 +6,7 @@ the frontend left out, which no guide says but a user would find who compares la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +21,16 @@ from diminuendo.artifact.weight_graph import FRONTEND
 from diminuendo.runtime.recognizer import Recognizer
 
 ENCODER = ("subsampling", "layers", "out")  # first parts of the names of the trained nodes
-GROUP = 16  # divides every width of the family, as NNCF demands; block of MatMulNBits
+SMALLEST_GROUP, LARGEST_GROUP = 16, 64  # MatMulNBits has none smaller; our own four bits of wide models have the larger
+
+
+def group_size(teacher: Path) -> int:
+    """Of weights that share a scale: as large as divides the inputs of every linear layer, which NNCF demands."""
+    graph = onnx.load(teacher).graph
+    shapes = {weight.name: weight.dims for weight in graph.initializer}
+    linear = [node for node in graph.node if node.op_type == "MatMul" and node.name.startswith(ENCODER)]
+    inputs = [shapes[node.input[1]][0] for node in linear if node.input[1] in shapes]
+    return max(SMALLEST_GROUP, math.gcd(LARGEST_GROUP, *inputs))
 
 
 def feeds(waveforms: list[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
@@ -63,13 +73,13 @@ def _frontend(path: Path) -> list[str]:
 def _linear_only(path: Path):
     """What NNCF leaves alone, so that ONNX Runtime can run its file.
 
-    Beyond the encoder it would quantize integers, which count frames; the scales that it gives depthwise convolutions
-    have a shape that ONNX Runtime refuses.
+    Beyond the encoder it would quantize integers, which count frames. The scales that it gives depthwise convolutions
+    have a shape that ONNX Runtime refuses; before an ``Attention`` the type of its zero points does not fit their node.
     """
     import nncf
 
     others = [node.name for node in onnx.load(path).graph.node if not node.name.startswith(ENCODER)]
-    return nncf.IgnoredScope(names=others, types=["Conv"], validate=False)
+    return nncf.IgnoredScope(names=others, types=["Conv", "Attention"], validate=False)
 
 
 def _prepared(taken: Path, work: Path) -> Path:
@@ -121,15 +131,18 @@ def _static(recommended: bool, without_frontend: bool) -> Callable[[Source, Path
     return write
 
 
-def _four_bits(source: Source, path: Path) -> None:
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+def _four_bits(block: int) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    frontend = _frontend(source.folder / MODEL)
-    quantizer = MatMulNBitsQuantizer(
-        onnx.load(source.folder / MODEL), block_size=GROUP, is_symmetric=True, nodes_to_exclude=frontend
-    )
-    quantizer.process()
-    onnx.save(quantizer.model.model, path)
+        frontend = _frontend(source.folder / MODEL)
+        quantizer = MatMulNBitsQuantizer(
+            onnx.load(source.folder / MODEL), block_size=block, is_symmetric=True, nodes_to_exclude=frontend
+        )
+        quantizer.process()
+        onnx.save(quantizer.model.model, path)
+
+    return write
 
 
 def _nncf_quantize(recommended: bool) -> Callable[[Source, Path], None]:
@@ -164,15 +177,18 @@ def _nncf_weights(mode: str, corrected: bool = False, **options) -> Callable[[So
     return write
 
 
-def _olive_blocks(source: Source, path: Path) -> None:
-    from olive.model import ONNXModelHandler
-    from olive.passes.olive_pass import create_pass_from_dict
-    from olive.passes.onnx.rtn_quantization import OnnxBlockWiseRtnQuantization
+def _olive_blocks(block: int) -> Callable[[Source, Path], None]:
+    def write(source: Source, path: Path) -> None:
+        from olive.model import ONNXModelHandler
+        from olive.passes.olive_pass import create_pass_from_dict
+        from olive.passes.onnx.rtn_quantization import OnnxBlockWiseRtnQuantization
 
-    options = {"bits": 4, "block_size": GROUP, "nodes_to_exclude": _frontend(source.folder / MODEL)}
-    quantize = create_pass_from_dict(OnnxBlockWiseRtnQuantization, options, disable_search=True)
-    made = quantize.run(ONNXModelHandler(str(source.folder / MODEL)), str(source.work / "olive"))
-    onnx.save(onnx.load(made.model_path), path)
+        options = {"bits": 4, "block_size": block, "nodes_to_exclude": _frontend(source.folder / MODEL)}
+        quantize = create_pass_from_dict(OnnxBlockWiseRtnQuantization, options, disable_search=True)
+        made = quantize.run(ONNXModelHandler(str(source.folder / MODEL)), str(source.work / "olive"))
+        onnx.save(onnx.load(made.model_path), path)
+
+    return write
 
 
 def _modelopt(mode: str, **options) -> Callable[[Source, Path], None]:
@@ -212,33 +228,38 @@ def _aimet(without_frontend: bool) -> Callable[[Source, Path], None]:
 
 PLAIN = "on plain operators"  # see plain_graph
 
-PEERS = (
-    _file_peer("onnxruntime", f"dynamic int8, defaults, {PLAIN}", _dynamic(False, True)),
-    _file_peer("onnxruntime", f"dynamic int8, pre-processed, per channel, {PLAIN}", _dynamic(True, True)),
-    _file_peer(
-        "onnxruntime",
-        "dynamic int8, pre-processed, per channel, MatMul only",
-        _dynamic(True, False, op_types_to_quantize=["MatMul"]),
-    ),
-    _file_peer("onnxruntime", "static int8, defaults", _static(False, False)),
-    _file_peer("onnxruntime", "static int8, pre-processed, per channel, without the frontend", _static(True, True)),
-    _file_peer("onnxruntime", f"MatMulNBits, 4 bits, blocks of {GROUP}, without the frontend", _four_bits),
-    _file_peer("nncf", f"quantize, defaults, {PLAIN}", _nncf_quantize(False)),
-    _file_peer("nncf", "quantize, transformer, mixed, linear layers", _nncf_quantize(True)),
-    _file_peer("nncf", "compress_weights INT8_ASYM, linear layers", _nncf_weights("INT8_ASYM")),
-    _file_peer(
-        "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}",
-        _nncf_weights("INT4_SYM", group_size=GROUP, ratio=1.0),
-    ),
-    _file_peer(
-        "nncf",
-        f"compress_weights INT4_SYM, linear layers, groups of {GROUP}, scales estimated from audio",
-        _nncf_weights("INT4_SYM", corrected=True, group_size=GROUP, ratio=1.0),
-    ),
-    _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),
-    _file_peer("nvidia-modelopt", f"int4, awq_clip, blocks of {GROUP}", _modelopt("int4", block_size=GROUP)),
-    _file_peer("olive-ai", f"OnnxBlockWiseRtnQuantization, blocks of {GROUP}, without the frontend", _olive_blocks),
-    _file_peer("aimet-onnx", f"QuantizationSimModel, defaults, {PLAIN}", _aimet(False)),
-    _file_peer("aimet-onnx", f"QuantizationSimModel, without the frontend, {PLAIN}", _aimet(True)),
-)
+
+def peers(group: int) -> tuple[Peer, ...]:
+    """Every tool with every way of calling it; four bits in groups of ``group`` weights."""
+    return (
+        _file_peer("onnxruntime", f"dynamic int8, defaults, {PLAIN}", _dynamic(False, True)),
+        _file_peer("onnxruntime", f"dynamic int8, pre-processed, per channel, {PLAIN}", _dynamic(True, True)),
+        _file_peer(
+            "onnxruntime",
+            "dynamic int8, pre-processed, per channel, MatMul only",
+            _dynamic(True, False, op_types_to_quantize=["MatMul"]),
+        ),
+        _file_peer("onnxruntime", "static int8, defaults", _static(False, False)),
+        _file_peer("onnxruntime", "static int8, pre-processed, per channel, without the frontend", _static(True, True)),
+        _file_peer("onnxruntime", f"MatMulNBits, 4 bits, blocks of {group}, without the frontend", _four_bits(group)),
+        _file_peer("nncf", f"quantize, defaults, {PLAIN}", _nncf_quantize(False)),
+        _file_peer("nncf", "quantize, transformer, mixed, linear layers", _nncf_quantize(True)),
+        _file_peer("nncf", "compress_weights INT8_ASYM, linear layers", _nncf_weights("INT8_ASYM")),
+        _file_peer(
+            "nncf",
+            f"compress_weights INT4_SYM, linear layers, groups of {group}",
+            _nncf_weights("INT4_SYM", group_size=group, ratio=1.0),
+        ),
+        _file_peer(
+            "nncf",
+            f"compress_weights INT4_SYM, linear layers, groups of {group}, scales estimated from audio",
+            _nncf_weights("INT4_SYM", corrected=True, group_size=group, ratio=1.0),
+        ),
+        _file_peer("nvidia-modelopt", "int8, defaults", _modelopt("int8")),
+        _file_peer("nvidia-modelopt", f"int4, awq_clip, blocks of {group}", _modelopt("int4", block_size=group)),
+        _file_peer(
+            "olive-ai", f"OnnxBlockWiseRtnQuantization, blocks of {group}, without the frontend", _olive_blocks(group)
+        ),
+        _file_peer("aimet-onnx", f"QuantizationSimModel, defaults, {PLAIN}", _aimet(False)),
+        _file_peer("aimet-onnx", f"QuantizationSimModel, without the frontend, {PLAIN}", _aimet(True)),
+    )

@@ -8,8 +8,6 @@ import numpy as np
 
 from benchmarks.peers.peer import Made, Peer, Source
 
-GROUP = 16  # as in onnx_tools
-
 
 class TorchDecoder:
     """A model in eager PyTorch behind the interface of a shipped file."""
@@ -52,11 +50,14 @@ def _torchao(config: Callable) -> Callable:
     return change
 
 
-def _four_bits(quantization):
-    import torch
-    from torchao.quantization.granularity import PerGroup
+def _four_bits(group: int) -> Callable:
+    def config(quantization):
+        import torch
+        from torchao.quantization.granularity import PerGroup
 
-    return quantization.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(GROUP))
+        return quantization.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=PerGroup(group))
+
+    return config
 
 
 def _round_to_nearest(**options) -> Callable:
@@ -106,24 +107,28 @@ def _half_quadratic(bits: int, group_size: int | None) -> Callable:
     return change
 
 
-PEERS = (
-    _module_peer("torch", "float32, eager", lambda model: model),
-    _module_peer("torchao", "Int8WeightOnlyConfig", _torchao(lambda q: q.Int8WeightOnlyConfig())),
-    _module_peer(
-        "torchao",
-        "Int8DynamicActivationInt8WeightConfig",
-        _torchao(lambda q: q.Int8DynamicActivationInt8WeightConfig()),
-    ),
-    _module_peer("torchao", f"IntxWeightOnlyConfig, int4, groups of {GROUP}", _torchao(_four_bits)),
-    _module_peer("neural-compressor", "RTNConfig, 8 bits, per channel", _round_to_nearest(bits=8, group_size=-1)),
-    _module_peer(
-        "neural-compressor",
-        f"RTNConfig, 4 bits, groups of {GROUP}, searched for least error",
-        _round_to_nearest(bits=4, group_size=GROUP, use_mse_search=True),
-    ),
-    _module_peer("optimum-quanto", "qint8 weights", _quanto("qint8")),
-    _module_peer("optimum-quanto", "qint8 weights and activations, calibrated", _quanto_calibrated, calibrated=True),
-    _module_peer("optimum-quanto", "qint4 weights", _quanto("qint4")),
-    _module_peer("hqq", "8 bits, per channel", _half_quadratic(8, None)),
-    _module_peer("hqq", f"4 bits, groups of {GROUP}", _half_quadratic(4, GROUP)),
-)
+def peers(group: int) -> tuple[Peer, ...]:
+    """Every tool with every way of calling it; four bits in groups of ``group`` weights."""
+    return (
+        _module_peer("torch", "float32, eager", lambda model: model),
+        _module_peer("torchao", "Int8WeightOnlyConfig", _torchao(lambda q: q.Int8WeightOnlyConfig())),
+        _module_peer(
+            "torchao",
+            "Int8DynamicActivationInt8WeightConfig",
+            _torchao(lambda q: q.Int8DynamicActivationInt8WeightConfig()),
+        ),
+        _module_peer("torchao", f"IntxWeightOnlyConfig, int4, groups of {group}", _torchao(_four_bits(group))),
+        _module_peer("neural-compressor", "RTNConfig, 8 bits, per channel", _round_to_nearest(bits=8, group_size=-1)),
+        _module_peer(
+            "neural-compressor",
+            f"RTNConfig, 4 bits, groups of {group}, searched for least error",
+            _round_to_nearest(bits=4, group_size=group, use_mse_search=True),
+        ),
+        _module_peer("optimum-quanto", "qint8 weights", _quanto("qint8")),
+        _module_peer(
+            "optimum-quanto", "qint8 weights and activations, calibrated", _quanto_calibrated, calibrated=True
+        ),
+        _module_peer("optimum-quanto", "qint4 weights", _quanto("qint4")),
+        _module_peer("hqq", "8 bits, per channel", _half_quadratic(8, None)),
+        _module_peer("hqq", f"4 bits, groups of {group}", _half_quadratic(4, group)),
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import onnx_tools, torch_tools
-from benchmarks.peers.__main__ import chosen, main, members_in
+from benchmarks.peers.__main__ import chosen, main, members_in, of_frames
 from benchmarks.peers.measure import Row, measure
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.table import markdown
@@ -18,7 +18,7 @@ from diminuendo.export.trained import deliver
 from tests.factories.models import ToneCorpus, tiny_layer, tiny_model
 
 EVALUATE = EvaluateConfig(bootstrap_samples=50, confidence=0.95, group_by=(), timing_utterances=2, timing_repeats=2)
-PEERS = onnx_tools.PEERS + torch_tools.PEERS
+PEERS = onnx_tools.peers(16) + torch_tools.peers(16)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,22 @@ def test_pieces_are_of_one_length_and_hold_the_same_audio():
     pieces = onnx_tools.equal_pieces([np.arange(3.0), np.arange(3.0, 8.0), np.arange(8.0, 17.0)])
     assert [piece.size for piece in pieces] == [5, 5, 5]
     assert np.array_equal(np.concatenate(pieces), np.arange(15.0))
+
+
+@pytest.mark.parametrize(("width", "group"), [(32, 32), (48, 16), (40, 16), (128, 64)])
+def test_groups_are_as_large_as_the_widths_allow(tmp_path, width, group):
+    layer = tiny_layer(heads=2, head_width=width, feed_forward_1=128, feed_forward_2=128, convolution=128)
+    deliver(
+        tmp_path / "teacher",
+        tiny_model((layer,), width=width, subsampling_channels=64),
+        name="teacher",
+        tokens=ToneCorpus().tokens,
+        lineage={},
+        history=[],
+        summary={},
+    )
+    assert onnx_tools.group_size(tmp_path / "teacher" / "model.onnx") == group
+    assert any(f"groups of {group}" in peer.name for peer in of_frames(tmp_path / "teacher"))
 
 
 def test_a_folder_without_a_teacher_is_refused(tmp_path):
