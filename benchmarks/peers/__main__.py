@@ -32,7 +32,7 @@ def members_in(folder: Path) -> dict[str, Path]:
     """
     found = {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MODEL}"))}
     if TEACHER not in found:
-        raise UserError(f"{folder}: holds no {TEACHER}/{MODEL}; run `dvc repro`, or name the folder with --models")
+        raise UserError(f"{folder}: holds no {TEACHER}/{MODEL}; run `make repro`, or name the folder with --models")
     return {TEACHER: found.pop(TEACHER), **found}
 
 

@@ -11,7 +11,7 @@ from diminuendo.config.names import FAMILIES, SOURCES
 def repro(path: str | Path, stage: str = "", force: bool = False) -> str:
     """The command that makes what is at ``path`` again, for the family whose home it is in.
 
-    ``dvc repro`` alone works on the checkout's own family; the others have a ``dvc.yaml`` that `make` keeps up to date.
+    It is `make`'s: that needs no environment to be active, and keeps a family's ``dvc.yaml`` up to date.
 
     Args:
         stage: how far; by default all of it.
@@ -19,7 +19,9 @@ def repro(path: str | Path, stage: str = "", force: bool = False) -> str:
     """
     options = [*["--force"] * force, *[stage] * bool(stage)]
     parts = Path(os.path.relpath(path)).parts
-    if len(parts) < 2 or parts[0] != FAMILIES.name:
-        return f"`{' '.join(['dvc repro', *options])}`"
-    arguments = f" ARGS='{' '.join(options)}'" if options else ""
-    return f"`make repro PARAMS={SOURCES / parts[1]}.yaml{arguments}`"
+    words = ["make repro"]
+    if len(parts) > 1 and parts[0] == FAMILIES.name:
+        words.append(f"PARAMS={SOURCES / parts[1]}.yaml")
+    if options:
+        words.append(f"ARGS='{' '.join(options)}'")
+    return f"`{' '.join(words)}`"

@@ -47,7 +47,7 @@ def _nothing_made(places: Places) -> str:
     """What to do in a project whose families have no models yet."""
     if places.project is None or any((places.folder_of(home) / MODELS).is_dir() for home in places.homes):
         return ""
-    return "; this project has no models yet: `dvc repro` makes those of params.yaml"
+    return "; this project has no models yet: `make repro` makes those of params.yaml"
 
 
 def _of_file(path: Path, places: Places) -> Model:

@@ -35,7 +35,7 @@ def test_check_draws_the_family_or_says_what_is_wrong(run, tmp_path):
 
 def test_leaderboard_without_a_report(run):
     status, out, err = run("leaderboard")
-    assert status == 1 and out == "" and "dvc repro" in err
+    assert status == 1 and out == "" and "make repro" in err
 
 
 def test_help_loads_nothing_heavy():
@@ -67,13 +67,14 @@ def test_before_the_first_run_a_command_says_what_makes_its_corpus(run, tmp_path
     (tmp_path / "new.jsonl").write_text("")
     for arguments, option in ((("language-model", "out.arpa"), "--corpus"), (("drift", "new.jsonl"), "--reference")):
         status, _, err = run(*arguments)
-        assert status != 0 and f"no prepared corpus yet; run `dvc repro prepare`, or name one by {option}" in err
+        made = "run `make repro ARGS='prepare'`"
+        assert status != 0 and f"no prepared corpus yet; {made}, or name one by {option}" in err
 
 
 def test_before_the_first_run_a_members_name_is_answered_with_what_makes_it(run, tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     status, _, err = run("trace", "student")
-    assert status == 2 and "no models yet: `dvc repro` makes those of params.yaml" in err
+    assert status == 2 and "no models yet: `make repro` makes those of params.yaml" in err
     (tmp_path / "models").mkdir()
     assert "no models yet" not in run("trace", "student")[2]
 

@@ -6,9 +6,9 @@ from diminuendo.config.remedy import repro
 @pytest.mark.parametrize(
     ("path", "options", "command"),
     [
-        ("models/teacher", {}, "`dvc repro`"),
-        ("data/prepared/corpus.json", {"stage": "prepare"}, "`dvc repro prepare`"),
-        ("models/teacher", {"force": True}, "`dvc repro --force`"),
+        ("models/teacher", {}, "`make repro`"),
+        ("data/prepared/corpus.json", {"stage": "prepare"}, "`make repro ARGS='prepare'`"),
+        ("models/teacher", {"force": True}, "`make repro ARGS='--force'`"),
         ("families/digits/models/teacher", {}, "`make repro PARAMS=params/digits.yaml`"),
         ("families/digits", {"stage": "evaluate"}, "`make repro PARAMS=params/digits.yaml ARGS='evaluate'`"),
         (
@@ -16,8 +16,8 @@ from diminuendo.config.remedy import repro
             {"stage": "prepare", "force": True},
             "`make repro PARAMS=params/digits.yaml ARGS='--force prepare'`",
         ),
-        (".", {}, "`dvc repro`"),
-        ("../families/digits", {}, "`dvc repro`"),  # of no family of this checkout
+        (".", {}, "`make repro`"),
+        ("../families/digits", {}, "`make repro`"),  # of no family of this checkout
     ],
 )
 def test_the_command_is_that_of_the_family_whose_home_it_is(tmp_path, monkeypatch, path, options, command):

@@ -44,7 +44,7 @@ def test_an_edited_summary_is_refused(corpus):
 def test_what_is_no_corpus_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "corpus.json").write_text(content)
-    with pytest.raises(UserError, match=r"not a prepared corpus.*dvc repro prepare"):
+    with pytest.raises(UserError, match=r"not a prepared corpus.*make repro ARGS='prepare'"):
         PreparedCorpus.open(tmp_path)
 
 

@@ -95,7 +95,7 @@ def test_what_a_student_begins_with_is_verified_as_the_index_is(place, project):
     before = listed.read_text()
     listed.write_text(before.replace("tiny", "tinY"))
     status, said = command("verify")
-    assert status == 1 and "damaged     data/students/small.json" in said and "`dvc repro index`" in said
+    assert status == 1 and "damaged     data/students/small.json" in said and "`make repro ARGS='index'`" in said
     repro(project, "index")
     assert listed.read_text() == before and command("verify")[0] == 0
 

@@ -126,7 +126,7 @@ def test_an_evaluation_of_an_earlier_version_is_to_be_made_anew(params, tmp_path
         for part in (found, *(member.get("1", {}) for member in found["members"].values())):
             part.pop(key, None)
         path.write_text(json.dumps(found))
-        with pytest.raises(UserError, match=rf"has no '{key}'.*earlier version.*`dvc repro evaluate`"):
+        with pytest.raises(UserError, match=rf"has no '{key}'.*earlier version.*`make repro ARGS='evaluate'`"):
             build_report(params, tmp_path / name)
 
 
@@ -326,7 +326,7 @@ def test_terminal_fits_and_reads(written):
     assert max(map(len, shown.splitlines())) <= 120
     line = next(line for line in shown.splitlines() if line.startswith("student-slim"))
     assert line.split()[1:4] == ["12.0", "[11.0,", "13.0]"] and "+4.0 [+3.5, +4.5]" in line
-    with pytest.raises(UserError, match=r"nowhere/leaderboard.csv: .* none has been made yet; run `dvc repro` first$"):
+    with pytest.raises(UserError, match=r"nowhere/leaderboard.csv: .* none has been made yet; run `make repro` first$"):
         read_leaderboard(written / "nowhere")
 
 
@@ -352,9 +352,9 @@ def _hardly_below_zero(found: re.Match[str]) -> str:
 
 def test_an_evaluation_of_another_family_is_refused(params, written, tmp_path):
     other = parse_params(params.model_dump(mode="json", by_alias=True, exclude_none=True) | {"prune": {}})
-    with pytest.raises(UserError, match=r"student-slim.*run `dvc repro`"):
+    with pytest.raises(UserError, match=r"student-slim.*run `make repro`"):
         write_report(other, written / "evaluation", {}, tmp_path)
-    with pytest.raises(UserError, match="dvc repro evaluate"):
+    with pytest.raises(UserError, match="make repro ARGS='evaluate'"):
         write_report(params, tmp_path / "nowhere", {}, tmp_path)
 
 

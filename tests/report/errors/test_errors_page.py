@@ -218,7 +218,7 @@ def test_an_evaluation_of_other_utterances_is_refused(family, tmp_path):
     lines = (other.evaluation / "student" / "hypotheses.jsonl").read_text().splitlines()
     (other.evaluation / "student" / "hypotheses.jsonl").write_text(lines[0] + "\n")
     with pytest.raises(
-        UserError, match=r"student.*1 utterances.*the 2 of the prepared corpus; run `dvc repro evaluate`"
+        UserError, match=r"student.*1 utterances.*the 2 of the prepared corpus; run `make repro ARGS='evaluate'`"
     ):
         other.write(tmp_path)
     (other.evaluation / "student" / "hypotheses.jsonl").unlink()
