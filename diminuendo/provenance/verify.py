@@ -7,8 +7,7 @@ records, and the records with their own digests.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,21 @@ from diminuendo.artifact.checksum import actual_checksum, stated_checksum
 from diminuendo.artifact.external_data import check_data, files_of, mapped
 from diminuendo.config.remedy import repro
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import digest_of_json, json_text, sha256_of
+from diminuendo.core.files import sha256_of
 from diminuendo.provenance import checkpoint, raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.finding import UNSEEN, Finding
 from diminuendo.provenance.history import data_folders, parameters_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places, place_of
+from diminuendo.provenance.verify_copies import (
+    verify_folder,
+    verify_listed,
+    verify_objects,
+    verify_output,
+    verify_prepared,
+    verify_tracked,
+)
 from diminuendo.provenance.verify_state import verify_database, verify_locks, verify_mlflow_files, verify_single_files
 
 
@@ -45,7 +52,7 @@ def verify_file(path: Path, places: Places, done: set[str] | None = None) -> Ite
     yield from _weights(path, what)
     is_in_project = places.model_folder(sha256_of(path)) == path.parent.resolve()
     if path.name == lineage.MODEL and (path.parent / lineage.RECORD).is_file() and not is_in_project:
-        yield from _folder(path.parent, f"model {path.parent.name}")
+        yield from verify_folder(path.parent, f"model {path.parent.name}")
     try:
         model = read_model(path)
     except UserError as error:
@@ -97,7 +104,7 @@ def verify_project(places: Places) -> Iterator[Finding]:
         raise UserError(f"{places.project / MODELS}: no models; run `make repro`, or `dvc checkout` if they were made")
     for folder in folders:
         path = folder / lineage.MODEL
-        yield from verify_file(path, places, done) if path.is_file() else _folder(folder, f"model {folder.name}")
+        yield from verify_file(path, places, done) if path.is_file() else verify_folder(folder, f"model {folder.name}")
     locked, elsewhere = places.locked_now(), families_made_elsewhere(places)
     for home in elsewhere:
         detail = f"nothing that its dvc.lock names is here, nor in DVC's cache; {repro(Path(home) / MODELS)} makes it"
@@ -110,13 +117,13 @@ def verify_project(places: Places) -> Iterator[Finding]:
         if not folder.exists():
             yield Finding(MISSING, path, str(folder), "dvc.lock names it; `dvc checkout` brings it back")
         elif entry.path in ("evaluation", "reports"):
-            yield from _folder(folder, path)
+            yield from verify_folder(folder, path)
             files = places.cache.listing(entry.md5)
             if files is None:
                 state = places.cache.state(entry.md5)
                 yield Finding(state, path, str(places.cache.object(entry.md5)), "the list of files in DVC's cache")
             else:
-                yield from _objects(files, path, f"DVC's cache, {entry.stage}", places)
+                yield from verify_objects(files, path, f"DVC's cache, {entry.stage}", places)
     yield from verify_locks(places)
     yield from verify_single_files(places)
     yield from verify_mlflow_files(places)
@@ -136,9 +143,9 @@ def _model(model: Model, places: Places, is_given: bool) -> Iterator[Finding]:
     folder = places.model_folder(model.digest) or places.unreadable_record(place)
     if folder is not None:
         seen = True
-        yield from _folder(folder, what, model.digest)
+        yield from verify_folder(folder, what, model.digest)
     is_it = places.has_digest(model.digest)
-    for finding in _cached(place, product, is_it, what, places, folder):
+    for finding in verify_output(place, product, is_it, what, places, folder):
         seen = True
         yield finding
     for path in places.logged_files(model.digest):
@@ -160,7 +167,7 @@ def _checkpoint(model: Model, places: Places) -> Iterator[Finding]:
     begun, files = model.checkpoint, model.checkpoint.facts["files"]
     what, seen = f"checkpoint {begun.source} {begun.digest[:12]}", False
     for folder, is_its_own in checkpoint.folders(places, model):
-        found = list(_files(folder, files, what, f"{folder} ({len(files)} files)"))
+        found = list(verify_listed(folder, files, what, f"{folder} ({len(files)} files)"))
         if is_its_own or not any(finding.is_bad for finding in found):  # another family's may be another version
             seen = True
             yield from found
@@ -168,7 +175,7 @@ def _checkpoint(model: Model, places: Places) -> Iterator[Finding]:
     for value, objects in checkpoint.tracked(places, model):
         seen = True
         if objects:
-            yield from _tracked(files, objects, what, f"DVC's cache, {value} ({len(files)} files)")
+            yield from verify_tracked(files, objects, what, f"DVC's cache, {value} ({len(files)} files)")
         else:
             yield Finding(MISSING, what, value, "the list of files that its .dvc file names is not in DVC's cache")
     if not seen:
@@ -179,9 +186,9 @@ def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
     what = f"corpus {corpus.digest[:12]}"
     folder = places.corpus_folder(corpus.digest) or places.unreadable_record(CORPUS, CORPUS_RECORD)
     if folder is not None:
-        yield from _prepared(folder, corpus, what)
+        yield from verify_prepared(folder, corpus, what)
     is_it = places.is_corpus(corpus.digest)
-    cached = list(_cached(CORPUS, CORPUS_RECORD, is_it, what, places, folder))
+    cached = list(verify_output(CORPUS, CORPUS_RECORD, is_it, what, places, folder))
     yield from cached
     if folder is None and not cached:
         yield Finding(UNSEEN, what, "", "no copy of it: not in the project or DVC's cache")
@@ -190,98 +197,6 @@ def _corpus(corpus: Corpus, places: Places) -> Iterator[Finding]:
         yield Finding(UNSEEN, f"raw data of {what}", "", f"their list ({lineage.RAW}) is not at hand, or damaged")
     else:
         yield from _raw(content, what, places, corpus.digest)
-
-
-def _folder(folder: Path, what: str, digest: str | None = None) -> Iterator[Finding]:
-    """A folder with a ``lineage.json``: the record, and every file that it names."""
-    path = folder / lineage.RECORD
-    record = _record(path)
-    if isinstance(record, str):
-        yield Finding(MISSING if not path.exists() else DAMAGED, what, str(path), record)
-        return
-    if digest is not None and record["files"].get(lineage.product_of(record["stage"])) != digest:
-        yield Finding(DAMAGED, what, str(path), "it names another model")
-        return
-    yield from _files(folder, record["files"], what, f"{folder} ({len(record['files'])} files and their record)")
-
-
-def _prepared(folder: Path, corpus: Corpus, what: str) -> Iterator[Finding]:
-    path = folder / CORPUS_RECORD
-    record = _record(path)
-    if isinstance(record, str):
-        yield Finding(DAMAGED, what, str(path), record)
-        return
-    if record["digest"] != corpus.digest:
-        yield Finding(DAMAGED, what, str(path), "it describes another corpus")
-        return
-    yield from _files(folder, record["files"], what, f"{folder} ({len(record['files'])} files and their record)")
-
-
-def _record(path: Path) -> dict[str, Any] | str:
-    """A record that matches its digest, or what is wrong with it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        record = json.loads(text)
-        rest = {key: value for key, value in record.items() if key != "digest"}
-        files = record["files"]
-        if record["digest"] != digest_of_json(rest) or not all(isinstance(one, str) for one in files.values()):
-            return "it does not match its own digest"
-        return record if text == json_text(record) else "it is not as it was written, though it says the same"
-    except FileNotFoundError:
-        return "it is not there"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return f"not readable as a record ({type(error).__name__}: {error})"
-
-
-def _files(folder: Path, files: dict[str, str], what: str, all_of_them: str) -> Iterator[Finding]:
-    bad = []
-    for name, expected in sorted(files.items()):
-        path = folder / name
-        if not path.is_file():
-            bad.append(Finding(MISSING, what, str(path), "its record names it"))
-        elif (found := sha256_of(path)) != expected:
-            detail = f"its SHA-256 is {found[:12]}, its record says {expected[:12]}; {path.stat().st_size} bytes"
-            bad.append(Finding(DAMAGED, what, str(path), detail))
-    yield from bad or [Finding(WHOLE, what, all_of_them)]
-
-
-def _cached(
-    path: str, key: str, is_it: Callable[[Path], bool], what: str, places: Places, folder: Path | None
-) -> Iterator[Finding]:
-    """An output in DVC's cache, which checks out a damaged object without an error.
-
-    Objects too damaged to say what they belong to are reported if a ``dvc.lock`` names them for this output.
-
-    Args:
-        folder: where the output is in the working tree, if it is there.
-    """
-    for entry in places.outputs(path):
-        of_family = f" of {entry.home}" if entry.home else ""
-        of_commit = f" of commit {entry.commit[:12]}" if entry.commit else ""
-        place = f"DVC's cache, {entry.stage}{of_family}{of_commit}"
-        is_here = entry.commit is None and folder in (None, places.place_of(entry))
-        objects, files = places.cache, places.cache.listing(entry.md5)
-        if files is None:
-            # The list is gone, or a damaged dvc.lock names it wrongly, though its output is in the project.
-            if objects.object(entry.md5).exists() or (is_here and folder is not None):
-                state, where = objects.state(entry.md5), str(objects.object(entry.md5))
-                yield Finding(state, what, where, f"the list of files of {place}")
-            continue
-        own = objects.object(files[key]) if key in files else None
-        if own is not None and own.is_file() and is_it(own):
-            yield from _objects(files, what, place, places)
-        elif own is not None and (own.is_file() or is_here) and objects.state(files[key]) != WHOLE:
-            yield Finding(objects.state(files[key]), what, str(own), f"{key} of {place}")
-
-
-def _objects(files: dict[str, str], what: str, place: str, places: Places) -> Iterator[Finding]:
-    states = {name: places.cache.state(md5) for name, md5 in sorted(files.items())}
-    bad = [
-        Finding(state, what, str(places.cache.object(files[name])), f"{name} of {place}")
-        for name, state in states.items()
-        if state != WHOLE
-    ]
-    yield from bad or [Finding(WHOLE, what, f"{place} ({len(files)} objects)")]
 
 
 def _raw(content: dict[str, Any], what: str, places: Places, corpus: str) -> Iterator[Finding]:
@@ -296,25 +211,14 @@ def _raw(content: dict[str, Any], what: str, places: Places, corpus: str) -> Ite
         # None of them is there: the folder has moved.
         if folder := next((own for own in folders if any((own / name).exists() for name in files)), None):
             looked = True
-            yield from _files(folder, files, label, f"{folder} ({len(files)} files)")
+            yield from verify_listed(folder, files, label, f"{folder} ({len(files)} files)")
         value = data_folders(said).get(parameter)
         tracked = raw_data.tracked(places, value, commit) if value else None
         if tracked:
             looked = True
-            yield from _tracked(files, tracked, label, f"DVC's cache, {place}")
+            yield from verify_tracked(files, tracked, label, f"DVC's cache, {place}")
         elif tracked is not None and commit is None:
             looked = True
             yield Finding(MISSING, label, place, "the list of files that its .dvc file names is not in DVC's cache")
         if not looked:
             yield Finding(UNSEEN, label, place, "not where dvc.lock and the parameters say, nor in DVC's cache")
-
-
-def _tracked(files: dict[str, str], objects: dict[str, Path], label: str, all_of_them: str) -> Iterator[Finding]:
-    bad = []
-    for name, expected in sorted(files.items()):
-        path = objects.get(name)
-        if path is None or not path.is_file():
-            bad.append(Finding(MISSING, label, str(path or name), f"DVC's copy of {name}"))
-        elif sha256_of(path) != expected:
-            bad.append(Finding(DAMAGED, label, str(path), f"DVC's copy of {name} is not what the record says"))
-    yield from bad or [Finding(WHOLE, label, all_of_them)]
