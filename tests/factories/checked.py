@@ -1,4 +1,4 @@
-"""``diminuendo check`` of a family whose teacher is a tiny checkpoint, in the working directory."""
+"""``diminuendo check`` in the working directory, and what it finds wrong; of a family whose teacher is a checkpoint."""
 
 import json
 
@@ -21,6 +21,11 @@ def check(**sections):
     raw["ship"] |= {"member": "teacher"}
     for name, section in sections.items():
         raw[name] = {**raw[name], **section} if name in ("data", "text", "training", "ship") else section
+    return outcome(raw)
+
+
+def outcome(raw):
+    """The same of a whole parameter file."""
     with open("params.yaml", "w") as file:
         yaml.safe_dump(json.loads(json.dumps(raw)), file)
     result = CliRunner().invoke(main, ["check"])
@@ -30,7 +35,11 @@ def check(**sections):
 
 def problems(**sections):
     """The lines of what is wrong."""
-    status, out, err = check(**sections)
+    return lines_of(*check(**sections))
+
+
+def lines_of(status, out, err):
+    """The problems in an outcome."""
     assert status == 1 and out == "", out
     head, *lines = err.splitlines()
     assert head == f"error: params.yaml: {len(lines)} problem(s), nothing was run:", err

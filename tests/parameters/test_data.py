@@ -5,11 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
-from click.testing import CliRunner
 
-from diminuendo.cli import main
 from tests.factories.audio import dummy_corpus, read_manifest, write_manifest
+from tests.factories.checked import lines_of, outcome
 from tests.factories.minute import minute_params
 
 
@@ -42,16 +40,11 @@ def check(**sections):
     raw["ship"] |= {"member": "teacher"}
     for name, section in sections.items():
         raw[name] |= section
-    Path("params.yaml").write_text(yaml.safe_dump(raw))
-    result = CliRunner().invoke(main, ["check"])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
+    return outcome(raw)
 
 
 def problems(**sections):
-    status, out, err = check(**sections)
-    assert status == 1 and out == "", out
-    return [line.strip() for line in err.splitlines()[1:]]
+    return lines_of(*check(**sections))
 
 
 def test_good_data_is_nothing_to_speak_of(source):
