@@ -31,8 +31,18 @@ def folder_of_bundle(name: str, root: Path, fetch: bool = True) -> Path:
     from torchaudio import pipelines
 
     bundle = getattr(pipelines, name, None)
+    if isinstance(bundle, pipelines.Wav2Vec2FABundle):
+        raise UserError(
+            f"pretrained.bundle: {name} aligns texts with audio, and knows no space between words; take a recogniser, "
+            "such as WAV2VEC2_ASR_BASE_960H"
+        )
     if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
-        known = [key for key in dir(pipelines) if isinstance(getattr(pipelines, key), pipelines.Wav2Vec2Bundle)]
+        kinds = {key: getattr(pipelines, key) for key in dir(pipelines)}
+        known = [
+            key
+            for key, kind in kinds.items()
+            if isinstance(kind, pipelines.Wav2Vec2Bundle) and not isinstance(kind, pipelines.Wav2Vec2FABundle)
+        ]
         raise UserError(f"pretrained.bundle: torchaudio.pipelines has no {name!r}; there are: {', '.join(known)}")
     if not fetch:
         raise NotAtHand(f"pretrained.bundle: {name} is not on this machine; run `make repro` where there is a network")

@@ -16,7 +16,7 @@ from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
 from diminuendo.models.families import FAMILIES, PRETRAINED, PRETRAINED_WHOLE
 from diminuendo.models.record import ModelRecord
-from diminuendo.pretrained.folder import CONFIG, CheckpointFolder
+from diminuendo.pretrained.folder import CONFIG, PREPROCESSOR, CheckpointFolder
 from diminuendo.pretrained.source import locate
 from diminuendo.pretrained.tokens import Vocabulary, vocabulary_of
 
@@ -70,8 +70,15 @@ class Checkpoint:
         try:
             return self._door.record_of(self._described, self.folder.preprocessor, vocabulary)
         except UserError as error:  # which names the file
-            raise UserError(f"{self.folder.path}: {error}") from None
-        except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError, ValidationError) as error:
+            said = str(error)
+            if said.startswith(PREPROCESSOR):
+                said = self.folder.preprocessor_file + said.removeprefix(PREPROCESSOR)
+            raise UserError(f"{self.folder.path}: {said}") from None
+        except ValidationError as error:
+            kind, problem = self.config["model_type"], error.errors()[0]
+            said = ": ".join([*map(str, problem["loc"]), problem["msg"].removeprefix("Value error, ")])
+            raise UserError(f"{self.folder.path / CONFIG}: does not describe a {kind}: {said[:300]}") from None
+        except (KeyError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
             said = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             said = said or "more than memory holds"
             kind = self.config["model_type"]

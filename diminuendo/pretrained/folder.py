@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG, PREPROCESSOR, PROCESSOR = "config.json", "preprocessor_config.json", "processor_config.json"
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
-TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
+TOKENIZERS = ("vocab.json", "tokenizer.json", "tokenizer.model")
 # What can change the model, and what says under which terms it may be used.
 READ = (
     CONFIG,
@@ -31,6 +31,7 @@ READ = (
     WEIGHTS,
     WEIGHTS_INDEX,
     *TOKENIZERS,
+    "merges.txt",
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -41,15 +42,16 @@ TERMS = (CARD, "LICENSE", "LICENSE.txt", "LICENSE.md")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".nemo", ".pkl")
 MOST_JSON_BYTES = 64 << 20
 FLOATS = ("F16", "BF16", "F32", "F64", "F8_E4M3", "F8_E5M2")  # types of safetensors that PyTorch converts
+INTEGERS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "C64")  # which the families refuse
 _SHARD = re.compile(r"[\w.-]+\.safetensors")  # a name without a folder
 
 _CONVERT = {
     ".nemo": "convert it where you trust it: transformers/models/parakeet/convert_nemo_to_hf.py writes such a folder",
     ".ckpt": "load it in the program that wrote it and call model.save_pretrained(FOLDER)",
 }
-_CONVERT_OTHERS = (
-    "convert it where you trust it: transformers' AutoModelForCTC.from_pretrained(…).save_pretrained(FOLDER) writes "
-    "model.safetensors"
+CONVERT_OTHERS = (
+    "convert it where you trust it: in transformers the model's class (such as AutoModelForCTC, or "
+    "WhisperForConditionalGeneration) and AutoProcessor, each .from_pretrained(…).save_pretrained(FOLDER)"
 )
 
 
@@ -82,7 +84,7 @@ class CheckpointFolder:
 
     @staticmethod
     def _refusal(path: Path) -> str:
-        way = _CONVERT.get(path.suffix, _CONVERT_OTHERS)
+        way = _CONVERT.get(path.suffix, CONVERT_OTHERS)
         return f"pickles are not read, since loading one can run any code; {way}"
 
     def _weight_files(self) -> tuple[str, ...]:
@@ -154,12 +156,23 @@ class CheckpointFolder:
     @cached_property
     def preprocessor(self) -> dict[str, Any]:
         """What the feature extractor is told; empty where the folder does not say."""
-        if found := self.json_of(PREPROCESSOR):
-            return found
-        found = self.json_of(PROCESSOR).get("feature_extractor") or {}
-        if not isinstance(found, dict):
-            raise UserError(f"{self.path / PROCESSOR}: feature_extractor: expected a mapping, found {found!r:.60}")
-        return found
+        return self._preprocessor[1]
+
+    @property
+    def preprocessor_file(self) -> str:
+        """Name of the file that says it."""
+        return self._preprocessor[0]
+
+    @cached_property
+    def _preprocessor(self) -> tuple[str, dict[str, Any]]:
+        """What the processor's file says goes first: an older file may lie beside it."""
+        processor = self.json_of(PROCESSOR)
+        for key in ("feature_extractor", "audio_processor"):
+            if found := processor.get(key):
+                if not isinstance(found, dict):
+                    raise UserError(f"{self.path / PROCESSOR}: {key}: expected a mapping, found {found!r:.60}")
+                return PROCESSOR, found
+        return PREPROCESSOR, self.json_of(PREPROCESSOR)
 
     @property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -216,6 +229,8 @@ class _Tensors(Mapping):
         return {name: file.get_slice(name).get_shape() for name, file in self._open.items()}
 
     def __getitem__(self, name: str) -> Tensor:
+        if (dtype := self._open[name].get_slice(name).get_dtype()) not in FLOATS + INTEGERS:
+            raise UserError(f"the checkpoint's tensor {name} is of the type {dtype}, which is not read")
         return self._open[name].get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from diminuendo.config.pretrained import PretrainedConfig
 from diminuendo.core.errors import UserError
-from diminuendo.pretrained.folder import READ, TERMS, CheckpointFolder, NotAtHand
+from diminuendo.pretrained.folder import CONVERT_OTHERS, PICKLES, READ, TERMS, CheckpointFolder, NotAtHand
 
 BUNDLES = Path(".work/bundles")  # where bundles of torchaudio are kept as folders
 
@@ -58,7 +58,7 @@ def _kept_by_hub(repository: str, revision: str) -> Path | None:
 
 
 def _wanted(repository: str, revision: str) -> dict[str, Any]:
-    patterns = [*READ, *TERMS, "*.safetensors"]
+    patterns = [*READ, *TERMS, "model-?????-of-?????.safetensors"]  # not what lies beside, in other precisions
     return {"repo_id": repository, "revision": revision, "allow_patterns": patterns}
 
 
@@ -81,9 +81,30 @@ def _of_hub(repository: str, revision: str, fetch: bool) -> Path:
         raise NotAtHand(f"{repository} at {revision[:12]}: {there}; {remedy}")
     logging.set_verbosity_error()  # each of its five tries would tell of the missing network in words of its own
     try:
-        return Path(snapshot_download(**_wanted(repository, revision)))
+        fetched = Path(snapshot_download(**_wanted(repository, revision)))
+        _check_weights(fetched, repository, revision)
+        return fetched
     except LocalEntryNotFoundError:
         reason = "no network"
     except (HfHubHTTPError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
     raise UserError(f"{repository} at {revision[:12]}: cannot be fetched ({reason}); {remedy}")
+
+
+def _check_weights(fetched: Path, repository: str, revision: str) -> None:
+    """Raises ``UserError`` where the hub has weights of this commit as pickles alone, which were not fetched."""
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if any(fetched.glob("model*.safetensors*")):
+        return
+    names = []
+    with suppress(HfHubHTTPError, OSError):  # no network: what is missing is said when the folder is opened
+        names = list_repo_files(repository, revision=revision)
+    pickles = sorted(name for name in names if Path(name).suffix in PICKLES)
+    if pickles:
+        raise UserError(
+            f"{repository} at {revision[:12]}: its weights are a pickle ({pickles[0]}), which is not read, since "
+            "loading one can run any code; take a commit with model.safetensors (a pull request to the repository may "
+            f"have one), or {CONVERT_OTHERS}, and name it as pretrained.path"
+        )

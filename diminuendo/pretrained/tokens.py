@@ -1,7 +1,7 @@
 """The vocabulary of a checkpoint with a CTC head, in this project's order and spelling: the blank first, ``▁`` a space.
 
-Formats: ``tokenizer.json`` (Hugging Face's tokenizers), ``vocab.json`` (token to index, as wav2vec 2.0 has it) and a
-sentencepiece model.
+Formats: ``vocab.json`` (token to index, as wav2vec 2.0 has it, whatever else lies beside it), ``tokenizer.json``
+(Hugging Face's tokenizers) and a sentencepiece model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from diminuendo.core.errors import UserError
 from diminuendo.data.text import BLANK, SPACE, SPECIAL, ForeignTokenizer, Tokenizer, VocabularyTokenizer, lowered
-from diminuendo.pretrained.folder import TOKENIZERS, CheckpointFolder
+from diminuendo.models.foreign_tokenizer import opened_tokenizer
+from diminuendo.pretrained.folder import CONFIG, TOKENIZERS, CheckpointFolder
 
 # What transformers' tokenizer of wav2vec 2.0 takes where its configuration does not say.
 _DEFAULTS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
@@ -77,8 +78,20 @@ def vocabulary_of(folder: CheckpointFolder, size: int, blank: int, lowercase: bo
             f"{path}: {twice[0]!r} stands for several outputs; take the tokenizer's files of this very checkpoint"
         )
     if name == "vocab.json":
+        _check_pad_token(folder, path, blank)
         return Vocabulary(VocabularyTokenizer([BLANK, *_in_case(tokens[1:], lowercase, path)]), order)
     return Vocabulary(ForeignTokenizer(name, folder.bytes_of(name), tokens), order)
+
+
+def _check_pad_token(folder: CheckpointFolder, path: Path, blank: int) -> None:
+    """The blank is what the tokenizer pads with, as far as both are said."""
+    named = _text(folder.json_of("tokenizer_config.json").get("pad_token", _DEFAULTS["pad_token"]))
+    number = folder.json_of("vocab.json").get(named)
+    if number is not None and number != blank:
+        raise UserError(
+            f"{path}: {named!r}, the blank of CTC, has the index {number}, and {CONFIG} says {blank} (pad_token_id); "
+            "take the tokenizer's files of this very checkpoint"
+        )
 
 
 def _unwritable(token: str) -> bool:
@@ -128,14 +141,7 @@ def _text(value: Any) -> str:
 
 
 def _of_tokenizers(folder: CheckpointFolder, path: Path) -> tuple[dict[int, str], set[str]]:
-    from tokenizers import Tokenizer as Fast
-
-    content = folder.bytes_of(path.name)
-    try:
-        fast = Fast.from_str(content.decode("utf-8"))
-    except Exception as error:  # what the library raises has no class of its own
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path}: not a tokenizer ({reason}); download it again") from None
+    fast = opened_tokenizer(folder.bytes_of(path.name), path)
     found = {index: token for token, index in fast.get_vocab(with_added_tokens=True).items()}
     added = {index: token for index, token in fast.get_added_tokens_decoder().items()}
     special = {token.content for token in added.values() if token.special}

@@ -42,7 +42,7 @@ GENERATION = {
     "suppress_tokens": [1, 2, *range(WORDS + 1, WORDS + 8)],
     "begin_suppress_tokens": [3, WORDS],
 }
-SPECIAL = pretrained.special_tokens(TOKENS, GENERATION)
+SPECIAL = pretrained.special_tokens(TOKENS, GENERATION, VOCABULARY)
 FRAMES = 30  # encoder frames that it hears
 
 

@@ -52,7 +52,7 @@ GENERATION = {
     "suppress_tokens": [1, 2, FIRST - 1, *range(FIRST + 1, FIRST + 8)],
     "begin_suppress_tokens": [32, FIRST],
 }
-SPECIAL = pretrained.special_tokens(TOKENS, GENERATION)
+SPECIAL = pretrained.special_tokens(TOKENS, GENERATION, VOCABULARY)
 
 
 def vocabulary_json(pairs: list[tuple[str, str]] = PAIRS) -> str:

@@ -40,12 +40,13 @@ def refusal(path):
 
 
 def test_everything_that_can_change_the_model_is_among_its_files(folder):
-    for name in ("tokenizer.json", "LICENSE", "merges.txt", "training_args.bin"):
+    for name in ("tokenizer.json", "LICENSE", "merges.txt", "optimizer.json", "training_args.bin"):
         (folder / name).write_text("{}")
     assert CheckpointFolder(folder).files == (
         "LICENSE",
         "README.md",
         "config.json",
+        "merges.txt",
         "model.safetensors",
         "preprocessor_config.json",
         "tokenizer.json",
@@ -232,5 +233,9 @@ def test_what_is_said_of_features_may_stand_in_the_processors_file(folder):
     assert CheckpointFolder(folder).preprocessor == {}
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": {"hop_length": 160}}))
     assert CheckpointFolder(folder).preprocessor == {"hop_length": 160}
+    (folder / "processor_config.json").write_text(json.dumps({"audio_processor": {"hop_length": 80}}))
+    (folder / "preprocessor_config.json").write_text(json.dumps({"hop_length": 200}))  # older, and left behind
+    found = CheckpointFolder(folder)
+    assert (found.preprocessor, found.preprocessor_file) == ({"hop_length": 80}, "processor_config.json")
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": "hop_length"}))
     assert "processor_config.json: feature_extractor: expected a mapping, found 'hop_length'" in refusal(folder)

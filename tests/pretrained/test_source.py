@@ -1,5 +1,7 @@
 """From ``teacher.pretrained`` to a folder: paths, commits of the hub, bundles; what is not at hand is one sentence."""
 
+from fnmatch import fnmatch
+
 import pytest
 from pydantic import ValidationError
 
@@ -100,6 +102,48 @@ def test_a_commit_that_was_fetched_in_part_is_not_taken(hub):
         Checkpoint(HUB)
 
 
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """What the hub has of the commit, in place of a network; gives what sets its files."""
+    import huggingface_hub
+
+    files = []
+
+    def fetch(local_files_only=False, allow_patterns=(), **_named):
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        folder = tmp_path / "snapshot"
+        folder.mkdir(exist_ok=True)
+        for name in files:
+            if any(fnmatch(name, pattern) for pattern in allow_patterns):
+                (folder / name).write_bytes(b"{}")
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", lambda _repository, revision: list(files))
+    return files
+
+
+def test_a_commit_with_pickles_alone_says_so(server):
+    server += ["config.json", "vocab.json", "pytorch_model.bin", "training_args.bin"]
+    with pytest.raises(UserError) as error:
+        locate(HUB)
+    said = str(error.value)
+    assert said.startswith(
+        f"someone/small at {COMMIT[:12]}: its weights are a pickle (pytorch_model.bin), which is not"
+    )
+    assert "AutoProcessor" in said and "\n" not in said
+
+
+def test_of_a_commit_what_a_model_is_made_from_is_fetched(server):
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    kept = ["config.json", "merges.txt", "model.safetensors.index.json", *shards]
+    server += [*kept, "model.fp32-00001-of-00002.safetensors", "pytorch_model.bin", "adapter.deu.safetensors"]
+    assert sorted(file.name for file in locate(HUB).iterdir()) == sorted(kept)
+
+
 def test_another_commit_is_another_checkpoint(hub):
     hub()
     with pytest.raises(UserError, match="not on this machine"):
@@ -111,6 +155,8 @@ def test_an_unknown_bundle_is_named_with_those_that_are_known(tmp_path):
         folder_of_bundle("WAV2VEC3", tmp_path)
     with pytest.raises(UserError, match=r"torchaudio\.pipelines has no 'SQUIM_OBJECTIVE'"):  # no recogniser
         folder_of_bundle("SQUIM_OBJECTIVE", tmp_path)
+    with pytest.raises(UserError, match="MMS_FA aligns texts with audio, and knows no space between words"):
+        folder_of_bundle("MMS_FA", tmp_path)
 
 
 def test_a_bundle_that_is_not_here_says_so_and_is_not_fetched(tmp_path):

@@ -1,5 +1,6 @@
 """The vocabulary of a checkpoint in this project's order, from each kind of file; one that does not fit is refused."""
 
+import base64
 import json
 
 import pytest
@@ -18,6 +19,16 @@ from tests.factories.checkpoint import (
 )
 
 TOKENS = ["<blank>", "▁", "a", "b", "c", "d", "e", "<special:unk>"]
+
+
+# Rust gives up on it, which is no Exception in Python.
+CHARSMAP = json.dumps(
+    {
+        "version": "1.0",
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(b"damaged").decode()},
+        "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
+    }
+).encode()
 
 
 @pytest.fixture
@@ -109,7 +120,7 @@ def test_what_a_vocabulary_was_read_from_is_stored_with_the_corpus(bare, tmp_pat
 
 
 def test_without_a_tokenizer_nobody_knows_what_the_outputs_mean(bare):
-    assert "none of tokenizer.json, vocab.json, tokenizer.model is there" in refusal(bare)
+    assert "none of vocab.json, tokenizer.json, tokenizer.model is there" in refusal(bare)
 
 
 @pytest.mark.parametrize("blank", [-1, 8, 100])
@@ -194,6 +205,7 @@ def test_byte_level_units_are_refused(bare):
         ("tokenizer.json", b"\xff\xfe", "not a tokenizer"),
         ("tokenizer.json", json.dumps({"version": "1.0", "model": {"type": "Magic"}}).encode(), "not a tokenizer"),
         ("tokenizer.json", b"[" * 100_000, "not a tokenizer"),
+        ("tokenizer.json", CHARSMAP, "not a tokenizer"),
         ("tokenizer.model", b"no model", "not a sentencepiece model"),
         ("tokenizer.model", b"", "does not fit the head"),
         ("vocab.json", b"[1]", "expected a mapping"),
@@ -209,3 +221,17 @@ def test_a_tokenizer_that_cannot_be_read_is_refused(bare, name, content, expecte
 def test_a_file_beside_the_vocabulary_that_is_no_mapping_is_named(folder, name):
     (folder / name).write_text("[1]")
     assert refusal(folder).startswith(f"{folder / name}: expected a mapping")
+
+
+def test_letters_with_their_indices_go_before_a_tokenizer_beside_them(folder):
+    write_fast_tokenizer(folder)
+    assert vocabulary(folder).tokens == TOKENS
+
+
+@pytest.mark.parametrize("told", [{"pad_token": "<pad>"}, {"pad_token": {"content": "<pad>"}}, {}])
+def test_a_blank_that_is_not_what_the_tokenizer_pads_with_is_refused(folder, told):
+    write(folder / "tokenizer_config.json", told)
+    said = refusal(folder, blank=1)
+    assert "vocab.json: '<pad>', the blank of CTC, has the index 7, and config.json says 1 (pad_token_id)" in said
+    write(folder / "tokenizer_config.json", {"pad_token": "<nowhere>"})
+    assert vocabulary(folder, blank=1).tokens[0] == "<blank>"

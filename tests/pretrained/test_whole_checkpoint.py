@@ -22,6 +22,7 @@ from tests.factories.whisper_text import (
     tokenizer_json,
     write_text_checkpoint,
 )
+from tests.factories.whisper_vocabulary import write_vocabulary_checkpoint
 
 MANY = [f"<|{number}|>" for number in range(70)]
 
@@ -72,8 +73,73 @@ def test_prompts_are_told_language_and_task_where_there_are_several(folder):
     special = whole(folder).record(1).special
     assert special == SPECIAL
     assert special.prompt("de", "translate", timestamps=True) == (WORDS + 1, WORDS + 3, WORDS + 4)
-    english = pretrained.special_tokens({n: WORDS + at for at, n in enumerate(NAMES)}, {"is_multilingual": False})
-    assert english.prompt() == (WORDS + 1, WORDS + 8)
+    assert special_of({"is_multilingual": False}).prompt() == (WORDS + 1, WORDS + 8)
+
+
+def special_of(generation, vocabulary=pretrained.MULTILINGUAL):
+    return pretrained.special_tokens({n: WORDS + at for at, n in enumerate(NAMES)}, generation, vocabulary)
+
+
+@pytest.mark.parametrize("generation", [{}, {"is_multilingual": None, "lang_to_id": None}])
+def test_where_nothing_says_how_many_languages_it_knows_the_number_of_tokens_does(generation):
+    assert set(special_of(generation).languages) == {"en", "de"}
+    assert special_of(generation, pretrained.MULTILINGUAL - 1).languages == {}
+    assert special_of({**generation, "lang_to_id": {"<|en|>": 1}}, VOCABULARY).languages
+
+
+def test_what_is_never_written_may_stand_in_config_json(folder):
+    """As checkpoints had it before there was ``generation_config.json``."""
+    change(folder / "config.json", suppress_tokens=[5], begin_suppress_tokens=[6, 7])
+    assert whole(folder).record(1).special.suppressed == SPECIAL.suppressed
+    (folder / "generation_config.json").unlink()
+    special = whole(folder).record(1).special
+    assert (special.suppressed, special.suppressed_first) == ((5,), (6, 7))
+    change(folder / "config.json", suppress_tokens=[999])
+    said = refusal(folder, lambda own: own.record(1))
+    assert "config.json: does not describe a whisper: special: the token 999 is none of 110" in said
+    assert "pydantic" not in said
+
+
+def split_tokenizer(folder):
+    """``tokenizer.json`` replaced by the three files of older programs; returns its content."""
+    content = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").unlink()
+    model, added = content["model"], {token["content"]: token["id"] for token in content["added_tokens"]}
+    pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    first = min(added, key=added.get)  # the first special token is one of the vocabulary
+    (folder / "vocab.json").write_text(json.dumps({**model["vocab"], first: added.pop(first)}))
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
+    return content
+
+
+def test_a_tokenizer_may_be_the_three_files_of_older_programs(tmp_path):
+    folder, parted = write_vocabulary_checkpoint(tmp_path / "one"), write_vocabulary_checkpoint(tmp_path / "three")
+    split_tokenizer(parted)
+    one, three = whole(folder).vocabulary(lowercase=True), whole(parted).vocabulary(lowercase=True)
+    assert one.tokens == three.tokens and whole(folder).record(1) == whole(parted).record(1)
+    for text in ("a bad cab", "the bed été", "дa dad … 19"):
+        assert one.tokenizer.encode(text) == three.tokenizer.encode(text)
+    assert {"vocab.json", "merges.txt", "added_tokens.json"} <= set(whole(parted).facts()["files"])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("merges.txt", None, "tokenizer.json: missing, .* merges.txt are not there in its place"),
+        ("merges.txt", "a b c\n", r"merges.txt: does not fit vocab.json \("),
+        ("merges.txt", "qq zz\n", r"merges.txt: does not fit vocab.json \("),
+        ("added_tokens.json", '{"<|startoftranscript|>": 9000}', "has the number 9000, and [0-9]+ comes next"),
+        ("added_tokens.json", '{"<|startoftranscript|>": "1"}', "expected each token with its number, found"),
+        ("vocab.json", '{"a": -1}', "vocab.json: expected each token with its number, found 'a': -1"),
+    ],
+)
+def test_files_of_older_programs_that_do_not_fit_are_refused(tmp_path, file, content, said):
+    folder = write_vocabulary_checkpoint(tmp_path / "whisper")
+    split_tokenizer(folder)
+    (folder / file).unlink() if content is None else (folder / file).write_text(content)
+    found = refusal(folder, lambda own: own.vocabulary(lowercase=True))
+    assert re.search(said, found), found
 
 
 def test_what_it_may_write_is_part_of_its_lineage(folder):
@@ -83,7 +149,11 @@ def test_what_it_may_write_is_part_of_its_lineage(folder):
 def test_heads_that_look_at_words_are_the_checkpoints_or_the_later_half(tmp_path):
     named = write_text_checkpoint(tmp_path / "named", alignment_heads=[[0, 3], [1, 1]])
     assert whole(named).record(1).alignment_heads == ((0, 3), (1, 1))
+    cut = write_text_checkpoint(tmp_path / "cut", alignment_heads=[[1, 1], [7, 0], [1, 12]])  # from a larger one
+    assert whole(cut).record(1).alignment_heads == ((1, 1),)
+    gone = write_text_checkpoint(tmp_path / "gone", alignment_heads=[[7, 0]])
     plain = write_text_checkpoint(tmp_path / "plain")
+    assert whole(gone).record(1).alignment_heads == whole(plain).record(1).alignment_heads
     assert whole(plain).record(1).alignment_heads == ((1, 0), (1, 1), (1, 2), (1, 3))
 
 
@@ -103,8 +173,8 @@ def test_heads_that_look_at_words_are_the_checkpoints_or_the_later_half(tmp_path
         ("generation_config.json", '{"suppress_tokens": [999]}', "the token 999 is none of 110"),
         (
             "generation_config.json",
-            '{"alignment_heads": [[9, 0]]}',
-            "expected pairs of a layer below 2 and a head below 4",
+            '{"alignment_heads": [[1, -1]]}',
+            "expected pairs of a layer and a head",
         ),
     ],
 )

@@ -16,12 +16,15 @@ from diminuendo.models.foreign_config import CONFIG, MOST_LAYERS, Files, Keys
 from diminuendo.models.foreign_tensors import ForeignTensors, below
 from diminuendo.models.whisper import pretrained as encoder
 from diminuendo.models.whisper.record import STRIDE
+from diminuendo.models.whisper.seq2seq.joined_tokenizer import TOKENIZER, content_of, spelling_of
 from diminuendo.models.whisper.seq2seq.record import Context, DecoderLayerRecord, SpecialTokens, WhisperRecord
 
-GENERATION, TOKENIZER = "generation_config.json", "tokenizer.json"
+GENERATION = "generation_config.json"
 MODEL_TYPES = ("whisper",)
 PREFIXES = ("model.decoder.", "decoder.")
 OUTPUT = "proj_out.weight"  # the embedding again, where a checkpoint stores it twice
+# OpenAI's have as many tokens if they know several languages, and fewer if they know English alone.
+MULTILINGUAL = 51865
 LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 NAMES = {
     "start": ("<|startoftranscript|>",),
@@ -45,7 +48,7 @@ def described(folder: Files) -> dict[str, Any]:
     Raises:
         UserError: the tokenizer is missing, or is none of byte-level BPE.
     """
-    return {GENERATION: folder.json_of(GENERATION), TOKENIZER: _spelling(folder)}
+    return {GENERATION: folder.json_of(GENERATION), TOKENIZER: spelling_of(folder)}
 
 
 def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
@@ -54,7 +57,7 @@ def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
     Raises:
         UserError: it is missing, or has tokens that the model has no outputs for.
     """
-    spelling = _spelling(folder)
+    spelling = spelling_of(folder)
     names = {index: name for name, index in spelling.items()}
     if len(names) < len(spelling) or max(names) >= vocabulary or min(names) < 0:
         raise UserError(
@@ -76,26 +79,19 @@ def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
         raise UserError(
             f"{folder.path / TOKENIZER}: {found}, expected units of bytes (byte-level BPE), as Whisper's are"
         )
-    return ByteLevelTokenizer(folder.bytes_of(TOKENIZER), tokens)
+    return ByteLevelTokenizer(content_of(folder), tokens)
 
 
-def _spelling(folder: Files) -> dict[str, int]:
-    """Every token of ``tokenizer.json`` and its number."""
-    from tokenizers import Tokenizer as Fast
+def special_tokens(
+    tokens: Mapping[str, int], generation: Mapping[str, Any], vocabulary: int, file: str = GENERATION
+) -> SpecialTokens:
+    """What the tokens are for, by their names, and those that are never written.
 
-    path = folder.path / TOKENIZER
-    if not path.is_file():
-        raise UserError(f"{path}: missing, so what the model's outputs mean is not known; put it beside the weights")
-    try:
-        return Fast.from_str(folder.bytes_of(TOKENIZER).decode("utf-8")).get_vocab(with_added_tokens=True)
-    except Exception as error:  # what the library raises has no class of its own
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path}: not a tokenizer ({reason}); download it again") from None
-
-
-def special_tokens(tokens: Mapping[str, int], generation: Mapping[str, Any]) -> SpecialTokens:
-    """What the tokens are for, by their names, and those that are never written, by ``generation_config.json``.
-
+    Args:
+        tokens: every token and its number.
+        generation: what is said of writing.
+        vocabulary: outputs; where nothing says whether it knows several languages, their number does.
+        file: that says it.
     Raises:
         UserError: one that every Whisper has is missing.
     """
@@ -108,8 +104,10 @@ def special_tokens(tokens: Mapping[str, int], generation: Mapping[str, Any]) -> 
             )
         found[key] = token
     languages = {m[1]: token for name, token in tokens.items() if (m := LANGUAGE.fullmatch(name))}
-    multilingual = generation.get("is_multilingual", bool(generation.get("lang_to_id")))
-    said = Keys(generation, GENERATION)
+    multilingual = generation.get("is_multilingual")
+    if multilingual is None:
+        multilingual = bool(generation.get("lang_to_id")) or vocabulary >= MULTILINGUAL
+    said = Keys(generation, file)
 
     def listed(name: str) -> tuple[int, ...]:
         values = said.get(name, (list, type(None)), None, "a list of tokens") or []
@@ -137,6 +135,8 @@ def record_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any], vocabu
     """
     keys, generation = Keys(config, CONFIG), config[GENERATION]
     vocabulary = keys.size("vocab_size")
+    # Where there is no file for it, config.json says what is never written, as it once did.
+    writing = (generation, GENERATION) if generation else (config, CONFIG)
     heard = encoder.record_of(config, preprocessor, vocabulary)
     heads, inner = keys.size("decoder_attention_heads"), keys.size("decoder_ffn_dim")
     layers = keys.size("decoder_layers", most=MOST_LAYERS)
@@ -151,22 +151,24 @@ def record_of(config: Mapping[str, Any], preprocessor: Mapping[str, Any], vocabu
         decoder=(layer,) * layers,
         positions=keys.size("max_target_positions", 448),
         context=Context(longest=frames, multiple=frames),
-        special=special_tokens(config[TOKENIZER], generation),
+        special=special_tokens(config[TOKENIZER], writing[0], vocabulary, writing[1]),
         alignment_heads=_alignment_heads(generation, layers, heads),
     )
 
 
 def _alignment_heads(generation: Mapping[str, Any], layers: int, heads: int) -> tuple[tuple[int, int], ...]:
-    """Those that the checkpoint names, or else all heads of the later half of the layers."""
+    """Those that the checkpoint names and has, or else all heads of the later half of the layers.
+
+    A smaller copy of a checkpoint may still name the heads of what it was cut from.
+    """
     said = Keys(generation, GENERATION)
     named = said.get("alignment_heads", (list, type(None)), None, "pairs of layer and head")
-    if not named:
-        return tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
-    pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in named]
+    pairs = [tuple(pair) if isinstance(pair, list) else pair for pair in named or ()]
     whole = all(isinstance(p, tuple) and len(p) == 2 and all(type(n) is int and n >= 0 for n in p) for p in pairs)
-    if not whole or any(layer >= layers or head >= heads for layer, head in pairs):
-        said.refuse("alignment_heads", f"expected pairs of a layer below {layers} and a head below {heads}")
-    return tuple(pairs)
+    if not whole:
+        said.refuse("alignment_heads", "expected pairs of a layer and a head")
+    there = tuple((layer, head) for layer, head in pairs if layer < layers and head < heads)
+    return there or tuple((layer, head) for layer in range(layers // 2, layers) for head in range(heads))
 
 
 def state_of(
