@@ -239,3 +239,11 @@ def test_what_is_said_of_features_may_stand_in_the_processors_file(folder):
     assert (found.preprocessor, found.preprocessor_file) == ({"hop_length": 80}, "processor_config.json")
     (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": "hop_length"}))
     assert "processor_config.json: feature_extractor: expected a mapping, found 'hop_length'" in refusal(folder)
+
+
+def test_numbers_of_a_type_that_pytorch_lacks_are_refused(folder):
+    header = json.dumps({"a": {"dtype": "F6_E2M3", "shape": [4], "data_offsets": [0, 3]}}).encode()
+    header += b" " * (-len(header) % 8)
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(3))
+    with pytest.raises(UserError, match=r"tensor a is of the type F6_E2M3, which is not read"):
+        CheckpointFolder(folder).tensors["a"]

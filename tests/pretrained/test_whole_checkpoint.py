@@ -101,7 +101,7 @@ def test_what_is_never_written_may_stand_in_config_json(folder):
 
 
 def split_tokenizer(folder):
-    """``tokenizer.json`` replaced by the three files of older programs; returns its content."""
+    """``tokenizer.json`` replaced by the three files of older programs."""
     content = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").unlink()
     model, added = content["model"], {token["content"]: token["id"] for token in content["added_tokens"]}
@@ -110,7 +110,6 @@ def split_tokenizer(folder):
     (folder / "vocab.json").write_text(json.dumps({**model["vocab"], first: added.pop(first)}))
     (folder / "added_tokens.json").write_text(json.dumps(added))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8")
-    return content
 
 
 def test_a_tokenizer_may_be_the_three_files_of_older_programs(tmp_path):

@@ -28,9 +28,8 @@ def content_of(folder: Files) -> bytes:
     return _joined(folder)
 
 
-def spelling_of(folder: Files) -> dict[str, int]:
-    """Every token and its number."""
-    content = content_of(folder)
+def spelling_of(folder: Files, content: bytes) -> dict[str, int]:
+    """Every token and its number, of what :func:`content_of` gave."""
     return opened_tokenizer(content, folder.path / TOKENIZER).get_vocab(with_added_tokens=True)
 
 

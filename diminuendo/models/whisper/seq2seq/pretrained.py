@@ -48,7 +48,7 @@ def described(folder: Files) -> dict[str, Any]:
     Raises:
         UserError: the tokenizer is missing, or is none of byte-level BPE.
     """
-    return {GENERATION: folder.json_of(GENERATION), TOKENIZER: spelling_of(folder)}
+    return {GENERATION: folder.json_of(GENERATION), TOKENIZER: spelling_of(folder, content_of(folder))}
 
 
 def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
@@ -57,7 +57,8 @@ def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
     Raises:
         UserError: it is missing, or has tokens that the model has no outputs for.
     """
-    spelling = spelling_of(folder)
+    content = content_of(folder)
+    spelling = spelling_of(folder, content)
     names = {index: name for name, index in spelling.items()}
     if len(names) < len(spelling) or max(names) >= vocabulary or min(names) < 0:
         raise UserError(
@@ -79,7 +80,7 @@ def tokenizer_of(folder: Files, vocabulary: int) -> ByteLevelTokenizer:
         raise UserError(
             f"{folder.path / TOKENIZER}: {found}, expected units of bytes (byte-level BPE), as Whisper's are"
         )
-    return ByteLevelTokenizer(content_of(folder), tokens)
+    return ByteLevelTokenizer(content, tokens)
 
 
 def special_tokens(
