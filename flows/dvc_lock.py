@@ -25,10 +25,12 @@ import psutil
 from diminuendo.core.disk import disk_full
 from diminuendo.core.files import write_text
 from diminuendo.core.plain_text import echo
+from diminuendo.family import STUDENTS
 
 QUIET_SECONDS = 2.0  # what ends by then needs no words: a killed run's last moments, a sibling that writes dvc.lock
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_OF_EXEC = 1.0  # a process without a command line after that is none of ours
+EMPTY = "'%s' is empty."  # DVC's warning of an output
 MODULES_OF_DVC = ("__main__", "dvc_command")  # as the first word of a command: `python -m dvc`, and ours
 
 Say = Callable[[str], None]
@@ -293,7 +295,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 class _Heard(logging.Filter):
-    """Keeps DVC's words about a lock to itself, which is no error here, and about a full disk, which we tell."""
+    """Keeps DVC's words to itself about a lock, which is no error here, and about a full disk, which we tell.
+
+    So it does of a family without students that the folder of what each begins with is empty.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -309,4 +314,5 @@ class _Heard(logging.Filter):
         busy = next((one for error in said for one in _causes(error) if isinstance(one, LockError)), None)
         full = next((told for error in said if (told := disk_full(error, Path())) is not None), None)
         self.busy, self.full = busy or self.busy, full or self.full
-        return busy is None and full is None
+        unasked = record.msg == EMPTY and Path(str(record.args[0])).name == STUDENTS
+        return busy is None and full is None and not unasked

@@ -297,3 +297,20 @@ def test_after_a_kill_the_same_command_goes_on(project, what):
         again = run(project, *REPRO, **OFF)
     assert "busy" not in again.stderr and (project / "models/slow/m").exists()
     assert not any(rwlock(project).values())
+
+
+def test_an_empty_folder_of_students_is_no_warning(tmp_path):
+    """A family may have none; of any other output DVC's warning stays."""
+    project = make_project(
+        tmp_path / "p",
+        """
+stages:
+  index:
+    cmd: mkdir -p data/students models/none && touch data/list
+    deps: [source]
+    outs: [data/list, data/students, models/none]
+""",
+    )
+    done = run(project, *DVC, "repro", "index", **OFF)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "'models/none' is empty." in said and "'data/students' is empty" not in said
