@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,11 +60,16 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
 
 
 def _set_threads(context: StageContext) -> None:
-    """Before torch is loaded, which reads them then; ``parameters`` asks it for the device."""
+    """Before torch is loaded, which reads them then; ``parameters`` asks it for the device.
+
+    Where a member begins with a checkpoint, to check the parameters has loaded it already: then it is told.
+    """
     if context.trains:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
         # A thread that waits by spinning keeps the processor from the one that it waits for.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(context.threads)
 
 
 @contextmanager
