@@ -36,6 +36,8 @@ def stage_context(stage: str, member: str | None = None) -> Iterator[StageContex
     label = stage if member is None else f"{stage}@{member}"
     try:
         with interruption.exit_on_signal():
+            # A thread that waits by spinning keeps the processor from the one that it waits for.
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
             family = current()
             context = StageContext(stage, member, load_params(family.params), family)
             home = WORK / family.home / stage / context.name
@@ -66,8 +68,6 @@ def _set_threads(context: StageContext) -> None:
     """
     if context.trains:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(context.threads)
-        # A thread that waits by spinning keeps the processor from the one that it waits for.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(context.threads)
 

@@ -132,6 +132,25 @@ def test_torch_is_loaded_after_its_threads_are_set(place):
     assert done.stdout.split() == ["1", "PASSIVE", "cpu"], done.stderr
 
 
+LOADED = """
+import torch
+from stages.context import stage_context
+
+torch.set_num_threads(3)
+with stage_context("distill", "student") as r:
+    print(torch.get_num_threads(), r.parameters["threads"])
+    (r.out / "model.onnx").write_bytes(b"onnx")
+"""
+
+
+def test_torch_that_is_loaded_already_takes_the_threads_of_the_record(place):
+    """As it is where the parameters name a checkpoint, which is opened to check them."""
+    env = environment(PYTHONPATH=str(ROOT), DIMINUENDO_TRACKING="off")
+    env.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run([sys.executable, "-c", LOADED], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["1", "1"], done.stderr
+
+
 def test_a_gpu_that_is_not_there_ends_the_stage_before_it_begins(place, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     edit_params(lambda p: p["training"].update(device="cuda"))
