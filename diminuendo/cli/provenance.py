@@ -196,9 +196,13 @@ def reproduce(
         given = {"data.path": data, "data.collected": collected}
         folders = {parameter: Path(own) for parameter, own in given.items() if own is not None}
         begun = [Path(own) for own in checkpoints]
-        outcomes = build_again(found, places, environment, Path(folder) if folder else None, keep, say, folders, begun)
+
+        def tell(outcome) -> None:
+            if not as_json:
+                echo(str(outcome))
+
+        place = Path(folder) if folder else None
+        outcomes = build_again(found, places, environment, place, keep, say, folders, begun, tell)
         if as_json:
             echo(json.dumps([outcome.as_dict() for outcome in outcomes], indent=1))
-        for outcome in outcomes if not as_json else []:
-            echo(str(outcome))
         raise SystemExit(int(not all(outcome.is_same for outcome in outcomes)))

@@ -8,7 +8,7 @@ the repository. Each of them is only a claim, and is checked against the digests
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,28 +159,40 @@ def remedy(model: Model) -> str:
     )
 
 
-def beginnings(
-    places: Places, models: list[Model], given: Sequence[Path], say: Callable[[str], None]
-) -> dict[str, Beginning]:
-    """Parameter to where its checkpoint is found, for every model of these ancestries that began with one.
+def chosen_for(places: Places, models: Iterable[Model], given: Sequence[Path]) -> dict[str, Path]:
+    """Digest of a checkpoint to the folder that the user names for it, for all models that are built again.
 
     Args:
-        given: folders that the user names, in any order; what they do not have is searched.
+        given: folders, in any order.
     Raises:
-        UserError: see :class:`Beginning`; or none of them began with a folder that the user names.
+        UserError: a folder is not what any of the models, or of their ancestors, began with.
     """
-    begun = {parameter_of(m): m for model in models for m in model.chain() if m.checkpoint is not None}
+    begun = {m.checkpoint.digest: m for model in models for m in model.chain() if m.checkpoint is not None}
     chosen: dict[str, Path] = {}
     for folder in given:
-        wrong = {parameter: _wrong_with(places, m, folder) for parameter, m in begun.items()}
-        fitting = [parameter for parameter, reason in wrong.items() if reason is None]
-        if not fitting and len(begun) > 1:
+        wrong = {digest: _wrong_with(places, m, folder) for digest, m in begun.items()}
+        fitting = [digest for digest, reason in wrong.items() if reason is None]
+        if not fitting and max(len(begun), len(given)) > 1:
             if not folder.is_dir():
                 raise UserError(f"{OPTION} {folder}: no such folder")
             reasons = ", nor what ".join(f"{begun[key].name} began with ({reason})" for key, reason in wrong.items())
             raise UserError(f"{OPTION} {folder}: not what {reasons}; give the folders that are")
         chosen |= dict.fromkeys(fitting or begun, folder)
-    return {parameter: Beginning(places, m, chosen.get(parameter), say) for parameter, m in begun.items()}
+    return chosen
+
+
+def beginnings(
+    places: Places, models: list[Model], chosen: Mapping[str, Path], say: Callable[[str], None]
+) -> dict[str, Beginning]:
+    """Parameter to where its checkpoint is found, for every model of these ancestries that began with one.
+
+    Args:
+        chosen: see :func:`chosen_for`; what is not there is searched.
+    Raises:
+        UserError: see :class:`Beginning`.
+    """
+    begun = {parameter_of(m): m for model in models for m in model.chain() if m.checkpoint is not None}
+    return {key: Beginning(places, m, chosen.get(m.checkpoint.digest), say) for key, m in begun.items()}
 
 
 def _wrong_with(places: Places, model: Model, folder: Path) -> str | None:

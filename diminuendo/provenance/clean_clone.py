@@ -11,26 +11,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from diminuendo.artifact import lineage
-from diminuendo.compression.registry import FAMILY_SECTIONS
 from diminuendo.core.errors import UserError
-from diminuendo.core.files import write_text
+from diminuendo.core.files import write_json, write_text
 from diminuendo.provenance.checkpoint import parameter_of
+from diminuendo.provenance.clone_parameters import OF_THE_MACHINE, with_folders, with_members, with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_output import concerns_our_user
-from diminuendo.provenance.history import checkpoint_folders
+from diminuendo.provenance.history import checkpoints_in
 from diminuendo.provenance.homes import PARAMS, homes_at
 from diminuendo.provenance.linked_checkpoint import LinkedCheckpoint
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, Places
 from diminuendo.provenance.raw_data import DVC, NOTHING, OPTIONS, RawData
+from diminuendo.tracking.origin import versions
 
 LOCKED, THIS = "locked", "this"
 _OF_THIS_PROCESS = ("PYTHONPATH", "DVC_STAGE", "VIRTUAL_ENV", "DIMINUENDO_PARAMS")
 NO_DATA = ".work/nothing-collected"
 READ_FROM = Path(".work/parameters")  # parameter files that read the checkpoints from where the clone has them
-_FOLDERS = ("path", "collected")  # keys of ``data``: locations, which no record holds
-_OF_THE_MACHINE = ("threads", "device")  # that trained it; no parameter file says them
-_REPEATED = ("seed", "frontend", "training", *_OF_THE_MACHINE)  # what is outside a member's own section
+_COMPUTED_BY = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")  # variables that choose how sums are taken
 
 # Run with the clone's own code: prints the parameters that its stages would record, for each parameter file.
 _PARAMETERS = """
@@ -84,6 +82,7 @@ class CleanClone:
         Raises:
             UserError: git, the installation or the raw data failed.
         """
+        self._begin_anew_elsewhere(say)
         if not self.root.is_dir():
             making = self.root.with_name("making.tmp")
             shutil.rmtree(making, ignore_errors=True)
@@ -102,6 +101,23 @@ class CleanClone:
             if raw.kind == DVC:
                 say(f"{parameter}: {raw.value} of that version, from DVC")
                 self._pull(raw.value)
+
+    def _begin_anew_elsewhere(self, say: Callable[[str], None]) -> None:
+        """Remove what another interpreter, PyTorch or choice of instructions left: it proves nothing here."""
+        own = {name: os.environ.get(name) for name in _COMPUTED_BY}
+        if self.environment == THIS:
+            own |= {"interpreter": sys.executable, "torch": versions().get("torch")}
+        record = self.root.with_name("surroundings.json")
+        if self.root.is_dir():
+            try:
+                known = json.loads(record.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                known = None
+            if known != own:
+                say(f"{self.root} was made in other surroundings; it is begun anew")
+                shutil.rmtree(self.root)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, own)
 
     def _pull(self, value: str) -> None:
         """Data that DVC tracks, from the project's cache or else from its remote."""
@@ -138,7 +154,7 @@ class CleanClone:
         if fitting is None:
             say("no parameter file of that commit has them; the parameters are taken from the file's lineage")
             raw = with_parameters(raw, models, corpora)
-        elif checkpoint_folders(raw).keys() - {checkpoint.parameter for checkpoint in self.checkpoints}:
+        elif checkpoints_in(raw).keys() - {checkpoint.parameter for checkpoint in self.checkpoints}:
             raw = with_members(raw, models)  # what others begin with may not be at hand
         folders = {parameter: self._folder(own) for parameter, own in self.raw.items() if parameter in OPTIONS}
         self._write(self._with_checkpoint(with_folders(raw, folders)))
@@ -253,41 +269,4 @@ class CleanClone:
 
 def _own(parameters: dict[str, Any]) -> dict[str, Any]:
     """Without the keys that belong to the machine and not to the file."""
-    return {key: value for key, value in parameters.items() if key not in _OF_THE_MACHINE}
-
-
-def with_parameters(raw: dict[str, Any], models: list[Model], corpora: list[Corpus]) -> dict[str, Any]:
-    """``params.yaml`` with the parameters of these models and corpora, and no other members."""
-    raw = json.loads(json.dumps(raw))
-    for corpus in corpora:
-        own = corpus.facts.get("parameters", {})
-        raw["data"] = {key: raw["data"][key] for key in _FOLDERS if key in raw["data"]} | own.get("data", raw["data"])
-        raw |= {key: value for key, value in own.items() if key in ("seed", "text", "synthesis")}
-    for section in (lineage.LABEL, *FAMILY_SECTIONS):
-        raw[section] = {}
-    for model in models:
-        parameters = model.record["parameters"]
-        raw |= {key: parameters[key] for key in ("seed", "frontend") if key in parameters}
-        member = {key: value for key, value in parameters.items() if key not in _REPEATED}
-        if "training" in parameters:
-            member["training"] = parameters["training"]
-        if model.stage == "train_teacher":
-            raw["teacher"] = member
-        else:
-            raw[model.stage][model.name] = member
-    return raw
-
-
-def with_members(raw: dict[str, Any], models: list[Model]) -> dict[str, Any]:
-    """Parameters of these models, and of no other members."""
-    kept = {(model.stage, model.name) for model in models}
-    sections = {key: raw[key] for key in (lineage.LABEL, *FAMILY_SECTIONS) if raw.get(key)}
-    return raw | {
-        key: {name: own for name, own in members.items() if (key, name) in kept} for key, members in sections.items()
-    }
-
-
-def with_folders(raw: dict[str, Any], folders: Mapping[str, str]) -> dict[str, Any]:
-    """Parameters that read the raw data from other folders; ``folders``: dotted parameter to folder."""
-    named = {parameter.partition(".")[2]: folder for parameter, folder in folders.items()}
-    return {**raw, "data": {**raw["data"], **named}}
+    return {key: value for key, value in parameters.items() if key not in OF_THE_MACHINE}

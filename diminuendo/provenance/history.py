@@ -82,19 +82,33 @@ def checkpoint_folders(parameters: Mapping[str, Any]) -> dict[str, str]:
     Args:
         parameters: content of a parameter file, or what ``dvc.lock`` says of one, where a member's key is dotted.
     """
+    found = {key: pretrained.get("path") for key, pretrained in checkpoints_in(parameters).items()}
+    return {key: path for key, path in found.items() if isinstance(path, str) and path}
+
+
+def checkpoints_in(parameters: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The same keys to what they say, for every checkpoint: a folder, a commit of the hub, or a bundle."""
     members: dict[str, Any] = {}
     for key, section in parameters.items():
         if key == TEACHER or "." in key:
             members[key] = section
         elif isinstance(section, Mapping):
             members |= {f"{key}.{name}": settings for name, settings in section.items()}
-    found = {}
-    for key, settings in members.items():
-        pretrained = settings.get("pretrained") if isinstance(settings, Mapping) else None
-        path = pretrained.get("path") if isinstance(pretrained, Mapping) else None
-        if isinstance(path, str) and path:
-            found[f"{key}.pretrained"] = path
-    return found
+    found = {f"{key}.pretrained": own.get("pretrained") for key, own in members.items() if isinstance(own, Mapping)}
+    return {key: pretrained for key, pretrained in found.items() if isinstance(pretrained, Mapping)}
+
+
+def has_stage(parameters: Mapping[str, Any], stage: str) -> bool:
+    """Whether a family of these parameters has a stage of ``dvc.lock``, such as ``prune@slim``.
+
+    DVC keeps the entries of members that were taken out. Of parameters that cannot be read, every stage is taken for
+    one of theirs.
+    """
+    section, is_member, name = stage.partition("@")
+    if not is_member or not parameters:
+        return True
+    members = parameters.get(section)
+    return isinstance(members, Mapping) and name in map(str, members)
 
 
 def differing_stages(root: Path, commit: str, code: dict[Scope, str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from diminuendo.core.sealed import read_sealed
 from diminuendo.provenance.dvc_cache import LOCK
 from diminuendo.provenance.git import git
+from diminuendo.provenance.history import has_stage, parameters_at
 from diminuendo.provenance.homes import Home
 
 KEPT = Path(".work/lock-files")  # in a checkout: the last whole copy of each, see ``flows/lock_file.py``
@@ -65,8 +66,10 @@ def doubts(project: Path, home: Home) -> Iterator[Doubt]:
             # Every output holds a record of what it was made with: with other parameters it is another.
             changed = [key for key in {**known, **entry} if entry.get(key) != known.get(key)]
             yield from (Doubt(stage, key, True) for key in changed if key not in ("outs", "deps"))
+    parameters = parameters_at(project, None, home.parameters)
     for stage in set(known_stages) - set(stages):
-        yield Doubt(stage, "the entry, which is gone", any(_is_alike(stage, other) for other in stages))
+        is_damage = has_stage(parameters, stage) and any(_is_alike(stage, other) for other in stages)
+        yield Doubt(stage, "the entry, which is gone", is_damage)
 
 
 def _doubts_of(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diminuendo.artifact import lineage
 from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
-from diminuendo.provenance.checkpoint import OPTION, beginnings
+from diminuendo.provenance.checkpoint import OPTION, beginnings, chosen_for
 from diminuendo.provenance.clean_clone import CleanClone
 from diminuendo.provenance.descent import Model
 from diminuendo.provenance.git import troubles
@@ -90,6 +90,7 @@ def reproduce(
     say: Callable[[str], None] = print,
     given: Mapping[str, Path] | None = None,
     checkpoints: Sequence[Path] = (),
+    tell: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Build models again; those of one commit share a clone.
 
@@ -98,6 +99,7 @@ def reproduce(
         keep: leave the clones where they are.
         given: parameter (``data.path``, ``data.collected``) to the folder that has these files.
         checkpoints: folders of pretrained checkpoints; what they do not have is searched.
+        tell: gets each outcome as soon as it is known, before the next clone is made.
 
     Raises:
         UserError: no commit has the code, the raw data or the checkpoint cannot be found, or the build failed.
@@ -113,33 +115,40 @@ def reproduce(
     promised = {model.digest: (*reasons_against(model), *reasons_of_text(model, runs)) for model in models}
     for reason in dict.fromkeys(reason for reasons in promised.values() for reason in reasons):
         say(f"note: the same bytes are not promised: {reason}")
+    chosen = chosen_for(places, models, checkpoints)
+    groups = []
     for own in together(models):
-        commits = with_inputs(commits_of(own, places, runs, say), own, places, runs, given, checkpoints, say)
+        found = with_inputs(commits_of(own, places, runs, say), own, places, runs, given, chosen, say)
+        first = list(islice(found, 1))  # what cannot be found is told before any clone is made
+        groups.append((own, chain(first, found)))
+    for own, commits in groups:
         clone, place = _clone_of(own, places, commits, environment, (folder or places.project / WORK).resolve(), say)
-        chain = {m.digest: m for model in own for m in model.chain()}
-        for made in chain.values():
+        ancestry = {m.digest: m for model in own for m in model.chain()}
+        for made in ancestry.values():
             clone.build(stage_of(made), say, made.record["parameters"].get("threads"))
         for model in own:
-            found = _compare(model, clone.commit, clone.root, places, runs.get(model.digest))
-            outcomes.append(replace(found, not_promised=promised[model.digest]))
+            outcome = _compare(model, clone.commit, clone.root, places, runs.get(model.digest))
+            outcomes.append(replace(outcome, not_promised=promised[model.digest]))
+            tell(outcomes[-1])
         if not keep:
             shutil.rmtree(place)
     return outcomes
 
 
 def together(models: list[Model]) -> list[list[Model]]:
-    """Groups that can be built in one clone: of one corpus, and no two models with the same name."""
-    groups: list[tuple[set[str], dict[str, str], list[Model]]] = []
+    """Groups that can be built in one clone: of one corpus and one code, and no two models with the same name."""
+    groups: list[tuple[set[str], dict[Any, str], list[Model]]] = []
     for model in models:
         corpora = {corpus.digest for corpus in model.corpora()}
-        names = {m.name: m.digest for m in model.chain()}
+        facts: dict[Any, str] = {m.name: m.digest for m in model.chain()}
+        facts |= {lineage.scope_of(m.record): m.record["code"] for m in model.chain() if m.record is not None}
         for known_corpora, known, own in groups:
-            if known_corpora == corpora and all(known.get(name, digest) == digest for name, digest in names.items()):
-                known |= names
+            if known_corpora == corpora and all(known.get(key, value) == value for key, value in facts.items()):
+                known |= facts
                 own.append(model)
                 break
         else:
-            groups.append((corpora, names, [model]))
+            groups.append((corpora, facts, [model]))
     return [own for _, _, own in groups]
 
 
@@ -149,7 +158,7 @@ def with_inputs(
     places: Places,
     runs: dict[str, Run],
     given: Mapping[str, Path] | None,
-    checkpoints: Sequence[Path],
+    chosen: Mapping[str, Path],
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, dict[str, RawData]]]:
     """The commits whose raw data, and the checkpoints that the models began with, can be found.
@@ -161,7 +170,7 @@ def with_inputs(
     """
     changed, trouble = [], None
     any_whole = False
-    corpus, begun = models[0].corpus, beginnings(places, models, checkpoints, say)
+    corpus, begun = models[0].corpus, beginnings(places, models, chosen, say)
     for commit in islice(commits, MOST_COMMITS):
         try:
             found = locate(places, corpus, commit, runs.get(corpus.digest), given)
@@ -242,6 +251,9 @@ def commits_of(
     target = models[0]
     own = {lineage.scope_of(model.record): model.record["code"] for model in models}
     code = {lineage.scope_of(m.record): m.record["code"] for model in models for m in model.chain()} | own
+    ancestry = {m.digest: m for model in models for m in model.chain()}.values()
+    if others := [m.name for m in ancestry if m.record["code"] != code[lineage.scope_of(m.record)]]:
+        say(f"note: {', '.join(others)}: made by other code than another member of the same stage, whose is used")
     made = runs.get(target.corpus.digest)
     everything = {**code, **(made.covered if made else {})}
     stored = (places.stored_model(target), places.stored_corpus(target.corpus.digest))

@@ -21,7 +21,7 @@ from diminuendo.provenance import checkpoint, raw_data
 from diminuendo.provenance.descent import Corpus, Model, read_model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE
 from diminuendo.provenance.finding import UNSEEN, Finding
-from diminuendo.provenance.history import data_folders, parameters_at
+from diminuendo.provenance.history import data_folders, has_stage, parameters_at
 from diminuendo.provenance.places import CORPUS, CORPUS_RECORD, MODELS, Places, place_of
 from diminuendo.provenance.verify_copies import (
     verify_folder,
@@ -109,13 +109,19 @@ def verify_project(places: Places) -> Iterator[Finding]:
     for home in elsewhere:
         detail = f"nothing that its dvc.lock names is here, nor in DVC's cache; {repro(Path(home) / MODELS)} makes it"
         yield Finding(UNSEEN, f"family {Path(home).name or 'of params.yaml'}", str(places.project / home), detail)
+    parameters = {home.place: parameters_at(places.project, None, home.parameters) for home in places.homes}
     for entry in locked:
         folder = places.place_of(entry)
         path = places.shown(folder)
         if entry.home in elsewhere:
             continue
-        if not folder.exists():
-            yield Finding(MISSING, path, str(folder), "dvc.lock names it; `dvc checkout` brings it back")
+        if not folder.exists() and not has_stage(parameters.get(entry.home, {}), entry.stage):
+            detail = "it was taken out of the parameters, and DVC keeps what dvc.lock said of it"
+            yield Finding(UNSEEN, path, str(folder), detail)
+        elif not folder.exists():
+            is_kept = places.cache.object(entry.md5).exists()
+            remedy = "`dvc checkout` brings it back" if is_kept else f"{repro(path, entry.stage)} makes it"
+            yield Finding(MISSING, path, str(folder), f"dvc.lock names it; {remedy}")
         elif entry.path in ("evaluation", "reports"):
             yield from verify_folder(folder, path)
             files = places.cache.listing(entry.md5)

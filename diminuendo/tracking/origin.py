@@ -13,11 +13,11 @@ from diminuendo.core.git import run_git, trouble_with
 
 
 def source_state() -> dict[str, str]:
-    """The git commit, and whether tracked files differ from it (except ``dvc.lock``, which every stage rewrites)."""
+    """The git commit, and whether tracked files differ from it (except a ``dvc.lock``, which stages rewrite)."""
     commit = _git("rev-parse", "HEAD")
     if commit is None:
         return {}
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude,glob)**/dvc.lock")
     return {"mlflow.source.git.commit": commit, "git.dirty": "true" if changed else "false"}
 
 

@@ -54,7 +54,8 @@ def test_raw_data_are_those_of_the_commit_or_where_they_were(project, tmp_path):
         clone.make(say=lambda _line: None)
         assert clone.raw["data.path"].value == str(tmp_path / "shared/speech")
         assert (clone.root / "data/collected/train.jsonl").read_text() == text
-        assert [path.name for path in (tmp_path / "again" / commit).iterdir()] == ["clone"]
+        left = {path.name for path in (tmp_path / "again" / commit).iterdir()}
+        assert left == {"clone", "surroundings.json"}  # and no half of a clone
 
 
 def test_results_are_not_taken_from_a_cache_that_the_project_shares(project, tmp_path):
@@ -109,6 +110,20 @@ def test_a_clone_that_was_interrupted_goes_on(project, tmp_path):
     (clone.root / "models").mkdir()
     clone_of(root, commits[0], tmp_path / "again").make(say=lambda _line: None)
     assert (clone.root / "models").is_dir() and not (clone.root / "half").exists()
+
+
+def test_a_clone_of_other_surroundings_is_begun_anew(project, tmp_path, monkeypatch):
+    """What another choice of instructions computed would be compared as if it had been computed here."""
+    root, commits = project
+    clone, told = clone_of(root, commits[0], tmp_path / "again"), []
+    clone.make(say=told.append)
+    (clone.root / "models").mkdir()
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    clone_of(root, commits[0], tmp_path / "again").make(say=told.append)
+    assert not (clone.root / "models").exists() and "made in other surroundings; it is begun anew" in "".join(told)
+    (clone.root / "models").mkdir()
+    clone_of(root, commits[0], tmp_path / "again").make(say=told.append)
+    assert (clone.root / "models").is_dir()
 
 
 def test_raw_data_that_are_gone_are_asked_for(project, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import onnx
 import pytest
 
@@ -91,6 +93,12 @@ def test_models_are_built_together_unless_a_name_or_the_corpus_is_another(family
     other = descent_of(family[1], "0" * 64)  # another student
     assert together([last, teacher, student]) == [[last, teacher, student]]
     assert together([last, other]) == [[last], [other]]
+
+
+def test_models_of_one_stage_by_two_versions_of_its_code_are_not_built_together(family):
+    teacher, student, _ = (descent_of(one, one["files"]["model.onnx"]) for one in family)
+    later = replace(student, digest="1" * 64, name="later", record={**student.record, "code": "2" * 64})
+    assert together([teacher, student, later]) == [[teacher, student], [later]]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@ import pytest
 
 from diminuendo.artifact.code import Scope, code_digest
 from diminuendo.provenance import history
-from diminuendo.provenance.clean_clone import with_parameters
+from diminuendo.provenance.clone_parameters import with_parameters
 from diminuendo.provenance.descent import Corpus, Model
 from diminuendo.provenance.dvc_cache import DAMAGED, MISSING, WHOLE, Cache
-from diminuendo.provenance.history import commit_with, differing_stages
+from diminuendo.provenance.history import checkpoint_folders, checkpoints_in, commit_with, differing_stages, has_stage
 from diminuendo.provenance.places import Places
 from tests.factories.project import run
 
@@ -128,3 +128,24 @@ def test_parameters_of_a_chain_become_a_params_file_with_no_other_member():
     assert found["teacher"] == {"losses": {}, "training": {"epochs": 2}}
     assert found["distill"] == {"student": {"from": "teacher", "training": {"epochs": 2}}} and found["prune"] == {}
     assert raw["distill"] == {"other": {}}
+
+
+def test_every_kind_of_checkpoint_is_found_and_folders_alone_are_places():
+    hub = {"hub": "owner/name", "revision": "0" * 40}
+    parameters = {
+        "seed": 1,
+        "teacher": {"pretrained": {"path": "checkpoints/large"}},
+        "distill": {"small": {"pretrained": hub}, "narrow": {"from": "teacher"}},
+    }
+    found = checkpoints_in(parameters)
+    assert found == {"teacher.pretrained": {"path": "checkpoints/large"}, "distill.small.pretrained": hub}
+    assert checkpoint_folders(parameters) == {"teacher.pretrained": "checkpoints/large"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [("prune@slim", True), ("prune@gone", False), ("quantize@slim", False), ("train_teacher", True)],
+)
+def test_a_member_that_was_taken_out_has_no_stage_any_more(stage, expected):
+    assert has_stage({"prune": {"slim": {}}, "quantize": None}, stage) is expected
+    assert has_stage({}, stage)  # of a file that cannot be read, nothing is known

@@ -92,3 +92,16 @@ def test_a_flipped_digest_is_damage(project):
     for damaged in (text.replace(digest, other, 1), text.replace("epochs: 3", "epochs: 7"), text.replace("7", "6", 1)):
         path.write_text(damaged)
         assert any(doubt.is_damage for doubt in doubts(project, MAIN))
+
+
+def test_the_entry_of_a_member_that_was_taken_out_may_go(project):
+    """Though another has a name that begins alike."""
+    content = yaml.safe_load((project / "dvc.lock").read_text())
+    content["stages"] = {"quantize@small": content["stages"]["first"], "quantize@small-8": content["stages"]["second"]}
+    write_sealed(project / place_of_copy(""), yaml.safe_dump(content).encode())
+    del content["stages"]["quantize@small"]
+    (project / "dvc.lock").write_text(yaml.safe_dump(content))
+    for members, is_damage in (({"small": {}, "small-8": {}}, True), ({"small-8": {}}, False)):
+        (project / "params.yaml").write_text(yaml.safe_dump({"quantize": members}))
+        found = [doubt for doubt in doubts(project, MAIN) if doubt.stage == "quantize@small"]
+        assert [doubt.is_damage for doubt in found] == [is_damage]

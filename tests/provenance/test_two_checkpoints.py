@@ -10,7 +10,11 @@ import pytest
 import yaml
 
 from diminuendo.artifact.lineage import digest_of_checkpoint, verified_record
+from diminuendo.core.errors import UserError
 from diminuendo.core.files import sha256_of
+from diminuendo.provenance.checkpoint import chosen_for
+from diminuendo.provenance.places import Places
+from diminuendo.provenance.target import model_of
 from tests.factories.begun import begun_params, make_begun_project
 from tests.factories.checkpoint import change, write_checkpoint
 from tests.factories.commands import command
@@ -114,6 +118,29 @@ def test_another_checkpoint_makes_another_student_and_the_same_one_elsewhere_doe
     said = repro(project, "distill@small")
     assert "Running stage 'distill@small'" in said and "Running stage 'train_teacher'" not in said
     assert sha256_of(project / "models/small/model.onnx") != digest
+
+
+def test_a_member_that_was_taken_out_is_no_loss(place, project):
+    """DVC keeps its entry in dvc.lock."""
+    write_minute_params(project / "params.yaml", begun_params(CHANGES))
+    shutil.rmtree(project / "models/small")
+    shutil.rmtree(project / "models/small-int8")
+    status, said = command("verify")
+    assert status == 0 and "not at hand models/small-int8" in said and "taken out of the parameters" in said, said
+    write_minute_params(project / "params.yaml", family())
+    status, said = command("verify")
+    assert status == 1 and "missing     models/small-int8" in said and "`dvc checkout` brings it back" in said
+
+
+def test_folders_are_matched_to_checkpoints_over_all_models(place, project):
+    places = Places(project)
+    models = [model_of(name, places) for name in ("teacher-int8", "small")]
+    folders = [place / "checkpoints/tiny", place / "smaller/tiny"]
+    digests = [models[0].chain()[0].checkpoint.digest, models[1].checkpoint.digest]
+    for given in (folders, folders[::-1]):
+        assert chosen_for(places, models, given) == dict(zip(digests, folders))
+    with pytest.raises(UserError, match="smaller/tiny: not what teacher began with"):
+        chosen_for(places, models[:1], folders)
 
 
 def test_reproduce_finds_both_and_needs_no_more_than_a_model_began_with(place, project):
