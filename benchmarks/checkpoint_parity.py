@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.random_checkpoint import FORMS, write_checkpoint
 from diminuendo.cli.errors import plain_errors
 from diminuendo.config.pretrained import PretrainedConfig
+from diminuendo.data.padding import pad
 from diminuendo.data.prepared import PreparedCorpus
 from diminuendo.pretrained.checkpoint import Checkpoint
 from diminuendo.pretrained.folder import PREPROCESSOR, CheckpointFolder
@@ -206,7 +207,7 @@ def said_by_model(model: SpeechModel) -> Callable[[Sequence[np.ndarray]], list[n
 
     @torch.inference_mode()
     def say(audio: Sequence[np.ndarray]) -> list[np.ndarray]:
-        batch, lengths = padded(audio)
+        batch, lengths = pad(audio)
         found, frames = model.eval()(torch.from_numpy(batch), torch.from_numpy(lengths))
         return [row[:count].numpy() for row, count in zip(found, frames.tolist())]
 
@@ -225,20 +226,11 @@ def said_by_file(model: SpeechModel, tokens: Sequence[str]) -> Callable[[Sequenc
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
     def say(audio: Sequence[np.ndarray]) -> list[np.ndarray]:
-        batch, lengths = padded(audio)
+        batch, lengths = pad(audio)
         found, frames = session.run(None, {"waveform": batch, "waveform_lengths": lengths})
         return [row[:count] for row, count in zip(found, frames.tolist())]
 
     return say
-
-
-def padded(audio: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms ``[B, samples]`` and their lengths ``[B]``."""
-    lengths = np.array([len(waveform) for waveform in audio])
-    batch = np.zeros((len(audio), lengths.max()), np.float32)
-    for row, waveform in zip(batch, audio):
-        row[: len(waveform)] = waveform
-    return batch, lengths
 
 
 def quiet() -> None:

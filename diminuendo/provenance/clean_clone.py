@@ -115,7 +115,9 @@ class CleanClone:
                 known = None
             if known != own:
                 say(f"{self.root} was made in other surroundings; it is begun anew")
-                shutil.rmtree(self.root)
+                making = self.root.with_name("making.tmp")  # in one step; what is there goes with what a kill left
+                shutil.rmtree(making, ignore_errors=True)
+                self.root.rename(making)
         record.parent.mkdir(parents=True, exist_ok=True)
         write_json(record, own)
 
